@@ -1,0 +1,44 @@
+"""The numbers that failover and benches go by, as the snapshot carries them."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+DEFAULT_RETRY_STATUSES = (
+    408, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 525, 526, 527, 529,
+)  # fmt: skip
+
+
+class Backoff(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Full jitter: uniform in [0, min(max_ms, base_ms * factor ** n)]."""
+
+    base_ms: float = 100
+    factor: float = 2
+    max_ms: float = 5000
+
+
+class FailoverPolicy(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`routing.defaults.failover`, and what a pool overrides of it, already merged."""
+
+    enabled: bool = True
+    max_attempts: int = 3
+    same_candidate_retries: int = 1
+    retry_on_statuses: tuple[int, ...] = DEFAULT_RETRY_STATUSES
+    retry_on_model_errors: bool = True
+    retry_on_timeouts: bool = True
+    retry_on_content_filter: bool = False
+    deadline_s: float = 600
+    hold_s: float = 20
+    hedge_after_ms: float | None = None
+    backoff: Backoff = Backoff()
+
+
+class BenchPolicy(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """When a candidate is benched by its window, and for how long (seconds)."""
+
+    failures: int = 3
+    failure_ratio: float = 0.5
+    window_s: float = 60
+    cooldown_s: float = 10
+    max_cooldown_s: float = 600
+    auth_cooldown_s: float = 300

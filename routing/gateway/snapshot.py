@@ -1,0 +1,144 @@
+"""
+The routing snapshot: everything that a request's way depends on, as one immutable value.
+
+The control child builds it from database and file (controlplane.publishing), numbers it, and
+writes it to disk; every worker decodes and compiles it once (routing.gateway.table).
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+from msgspec import Struct
+
+from failover.engine.policy import BenchPolicy, FailoverPolicy
+from providers.adapters.spec import ProviderSpec, Timeouts
+
+
+class CandidateSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A provider model in a pool. Lower `priority` first; the position in the list breaks ties."""
+
+    provider: str
+    model: str
+    priority: int = 1
+    weight: int = 1
+    rpm: int | None = None
+    tpm: int | None = None
+    max_parallel: int | None = None
+    enabled: bool = True
+    timeouts: Timeouts = Timeouts()
+
+
+class PoolSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A canonical model and its candidates. None means: as `routing.defaults` says."""
+
+    name: str
+    candidates: tuple[CandidateSpec, ...]
+    enabled: bool = True
+    strategy: str | None = None
+    session_affinity: bool | None = None
+    session_affinity_ttl_s: float | None = None
+    affinity_key: str | None = None
+    stay_after_failover: bool | None = None
+    native_first: bool | None = None
+    params: str | None = None
+    timeouts: Timeouts = Timeouts()
+    failover: FailoverPolicy | None = None
+    source: str = "dashboard"
+
+
+class AliasSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A name for a canonical model (`target`), or for targets of its own."""
+
+    name: str
+    target: str = ""
+    strategy: str | None = None
+    targets: tuple[CandidateSpec, ...] = ()
+    enabled: bool = True
+    source: str = "dashboard"
+
+
+class RuleSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`fallbacks` are names (a pool, an alias or provider/model), tried in order. One hop."""
+
+    primary: str
+    fallbacks: tuple[str, ...]
+    enabled: bool = True
+    source: str = "dashboard"
+
+
+class KeySpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """
+    An API key: `digest` is SHA-256 of the whole key. `models` are patterns (fnmatch); empty
+    means every model. `expires_at` is Unix time in seconds.
+    """
+
+    name: str
+    digest: bytes
+    team: str = ""
+    user_path: str = ""
+    models: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = ("inference",)
+    rpm: int | None = None
+    tpm: int | None = None
+    max_parallel: int | None = None
+    expires_at: float | None = None
+
+
+class RoutingDefaults(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`routing.defaults`."""
+
+    strategy: str = "priority_failover"
+    session_affinity: bool = True
+    session_affinity_ttl_s: float = 1800
+    stay_after_failover: bool = False
+    native_first: bool = False
+    params: str = "lenient"
+    timeouts: Timeouts = Timeouts()
+    failover: FailoverPolicy = FailoverPolicy()
+
+
+class Content(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a snapshot says. Every list is sorted by name, so that equal content has equal bytes."""
+
+    providers: tuple[ProviderSpec, ...] = ()
+    pools: tuple[PoolSpec, ...] = ()
+    aliases: tuple[AliasSpec, ...] = ()
+    rules: tuple[RuleSpec, ...] = ()
+    keys: tuple[KeySpec, ...] = ()
+    defaults: RoutingDefaults = RoutingDefaults()
+    failover_enabled: bool = True
+    disabled_models: tuple[str, ...] = ()
+    inventory_mode: str = "fallback"
+    bench: BenchPolicy = BenchPolicy()
+    provider_bench: dict[str, BenchPolicy] = {}
+
+
+class Snapshot(Struct, frozen=True, kw_only=True):
+    """A numbered, checksummed Content. `created_at` is Unix time in seconds."""
+
+    generation: int
+    created_at: float
+    checksum: str
+    content: Content
+
+
+def checksum(content: Content) -> str:
+    """SHA-256 of the content's canonical bytes, in hex."""
+    return hashlib.sha256(msgspec.msgpack.encode(content, order="deterministic")).hexdigest()
+
+
+def encode(snapshot: Snapshot) -> bytes:
+    return msgspec.msgpack.encode(snapshot, order="deterministic")
+
+
+def decode(raw: bytes) -> Snapshot:
+    """The snapshot in `raw`. Raises ValueError if it is torn, foreign or altered."""
+    try:
+        snapshot = msgspec.msgpack.decode(raw, type=Snapshot)
+    except msgspec.DecodeError as error:
+        raise ValueError(f"this is not a snapshot of this version: {error}") from error
+    if checksum(snapshot.content) != snapshot.checksum:
+        raise ValueError(f"snapshot {snapshot.generation} does not match its checksum")
+    return snapshot
