@@ -1,0 +1,120 @@
+"""
+The verdict table: what a failure means for this request and for who gets benched.
+
+Semantics in docs/failover.md. Pure data and one function; a test proves that every Fault has a
+row. The engine (attempts.py) is the only reader.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+from types import MappingProxyType
+
+from failover.engine.policy import FailoverPolicy
+from providers.errors import Failure, Fault
+
+
+class Scope(Enum):
+    """What a bench covers."""
+
+    NOBODY = auto()
+    ENDPOINT = auto()
+    CANDIDATE = auto()
+    CREDENTIAL = auto()
+    CREDENTIAL_MODEL = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """Whom a failure benches; `windowed`: only when the window says so, else at once."""
+
+    scope: Scope
+    windowed: bool = False
+
+
+class Next(Enum):
+    """May another candidate be tried?"""
+
+    YES = auto()
+    IF_LISTED = auto()  # the status is in retry_on_statuses
+    IF_TIMEOUTS = auto()  # retry_on_timeouts
+    IF_MODEL_ERRORS = auto()  # retry_on_model_errors
+    IF_CONTENT_FILTER = auto()  # retry_on_content_filter
+    LARGER_WINDOW = auto()  # only candidates with a larger or unknown context window
+    IF_NOT_FIRST = auto()  # the first candidate's word is final; a later one's is its failure
+    NEVER = auto()
+
+
+class Again(Enum):
+    """May the same candidate be called again when nobody else is left?"""
+
+    NO = auto()
+    AT_ONCE = auto()
+    AFTER_BACKOFF = auto()
+    AFTER_STATED = auto()  # after Retry-After or backoff, if that is at most 2 s
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    try_next: Next
+    again: Again
+    bench: Bench
+    rotates: bool = False  # another credential of the provider first
+
+
+_NOBODY = Bench(Scope.NOBODY)
+_CANDIDATE_WINDOW = Bench(Scope.CANDIDATE, windowed=True)
+
+VERDICTS: Mapping[Fault, Row] = MappingProxyType(
+    {
+        Fault.CONNECT: Row(Next.YES, Again.AT_ONCE, Bench(Scope.ENDPOINT, windowed=True)),
+        Fault.RESET: Row(Next.YES, Again.NO, _CANDIDATE_WINDOW),
+        Fault.TIMEOUT: Row(Next.IF_TIMEOUTS, Again.NO, _CANDIDATE_WINDOW),
+        Fault.STATUS: Row(Next.IF_LISTED, Again.AFTER_BACKOFF, _CANDIDATE_WINDOW),
+        Fault.OVERLOADED: Row(Next.IF_LISTED, Again.AFTER_BACKOFF, Bench(Scope.CANDIDATE)),
+        Fault.RATE_LIMITED: Row(
+            Next.IF_LISTED, Again.AFTER_STATED, Bench(Scope.CREDENTIAL_MODEL), rotates=True
+        ),
+        Fault.QUOTA: Row(Next.YES, Again.NO, Bench(Scope.CREDENTIAL), rotates=True),
+        Fault.AUTH: Row(Next.YES, Again.NO, Bench(Scope.CREDENTIAL), rotates=True),
+        Fault.FORBIDDEN_MODEL: Row(Next.YES, Again.NO, Bench(Scope.CREDENTIAL_MODEL)),
+        Fault.FORBIDDEN: Row(Next.YES, Again.NO, Bench(Scope.CREDENTIAL_MODEL, windowed=True)),
+        Fault.MODEL_NOT_FOUND: Row(Next.IF_MODEL_ERRORS, Again.NO, Bench(Scope.CANDIDATE)),
+        Fault.CONFIG: Row(Next.YES, Again.NO, _CANDIDATE_WINDOW),
+        Fault.CONTEXT_LENGTH: Row(Next.LARGER_WINDOW, Again.NO, _NOBODY),
+        Fault.CONTENT_FILTER: Row(Next.IF_CONTENT_FILTER, Again.NO, _NOBODY),
+        Fault.CALLER: Row(Next.IF_NOT_FIRST, Again.NO, _NOBODY),
+        Fault.BAD_REPLY: Row(Next.YES, Again.NO, _CANDIDATE_WINDOW),
+        Fault.BAD_STREAM: Row(Next.YES, Again.NO, _CANDIDATE_WINDOW),
+        Fault.INTERRUPTED: Row(Next.NEVER, Again.NO, _CANDIDATE_WINDOW),
+        Fault.OWN: Row(Next.NEVER, Again.NO, _NOBODY),
+        Fault.INJECTED: Row(Next.IF_NOT_FIRST, Again.NO, _NOBODY),
+    }
+)
+
+
+def may_try_next(failure: Failure, policy: FailoverPolicy, *, is_first: bool) -> bool:
+    """
+    Whether another candidate may be called after `failure`.
+
+    A listed status always may; 408, 429 and 5xx only if they are listed.
+    """
+    rule = VERDICTS[failure.fault].try_next
+    if rule is Next.NEVER:
+        return False
+    if failure.status is not None and failure.status in policy.retry_on_statuses:
+        return True
+    match rule:
+        case Next.YES | Next.LARGER_WINDOW:
+            return True
+        case Next.IF_TIMEOUTS:
+            return policy.retry_on_timeouts
+        case Next.IF_MODEL_ERRORS:
+            return policy.retry_on_model_errors
+        case Next.IF_CONTENT_FILTER:
+            return policy.retry_on_content_filter
+        case Next.IF_NOT_FIRST:
+            return not is_first
+    return False
