@@ -1,0 +1,376 @@
+"""Teams and keys, the settings, and what the control plane notes about itself."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from typing import Self
+
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from simple_history.models import HistoricalRecords
+
+from failover.engine.policy import DEFAULT_RETRY_STATUSES
+from providers.managed import ManagedModel
+from routing.models import ONE_OR_MORE, Params, Strategy
+
+KEY_PREFIX = "sy_"
+
+
+def digest_of(key: str) -> str:
+    """SHA-256 of a key, in hex: a random key of 256 bits needs no slow hash."""
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def new_key() -> str:
+    return KEY_PREFIX + secrets.token_urlsafe(32)
+
+
+class Team(models.Model):
+    name = models.CharField(max_length=100, unique=True)
+    description = models.TextField(blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+    history = HistoricalRecords()
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def inference_only() -> list[str]:
+    return ["inference"]
+
+
+class ApiKey(ManagedModel):
+    """What a caller shows to be let in. Only its digest is kept."""
+
+    SCOPES = ("inference", "admin")
+
+    name = models.CharField(max_length=100, help_text="What operators call it.")
+    team = models.ForeignKey(Team, null=True, blank=True, on_delete=models.SET_NULL)
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    prefix = models.CharField("begins with", max_length=16, editable=False)
+    last4 = models.CharField("ends with", max_length=4, editable=False)
+    user_path = models.CharField(
+        max_length=200,
+        blank=True,
+        help_text="Who the caller is, for reports, for example /search/indexer. Empty: unknown.",
+    )
+    scopes = models.JSONField(
+        "may be used for",
+        default=inference_only,
+        help_text="inference: calling models. admin: the admin API. Default: inference.",
+    )
+    rpm = models.PositiveIntegerField(
+        "requests a minute",
+        null=True,
+        blank=True,
+        validators=ONE_OR_MORE,
+        help_text="Empty: no limit.",
+    )
+    tpm = models.PositiveIntegerField(
+        "tokens a minute",
+        null=True,
+        blank=True,
+        validators=ONE_OR_MORE,
+        help_text="Empty: no limit.",
+    )
+    max_parallel = models.PositiveIntegerField(
+        "at one time",
+        null=True,
+        blank=True,
+        validators=ONE_OR_MORE,
+        help_text="Requests in flight. Empty: no limit.",
+    )
+    enabled = models.BooleanField(default=True, help_text="Off: refused like an unknown key.")
+    expires_at = models.DateTimeField(null=True, blank=True, help_text="UTC. Empty: never.")
+    capture = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text='Whether prompts and answers are kept, as JSON: {"requests": true,'
+        ' "responses": true, "keep_days": 7}. Default: no.',
+    )
+    history = HistoricalRecords(excluded_fields=["digest"])
+    # The last field: from here on the name means the field, not the module.
+    models = models.JSONField(
+        "allowed models",
+        default=list,
+        blank=True,
+        help_text='Names or patterns such as claude-*. Empty: every model.',
+    )
+
+    class Meta:
+        ordering = ["name", "managed_source"]
+        verbose_name = "API key"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["name", "managed_source"],
+                name="api_key_name_per_source",
+                violation_error_message="There is a key of this name already.",
+            ),
+        ]
+
+    def set_key(self, key: str) -> None:
+        """Make `key` the one that opens; its text is not kept."""
+        self.digest = digest_of(key)
+        # Keys from the configuration may be short; then almost nothing of them is shown.
+        self.prefix = key[:7] if len(key) >= 24 else key[:1]
+        self.last4 = key[-4:] if len(key) >= 24 else ""
+
+    @property
+    def hint(self) -> str:
+        return f"{self.prefix}…{self.last4}"
+
+
+def default_retry_statuses() -> list[int]:
+    return list(DEFAULT_RETRY_STATUSES)
+
+
+class Singleton(models.Model):
+    """A table of one row."""
+
+    class Meta:
+        abstract = True
+
+    @classmethod
+    def load(cls) -> Self:
+        """The row, made with its defaults if there is none yet."""
+        row, _made = cls._default_manager.get_or_create(pk=1)
+        return row
+
+
+POSITIVE = [MinValueValidator(0.001, message="This must be more than 0.")]
+
+
+class Settings(Singleton):
+    """What holds where a pool, a provider or the configuration says nothing else."""
+
+    strategy = models.CharField(
+        max_length=30,
+        choices=Strategy.choices,
+        default=Strategy.PRIORITY_FAILOVER,
+        help_text="How the first candidate is chosen. Default: priority with failover.",
+    )
+    session_affinity = models.BooleanField(
+        "keep sessions together",
+        default=True,
+        help_text="Send one session to one candidate, for its prompt cache. Default: on.",
+    )
+    session_affinity_ttl_s = models.FloatField(
+        "a session lasts (seconds)",
+        default=1800,
+        validators=POSITIVE,
+        help_text="Seconds without a request after which it is forgotten. Default: 1800.",
+    )
+    stay_after_failover = models.BooleanField(
+        default=False,
+        help_text="Do not go back when the first candidate returns. Default: off.",
+    )
+    native_first = models.BooleanField(
+        default=False,
+        help_text="Candidates that speak the caller's protocol go first. Default: off.",
+    )
+    params = models.CharField(
+        "parameters",
+        max_length=10,
+        choices=Params.choices,
+        default=Params.LENIENT,
+        help_text="Default: lenient.",
+    )
+    timeouts = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="Seconds, as JSON. Defaults: connect_s 5, first_token_s 60,"
+        " reasoning_first_token_s 300, idle_s 90, total_s 600, stream_total_s 3600.",
+    )
+
+    failover_enabled = models.BooleanField(
+        "failover rules",
+        default=True,
+        help_text="Whether failover rules are followed. Default: on.",
+    )
+    failover_in_pools = models.BooleanField(
+        "failover inside pools",
+        default=True,
+        help_text="Whether a pool's next candidate is tried. Default: on.",
+    )
+    disabled_models = models.JSONField(
+        "models without failover",
+        default=list,
+        blank=True,
+        help_text="Names of pools or aliases, or provider/model. Default: none.",
+    )
+    max_attempts = models.PositiveIntegerField(
+        "calls at most",
+        default=3,
+        validators=[MinValueValidator(1), MaxValueValidator(100)],
+        help_text="Calls for one request in all, the first included. Default: 3.",
+    )
+    same_candidate_retries = models.PositiveIntegerField(
+        "retries of the same candidate",
+        default=1,
+        help_text="Only when nobody else is left. Default: 1.",
+    )
+    retry_on_statuses = models.JSONField(
+        "statuses to go on after",
+        default=default_retry_statuses,
+        blank=True,
+        help_text="Default: 408, 429, 500, 502, 503, 504, 520-527, 529."
+    )
+    retry_on_model_errors = models.BooleanField(
+        "go on after model errors",
+        default=True,
+        help_text="Not found, retired, unsupported. Default: on.",
+    )
+    retry_on_timeouts = models.BooleanField(
+        "go on after timeouts", default=True, help_text="Default: on."
+    )
+    retry_on_content_filter = models.BooleanField(
+        "go on after content filters", default=False, help_text="Default: off."
+    )
+    deadline_s = models.FloatField(
+        "deadline (seconds)",
+        default=600,
+        validators=POSITIVE,
+        help_text="For all calls of a request, up to the first content. Default: 600.",
+    )
+    hold_s = models.FloatField(
+        "hold (seconds)",
+        default=20,
+        validators=[MinValueValidator(0)],
+        help_text="After this long a streaming caller gets its 200 and heartbeats. Default: 20.",
+    )
+    hedge_after_ms = models.FloatField(
+        "hedge after (milliseconds)",
+        null=True,
+        blank=True,
+        validators=POSITIVE,
+        help_text="Start a second candidate if the first has no content by then. Empty: off.",
+    )
+    backoff_base_ms = models.FloatField(
+        "backoff, first (milliseconds)",
+        default=100,
+        validators=[MinValueValidator(0)],
+        help_text="Default: 100.",
+    )
+    backoff_factor = models.FloatField(
+        default=2, validators=[MinValueValidator(1)], help_text="Default: 2."
+    )
+    backoff_max_ms = models.FloatField(
+        "backoff, longest (milliseconds)",
+        default=5000,
+        validators=[MinValueValidator(0)],
+        help_text="Default: 5000.",
+    )
+
+    inventory_mode = models.CharField(
+        "configured model lists",
+        max_length=10,
+        choices=[
+            ("fallback", "serve while a provider's own list is unavailable or empty"),
+            ("allowlist", "are the only models that count"),
+        ],
+        default="fallback",
+        help_text="Default: serve while a provider's own list is unavailable.",
+    )
+
+    bench_failures = models.PositiveIntegerField(
+        "failures",
+        default=3,
+        validators=ONE_OR_MORE,
+        help_text="A candidate is benched after at least so many in the window. Default: 3.",
+    )
+    bench_failure_ratio = models.FloatField(
+        "share of failures",
+        default=0.5,
+        validators=[*POSITIVE, MaxValueValidator(1)],
+        help_text="And if at least this share of its results failed, up to 1. Default: 0.5.",
+    )
+    bench_window_s = models.FloatField(
+        "window (seconds)", default=60, validators=POSITIVE, help_text="Default: 60."
+    )
+    bench_cooldown_s = models.FloatField(
+        "first bench (seconds)",
+        default=10,
+        validators=POSITIVE,
+        help_text="It doubles with every bench in the last hour. Default: 10.",
+    )
+    bench_max_cooldown_s = models.FloatField(
+        "longest bench (seconds)", default=600, validators=POSITIVE, help_text="Default: 600."
+    )
+    bench_auth_cooldown_s = models.FloatField(
+        "bench of a refused key (seconds)",
+        default=300,
+        validators=POSITIVE,
+        help_text="Default: 300.",
+    )
+    updated_at = models.DateTimeField(auto_now=True)
+    history = HistoricalRecords()
+
+    class Meta:
+        verbose_name = "settings"
+        verbose_name_plural = "settings"
+        constraints = [
+            models.CheckConstraint(condition=models.Q(pk=1), name="settings_one_row"),
+        ]
+
+    def __str__(self) -> str:
+        return "Settings"
+
+
+class ConfigSource(Singleton):
+    """The configuration file and environment as last applied, and as last refused."""
+
+    path = models.CharField("file", max_length=1000, blank=True)
+    checksum = models.CharField(max_length=64, blank=True)
+    applied_at = models.DateTimeField(null=True, blank=True)
+    values = models.JSONField(
+        "values that win over the settings",
+        default=dict,
+        blank=True,
+        help_text='{"dotted.key": {"value": …, "source": "file" or "environment"}}',
+    )
+    warnings = models.JSONField(default=list, blank=True)
+    refused_at = models.DateTimeField("last refused at", null=True, blank=True)
+    refused_errors = models.JSONField("why it was refused", default=list, blank=True)
+
+    class Meta:
+        verbose_name = "configuration"
+        verbose_name_plural = "configuration"
+        constraints = [
+            models.CheckConstraint(condition=models.Q(pk=1), name="config_source_one_row"),
+        ]
+
+    def __str__(self) -> str:
+        return self.path or "no configuration file"
+
+
+class PublishedSnapshot(models.Model):
+    """A numbered state of everything that routing depends on, as the workers got it."""
+
+    generation = models.PositiveBigIntegerField(unique=True)
+    checksum = models.CharField(max_length=64)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-generation"]
+
+    def __str__(self) -> str:
+        return f"generation {self.generation}"
+
+
+class EditCounter(Singleton):
+    """Moves with every edit, in the edit's own transaction: a cheap question for the control child."""
+
+    value = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=models.Q(pk=1), name="edit_counter_one_row"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.value)

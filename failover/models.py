@@ -1,0 +1,54 @@
+"""Failover rules."""
+
+from __future__ import annotations
+
+from django.db import models
+from simple_history.models import HistoricalRecords
+
+from failover.validation import targets_problems
+from providers.managed import ManagedModel
+from providers.models import refuse
+from providers.validation import model_name_problems
+
+
+class FailoverRule(ManagedModel):
+    """What to try, in order, after a model's own candidates."""
+
+    identity = "primary_model"
+
+    primary_model = models.CharField(
+        "model",
+        max_length=300,
+        help_text="A model pool, an alias or provider/model: the name that the rule is for.",
+    )
+    fallback_models = models.JSONField(
+        "fallbacks",
+        default=list,
+        help_text="Model pools, aliases or provider/model, tried from first to last.",
+    )
+    enabled = models.BooleanField(default=True)
+    history = HistoricalRecords()
+
+    class Meta:
+        ordering = ["primary_model", "managed_source"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["primary_model", "managed_source"],
+                name="failover_rule_per_source",
+                violation_error_message="There is a rule for this model already.",
+            ),
+        ]
+
+    def clean(self) -> None:
+        self.primary_model = self.primary_model.strip()
+        if isinstance(self.fallback_models, list):
+            self.fallback_models = [
+                entry.strip() if isinstance(entry, str) else entry
+                for entry in self.fallback_models
+            ]
+        refuse(
+            {
+                "primary_model": model_name_problems(self.primary_model),
+                "fallback_models": targets_problems(self.primary_model, self.fallback_models),
+            }
+        )

@@ -1,0 +1,78 @@
+"""What failover settings may be, for the models and for the configuration file alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from providers.validation import COUNT, SECONDS, Number, number_problems
+
+BACKOFF = {
+    "base_ms": Number(least=0),
+    "factor": Number(least=1),
+    "max_ms": Number(least=0),
+}
+FAILOVER_NUMBERS = {
+    "max_attempts": COUNT,
+    "same_candidate_retries": Number(least=0, is_whole=True),
+    "deadline_s": SECONDS,
+    "hold_s": Number(least=0),
+    "hedge_after_ms": Number(above=0),
+}
+FAILOVER_SWITCHES = (
+    "enabled", "retry_on_model_errors", "retry_on_timeouts", "retry_on_content_filter",
+)  # fmt: skip
+FAILOVER_KEYS = (*FAILOVER_SWITCHES, *FAILOVER_NUMBERS, "retry_on_statuses", "backoff")
+
+
+def failover_problems(block: object) -> list[str]:
+    """The problems of a (partial) failover block."""
+    if not isinstance(block, Mapping):
+        return ['must be a JSON object, for example {"max_attempts": 2}']
+    problems = []
+    for key, value in block.items():
+        if key in FAILOVER_SWITCHES:
+            if not isinstance(value, bool):
+                problems.append(f"{key}: {value!r} is not allowed; it must be true or false")
+        elif key in FAILOVER_NUMBERS:
+            problems += number_problems({key: value}, FAILOVER_NUMBERS)
+        elif key == "retry_on_statuses":
+            problems += [f"{key}: {problem}" for problem in statuses_problems(value)]
+        elif key == "backoff":
+            problems += [f"backoff.{problem}" if isinstance(value, Mapping) else f"backoff: {problem}"
+                         for problem in number_problems(value, BACKOFF)]
+        else:
+            problems.append(f"{key}: unknown key; allowed are {', '.join(FAILOVER_KEYS)}")
+    return problems
+
+
+def statuses_problems(statuses: object) -> list[str]:
+    if not isinstance(statuses, Sequence) or isinstance(statuses, str):
+        return ["must be a list of HTTP statuses, for example [429, 500]"]
+    allowed = Number(least=100, most=599, is_whole=True)
+    return [
+        f"{status!r} is not an HTTP status; it must be {allowed.allowed}"
+        for status in statuses
+        if not allowed.accepts(status)
+    ] + (["a status is listed twice"] if len(set(map(repr, statuses))) < len(statuses) else [])
+
+
+def targets_problems(primary: str, targets: object) -> list[str]:
+    """The problems of a failover rule's targets, which must be trimmed already."""
+    if not isinstance(targets, Sequence) or isinstance(targets, str):
+        return ["must be a list of model names"]
+    if not targets:
+        return ["at least one fallback is needed"]
+    problems, seen = [], set()
+    for place, target in enumerate(targets, start=1):
+        if not isinstance(target, str) or not target.strip():
+            problems.append(f"entry {place} is blank")
+        elif target == primary:
+            problems.append(f"entry {place}: {target!r} is the model itself")
+        elif target in seen:
+            problems.append(f"entry {place}: {target!r} is listed twice")
+        elif "," in target or any(character.isspace() for character in target):
+            problems.append(f"entry {place}: {target!r} is not a model name; commas and spaces"
+                            " are not allowed")
+        else:
+            seen.add(target)
+    return problems

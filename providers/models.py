@@ -1,0 +1,208 @@
+"""Providers, their credentials and their configured inventories."""
+
+from __future__ import annotations
+
+from django.core.exceptions import ValidationError
+from django.db import models
+from simple_history.models import HistoricalRecords
+
+from providers.fields import EncryptedTextField
+from providers.managed import ManagedModel
+from providers.validation import (
+    AUTH_SCHEMES,
+    base_url_problems,
+    bench_problems,
+    headers_problems,
+    health_problems,
+    model_name_problems,
+    provider_name_problems,
+    proxy_problems,
+    text_map_problems,
+    timeouts_problems,
+)
+
+
+def refuse(problems: dict[str, list[str]]) -> None:
+    """Raise a ValidationError if any field has a problem."""
+    found = {field: messages for field, messages in problems.items() if messages}
+    if found:
+        raise ValidationError(found)
+
+
+class Provider(ManagedModel):
+    name = models.CharField(
+        max_length=100,
+        help_text="How pools, rules and callers name it: letters, digits, . _ and -.",
+    )
+    kind = models.CharField(
+        max_length=50,
+        help_text="Which vendor's or protocol's rules it follows, for example openai.",
+    )
+    base_url = models.CharField(
+        "address",
+        max_length=500,
+        blank=True,
+        help_text="http or https, up to and with the version, for example"
+        " https://api.openai.com/v1. Empty: the kind's usual address.",
+    )
+    auth = models.CharField(
+        "sends its key as",
+        max_length=30,
+        blank=True,
+        choices=[(scheme, scheme) for scheme in AUTH_SCHEMES],
+        help_text="Empty: the kind's usual way.",
+    )
+    enabled = models.BooleanField(default=True, help_text="Off: no call goes to it.")
+    headers = models.JSONField(
+        "extra headers",
+        default=dict,
+        blank=True,
+        help_text="Sent with every call: a JSON object of strings. Default: none.",
+    )
+    timeouts = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="Seconds, as JSON. Defaults: connect_s 5, first_token_s 60,"
+        " reasoning_first_token_s 300, idle_s 90, total_s 600, stream_total_s 3600.",
+    )
+    health = models.JSONField(
+        "health checks",
+        default=dict,
+        blank=True,
+        help_text='As JSON. Default: {"interval_s": 60, "paid_probe_model": ""}.',
+    )
+    failure_domain = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text='What it shares with others when it fails, for example {"vendor": "anthropic",'
+        ' "region": "us"}. Default: nothing known.',
+    )
+    proxy = models.CharField(
+        max_length=500, blank=True, help_text="http or https address. Empty: none of its own."
+    )
+    trust_env_proxy = models.BooleanField(
+        "use the environment's proxy",
+        default=True,
+        help_text="Without a proxy of its own, go by HTTPS_PROXY and NO_PROXY. Default: on.",
+    )
+    protocols = models.JSONField(
+        "also speaks",
+        default=list,
+        blank=True,
+        help_text='Protocols besides its kind\'s usual, as a JSON list, for example'
+        ' ["openai_chat"]. Default: none.',
+    )
+    bench = models.JSONField(
+        "benches",
+        default=dict,
+        blank=True,
+        help_text="What differs from the general bench settings, as JSON: failures,"
+        " failure_ratio, window_s, cooldown_s, max_cooldown_s, auth_cooldown_s.",
+    )
+    fault = models.CharField(
+        "simulated fault",
+        max_length=100,
+        blank=True,
+        help_text="For kind simulator only, for example status:503 or stall. Empty: it answers.",
+    )
+    # Headers and proxy addresses may carry secrets; the change history holds none.
+    history = HistoricalRecords(excluded_fields=["headers", "proxy"])
+
+    class Meta:
+        ordering = ["name", "managed_source"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["name", "managed_source"],
+                name="provider_name_per_source",
+                violation_error_message="There is a provider of this name already.",
+            ),
+        ]
+
+    def clean(self) -> None:
+        from providers.adapters.registry import KNOWN_KINDS
+
+        problems: dict[str, list[str]] = {
+            "name": provider_name_problems(self.name),
+            "base_url": base_url_problems(self.base_url) if self.base_url else [],
+            "proxy": proxy_problems(self.proxy) if self.proxy else [],
+            "headers": headers_problems(self.headers),
+            "timeouts": timeouts_problems(self.timeouts),
+            "bench": bench_problems(self.bench),
+            "health": health_problems(self.health),
+            "failure_domain": text_map_problems(self.failure_domain),
+        }
+        if self.kind not in KNOWN_KINDS:
+            problems["kind"] = [
+                f"{self.kind!r} is not a known kind; known are {', '.join(sorted(KNOWN_KINDS))}"
+            ]
+        refuse(problems)
+
+
+class Credential(models.Model):
+    """One key of one provider. Several are used side by side and benched one by one."""
+
+    provider = models.ForeignKey(Provider, on_delete=models.CASCADE, related_name="credentials")
+    label = models.CharField(
+        max_length=100, help_text="What operators see instead of the key, for example main."
+    )
+    secret = EncryptedTextField(
+        help_text="The key itself. It is stored encrypted and never shown again."
+    )
+    enabled = models.BooleanField(default=True)
+    position = models.PositiveIntegerField(default=0, db_index=True)
+    history = HistoricalRecords(excluded_fields=["secret"])
+
+    class Meta:
+        ordering = ["position", "pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["provider", "label"],
+                name="credential_label_per_provider",
+                violation_error_message="This provider has a credential of this label already.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.label
+
+
+class ProviderModel(models.Model):
+    """A model that a provider is configured to have, by the provider's exact id."""
+
+    provider = models.ForeignKey(Provider, on_delete=models.CASCADE, related_name="models")
+    model_id = models.CharField(
+        "model id", max_length=200, help_text="Exactly as the provider spells it."
+    )
+    metadata = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="What is known of it, as JSON: context_window and max_output_tokens (tokens),"
+        " capabilities, pricing (US dollars a million tokens).",
+    )
+    position = models.PositiveIntegerField(default=0, db_index=True)
+    history = HistoricalRecords()
+
+    class Meta:
+        ordering = ["position", "pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["provider", "model_id"],
+                name="provider_model_once",
+                violation_error_message="This provider lists this model already.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.model_id
+
+    def clean(self) -> None:
+        problems: dict[str, list[str]] = {"model_id": model_name_problems(self.model_id)}
+        if not isinstance(self.metadata, dict):
+            problems["metadata"] = ["must be a JSON object, for example {}"]
+        refuse(problems)
+
+
+def provider_name_exists(name: str) -> bool:
+    return Provider.objects.filter(name=name).exists()
+
+

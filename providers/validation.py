@@ -1,0 +1,185 @@
+"""
+What a provider's settings may be, for the models and for the configuration file alike.
+
+Every function returns the problems as sentences for operators; an empty list means it is fine.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+PROVIDER_NAME = re.compile(r"[A-Za-z0-9._-]+")
+HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+AUTH_SCHEMES = ("bearer", "x-api-key", "api-key", "x-goog-api-key", "none")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Number:
+    """What a number may be. `above` is exclusive, `least` and `most` are inclusive."""
+
+    above: float | None = None
+    least: float | None = None
+    most: float | None = None
+    is_whole: bool = False
+
+    @property
+    def allowed(self) -> str:
+        noun = "a whole number" if self.is_whole else "a number"
+        if self.most is not None and self.above is not None:
+            return f"{noun} above {self.above:g}, at most {self.most:g}"
+        if self.most is not None and self.least is not None:
+            return f"{noun} from {self.least:g} to {self.most:g}"
+        if self.above is not None:
+            return f"{noun} above {self.above:g}"
+        return f"{noun} of at least {self.least:g}" if self.least is not None else noun
+
+    def accepts(self, value: object) -> bool:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        if not math.isfinite(value) or (self.is_whole and value != int(value)):
+            return False
+        return not (
+            (self.above is not None and value <= self.above)
+            or (self.least is not None and value < self.least)
+            or (self.most is not None and value > self.most)
+        )
+
+
+SECONDS = Number(above=0)
+COUNT = Number(least=1, is_whole=True)
+
+TIMEOUTS = dict.fromkeys(
+    ("connect_s", "first_token_s", "reasoning_first_token_s", "idle_s", "total_s", "stream_total_s"),
+    SECONDS,
+)
+BENCH = {
+    "failures": COUNT,
+    "failure_ratio": Number(above=0, most=1),
+    "window_s": SECONDS,
+    "cooldown_s": SECONDS,
+    "max_cooldown_s": SECONDS,
+    "auth_cooldown_s": SECONDS,
+}
+
+
+def number_problems(block: object, allowed: Mapping[str, Number]) -> list[str]:
+    """The problems of a block of numbers such as `timeouts` or `bench`."""
+    if not isinstance(block, Mapping):
+        return ["must be a JSON object, for example {} or " + _example(allowed)]
+    problems = []
+    for key, value in block.items():
+        if key not in allowed:
+            problems.append(f"{key}: unknown key; allowed are {', '.join(allowed)}")
+        elif not allowed[key].accepts(value):
+            problems.append(f"{key}: {value!r} is not allowed; it must be {allowed[key].allowed}")
+    return problems
+
+
+def _example(allowed: Mapping[str, Number]) -> str:
+    return '{"%s": 5}' % next(iter(allowed))
+
+
+def timeouts_problems(block: object) -> list[str]:
+    return number_problems(block, TIMEOUTS)
+
+
+def bench_problems(block: object) -> list[str]:
+    problems = number_problems(block, BENCH)
+    if problems or not isinstance(block, Mapping):
+        return problems
+    shortest, longest = block.get("cooldown_s"), block.get("max_cooldown_s")
+    if shortest is not None and longest is not None and longest < shortest:
+        problems.append(f"max_cooldown_s: {longest!r} is less than cooldown_s ({shortest!r})")
+    return problems
+
+
+def health_problems(block: object) -> list[str]:
+    if not isinstance(block, Mapping):
+        return ['must be a JSON object, for example {"interval_s": 60}']
+    numbers = {key: value for key, value in block.items() if key != "paid_probe_model"}
+    problems = [
+        problem.replace("allowed are interval_s", "allowed are interval_s, paid_probe_model")
+        for problem in number_problems(numbers, {"interval_s": SECONDS})
+    ]
+    if not isinstance(block.get("paid_probe_model", ""), str):
+        problems.append("paid_probe_model: must be a model id, or empty for none")
+    return problems
+
+
+def text_map_problems(block: object) -> list[str]:
+    """The problems of a flat object of strings, such as `failure_domain`."""
+    if not isinstance(block, Mapping):
+        return ['must be a JSON object of strings, for example {"region": "us"}']
+    return [
+        f"{key}: {value!r} is not allowed; it must be a string"
+        for key, value in block.items()
+        if not isinstance(value, str)
+    ]
+
+
+def headers_problems(headers: object) -> list[str]:
+    if not isinstance(headers, Mapping):
+        return ['must be a JSON object of strings, for example {"x-team": "search"}']
+    problems = []
+    for name, value in headers.items():
+        if not isinstance(name, str) or not HEADER_NAME.fullmatch(name):
+            problems.append(f"{name!r} is not a header name; letters, digits and - are allowed")
+        elif not isinstance(value, str):
+            problems.append(f"{name}: the value must be a string")
+        elif any(ord(character) < 32 and character != "\t" or ord(character) == 127
+                 for character in value):
+            problems.append(f"{name}: line breaks and control characters are not allowed")
+        elif not value.isascii():
+            problems.append(f"{name}: only ASCII characters are allowed")
+    return problems
+
+
+def provider_name_problems(name: str) -> list[str]:
+    if PROVIDER_NAME.fullmatch(name):
+        return []
+    return [
+        f"{name!r} is not a provider name; letters, digits, dots, underscores and hyphens"
+        " are allowed"
+    ]
+
+
+def model_name_problems(name: str) -> list[str]:
+    """The problems of a canonical model's or an alias's name, or of a provider's model id."""
+    if not name:
+        return ["a name is needed"]
+    if "," in name or any(character.isspace() or not character.isprintable() for character in name):
+        return [f"{name!r} is not a model name; commas and spaces are not allowed"]
+    return []
+
+
+def base_url_problems(url: str) -> list[str]:
+    return _url_problems(url, ("http", "https"), "https://api.example.com/v1", may_have_user=False)
+
+
+def proxy_problems(url: str) -> list[str]:
+    return _url_problems(url, ("http", "https"), "http://proxy.example.com:3128", may_have_user=True)
+
+
+def _url_problems(
+    url: str, schemes: tuple[str, ...], example: str, *, may_have_user: bool
+) -> list[str]:
+    # The text is not repeated where it may hold a password.
+    if any(character.isspace() or not character.isprintable() for character in url):
+        return ["spaces and control characters are not allowed in an address"]
+    try:
+        parts = urlsplit(url)
+        host, _port = parts.hostname, parts.port
+    except ValueError:
+        return [f"this is not an address; it should look like {example}"]
+    if parts.scheme not in schemes or not host:
+        return [f"the address must begin with {' or '.join(f'{s}://' for s in schemes)}"
+                f" and name a host, for example {example}"]
+    if not may_have_user and (parts.username is not None or parts.password is not None):
+        return ["a user name or password does not belong in the address; add a credential"]
+    if not may_have_user and (parts.query or parts.fragment):
+        return ["the address must end with its path: no ? and no #"]
+    return []

@@ -1,0 +1,255 @@
+"""Canonical models with their candidates, and aliases."""
+
+from __future__ import annotations
+
+from django.core.validators import MinValueValidator
+from django.db import models
+from simple_history.models import HistoricalRecords
+
+from failover.validation import failover_problems
+from providers.managed import ManagedModel
+from providers.models import Provider, refuse
+from providers.validation import model_name_problems, timeouts_problems
+
+ONE_OR_MORE = [MinValueValidator(1)]
+
+
+class Strategy(models.TextChoices):
+    PRIORITY_FAILOVER = "priority_failover", "priority with failover"
+    FILL_FIRST = "fill_first", "fill first"
+    WEIGHTED_ROUND_ROBIN = "weighted_round_robin", "weighted round robin"
+    WEIGHTED_RANDOM = "weighted_random", "weighted random"
+    ROUND_ROBIN = "round_robin", "round robin"
+    LOWEST_LATENCY = "lowest_latency", "lowest latency"
+    LOWEST_COST = "lowest_cost", "lowest cost"
+    LEAST_BUSY = "least_busy", "least busy"
+
+
+class Params(models.TextChoices):
+    LENIENT = "lenient", "lenient: drop what a provider cannot take, and say so"
+    STRICT = "strict", "strict: skip providers that cannot take everything"
+
+
+class CanonicalModel(ManagedModel):
+    """A model as callers name it, and the pool of candidates that serve it."""
+
+    name = models.CharField(
+        max_length=200,
+        help_text="The name that callers send as model. No commas, no spaces.",
+    )
+    enabled = models.BooleanField(default=True, help_text="Off: callers get no answer by it.")
+    strategy = models.CharField(
+        max_length=30,
+        blank=True,
+        choices=Strategy.choices,
+        help_text="How the first candidate is chosen. Empty: as in the settings.",
+    )
+    session_affinity = models.BooleanField(
+        "keep sessions together",
+        null=True,
+        blank=True,
+        help_text="Send one session to one candidate, for its prompt cache."
+        " Unknown: as in the settings.",
+    )
+    session_affinity_ttl_s = models.FloatField(
+        "a session lasts (seconds)",
+        null=True,
+        blank=True,
+        help_text="Seconds without a request after which a session is forgotten."
+        " Empty: as in the settings.",
+    )
+    affinity_key = models.CharField(
+        "key's path is a session",
+        max_length=20,
+        blank=True,
+        choices=[("user_path", "yes: one user path, one candidate")],
+        help_text="Where a request names no session. Empty: no.",
+    )
+    stay_after_failover = models.BooleanField(
+        null=True,
+        blank=True,
+        help_text="Do not go back when the first candidate returns. Unknown: as in the settings.",
+    )
+    native_first = models.BooleanField(
+        null=True,
+        blank=True,
+        help_text="Candidates that speak the caller's protocol go first."
+        " Unknown: as in the settings.",
+    )
+    params = models.CharField(
+        "parameters",
+        max_length=10,
+        blank=True,
+        choices=Params.choices,
+        help_text="Empty: as in the settings.",
+    )
+    timeouts = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="What differs from the providers' timeouts, seconds as JSON, for example"
+        ' {"first_token_s": 20}. Default: nothing.',
+    )
+    failover = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text='What differs from the failover settings, as JSON, for example'
+        ' {"max_attempts": 2}. Default: nothing.',
+    )
+    capture = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text='Whether prompts and answers are kept, as JSON: {"requests": true,'
+        ' "responses": true, "keep_days": 7}. Default: no.',
+    )
+    history = HistoricalRecords()
+
+    class Meta:
+        ordering = ["name", "managed_source"]
+        verbose_name = "model pool"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["name", "managed_source"],
+                name="canonical_model_name_per_source",
+                violation_error_message="There is a model of this name already.",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(session_affinity_ttl_s__isnull=True)
+                | models.Q(session_affinity_ttl_s__gt=0),
+                name="canonical_model_affinity_ttl_positive",
+                violation_error_message="A session must last longer than 0 seconds.",
+            ),
+        ]
+
+
+class Target(models.Model):
+    """A provider model that something may be served by: a pool's candidate, an alias's target."""
+
+    provider_name = models.CharField("provider", max_length=100)
+    model = models.CharField(max_length=200, help_text="Exactly as the provider spells it.")
+    priority = models.PositiveIntegerField(
+        default=1,
+        validators=ONE_OR_MORE,
+        help_text="Lower goes first; equal ones share. Default: 1.",
+    )
+    weight = models.PositiveIntegerField(
+        default=1,
+        validators=ONE_OR_MORE,
+        help_text="Share within its priority, for weighted strategies. Default: 1.",
+    )
+    position = models.PositiveIntegerField(default=0, db_index=True)
+
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return f"{self.provider_name}/{self.model}"
+
+
+class Candidate(Target):
+    canonical_model = models.ForeignKey(
+        CanonicalModel, on_delete=models.CASCADE, related_name="candidates"
+    )
+    rpm = models.PositiveIntegerField(
+        "requests a minute",
+        null=True,
+        blank=True,
+        validators=ONE_OR_MORE,
+        help_text="Empty: no limit of ours.",
+    )
+    tpm = models.PositiveIntegerField(
+        "tokens a minute",
+        null=True,
+        blank=True,
+        validators=ONE_OR_MORE,
+        help_text="Empty: no limit of ours.",
+    )
+    max_parallel = models.PositiveIntegerField(
+        "at one time",
+        null=True,
+        blank=True,
+        validators=ONE_OR_MORE,
+        help_text="Requests in flight. Empty: no limit of ours.",
+    )
+    enabled = models.BooleanField(default=True)
+    timeouts = models.JSONField(default=dict, blank=True, help_text="Seconds, as JSON.")
+    history = HistoricalRecords()
+
+    class Meta:
+        ordering = ["position", "pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["canonical_model", "provider_name", "model"],
+                name="candidate_once_per_pool",
+                violation_error_message="This pool has this provider and model already.",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(weight__gt=0),
+                name="candidate_weight_positive",
+                violation_error_message="The weight must be at least 1.",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(priority__gt=0),
+                name="candidate_priority_positive",
+                violation_error_message="The priority must be at least 1.",
+            ),
+            models.CheckConstraint(
+                condition=(models.Q(rpm__isnull=True) | models.Q(rpm__gt=0))
+                & (models.Q(tpm__isnull=True) | models.Q(tpm__gt=0))
+                & (models.Q(max_parallel__isnull=True) | models.Q(max_parallel__gt=0)),
+                name="candidate_limits_positive",
+                violation_error_message="Limits must be at least 1, or empty.",
+            ),
+        ]
+
+
+class Alias(ManagedModel):
+    """Another name: for a canonical model, or for targets of its own."""
+
+    name = models.CharField(
+        max_length=200, help_text="The name that callers send as model. No commas, no spaces."
+    )
+    target = models.CharField(
+        "stands for",
+        max_length=200,
+        blank=True,
+        help_text="A model pool or another alias. Empty: it has targets of its own, below.",
+    )
+    strategy = models.CharField(
+        max_length=30,
+        blank=True,
+        choices=Strategy.choices,
+        help_text="How the first of its own targets is chosen. Empty: as in the settings.",
+    )
+    enabled = models.BooleanField(default=True)
+    history = HistoricalRecords()
+
+    class Meta:
+        ordering = ["name", "managed_source"]
+        verbose_name_plural = "aliases"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["name", "managed_source"],
+                name="alias_name_per_source",
+                violation_error_message="There is an alias of this name already.",
+            ),
+        ]
+
+
+class AliasTarget(Target):
+    alias = models.ForeignKey(Alias, on_delete=models.CASCADE, related_name="targets")
+    history = HistoricalRecords()
+
+    class Meta:
+        ordering = ["position", "pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["alias", "provider_name", "model"],
+                name="alias_target_once",
+                violation_error_message="This alias has this provider and model already.",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(weight__gt=0) & models.Q(priority__gt=0),
+                name="alias_target_numbers_positive",
+                violation_error_message="Weight and priority must be at least 1.",
+            ),
+        ]
