@@ -7,7 +7,9 @@ What can go wrong, by whose fault it is.
         UpstreamTimedOut    nothing came in time
         BadFraming          the peer does not speak HTTP, or breaks our bounds
 
-GatewayError (routing.gateway.errors) is ours, ProtocolError (same place) the caller's.
+    ProtocolError       the caller: a request that does not have the shape its protocol asks for
+
+GatewayError (routing.gateway.errors) is ours.
 A Failure is a value, not an exception: one row of the verdict table with its evidence.
 """
 
@@ -35,6 +37,24 @@ class UpstreamTimedOut(ProviderError):
 
 class BadFraming(ProviderError):
     """What came is not HTTP/1.1, or is larger than our bounds allow."""
+
+
+class ProtocolError(Exception):
+    """
+    The caller's request is not what its protocol asks for; another candidate would not help.
+
+    `message` names the field, the value and what is allowed. `param` is the field, where there is
+    one.
+    """
+
+    def __init__(
+        self, message: str, *, status: int = 400, param: str | None = None, code: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = status
+        self.param = param
+        self.code = code
 
 
 class Fault(StrEnum):
