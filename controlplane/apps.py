@@ -2,9 +2,57 @@
 
 from __future__ import annotations
 
-from django.apps import AppConfig
+from typing import Any
+
+from django.apps import AppConfig, apps
+from django.db import connections, transaction
+from django.db.models import F, Model
+from django.db.models.signals import post_delete, post_save
+
+CONFIG_MODELS = (
+    "providers.Provider",
+    "providers.Credential",
+    "providers.ProviderModel",
+    "routing.CanonicalModel",
+    "routing.Candidate",
+    "routing.Alias",
+    "routing.AliasTarget",
+    "failover.FailoverRule",
+    "controlplane.Team",
+    "controlplane.ApiKey",
+    "controlplane.Settings",
+    "controlplane.ConfigSource",
+)
 
 
 class ControlPlaneConfig(AppConfig):
     name = "controlplane"
     verbose_name = "System"
+
+    def ready(self) -> None:
+        for label in CONFIG_MODELS:
+            model = apps.get_model(label)
+            post_save.connect(note_edit, sender=model, dispatch_uid=f"edit.{label}")
+            post_delete.connect(note_edit, sender=model, dispatch_uid=f"edit.{label}")
+
+
+def note_edit(sender: type[Model], using: str, **_signal: Any) -> None:  # noqa: ARG001
+    """
+    Move the edit counter with the edit, and have it published once it is committed.
+
+    The counter makes it certain (the control child reads it); the poke only makes it sooner.
+    """
+    from controlplane.models import EditCounter  # noqa: PLC0415 - models load after this
+
+    counter = EditCounter.objects.using(using)
+    if not counter.filter(pk=1).update(value=F("value") + 1):
+        counter.get_or_create(pk=1, defaults={"value": 1})
+    # One poke per transaction, however many rows it saves.
+    if not any(poke is publish for _, poke, *_ in connections[using].run_on_commit):
+        transaction.on_commit(publish, using=using, robust=True)
+
+
+def publish() -> None:
+    from controlplane.poke import publish_now  # noqa: PLC0415 - few processes ever publish
+
+    publish_now()

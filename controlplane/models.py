@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from simple_history.models import HistoricalRecords
 
 from failover.engine.policy import DEFAULT_RETRY_STATUSES
+from failover.validation import statuses_problems
 from providers.managed import ManagedModel
+from providers.models import refuse
+from providers.validation import model_name_problems, timeouts_problems
 from routing.models import ONE_OR_MORE, Params, Strategy
+from routing.validation import capture_problems
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 KEY_PREFIX = "sy_"
 
@@ -38,6 +45,24 @@ class Team(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+def names_problems(names: object) -> list[str]:
+    """The problems of a list of model names or patterns."""
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        return ["must be a list of names"]
+    problems = [problem for name in names for problem in model_name_problems(name)]
+    return problems + (["a name is listed twice"] if len(set(names)) < len(names) else [])
+
+
+def scopes_problems(scopes: object, allowed: Sequence[str]) -> list[str]:
+    if not isinstance(scopes, list) or not scopes:
+        return [f"must be a list of at least one of {', '.join(allowed)}"]
+    return [
+        f"{scope!r} is not allowed; allowed are {', '.join(allowed)}"
+        for scope in scopes
+        if scope not in allowed
+    ]
 
 
 def inference_only() -> list[str]:
@@ -99,7 +124,7 @@ class ApiKey(ManagedModel):
         "allowed models",
         default=list,
         blank=True,
-        help_text='Names or patterns such as claude-*. Empty: every model.',
+        help_text="Names or patterns such as claude-*. Empty: every model.",
     )
 
     class Meta:
@@ -112,6 +137,16 @@ class ApiKey(ManagedModel):
                 violation_error_message="There is a key of this name already.",
             ),
         ]
+
+    def clean(self) -> None:
+        super().clean()
+        refuse(
+            {
+                "models": names_problems(self.models),
+                "scopes": scopes_problems(self.scopes, self.SCOPES),
+                "capture": capture_problems(self.capture),
+            }
+        )
 
     def set_key(self, key: str) -> None:
         """Make `key` the one that opens; its text is not kept."""
@@ -218,7 +253,7 @@ class Settings(Singleton):
         "statuses to go on after",
         default=default_retry_statuses,
         blank=True,
-        help_text="Default: 408, 429, 500, 502, 503, 504, 520-527, 529."
+        help_text="Default: 408, 429, 500, 502, 503, 504, 520-527, 529.",
     )
     retry_on_model_errors = models.BooleanField(
         "go on after model errors",
@@ -320,6 +355,18 @@ class Settings(Singleton):
     def __str__(self) -> str:
         return "Settings"
 
+    def clean(self) -> None:
+        problems = {
+            "timeouts": timeouts_problems(self.timeouts),
+            "retry_on_statuses": statuses_problems(self.retry_on_statuses),
+            "disabled_models": names_problems(self.disabled_models),
+        }
+        if self.bench_max_cooldown_s < self.bench_cooldown_s:
+            problems["bench_max_cooldown_s"] = ["the longest bench is shorter than the first"]
+        if self.backoff_max_ms < self.backoff_base_ms:
+            problems["backoff_max_ms"] = ["the longest backoff is shorter than the first"]
+        refuse(problems)
+
 
 class ConfigSource(Singleton):
     """The configuration file and environment as last applied, and as last refused."""
@@ -363,7 +410,7 @@ class PublishedSnapshot(models.Model):
 
 
 class EditCounter(Singleton):
-    """Moves with every edit, in the edit's own transaction: a cheap question for the control child."""
+    """Moves with every edit, in its own transaction: a cheap question for the control child."""
 
     value = models.PositiveBigIntegerField(default=0)
 

@@ -40,11 +40,11 @@ class FailoverRule(ManagedModel):
         ]
 
     def clean(self) -> None:
+        super().clean()
         self.primary_model = self.primary_model.strip()
         if isinstance(self.fallback_models, list):
             self.fallback_models = [
-                entry.strip() if isinstance(entry, str) else entry
-                for entry in self.fallback_models
+                entry.strip() if isinstance(entry, str) else entry for entry in self.fallback_models
             ]
         refuse(
             {

@@ -38,8 +38,10 @@ def failover_problems(block: object) -> list[str]:
         elif key == "retry_on_statuses":
             problems += [f"{key}: {problem}" for problem in statuses_problems(value)]
         elif key == "backoff":
-            problems += [f"backoff.{problem}" if isinstance(value, Mapping) else f"backoff: {problem}"
-                         for problem in number_problems(value, BACKOFF)]
+            problems += [
+                f"backoff.{problem}" if isinstance(value, Mapping) else f"backoff: {problem}"
+                for problem in number_problems(value, BACKOFF)
+            ]
         else:
             problems.append(f"{key}: unknown key; allowed are {', '.join(FAILOVER_KEYS)}")
     return problems
@@ -71,8 +73,9 @@ def targets_problems(primary: str, targets: object) -> list[str]:
         elif target in seen:
             problems.append(f"entry {place}: {target!r} is listed twice")
         elif "," in target or any(character.isspace() for character in target):
-            problems.append(f"entry {place}: {target!r} is not a model name; commas and spaces"
-                            " are not allowed")
+            problems.append(
+                f"entry {place}: {target!r} is not a model name; commas and spaces are not allowed"
+            )
         else:
             seen.add(target)
     return problems

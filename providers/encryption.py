@@ -6,6 +6,7 @@ Pure Python: the inference workers open tokens with it as well.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ KEYS_VARIABLE = "ENCRYPTION_KEYS"
 KEYS_FILE = "encryption_keys"
 
 
-class CannotDecrypt(ValueError):
+class CannotDecrypt(ValueError):  # noqa: N818 - it says what happened
     """The token is damaged, or was made with a key that is not among ours."""
 
 
@@ -83,10 +84,9 @@ def read_or_create(path: Path, make: Callable[[], str]) -> str:
             file.write(make() + "\n")
             file.flush()
             os.fsync(file.fileno())
-        try:
+        # If another process was first, its text counts.
+        with contextlib.suppress(FileExistsError):
             os.link(draft, path)
-        except FileExistsError:
-            pass  # another process was first; its text counts
     finally:
         draft.unlink()
     return path.read_text(encoding="utf-8").strip()

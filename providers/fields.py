@@ -87,7 +87,7 @@ class EncryptedTextField(models.TextField):  # type: ignore[type-arg]
         self,
         cls: type[models.Model],
         name: str,
-        private_only: bool = False,  # noqa: FBT001, FBT002 - Django's signature
+        private_only: bool = False,
     ) -> None:
         super().contribute_to_class(cls, name, private_only)
         setattr(cls, self.attname, _EncryptOnAssignment(self.attname))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Self
 
+from django.core.exceptions import ValidationError
 from django.db import models
+
+IS_CONFIG = "This is managed by configuration; change the file or the environment instead."
 
 
 class ManagedSource(models.TextChoices):
@@ -21,6 +24,8 @@ class ManagedModel(models.Model):
     """
 
     identity = "name"
+    # Whether others refer to the row by its name, so that a rename would cut them off.
+    is_referred_to_by_name = False
 
     managed_source = models.CharField(
         "managed by",
@@ -38,6 +43,28 @@ class ManagedModel(models.Model):
     def __str__(self) -> str:
         return str(getattr(self, self.identity))
 
+    def clean(self) -> None:
+        if not self.is_referred_to_by_name or self.pk is None:
+            return
+        before = self.rows().filter(pk=self.pk).values_list(self.identity, flat=True)
+        if before and before[0] != getattr(self, self.identity):
+            raise ValidationError(
+                {
+                    self.identity: f"{before[0]!r} cannot be renamed, because others refer to it by"
+                    " its name. Make a new one, and delete this one when nothing uses it."
+                }
+            )
+
+    def deletion_problems(self) -> list[str]:
+        """Why the row may not be deleted, as sentences; empty if it may."""
+        return [IS_CONFIG] if self.is_managed_by_config else []
+
+    @property
+    def has_twin(self) -> bool:
+        """Whether there is a row of the same name from the other source."""
+        twins = self.rows().filter(**{self.identity: getattr(self, self.identity)})
+        return twins.exclude(pk=self.pk).exists()
+
     @property
     def is_managed_by_config(self) -> bool:
         return self.managed_source == ManagedSource.CONFIG
@@ -48,18 +75,21 @@ class ManagedModel(models.Model):
         if self.is_managed_by_config:
             return False
         known = self.__dict__.get("shadowed")  # annotated by with_shadowed()
-        return type(self).config_twins(self).exists() if known is None else bool(known)
+        return self.config_twins().exists() if known is None else bool(known)
+
+    def config_twins(self) -> models.QuerySet[Self]:
+        return self.rows().filter(
+            **{self.identity: getattr(self, self.identity)}, managed_source=ManagedSource.CONFIG
+        )
 
     @classmethod
-    def config_twins(cls, row: Self) -> models.QuerySet[Self]:
-        return cls._default_manager.filter(
-            **{cls.identity: getattr(row, cls.identity)}, managed_source=ManagedSource.CONFIG
-        )
+    def rows(cls) -> models.QuerySet[Self]:
+        return cls._default_manager.all()
 
     @classmethod
     def with_shadowed(cls, rows: models.QuerySet[Self]) -> models.QuerySet[Any]:
         """`rows`, each knowing whether it is shadowed, for one query in all."""
-        twins = cls._default_manager.filter(
+        twins = cls.rows().filter(
             **{cls.identity: models.OuterRef(cls.identity)}, managed_source=ManagedSource.CONFIG
         )
         return rows.annotate(
@@ -69,4 +99,4 @@ class ManagedModel(models.Model):
     @classmethod
     def effective(cls) -> models.QuerySet[Any]:
         """The rows that count: the configuration's, and the dashboard's that nothing shadows."""
-        return cls.with_shadowed(cls._default_manager.all()).filter(shadowed=False)
+        return cls.with_shadowed(cls.rows()).filter(shadowed=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from django.core.exceptions import ValidationError
 from django.db import models
 from simple_history.models import HistoricalRecords
@@ -21,6 +23,9 @@ from providers.validation import (
     timeouts_problems,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 def refuse(problems: dict[str, list[str]]) -> None:
     """Raise a ValidationError if any field has a problem."""
@@ -29,7 +34,14 @@ def refuse(problems: dict[str, list[str]]) -> None:
         raise ValidationError(found)
 
 
+# Functions from a provider's name to what uses it, as sentences. The apps above add theirs,
+# since this one may not import them.
+uses_of_providers: list[Callable[[str], list[str]]] = []
+
+
 class Provider(ManagedModel):
+    is_referred_to_by_name = True
+
     name = models.CharField(
         max_length=100,
         help_text="How pools, rules and callers name it: letters, digits, . _ and -.",
@@ -89,7 +101,7 @@ class Provider(ManagedModel):
         "also speaks",
         default=list,
         blank=True,
-        help_text='Protocols besides its kind\'s usual, as a JSON list, for example'
+        help_text="Protocols besides its kind's usual, as a JSON list, for example"
         ' ["openai_chat"]. Default: none.',
     )
     bench = models.JSONField(
@@ -119,7 +131,10 @@ class Provider(ManagedModel):
         ]
 
     def clean(self) -> None:
-        from providers.adapters.registry import KNOWN_KINDS
+        super().clean()
+        # Here, not above: every command would pay for loading the adapters.
+        from providers.adapters.registry import KNOWN_KINDS  # noqa: PLC0415
+        from providers.adapters.simulator import parse_fault  # noqa: PLC0415
 
         problems: dict[str, list[str]] = {
             "name": provider_name_problems(self.name),
@@ -135,7 +150,20 @@ class Provider(ManagedModel):
             problems["kind"] = [
                 f"{self.kind!r} is not a known kind; known are {', '.join(sorted(KNOWN_KINDS))}"
             ]
+        if self.fault and self.kind != "simulator":
+            problems["fault"] = ["only a provider of kind simulator can be told to fail"]
+        elif self.fault:
+            try:
+                parse_fault(self.fault)
+            except ValueError as error:
+                problems["fault"] = [str(error)]
         refuse(problems)
+
+    def deletion_problems(self) -> list[str]:
+        problems = super().deletion_problems()
+        if problems or self.has_twin:
+            return problems
+        return [use for uses in uses_of_providers for use in uses(self.name)]
 
 
 class Credential(models.Model):
@@ -200,9 +228,3 @@ class ProviderModel(models.Model):
         if not isinstance(self.metadata, dict):
             problems["metadata"] = ["must be a JSON object, for example {}"]
         refuse(problems)
-
-
-def provider_name_exists(name: str) -> bool:
-    return Provider.objects.filter(name=name).exists()
-
-

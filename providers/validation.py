@@ -53,7 +53,14 @@ SECONDS = Number(above=0)
 COUNT = Number(least=1, is_whole=True)
 
 TIMEOUTS = dict.fromkeys(
-    ("connect_s", "first_token_s", "reasoning_first_token_s", "idle_s", "total_s", "stream_total_s"),
+    (
+        "connect_s",
+        "first_token_s",
+        "reasoning_first_token_s",
+        "idle_s",
+        "total_s",
+        "stream_total_s",
+    ),
     SECONDS,
 )
 BENCH = {
@@ -80,7 +87,7 @@ def number_problems(block: object, allowed: Mapping[str, Number]) -> list[str]:
 
 
 def _example(allowed: Mapping[str, Number]) -> str:
-    return '{"%s": 5}' % next(iter(allowed))
+    return f'{{"{next(iter(allowed))}": 5}}'
 
 
 def timeouts_problems(block: object) -> list[str]:
@@ -130,8 +137,7 @@ def headers_problems(headers: object) -> list[str]:
             problems.append(f"{name!r} is not a header name; letters, digits and - are allowed")
         elif not isinstance(value, str):
             problems.append(f"{name}: the value must be a string")
-        elif any(ord(character) < 32 and character != "\t" or ord(character) == 127
-                 for character in value):
+        elif any(not (character == "\t" or character.isprintable()) for character in value):
             problems.append(f"{name}: line breaks and control characters are not allowed")
         elif not value.isascii():
             problems.append(f"{name}: only ASCII characters are allowed")
@@ -141,10 +147,8 @@ def headers_problems(headers: object) -> list[str]:
 def provider_name_problems(name: str) -> list[str]:
     if PROVIDER_NAME.fullmatch(name):
         return []
-    return [
-        f"{name!r} is not a provider name; letters, digits, dots, underscores and hyphens"
-        " are allowed"
-    ]
+    allowed = "letters, digits, dots, underscores and hyphens are allowed"
+    return [f"{name!r} is not a provider name; {allowed}"]
 
 
 def model_name_problems(name: str) -> list[str]:
@@ -161,7 +165,9 @@ def base_url_problems(url: str) -> list[str]:
 
 
 def proxy_problems(url: str) -> list[str]:
-    return _url_problems(url, ("http", "https"), "http://proxy.example.com:3128", may_have_user=True)
+    return _url_problems(
+        url, ("http", "https"), "http://proxy.example.com:3128", may_have_user=True
+    )
 
 
 def _url_problems(
@@ -176,8 +182,8 @@ def _url_problems(
     except ValueError:
         return [f"this is not an address; it should look like {example}"]
     if parts.scheme not in schemes or not host:
-        return [f"the address must begin with {' or '.join(f'{s}://' for s in schemes)}"
-                f" and name a host, for example {example}"]
+        beginning = " or ".join(f"{scheme}://" for scheme in schemes)
+        return [f"the address must begin with {beginning} and name a host, for example {example}"]
     if not may_have_user and (parts.username is not None or parts.password is not None):
         return ["a user name or password does not belong in the address; add a credential"]
     if not may_have_user and (parts.query or parts.fragment):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
 from simple_history.models import HistoricalRecords
@@ -10,6 +11,7 @@ from failover.validation import failover_problems
 from providers.managed import ManagedModel
 from providers.models import Provider, refuse
 from providers.validation import model_name_problems, timeouts_problems
+from routing.validation import alias_cycle, capture_problems
 
 ONE_OR_MORE = [MinValueValidator(1)]
 
@@ -32,6 +34,8 @@ class Params(models.TextChoices):
 
 class CanonicalModel(ManagedModel):
     """A model as callers name it, and the pool of candidates that serve it."""
+
+    is_referred_to_by_name = True
 
     name = models.CharField(
         max_length=200,
@@ -92,7 +96,7 @@ class CanonicalModel(ManagedModel):
     failover = models.JSONField(
         default=dict,
         blank=True,
-        help_text='What differs from the failover settings, as JSON, for example'
+        help_text="What differs from the failover settings, as JSON, for example"
         ' {"max_attempts": 2}. Default: nothing.',
     )
     capture = models.JSONField(
@@ -120,6 +124,23 @@ class CanonicalModel(ManagedModel):
             ),
         ]
 
+    def clean(self) -> None:
+        super().clean()
+        name = model_name_problems(self.name)
+        if not name and Alias.objects.filter(name=self.name).exists():
+            name = [f"{self.name!r} is an alias already; a name can be one or the other"]
+        refuse(
+            {
+                "name": name,
+                "timeouts": timeouts_problems(self.timeouts),
+                "failover": failover_problems(self.failover),
+                "capture": capture_problems(self.capture),
+            }
+        )
+
+    def deletion_problems(self) -> list[str]:
+        return super().deletion_problems() or aliases_for(self)
+
 
 class Target(models.Model):
     """A provider model that something may be served by: a pool's candidate, an alias's target."""
@@ -143,6 +164,17 @@ class Target(models.Model):
 
     def __str__(self) -> str:
         return f"{self.provider_name}/{self.model}"
+
+    def clean(self) -> None:
+        refuse(
+            {
+                "provider_name": []
+                if Provider.objects.filter(name=self.provider_name).exists()
+                else [f"there is no provider {self.provider_name!r}"],
+                "model": model_name_problems(self.model),
+                "timeouts": timeouts_problems(getattr(self, "timeouts", {})),
+            }
+        )
 
 
 class Candidate(Target):
@@ -205,6 +237,8 @@ class Candidate(Target):
 class Alias(ManagedModel):
     """Another name: for a canonical model, or for targets of its own."""
 
+    is_referred_to_by_name = True
+
     name = models.CharField(
         max_length=200, help_text="The name that callers send as model. No commas, no spaces."
     )
@@ -234,6 +268,39 @@ class Alias(ManagedModel):
             ),
         ]
 
+    def clean(self) -> None:
+        super().clean()
+        self.target = self.target.strip()
+        name = model_name_problems(self.name)
+        if not name and CanonicalModel.objects.filter(name=self.name).exists():
+            name = [f"{self.name!r} is a model pool already; a name can be one or the other"]
+        refuse({"name": name, "target": self.target_problems() if self.target else []})
+
+    def target_problems(self) -> list[str]:
+        if self.target == self.name:
+            return ["an alias cannot stand for itself"]
+        if CanonicalModel.objects.filter(name=self.target).exists():
+            return []
+        target_of = {alias.name: alias.target for alias in Alias.effective()}
+        if self.target not in target_of:
+            return [f"there is no model pool or alias {self.target!r}"]
+        cycle = alias_cycle(self.name, target_of | {self.name: self.target})
+        return [f"this would go round in a circle: {' → '.join(cycle)}"] if cycle else []
+
+    def check_targets(self, number: int) -> None:
+        """Raise ValidationError unless it has either a target or `number` targets of its own."""
+        if bool(self.target) == bool(number):
+            raise ValidationError(
+                {
+                    "target": "name either what it stands for or targets of its own, not both"
+                    if number
+                    else "name what it stands for, or give it targets of its own"
+                }
+            )
+
+    def deletion_problems(self) -> list[str]:
+        return super().deletion_problems() or aliases_for(self)
+
 
 class AliasTarget(Target):
     alias = models.ForeignKey(Alias, on_delete=models.CASCADE, related_name="targets")
@@ -253,3 +320,24 @@ class AliasTarget(Target):
                 violation_error_message="Weight and priority must be at least 1.",
             ),
         ]
+
+
+def aliases_for(row: CanonicalModel | Alias) -> list[str]:
+    """The aliases that would stand for nothing without `row`, as sentences."""
+    if row.has_twin:
+        return []
+    names = Alias.objects.filter(target=row.name).values_list("name", flat=True)
+    return [f"The alias {name} stands for it." for name in names]
+
+
+def uses_of_provider(provider_name: str) -> list[str]:
+    """The pools and aliases that name a provider, as sentences."""
+    pools = Candidate.objects.filter(provider_name=provider_name)
+    aliases = AliasTarget.objects.filter(provider_name=provider_name)
+    return [
+        f"The model pool {name} has it as a candidate."
+        for name in sorted(set(pools.values_list("canonical_model__name", flat=True)))
+    ] + [
+        f"The alias {name} has it as a target."
+        for name in sorted(set(aliases.values_list("alias__name", flat=True)))
+    ]

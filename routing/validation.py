@@ -1,0 +1,35 @@
+"""What routing settings may be, for the models and for the configuration file alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from providers.validation import Number, number_problems
+
+CAPTURE_SWITCHES = ("requests", "responses")
+KEEP_DAYS = {"keep_days": Number(above=0)}
+
+
+def capture_problems(block: object) -> list[str]:
+    """The problems of a (partial) capture block."""
+    if not isinstance(block, Mapping):
+        return ['must be a JSON object, for example {"requests": true}']
+    problems = []
+    for key, value in block.items():
+        if key in CAPTURE_SWITCHES:
+            if not isinstance(value, bool):
+                problems.append(f"{key}: {value!r} is not allowed; it must be true or false")
+        elif key in KEEP_DAYS:
+            problems += number_problems({key: value}, KEEP_DAYS)
+        else:
+            allowed = ", ".join((*CAPTURE_SWITCHES, *KEEP_DAYS))
+            problems.append(f"{key}: unknown key; allowed are {allowed}")
+    return problems
+
+
+def alias_cycle(name: str, target_of: Mapping[str, str]) -> list[str]:
+    """The way from `name` back to itself, such as [a, b, a]; empty if there is none."""
+    way = [name]
+    while (following := target_of.get(way[-1], "")) and following not in way:
+        way.append(following)
+    return [*way, name] if following == name else []
