@@ -118,3 +118,39 @@ def may_try_next(failure: Failure, policy: FailoverPolicy, *, is_first: bool) ->
         case Next.IF_NOT_FIRST:
             return not is_first
     return False
+
+
+class Move(Enum):
+    """What the engine does after a failed attempt."""
+
+    STOP = auto()
+    ROTATE = auto()  # the same candidate with another credential
+    NEXT = auto()
+    AGAIN = auto()  # the same candidate, nobody else is left
+
+
+def next_move(
+    failure: Failure,
+    policy: FailoverPolicy,
+    *,
+    calls: int,
+    can_rotate: bool,
+    has_next: bool,
+    retries: int,
+) -> Move:
+    """
+    What follows the failure of call number `calls` (1 is the first).
+
+    The last call that the budget allows goes to an untried candidate if there is one.
+    """
+    if calls >= policy.max_attempts or not may_try_next(failure, policy, is_first=calls == 1):
+        return Move.STOP
+    row = VERDICTS[failure.fault]
+    is_last_call = calls == policy.max_attempts - 1
+    if row.rotates and can_rotate and not (is_last_call and has_next):
+        return Move.ROTATE
+    if has_next:
+        return Move.NEXT
+    if row.again is not Again.NO and retries < policy.same_candidate_retries:
+        return Move.AGAIN
+    return Move.STOP

@@ -25,12 +25,6 @@ class Timeouts(Struct, frozen=True, kw_only=True, omit_defaults=True):
         )
 
 
-DEFAULT_TIMEOUTS = Timeouts(
-    connect_s=5, first_token_s=60, reasoning_first_token_s=300, idle_s=90, total_s=600,
-    stream_total_s=3600,
-)
-
-
 class CredentialSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`secret` is a Fernet token of ENCRYPTION_KEYS; `label` is what operators see."""
 
@@ -42,7 +36,7 @@ class ProviderSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
     One provider.
 
-    `models` is its configured inventory (exact upstream ids, in order). `protocols` are what it
+    `context_windows` gives tokens per model id where the operator states them. `models` is its configured inventory (exact upstream ids, in order). `protocols` are what it
     speaks besides its kind's usual. `proxy`: "" means none given; then the environment counts
     unless `trust_env_proxy` is off. `fault` is the simulator's setting ("" none), for example
     "status:503".
@@ -55,6 +49,7 @@ class ProviderSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     enabled: bool = True
     credentials: tuple[CredentialSpec, ...] = ()
     models: tuple[str, ...] = ()
+    context_windows: dict[str, int] = {}
     protocols: tuple[str, ...] = ()
     headers: dict[str, str] = {}
     timeouts: Timeouts = Timeouts()

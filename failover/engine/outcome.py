@@ -1,0 +1,69 @@
+"""How a request ended: attempts, and what the caller is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from failover.engine.plan import Candidate
+from providers.errors import Failure, Fault
+
+
+class Ending(StrEnum):
+    """Why nobody served. The gateway gives each one a status and a code per protocol."""
+
+    UPSTREAM_FAILED = "upstream_failed"
+    RATE_LIMITED = "rate_limited"
+    OUT_OF_QUOTA = "insufficient_quota"
+    OVERLOADED = "server_is_overloaded"
+    TIMED_OUT = "upstream_timeout"
+    CALLER = "caller"  # the first provider's 4xx goes back as it is
+
+
+@dataclass(slots=True, kw_only=True)
+class Attempt:
+    """One call. Times are monotonic seconds of the engine's clock."""
+
+    candidate: Candidate
+    credential: str
+    started_at: float
+    headers_at: float | None = None
+    content_at: float | None = None
+    ended_at: float | None = None
+    status: int | None = None
+    failure: Failure | None = None
+
+    def summary(self) -> dict[str, Any]:
+        """What a caller may see of it: never a key, never a raw body."""
+        failure = self.failure
+        return {
+            "provider": self.candidate.provider,
+            "model": self.candidate.model,
+            "status": self.status,
+            "reason": failure.fault.value if failure else None,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """Nobody served. `returns_in_s`: when the soonest candidate returns, if that is known."""
+
+    ending: Ending
+    failure: Failure
+    attempts: list[Attempt] = field(default_factory=list)
+    returns_in_s: float | None = None
+
+
+def ending_of(attempts: list[Attempt]) -> Ending:
+    """The word for a request that every attempt failed."""
+    faults = {attempt.failure.fault for attempt in attempts if attempt.failure}
+    if faults == {Fault.RATE_LIMITED}:
+        return Ending.RATE_LIMITED
+    if faults == {Fault.QUOTA}:
+        return Ending.OUT_OF_QUOTA
+    if faults <= {Fault.QUOTA, Fault.RATE_LIMITED}:
+        return Ending.RATE_LIMITED
+    if faults == {Fault.OVERLOADED}:
+        return Ending.OVERLOADED
+    return Ending.UPSTREAM_FAILED

@@ -1,0 +1,172 @@
+"""
+A stream after its first content: bytes for the caller, and the truth about how it ends.
+
+A stream is finished only by the protocol's terminator and a finish reason. Anything else, a clean
+close included, is broken: it ends with an error event, never silently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from failover.engine.benches import Key
+from failover.engine.outcome import Attempt
+from failover.engine.plan import Candidate
+from providers.errors import Failure, Fault, ProviderError
+from providers.protocols.openai import Request, StreamScanner, Usage, error_event
+from providers.transport import Response
+
+HELD_LIMIT = 1 << 20
+CLOSING_S = 1.0
+INTERRUPTED_CODE = "stream_interrupted"
+
+
+class Observer(Protocol):
+    """What a stream needs of the engine."""
+
+    def clock(self) -> float: ...
+    def classify_error(self, error: ProviderError, deadline: float) -> Failure: ...
+    def observe_success(self, candidate: Candidate, keys: tuple[Key, ...]) -> None: ...
+    def observe_failure(
+        self, candidate: Candidate, label: str, failure: Failure, request_id: str
+    ) -> None: ...
+    def abandon(self, keys: Iterable[Key]) -> None: ...
+
+
+class Stream:
+    """
+    One provider's event stream. `open` holds everything until content; then `next` until `ended`.
+
+    `failure` says why a stream broke after its first content; the caller has been told by then.
+    """
+
+    __slots__ = (
+        "_attempt",
+        "_ends_at",
+        "_idle_s",
+        "_keys",
+        "_observer",
+        "_request_id",
+        "_response",
+        "_scanner",
+        "ended",
+        "failure",
+    )
+
+    def __init__(
+        self,
+        observer: Observer,
+        response: Response,
+        request: Request,
+        attempt: Attempt,
+        keys: tuple[Key, ...],
+        request_id: str,
+    ) -> None:
+        times = attempt.candidate.times
+        self._observer = observer
+        self._response = response
+        self._attempt = attempt
+        self._keys = keys
+        self._request_id = request_id
+        self._scanner = StreamScanner(request.protocol, wants_usage=request.wants_usage)
+        self._idle_s = times.idle_s
+        self._ends_at = attempt.started_at + times.stream_total_s
+        self.ended = False
+        self.failure: Failure | None = None
+
+    @property
+    def usage(self) -> Usage | None:
+        return self._scanner.usage
+
+    async def open(self, deadline: float) -> bytes | Failure:
+        """
+        Read until the first content is in hand; that and all before it. Raises ProviderError.
+
+        Past 1 MiB without content the caller gets what there is.
+        """
+        scanner, response = self._scanner, self._response
+        held = b""
+        while True:
+            raw = await response.read(min(deadline, self._observer.clock() + self._idle_s))
+            if not raw:
+                failure = scanner.end()
+                if failure is not None:
+                    return _unsent(failure)
+            else:
+                held += scanner.feed(raw)
+                if scanner.failure is not None:  # nothing has been sent: the next may answer
+                    return _unsent(scanner.failure)
+            if scanner.has_content or len(held) > HELD_LIMIT:
+                self._attempt.content_at = self._observer.clock()
+                return held + self._after_feed()
+
+    async def next(self) -> bytes:
+        """The next bytes for the caller; once `ended` is set, they are the last."""
+        deadline = min(self._observer.clock() + self._idle_s, self._ends_at)
+        try:
+            raw = await self._response.read(deadline)
+        except ProviderError as error:
+            return self._broke(self._observer.classify_error(error, float("inf")))
+        if raw:
+            return self._scanner.feed(raw) + self._after_feed()
+        failure = self._scanner.end()
+        return self._broke(failure) if failure is not None else b""
+
+    async def close(self) -> None:
+        """
+        Give the connection back, or cut it where the stream did not end.
+
+        After the terminator only the framing's end is due; it is awaited so that the connection
+        can be used again. A stream closed early says nothing about health: the caller went away.
+        """
+        if not self.ended:
+            self.ended = True
+            self._observer.abandon(self._keys)
+        elif self.failure is None:
+            deadline = self._observer.clock() + CLOSING_S
+            try:
+                while await self._response.read(deadline):
+                    pass
+            except ProviderError:
+                pass  # the answer is complete; only the connection is lost
+        self._response.close()
+
+    def _after_feed(self) -> bytes:
+        scanner = self._scanner
+        if scanner.failure is not None:
+            return self._broke(scanner.failure)
+        if scanner.finished:
+            self.ended = True
+            self._attempt.ended_at = self._observer.clock()
+            self._observer.observe_success(self._attempt.candidate, self._keys)
+        return b""
+
+    def _broke(self, failure: Failure) -> bytes:
+        """The end of a broken stream, in the caller's protocol."""
+        attempt = self._attempt
+        self.ended = True
+        self.failure = attempt.failure = Failure(
+            fault=Fault.INTERRUPTED,
+            message=failure.message,
+            status=failure.status,
+            code=failure.code,
+        )
+        attempt.ended_at = self._observer.clock()
+        self._observer.observe_failure(
+            attempt.candidate, attempt.credential, self.failure, self._request_id
+        )
+        return error_event(
+            f"the stream from {attempt.candidate.provider} broke off: {failure.message}",
+            type="server_error",
+            code=INTERRUPTED_CODE,
+        )
+
+
+def _unsent(failure: Failure) -> Failure:
+    """A break that the caller has seen nothing of is a bad stream, whatever came before it."""
+    if failure.fault is not Fault.INTERRUPTED:
+        return failure
+    return Failure(
+        fault=Fault.BAD_STREAM, message=failure.message, status=failure.status, code=failure.code
+    )

@@ -1,0 +1,89 @@
+"""Keys in memory: looked up by SHA-256 of the whole key, no database on the way."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+from routing.gateway.errors import Refused
+from routing.gateway.snapshot import KeySpec
+
+CREDENTIAL_HEADERS = (b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key")
+BEARER = b"bearer "
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key, compiled. `pattern` is None where every model is allowed."""
+
+    spec: KeySpec
+    pattern: re.Pattern[str] | None
+    _known: dict[str, bool] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def compile(cls, spec: KeySpec) -> Key:
+        pattern = "|".join(fnmatch.translate(entry) for entry in spec.models)
+        return cls(spec, re.compile(pattern) if pattern else None)
+
+    def allows(self, *names: str) -> bool:
+        """Whether one of `names` matches the key's patterns."""
+        return self.pattern is None or any(map(self.pattern.match, names))
+
+
+MASTER = Key(KeySpec(name="master", digest=b"", scopes=("inference", "admin")), None)
+
+
+def digest_of(key: bytes) -> bytes:
+    return sha256(key).digest()
+
+
+def presented(headers: Mapping[bytes, bytes]) -> bytes | None:
+    """The credential that counts: the first present, in the contract's order."""
+    for name in CREDENTIAL_HEADERS:
+        value = headers.get(name)
+        if value is None:
+            continue
+        if name == b"authorization":
+            return value[7:].strip() if value[:7].lower() == BEARER else b""
+        return value.strip()
+    return None
+
+
+def authenticate(
+    headers: Mapping[bytes, bytes],
+    keys: Mapping[bytes, Key],
+    *,
+    master: bytes | None,
+    now: float,
+) -> Key:
+    """
+    The caller's key. Raises Refused (401, or 403 for a key without the inference scope).
+
+    `master` is the digest of SWITCHYARD_MASTER_KEY; `now` is Unix time, for expiry.
+    """
+    secret = presented(headers)
+    if not secret:
+        raise _unauthenticated("No API key was given. Send it as 'Authorization: Bearer KEY'.")
+    digest = digest_of(secret)
+    key = keys.get(digest)
+    if key is None:
+        if digest == master:
+            return MASTER
+        raise _unauthenticated("The API key is not known.")
+    if key.spec.expires_at is not None and now >= key.spec.expires_at:
+        raise _unauthenticated("The API key has expired.")
+    if "inference" not in key.spec.scopes:
+        raise Refused(
+            403,
+            "This API key has no inference scope.",
+            type="permission_error",
+            code="scope_missing",
+        )
+    return key
+
+
+def _unauthenticated(message: str) -> Refused:
+    return Refused(401, message, type="authentication_error", code="invalid_api_key")

@@ -1,0 +1,179 @@
+"""
+Everything that ends a request without an answer, and its shape in the caller's protocol.
+
+    GatewayError        ours: status, type and code are attributes
+        Refused             the caller's mistake: bad request, unknown key or model, no right
+        NoCandidate         nobody may be tried
+        ProvidersFailed     everybody who was tried failed
+
+`render` is the one place that writes an error body.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from failover.engine.outcome import Attempt, Ending, Failed
+from failover.engine.plan import Rejected
+from providers.protocols.openai import error_body
+
+RETRY_AFTER_MAX_S = 60
+
+
+class GatewayError(Exception):
+    """An error answer. `returns_in_s` becomes Retry-After; `should_retry` x-should-retry."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        type: str,  # noqa: A002  # the protocol's own word
+        code: str | None = None,
+        param: str | None = None,
+        returns_in_s: float | None = None,
+        should_retry: bool | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.type = type
+        self.code = code
+        self.param = param
+        self.returns_in_s = returns_in_s
+        self.should_retry = should_retry
+        self.extra = extra
+
+
+class Refused(GatewayError):
+    """The caller has to change something."""
+
+
+class NoCandidate(GatewayError):
+    """Nobody may be tried, so no call was made."""
+
+
+class ProvidersFailed(GatewayError):
+    """Every call failed."""
+
+
+def bad_request(message: str, param: str | None = None, status: int = 400) -> Refused:
+    return Refused(status, message, type="invalid_request_error", param=param)
+
+
+def unknown_model(name: str, close: Sequence[str]) -> Refused:
+    hint = f" Did you mean {_or(close)}?" if close else ""
+    return Refused(
+        404,
+        f"The model {_short(name)!r} does not exist, or this key may not use it.{hint}",
+        type="invalid_request_error",
+        code="model_not_found",
+        param="model",
+    )
+
+
+def no_candidate(rejected: Sequence[Rejected], *, everyone_limited: bool) -> NoCandidate:
+    """The answer when planning left nobody: the reasons decide the status."""
+    reasons = {entry.reason for entry in rejected}
+    returns = [e.returns_in_s for e in rejected if e.returns_in_s is not None]
+    extra = {
+        "rejected": [
+            {"provider": e.candidate.provider, "model": e.candidate.model, "reason": e.reason}
+            for e in rejected
+        ]
+    }
+    if reasons == {"key_not_allowed"}:
+        return NoCandidate(
+            403,
+            "This key may not use the model.",
+            type="permission_error",
+            code="key_not_allowed",
+            param="model",
+            extra=extra,
+        )
+    returns_in_s = min(returns) if returns else None
+    if everyone_limited:
+        return NoCandidate(
+            429,
+            "Every candidate is inside a rate limit; try again in "
+            f"{retry_after(returns_in_s or 1)}s.",
+            type="rate_limit_error",
+            code="rate_limit_exceeded",
+            returns_in_s=returns_in_s,
+            extra=extra,
+        )
+    words = ", ".join(f"{e.candidate.name}: {e.reason}" for e in rejected) or "the pool is empty"
+    return NoCandidate(
+        503,
+        f"No candidate may be tried ({words}).",
+        type="server_error",
+        code="no_candidate",
+        returns_in_s=returns_in_s,
+        extra=extra,
+    )
+
+
+_ENDINGS: Mapping[Ending, tuple[int, str, str]] = {
+    Ending.UPSTREAM_FAILED: (502, "server_error", "Every provider that was tried failed"),
+    Ending.RATE_LIMITED: (429, "rate_limit_error", "Every provider is rate limited"),
+    Ending.OUT_OF_QUOTA: (429, "insufficient_quota", "Every provider is out of quota"),
+    Ending.OVERLOADED: (503, "server_error", "Every provider is overloaded"),
+    Ending.TIMED_OUT: (504, "server_error", "The request's deadline passed"),
+}
+_CODES = {Ending.RATE_LIMITED: "rate_limit_exceeded"}
+
+
+def providers_failed(failed: Failed) -> ProvidersFailed:
+    """The answer when every call failed. `failed.ending` is not CALLER."""
+    status, kind, words = _ENDINGS[failed.ending]
+    calls = len(failed.attempts)
+    returns_in_s = failed.returns_in_s
+    hint = ""
+    if failed.ending is Ending.RATE_LIMITED and returns_in_s is not None:
+        hint = f" Please try again in {retry_after(returns_in_s)}s."
+    return ProvidersFailed(
+        status,
+        f"{words}: {_trail(failed.attempts) or failed.failure.message}.{hint}",
+        type=kind,
+        code=_CODES.get(failed.ending, failed.ending.value),
+        returns_in_s=returns_in_s,
+        should_retry=False if calls >= 2 and returns_in_s is None else None,
+        extra={"attempts": [attempt.summary() for attempt in failed.attempts]},
+    )
+
+
+def render(error: GatewayError) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    """(status, headers, body) in the OpenAI shape."""
+    headers = [(b"content-type", b"application/json")]
+    if error.returns_in_s is not None:
+        headers.append((b"retry-after", b"%d" % retry_after(error.returns_in_s)))
+    if error.should_retry is not None:
+        headers.append((b"x-should-retry", b"true" if error.should_retry else b"false"))
+    body = error_body(
+        error.message, type=error.type, code=error.code, param=error.param, extra=error.extra
+    )
+    return error.status, headers, body
+
+
+def retry_after(returns_in_s: float) -> int:
+    """Whole seconds, at least 1, at most 60."""
+    return min(max(math.ceil(returns_in_s), 1), RETRY_AFTER_MAX_S)
+
+
+def _trail(attempts: Sequence[Attempt]) -> str:
+    return "; ".join(
+        f"{attempt.candidate.name}: {attempt.failure.message}"
+        for attempt in attempts
+        if attempt.failure
+    )
+
+
+def _or(names: Sequence[str]) -> str:
+    return " or ".join(repr(name) for name in names)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 100 else text[:97] + "..."

@@ -1,0 +1,168 @@
+"""
+From a name in a request to groups of candidates: pool, alias, provider/model, bare id, or chain.
+
+Pure: a lookup in the table. Single names are remembered in the table; chains are not, because
+callers make them up.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+
+from routing.gateway.errors import unknown_model
+from routing.gateway.snapshot import RuleSpec
+from routing.gateway.table import Pool, Table, split_provider
+
+CLOSE_NAMES = 3
+COMPARED_NAMES = 200
+ALIAS_DEPTH = 16
+CHAIN_LIMIT = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """One resolved name. `stage` says where it came from: request, chain or rule."""
+
+    requested: str
+    pool: Pool
+    resolved_by: str
+    stage: str = "request"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolution:
+    """What a `model` means: groups in the order of trying, the rule's targets last."""
+
+    requested: str
+    groups: tuple[Group, ...]
+    rule: RuleSpec | None
+    resolved_by: str
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def canonical_model(self) -> str:
+        return self.groups[0].pool.name
+
+
+def resolve(table: Table, requested: str, close_to: frozenset[str] | None = None) -> Resolution:
+    """
+    The resolution of `requested`. Raises Refused (404) with close names if nothing is meant.
+
+    `close_to` limits the names that an error may propose to those that the key may use.
+    """
+    known = table.resolutions.get(requested)
+    if known is not None:
+        return known
+    group = resolve_name(table, requested)
+    if group is not None:
+        resolution = _with_rule(table, requested, (group,), group.resolved_by, ())
+        if group.resolved_by != "ad_hoc":
+            table.resolutions[requested] = resolution
+        return resolution
+    if "," in requested:
+        return _resolve_chain(table, requested, close_to)
+    raise unknown_model(requested, _close(table, requested, close_to))
+
+
+def resolve_name(table: Table, name: str, stage: str = "request") -> Group | None:
+    """One name, without rules and chains."""
+    pool = table.pools.get(name)
+    if pool is not None:
+        return Group(requested=name, pool=pool, resolved_by="pool", stage=stage)
+    target = name
+    for _ in range(ALIAS_DEPTH):
+        alias = table.aliases.get(target)
+        if alias is None:
+            break
+        if alias.targets:
+            pool = table.alias_pools[target]
+        else:
+            target = alias.target
+            pool = table.pools.get(target)
+        if pool is not None:
+            return Group(requested=name, pool=pool, resolved_by="alias", stage=stage)
+    pool = table.direct.get(name)
+    if pool is not None and (not table.inventory_is_allowlist or _is_listed(table, pool)):
+        return Group(requested=name, pool=pool, resolved_by="provider_model", stage=stage)
+    pool = table.inventory.get(name)
+    if pool is not None:
+        return Group(requested=name, pool=pool, resolved_by="inventory", stage=stage)
+    return _ad_hoc(table, name, stage)
+
+
+def _is_listed(table: Table, pool: Pool) -> bool:
+    candidate = pool.candidates[0]
+    provider = table.providers.get(candidate.provider)
+    return provider is not None and candidate.model in provider.models
+
+
+def _ad_hoc(table: Table, name: str, stage: str) -> Group | None:
+    """provider/model that nobody configured: the longest provider name that matches wins."""
+    if table.inventory_is_allowlist or "," in name:
+        return None
+    pair = split_provider(name, table.providers)
+    if pair is None:
+        return None
+    pool = table.compiler.single(name, [table.compiler.direct(*pair, is_known=False)])
+    return Group(requested=name, pool=pool, resolved_by="ad_hoc", stage=stage)
+
+
+def _resolve_chain(table: Table, requested: str, close_to: frozenset[str] | None) -> Resolution:
+    names = list(dict.fromkeys(part.strip() for part in requested.split(",") if part.strip()))
+    groups, warnings = [], []
+    for name in names[:CHAIN_LIMIT]:
+        group = resolve_name(table, name, "chain" if groups else "request")
+        if group is None:
+            warnings.append(f"unknown model in the chain: {name[:100]}")
+        else:
+            groups.append(group)
+    if not groups:
+        raise unknown_model(requested, _close(table, names[0] if names else "", close_to))
+    return _with_rule(table, requested, tuple(groups), "chain", tuple(warnings))
+
+
+def _with_rule(
+    table: Table,
+    requested: str,
+    groups: tuple[Group, ...],
+    resolved_by: str,
+    warnings: tuple[str, ...],
+) -> Resolution:
+    """Append the one failover rule that applies: one hop, its targets in order."""
+    rule = _rule_for(table, requested, groups[0]) if table.failover_enabled else None
+    targets = []
+    for target in rule.fallbacks if rule else ():
+        group = resolve_name(table, target, "rule")
+        if group is not None:
+            targets.append(group)
+        else:
+            warnings = (*warnings, f"the failover rule names an unknown model: {target[:100]}")
+    return Resolution(
+        requested=requested,
+        groups=(*groups, *targets),
+        rule=rule,
+        resolved_by=resolved_by,
+        warnings=(*groups[0].pool.warnings, *warnings),
+    )
+
+
+def _rule_for(table: Table, requested: str, first: Group) -> RuleSpec | None:
+    primary = first.pool.primary
+    for name in (
+        requested,
+        first.requested,
+        first.pool.name,
+        primary.name if primary else "",
+    ):
+        rule = table.rules.get(name)
+        if rule is not None:
+            return rule
+    return None
+
+
+def _close(table: Table, name: str, close_to: frozenset[str] | None) -> list[str]:
+    """Up to three names like `name`. Comparing is slow, so few are compared."""
+    names = (n for n in (*table.pools, *table.aliases) if close_to is None or n in close_to)
+    similar = sorted(names, key=lambda n: (n[:3] != name[:3], n))[:COMPARED_NAMES]
+    return difflib.get_close_matches(name[:100], similar, n=CLOSE_NAMES, cutoff=0.5)
