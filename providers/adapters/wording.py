@@ -1,0 +1,221 @@
+"""
+What providers call their errors: the one place where codes, types and message texts are matched.
+
+Codes and types are exact; texts are the last resort, for vendors that give no code.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from providers.errors import MESSAGE_LIMIT, Fault
+
+REDACTED: Final = "[redacted]"
+
+# Exact `code`, `type` or `status` of an error object, in lower case.
+_NAMES: Final[dict[str, Fault]] = {
+    name: fault
+    for fault, names in {
+        Fault.QUOTA: (
+            "insufficient_quota billing_hard_limit_reached billing_not_active billing_error "
+            "insufficient_balance insufficient_credits credits_exhausted payment_required"
+        ),
+        Fault.RATE_LIMITED: (
+            "rate_limit_exceeded rate_limit_error rate_limited too_many_requests "
+            "resource_exhausted requests tokens"
+        ),
+        Fault.OVERLOADED: (
+            "overloaded_error overloaded server_is_overloaded server_overloaded slow_down "
+            "engine_overloaded engine_overloaded_error unavailable service_unavailable"
+        ),
+        Fault.AUTH: (
+            "invalid_api_key incorrect_api_key authentication_error unauthenticated "
+            "invalid_authentication invalid_authentication_error account_deactivated "
+            "token_expired api_key_invalid"
+        ),
+        Fault.MODEL_NOT_FOUND: (
+            "model_not_found model_not_available model_not_supported model_decommissioned "
+            "unsupported_model unknown_model invalid_model deploymentnotfound "
+            "not_found_error not_found notfounderror"
+        ),
+        Fault.CONTEXT_LENGTH: "context_length_exceeded context_window_exceeded",
+        Fault.CONTENT_FILTER: (
+            "content_filter content_policy_violation responsibleaipolicyviolation "
+            "moderation_blocked data_inspection_failed"
+        ),
+        Fault.FORBIDDEN: "permission_error permission_denied",
+    }.items()
+    for name in names.split()
+}
+
+_TEXTS: Final[tuple[tuple[Fault, re.Pattern[str]], ...]] = tuple(
+    (fault, re.compile(pattern, re.IGNORECASE))
+    for fault, pattern in (
+        # Not "exceeded your current quota": Google says that of plain rate limits too.
+        (
+            Fault.QUOTA,
+            r"insufficient (?:quota|credit|balance|fund)|credit balance is too low"
+            r"|(?:balance|credits?) (?:is |are |has been |have been )?(?:exhausted|spent|depleted)"
+            r"|out of credits|requires more credits|billing (?:hard )?limit",
+        ),
+        (
+            Fault.AUTH,
+            r"(?:incorrect|invalid|expired|revoked|unknown) api[ _-]?key"
+            r"|api[ _-]?key (?:is |was |has )?(?:not valid|invalid|expired|incorrect|revoked)"
+            r"|no api[ _-]?key (?:was )?(?:provided|found)",
+        ),
+        # OpenRouter, of the parameters that a request uses, not of the model.
+        (Fault.CALLER, r"no endpoints found that support"),
+        (
+            Fault.CONTEXT_LENGTH,
+            r"maximum context length|context (?:length|window|size)[^.]{0,40}exceed"
+            r"|exceed[^.]{0,60}context (?:length|window|size)|(?:prompt|input) is too long"
+            r"|input token count[^.]{0,40}exceed|reduce the length of (?:the|your)"
+            r"|maximum (?:input|prompt) length|request too large for model",
+        ),
+        (
+            Fault.CONTENT_FILTER,
+            r"content (?:management )?policy|content[ _]filter|moderation|flagged (?:by|as|for)"
+            r"|safety (?:system|filter|polic)|responsible ?ai|inappropriate content"
+            r"|usage polic",
+        ),
+        (
+            Fault.MODEL_NOT_FOUND,
+            r"\b(?:model|deployment)\b[^.]{0,120}(?:not found|does(?:n't| not) exist|not available"
+            r"|(?:is|are) not supported|unsupported|retired|deprecated|decommissioned|no longer)"
+            r"|(?:unknown|invalid|unsupported|no such|not a valid) model\b"
+            r"|not a chat model|(?:could not|cannot) find (?:the )?model",
+        ),
+        (Fault.OVERLOADED, r"overloaded|(?:over|at|no) capacity|(?:is|are|too) busy|high demand"),
+        (Fault.RATE_LIMITED, r"rate[ -]?limit|too many requests|(?:tokens|requests) per "),
+    )
+)
+_NAMES_A_MODEL: Final = re.compile(r"\bmodels?\b", re.IGNORECASE)
+# A caller's own words come back in quotes; they must not decide anything.
+_QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`|‘[^’]*’|“[^”]*”")
+
+# Keys of the common vendors, masked ones ("sk-ab****cd") too, JSON web tokens, and bearer words.
+_KEYS: Final = re.compile(
+    r"\b(?:sk|rk|pk|sy|gsk|xai|fw|nvapi|hf|pplx|csk|sess|tgp|key)[-_][\w*.…-]{6,}"
+    r"|\bAIza[\w-]{10,}|\beyJ[\w-]{8,}\.[\w.-]+|(?<=[Bb]earer )[^\s\"']{6,}"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorObject:
+    """
+    An error as a provider words it. `status`: the HTTP status that the object itself names.
+    `raw` is the decoded object, for what only one vendor has.
+    """
+
+    message: str = ""
+    names: tuple[str, ...] = ()
+    code: str | None = None
+    param: str | None = None
+    status: int | None = None
+    raw: Any = None
+
+
+def error_object(document: Any) -> ErrorObject | None:
+    """The error in a decoded body; None if the body is something else."""
+    if isinstance(document, list) and document:
+        document = document[0]  # Google wraps the error of a streamed call in a list
+    if not isinstance(document, dict):
+        return None
+    found = document.get("error")
+    if found is None and document.get("object") == "error":
+        found = document  # vLLM of 2024, Mistral
+    if found is None and not document.keys() & {"choices", "data", "usage"}:
+        # FastAPI's {"detail": …}, and servers that leave out the wrapper.
+        if "detail" in document:
+            found = {"message": document["detail"]}
+        elif "message" in document:
+            found = document
+    if not found:
+        return None
+    if not isinstance(found, dict):
+        return ErrorObject(message=_text(found), raw=found)
+    code = found.get("code")
+    names = [
+        str(value).lower()
+        for value in (code, found.get("type"), found.get("status"), _inner_code(found))
+        if isinstance(value, str) and value
+    ]
+    return ErrorObject(
+        message=_text(found.get("message")) or _text(found.get("detail")),
+        names=tuple(names),
+        code=str(code) if isinstance(code, (str, int)) and not isinstance(code, bool) else None,
+        param=param if isinstance(param := found.get("param"), str) else None,
+        status=_status(code) or _status(found.get("status")) or _status(document.get("status")),
+        raw=found,
+    )
+
+
+def named_fault(error: ErrorObject) -> Fault | None:
+    """The fault that the object's code, type or status names."""
+    return next((_NAMES[name] for name in error.names if name in _NAMES), None)
+
+
+def worded_fault(error: ErrorObject, among: frozenset[Fault]) -> Fault | None:
+    """The first of `among` that the message's own words say."""
+    message = _QUOTED.sub("", error.message)
+    return next((fault for fault, text in _TEXTS if fault in among and text.search(message)), None)
+
+
+def names_a_model(error: ErrorObject) -> bool:
+    if error.param is not None:
+        return error.param == "model"
+    return bool(_NAMES_A_MODEL.search(error.message)) or any("model" in n for n in error.names)
+
+
+def says_no_access(error: ErrorObject) -> bool:
+    """Whether the key is not entitled to a model that exists for others."""
+    return "access" in error.message.lower()
+
+
+def safe_text(text: str, secrets: Sequence[str] = ()) -> str:
+    """`text` for operators and callers: no keys, no control characters, at most 500 characters."""
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, REDACTED)
+    # Bounded before the pattern runs, with room for what the pattern shortens.
+    text = _KEYS.sub(REDACTED, text[: 4 * MESSAGE_LIMIT])
+    if not text.isprintable():
+        text = "".join(map(_escaped, text))
+    return text if len(text) <= MESSAGE_LIMIT else text[: MESSAGE_LIMIT - 1] + "…"
+
+
+def _escaped(character: str) -> str:
+    if character.isprintable() or unicodedata.category(character) == "Zs":
+        return character
+    return character.encode("unicode_escape").decode()
+
+
+def _text(value: Any) -> str:
+    """A message that may come as a string, or as FastAPI's list of {"msg": …, "loc": …}."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return "; ".join(
+            str(item.get("msg", item)) if isinstance(item, dict) else str(item)
+            for item in value[:5]
+        )
+    return "" if value is None else str(value)
+
+
+def _inner_code(found: dict[str, Any]) -> Any:
+    """Azure keeps the telling code one level down."""
+    inner = found.get("innererror")
+    return inner.get("code") if isinstance(inner, dict) else None
+
+
+def _status(value: Any) -> int | None:
+    if isinstance(value, str) and len(value) == 3 and value.isdigit():
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and 400 <= value <= 599:
+        return value
+    return None

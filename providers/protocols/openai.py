@@ -1,0 +1,141 @@
+"""
+The OpenAI-shaped protocols: chat completions, text completions, embeddings.
+
+Requests are parsed in request.py, streams scanned in stream.py; whole replies and the errors that
+callers get are here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from providers.adapters.classify import failure_in_reply
+from providers.adapters.wording import error_object, safe_text
+from providers.errors import Failure, Fault
+from providers.protocols.request import Request, parse
+from providers.protocols.stream import FAILED_FINISHES, StreamScanner
+from providers.protocols.usage import Usage, openai_usage
+
+__all__ = [
+    "Request",
+    "StreamScanner",
+    "Usage",
+    "check_reply",
+    "error_body",
+    "error_event",
+    "parse",
+]
+
+# A message that holds one of these is an answer, though its content be null or empty.
+_ANSWERS = (
+    "content",
+    "tool_calls",
+    "function_call",
+    "refusal",
+    "reasoning_content",
+    "reasoning",
+    "audio",
+    "images",
+)
+
+
+def check_reply(
+    protocol: str,
+    status: int,
+    content_type: bytes | None,
+    body: bytes,
+    *,
+    secrets: Sequence[str] = (),
+) -> Usage | Failure:
+    """What a whole 200 cost, or why it is no answer. No usage stated: all its counts are None."""
+    problem: str | None = None
+    document: Any = None
+    if not body.strip():
+        problem = "the reply is empty"
+    elif content_type is not None and not _is_json(content_type):
+        problem = f"the reply is {safe_text(content_type.decode('latin-1'))[:60]}, not JSON"
+    else:
+        try:
+            document = msgspec.json.decode(body)
+        except (ValueError, RecursionError):
+            problem = "the reply is not whole JSON"
+    if problem is None:
+        error = error_object(document)
+        if error is not None:
+            return failure_in_reply(error, body, otherwise=Fault.BAD_REPLY, secrets=secrets)
+        if not isinstance(document, dict):
+            problem = "the reply is not a JSON object"
+        elif protocol == "openai_embeddings":
+            problem = None if _is_list(document.get("data")) else "the reply has no data"
+        else:
+            problem = _missing_answer(document, protocol)
+    if problem is not None:
+        return Failure(fault=Fault.BAD_REPLY, message=problem, status=status)
+    return openai_usage(document.get("usage")) or Usage()
+
+
+def error_body(
+    status: int,
+    message: str,
+    *,
+    type: str,  # noqa: A002  # the wire's own word
+    code: str | None,
+    param: str | None = None,
+    extra: Mapping[str, Any] | None = None,
+) -> bytes:
+    """An OpenAI error. `extra` goes inside `error`; the shape does not repeat the status."""
+    del status
+    error = {"message": message, "type": type, "param": param, "code": code, **(extra or {})}
+    return msgspec.json.encode({"error": error})
+
+
+def error_event(
+    message: str,
+    *,
+    type: str,  # noqa: A002  # the wire's own word
+    code: str | None,
+    param: str | None = None,
+    extra: Mapping[str, Any] | None = None,
+) -> bytes:
+    """The last event of a stream that broke; no [DONE] follows, or the caller would believe it."""
+    body = error_body(0, message, type=type, code=code, param=param, extra=extra)
+    return b"data: " + body + b"\n\n"
+
+
+def _missing_answer(document: dict[str, Any], protocol: str) -> str | None:
+    """What a completion lacks; None if every choice holds an answer."""
+    choices = document.get("choices")
+    if not isinstance(choices, list) or not choices:
+        return "the reply has no choices"
+    for choice in choices:
+        if not isinstance(choice, dict):
+            return "a choice is not an object"
+        if protocol == "openai_chat":
+            message = choice.get("message")
+            if not isinstance(message, dict):
+                return "a choice has no message"
+            is_answer = any(message.get(name) for name in _ANSWERS)
+            # An empty string is an answer of an honest model; null is not.
+            is_said = is_answer or isinstance(message.get("content"), str)
+        else:
+            is_answer = bool(choice.get("text"))
+            is_said = isinstance(choice.get("text"), str)
+        if not is_said:
+            return "a choice holds no content"
+        if not is_answer and choice.get("finish_reason") in FAILED_FINISHES:
+            return f"a choice ended with finish reason {choice['finish_reason']}, without content"
+    return None
+
+
+def _is_json(content_type: bytes) -> bool:
+    kind = content_type.split(b";", 1)[0].strip().lower()
+    return kind == b"application/json" or (
+        kind.startswith(b"application/") and kind.endswith(b"+json")
+    )
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list) and bool(value)

@@ -1,0 +1,286 @@
+"""
+Reading an OpenAI event stream in passing.
+
+Bytes in, whole events out, and what they say about how the answer goes. One scanner per attempt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from providers.adapters.classify import failure_in_reply
+from providers.adapters.wording import error_object, safe_text
+from providers.errors import Failure, Fault
+from providers.protocols.usage import Usage, openai_usage
+
+EVENT_LIMIT: Final = 8 << 20
+FAILED_FINISHES: Final = frozenset({"error", "network_error"})
+_BOM: Final = b"\xef\xbb\xbf"
+_DONE: Final = b"[DONE]"
+_BARE_DONE: Final = (b"data: [DONE]", b"data:[DONE]")
+_SHORT: Final = 64
+# What makes a delta content. `reasoning_content` is DeepSeek's and vLLM's word, `reasoning`
+# OpenRouter's and Groq's; `audio` and `images` are answers too.
+_CONTENT: Final = (
+    "content",
+    "reasoning_content",
+    "reasoning",
+    "refusal",
+    "tool_calls",
+    "function_call",
+    "audio",
+    "images",
+)
+
+
+# The view of a chunk once content has come. msgspec skips what it does not name but parses it all
+# the same, so this is the JSON check too: 0.3 µs an event, against 0.65 µs for decoding it whole.
+class _Choice(Struct, gc=False):
+    finish_reason: str | None = None
+
+
+class _Chunk(Struct, gc=False):
+    choices: list[_Choice] | None = None
+    usage: dict[str, Any] | None = None
+    error: Any = None
+
+
+_decode_chunk: Final = msgspec.json.Decoder(_Chunk).decode
+
+
+class StreamScanner:
+    """
+    Scans one stream of chat.completion.chunk or text_completion events.
+
+    `has_content`: text, reasoning, a refusal, a tool call or a finish reason has come. `finished`:
+    a finish reason and the terminator have come. `failure`: the stream is no answer (any more);
+    what `feed` has returned until then is sound.
+    """
+
+    __slots__ = (
+        "_after_cr",
+        "_finish_seen",
+        "_is_done",
+        "_parts",
+        "_secrets",
+        "_size",
+        "_starts",
+        "failure",
+        "has_content",
+        "usage",
+        "wants_usage",
+    )
+
+    def __init__(
+        self, protocol: str, *, wants_usage: bool = False, secrets: Sequence[str] = ()
+    ) -> None:
+        del protocol  # chat and text completions differ only in what a choice may hold
+        self.wants_usage = wants_usage
+        self.has_content = False
+        self.usage: Usage | None = None
+        self.failure: Failure | None = None
+        self._secrets = secrets
+        self._finish_seen = False
+        self._is_done = False
+        self._starts = True
+        self._after_cr = False
+        self._parts: list[bytes] = []  # of the event that has not ended yet
+        self._size = 0
+
+    @property
+    def finished(self) -> bool:
+        return self._finish_seen and self._is_done
+
+    def feed(self, data: bytes) -> bytes:
+        """The whole events that may go to the caller, each as one `data:` line."""
+        if self._is_done or self.failure is not None:
+            return b""
+        if self._starts or self._after_cr or b"\r" in data:
+            data = self._with_plain_lines(data)
+        if self._parts:
+            self._parts.append(data)
+            self._size += len(data)
+            if b"\n" not in data and self._size > _SHORT:
+                # A large event that dribbles in is put together at its next line end, not often.
+                self._check_size(self._size)
+                return b""
+            data = b"".join(self._parts)
+            self._parts.clear()
+            self._size = 0
+        events = data.split(b"\n\n")
+        rest = events.pop()
+        passed = []
+        for event in events:
+            # Nearly every event is one `data:` line, and goes on as it is.
+            is_plain = event[:6] == b"data: " and b"\n" not in event
+            payload = event[6:] if is_plain else _payload(event)
+            if payload and self._passes(payload):
+                passed.append(event if is_plain else b"data: " + payload)
+            if self._is_done or self.failure is not None:
+                break
+        else:
+            if rest:
+                self._keep(rest, passed)
+        if not passed:
+            return b""
+        passed.append(b"")
+        return b"\n\n".join(passed)
+
+    def end(self) -> Failure | None:
+        """Why a stream that was closed cleanly is no whole answer; None if it is one."""
+        if self.failure is not None or self.finished:
+            return self.failure
+        if not self.has_content:
+            self._fail_empty()
+        elif not self._finish_seen:
+            self._fail("the stream ended without a finish reason")
+        else:
+            self._fail("the stream ended without its terminator [DONE]")
+        return self.failure
+
+    # Lines and events
+
+    def _with_plain_lines(self, data: bytes) -> bytes:
+        """`data` without a byte order mark, its line ends all LF; both may be cut anywhere."""
+        if self._starts and data:
+            data = b"".join(self._parts) + data
+            self._parts.clear()
+            self._size = 0
+            if len(data) < len(_BOM) and _BOM.startswith(data):
+                return data  # kept as the start of an event, and looked at again
+            self._starts = False
+            data = data.removeprefix(_BOM)
+        if self._after_cr and data:
+            self._after_cr = False
+            data = data.removeprefix(b"\n")
+        if b"\r" in data:
+            self._after_cr = data.endswith(b"\r")
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        return data
+
+    def _keep(self, rest: bytes, passed: list[bytes]) -> None:
+        if rest.rstrip(b"\n") in _BARE_DONE:  # some servers leave out the last blank line
+            self._is_done = True
+            passed.append(_BARE_DONE[0])
+            return
+        self._parts.append(rest)
+        self._size = len(rest)
+        self._check_size(self._size)
+
+    def _check_size(self, size: int) -> bool:
+        if size > EVENT_LIMIT:
+            self._parts.clear()
+            self._fail(f"an event is larger than {EVENT_LIMIT >> 20} MiB")
+        return size <= EVENT_LIMIT
+
+    def _passes(self, payload: bytes) -> bool:
+        """Take in one event. False if it is not for the caller."""
+        try:
+            # msgspec does not look into the bytes of strings that it skips.
+            if not payload.isascii():
+                payload.decode()
+            if self.has_content:
+                chunk = _decode_chunk(payload)
+                choices = chunk.choices
+                if choices and chunk.usage is None and chunk.error is None:
+                    for choice in choices:
+                        if choice.finish_reason:
+                            break
+                    else:
+                        return self._check_size(len(payload))
+            return self._check_size(len(payload)) and self._passes_document(
+                msgspec.json.decode(payload), payload
+            )
+        except msgspec.ValidationError:
+            # Valid JSON of another shape, say content as a list of parts.
+            return self._passes_document(msgspec.json.decode(payload), payload)
+        except (ValueError, RecursionError):
+            if payload.strip() == _DONE:
+                self._is_done = True
+                return True
+            self._fail("an event of the stream is not JSON")
+            return False
+
+    # What an event says
+
+    def _passes_document(self, document: Any, payload: bytes) -> bool:
+        """The same for whatever JSON: first events, last events, and those of odd shape."""
+        if not isinstance(document, dict):
+            self._fail("an event of the stream is not a JSON object")
+            return False
+        choices = document.get("choices")
+        error = error_object(document)
+        if error is not None:
+            otherwise = Fault.BAD_STREAM
+            failure = failure_in_reply(error, payload, otherwise=otherwise, secrets=self._secrets)
+            self._fail(failure.message, failure)
+            return False
+        usage = openai_usage(document.get("usage"))
+        if usage is not None:
+            self.usage = usage
+        for choice in choices if isinstance(choices, list) else ():
+            if isinstance(choice, dict) and not self._takes_choice(choice):
+                return False
+        if choices:
+            return True
+        # No choices: the usage chunk, Azure's prompt_filter_results, or something foreign.
+        is_withheld = usage is not None and not self.wants_usage
+        return not is_withheld and document.get("type") != "ping"
+
+    def _takes_choice(self, choice: dict[str, Any]) -> bool:
+        """False if the choice says that the answer failed."""
+        finish = choice.get("finish_reason")
+        if finish in FAILED_FINISHES:
+            self._fail(f"the stream ended with finish reason {finish}")
+            return False
+        delta = choice.get("delta")
+        if finish:
+            self._finish_seen = self.has_content = True
+        elif choice.get("text") or (
+            isinstance(delta, dict) and any(delta.get(name) for name in _CONTENT)
+        ):
+            self.has_content = True
+        return True
+
+    def _fail_empty(self) -> None:
+        """A stream without content; it may have been a plain JSON error all along."""
+        rest = b"".join(self._parts)
+        try:
+            error = error_object(msgspec.json.decode(rest)) if rest[:1] in (b"{", b"[") else None
+        except (ValueError, RecursionError):
+            error = None  # not JSON either: just an empty stream
+        if error is None:
+            self._fail("the stream ended without any content")
+            return
+        failure = failure_in_reply(error, rest, otherwise=Fault.BAD_STREAM, secrets=self._secrets)
+        self._fail(failure.message, failure)
+
+    def _fail(self, message: str, stated: Failure | None = None) -> None:
+        """Once content has been seen, any failure is an interruption: nobody else can go on."""
+        if self.has_content:
+            self.failure = Failure(
+                fault=Fault.INTERRUPTED,
+                message=safe_text(message),
+                status=stated.status if stated else None,
+                code=stated.code if stated else None,
+            )
+        else:
+            self.failure = stated or Failure(fault=Fault.BAD_STREAM, message=safe_text(message))
+
+
+def _payload(event: bytes) -> bytes | None:
+    """The data of an event that is not one plain `data: ` line; None if it has none."""
+    data = []
+    for line in event.split(b"\n"):
+        name, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if name == b"data":
+            data.append(value)
+        elif name == b"event" and value == b"ping":
+            return None  # its data is no chunk, and SDKs would take it for one
+    # Within JSON a line end is white space, so that one line says the same.
+    return b" ".join(data) or None
