@@ -1,0 +1,148 @@
+"""
+What the control child and its workers say to each other, one JSON object a line.
+
+The control child listens on a Unix socket below DATA_DIR/run. A connection that says `hello` is a
+worker's; any other is a client's (controlplane.poke), which asks one thing and is answered.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from failover.engine.benches import BenchEntry  # noqa: TC001 - msgspec reads it at run time
+
+RUN_DIR = "run"
+SNAPSHOT_FILE = "snapshot.msgpack"
+LINE_LIMIT = 32 * 1024 * 1024  # a board of 50,000 benches is about 15 MB
+PATH_LIMIT = 100  # sun_path holds 104 bytes on macOS, 108 on Linux
+
+
+class Hello(Struct, frozen=True, kw_only=True, tag_field="op", tag="hello"):
+    """Worker to hub, first of all."""
+
+    worker: str
+    pid: int
+    plane: str
+
+
+class Announced(Struct, frozen=True, kw_only=True, tag_field="op", tag="snapshot"):
+    """
+    Hub to worker: the snapshot file holds this generation; answered by Loaded.
+
+    Without a generation there is only news of what went wrong, and no answer is due. `refused`
+    are the mistakes of an edit of the configuration file that was not taken over; `error` is
+    what keeps the control child from publishing.
+    """
+
+    generation: int | None
+    refused: tuple[str, ...] = ()
+    error: str = ""
+
+
+class Loaded(Struct, frozen=True, kw_only=True, tag_field="op", tag="loaded"):
+    """Worker to hub: `generation` has been dealt with; `error` says why it was refused."""
+
+    generation: int
+    error: str | None = None
+
+
+class BenchesChanged(Struct, frozen=True, kw_only=True, tag_field="op", tag="benches"):
+    """Both ways. With `ack`, the receiver answers Acknowledged."""
+
+    entries: tuple[BenchEntry, ...] = ()
+    ack: int = 0
+
+
+class Acknowledged(Struct, frozen=True, kw_only=True, tag_field="op", tag="ack"):
+    ack: int
+
+
+class Publish(Struct, frozen=True, kw_only=True, tag_field="op", tag="publish"):
+    """Client: publish what the database says now, and answer when every worker has it."""
+
+
+class Status(Struct, frozen=True, kw_only=True, tag_field="op", tag="status"):
+    """Client: which worker serves what, and what went wrong."""
+
+
+class BenchByHand(Struct, frozen=True, kw_only=True, tag_field="op", tag="bench"):
+    """Client: bench by hand; answered when every worker knows."""
+
+    entry: BenchEntry
+
+
+class Release(Struct, frozen=True, kw_only=True, tag_field="op", tag="release"):
+    """Client: end the benches of `subject`; without `credential`, of all its credentials too."""
+
+    subject: str
+    credential: str | None = None
+
+
+ToHub = Hello | Loaded | BenchesChanged | Acknowledged | Publish | Status | BenchByHand | Release
+ToWorker = Announced | BenchesChanged
+
+_encoder = msgspec.json.Encoder()
+_to_hub: msgspec.json.Decoder[ToHub] = msgspec.json.Decoder(ToHub)
+_to_worker: msgspec.json.Decoder[ToWorker] = msgspec.json.Decoder(ToWorker)
+
+
+def line(message: object) -> bytes:
+    return _encoder.encode(message) + b"\n"
+
+
+def read_by_hub(raw: bytes) -> ToHub:
+    """Raises msgspec.DecodeError for anything that is not a message."""
+    return _to_hub.decode(raw)
+
+
+def read_by_worker(raw: bytes) -> ToWorker:
+    """Raises msgspec.DecodeError for anything that is not a message."""
+    return _to_worker.decode(raw)
+
+
+def socket_path(data_dir: Path) -> Path:
+    """Where the hub of `data_dir` listens, if one runs."""
+    noted = data_dir / RUN_DIR / "control.path"
+    try:
+        return Path(noted.read_text())
+    except OSError:
+        return data_dir / RUN_DIR / "control.sock"
+
+
+def claim_socket_path(data_dir: Path) -> Path:
+    """
+    The path that the hub binds. Call it only while holding the hub's lock.
+
+    A DATA_DIR too deep for a socket address gets a private folder in the system's temporary one,
+    noted in run/control.path.
+    """
+    run = data_dir / RUN_DIR
+    noted = run / "control.path"
+    path = run / "control.sock"
+    if len(os.fsencode(path)) <= PATH_LIMIT:
+        noted.unlink(missing_ok=True)
+        return path
+    earlier = socket_path(data_dir).parent
+    if earlier != run and _is_private(earlier):
+        return earlier / "control.sock"
+    path = Path(tempfile.mkdtemp(prefix="switchyard-")) / "control.sock"
+    fresh = noted.with_suffix(".new")
+    fresh.write_text(str(path))
+    fresh.replace(noted)
+    return path
+
+
+def _is_private(folder: Path) -> bool:
+    """Whether `folder` is ours alone; in a shared /tmp, its name could have been taken since."""
+    try:
+        status = folder.lstat()
+    except OSError:
+        return False
+    is_ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
+    return is_ours and stat.S_IMODE(status.st_mode) == stat.S_IRWXU

@@ -1,0 +1,188 @@
+"""
+Keeps a worker's gateway current: snapshots from disk, news and benches from the control child.
+
+Level-triggered: the snapshot file is looked at twice a second whatever the control child says, so
+that its news only hasten what happens anyway. Without a control child a worker goes on serving.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+from typing import TYPE_CHECKING, Any, Protocol
+
+from routing.gateway import channel
+from routing.gateway.snapshot import Snapshot, decode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import msgspec
+
+    from failover.engine.benches import BenchEntry, Benches, Key
+
+LOOK_EVERY_S = 0.5
+RECONNECT_S = 0.25
+
+logger = logging.getLogger("switchyard.live")
+
+Stamp = tuple[int, int, int]
+
+
+class Served(Protocol):
+    """What Live needs of the gateway (routing.gateway.app)."""
+
+    status: dict[str, Any]
+    benches: Benches
+
+    def load(self, snapshot: Snapshot) -> None:
+        """Compile and swap; ValueError leaves the old one in place."""
+
+
+class Live:
+    """
+    Feeds one gateway from `data_dir`.
+
+    It writes these keys of the gateway's status: `source` ("disk" until a control child has
+    confirmed or replaced what was found there, then "control"), `snapshot_error`,
+    `config_errors` (a refused edit of the configuration file) and `control_error`.
+    """
+
+    def __init__(
+        self, gateway: Served, data_dir: Path, *, worker: str = "1", plane: str = "both"
+    ) -> None:
+        self._gateway = gateway
+        self._data_dir = data_dir
+        self._file = data_dir / channel.SNAPSHOT_FILE
+        self._hello = channel.Hello(worker=worker, pid=os.getpid(), plane=plane)
+        self._stamp: Stamp | None = None
+        self._generation: int | None = None
+        self._error: str | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self._changed: dict[Key, BenchEntry] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        gateway.status.update(source="disk", snapshot_error="", config_errors=[], control_error="")
+
+    def load_from_disk(self) -> None:
+        """Take the last good snapshot, if there is one."""
+        self._look()
+
+    def start(self) -> None:
+        """Begin watching; needs a running loop."""
+        self._gateway.benches.changes = self._note_change
+        self._tasks = [
+            asyncio.create_task(self._look_forever()),
+            asyncio.create_task(self._talk_forever()),
+        ]
+
+    async def aclose(self) -> None:
+        self._gateway.benches.changes = None
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+
+    async def _look_forever(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            self._look()
+
+    def _look(self) -> None:
+        """Load the snapshot file if it is another one than at the last look."""
+        try:
+            status = self._file.stat()
+        except OSError as error:
+            if self._stamp is not None:
+                self._refuse(f"the snapshot file cannot be read: {error.strerror}")
+                self._stamp = None
+            return
+        stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
+        if stamp == self._stamp:
+            return
+        try:
+            raw = self._file.read_bytes()
+        except OSError as error:
+            self._refuse(f"the snapshot file cannot be read: {error.strerror}")
+            return
+        self._stamp = stamp
+        try:
+            snapshot = decode(raw)
+            if snapshot.generation != self._generation or self._error is not None:
+                self._gateway.load(snapshot)
+        except ValueError as error:
+            self._refuse(str(error))
+            return
+        self._generation = snapshot.generation
+        self._error = None
+        self._gateway.status["snapshot_error"] = ""
+
+    def _refuse(self, reason: str) -> None:
+        if reason != self._error:
+            logger.error("snapshot refused, the one before stays: %s", reason)
+        self._error = reason
+        self._gateway.status["snapshot_error"] = reason
+
+    async def _talk_forever(self) -> None:
+        while True:
+            # A control child that is away, or restarts, is met again later; until then the
+            # snapshot file is looked at all the same.
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError, ValueError):
+                await self._talk()
+            await asyncio.sleep(RECONNECT_S)
+
+    async def _talk(self) -> None:
+        path = channel.socket_path(self._data_dir)
+        reader, writer = await asyncio.open_unix_connection(path, limit=channel.LINE_LIMIT)
+        self._writer = writer
+        try:
+            self._send(self._hello)
+            self._send_benches(self._gateway.benches.entries(time.monotonic()))
+            while raw := await reader.readline():
+                self._hear(channel.read_by_worker(raw))
+        finally:
+            self._writer = None
+            writer.close()
+
+    def _hear(self, message: channel.ToWorker) -> None:
+        if isinstance(message, channel.BenchesChanged):
+            self._gateway.benches.merge(message.entries, time.monotonic())
+            if message.ack:
+                self._send(channel.Acknowledged(ack=message.ack))
+            return
+        status = self._gateway.status
+        status["config_errors"] = list(message.refused)
+        status["control_error"] = message.error
+        if message.generation is None:
+            return
+        if message.generation != self._generation:
+            self._look()
+        if message.generation == self._generation:
+            status["source"] = "control"
+            self._send(channel.Loaded(generation=message.generation, error=self._error))
+        else:
+            reason = self._error or f"the file holds generation {self._generation}"
+            self._send(channel.Loaded(generation=message.generation, error=reason))
+
+    def _note_change(self, entry: BenchEntry) -> None:
+        """Collect the changes of one turn of the event loop into one message."""
+        if not self._changed:
+            asyncio.get_running_loop().call_soon(self._flush_changes)
+        self._changed[entry.key] = entry
+
+    def _flush_changes(self) -> None:
+        entries = list(self._changed.values())
+        self._changed.clear()
+        self._send_benches(entries)
+
+    def _send_benches(self, entries: Sequence[BenchEntry]) -> None:
+        if entries:
+            self._send(channel.BenchesChanged(entries=tuple(entries)))
+
+    def _send(self, message: msgspec.Struct) -> None:
+        """Say it to the control child; without one it is told all at the next meeting."""
+        if self._writer is not None and not self._writer.is_closing():
+            self._writer.write(channel.line(message))
