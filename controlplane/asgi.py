@@ -1,0 +1,38 @@
+"""One ASGI app of two planes: inference paths to the gateway, everything else to Django."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from django.core.asgi import get_asgi_application
+
+ASGI = Callable[[Any, Any, Any], Awaitable[None]]
+
+HEALTH_PATHS = frozenset({"/healthz", "/readyz"})
+INFERENCE_PATHS = HEALTH_PATHS | {"/metrics", "/v1", "/v1beta"}
+INFERENCE_PREFIXES = ("/v1/", "/v1beta/")
+
+
+def mount(gateway: ASGI, plane: str) -> ASGI:
+    """
+    `gateway` with Django behind it. Plane admin keeps only the health paths of the gateway.
+
+    Handed to `routing.gateway.worker --app`, so that the data plane need not know of Django.
+    """
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "controlplane.settings")
+    django: ASGI = get_asgi_application()
+    paths = INFERENCE_PATHS if plane == "both" else HEALTH_PATHS
+    prefixes = INFERENCE_PREFIXES if plane == "both" else ()
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        path: str = scope.get("path", "")
+        is_for_gateway = (
+            scope["type"] == "lifespan"  # Django knows none
+            or path.startswith(prefixes)
+            or (path.rstrip("/") or path) in paths
+        )
+        await (gateway if is_for_gateway else django)(scope, receive, send)
+
+    return application

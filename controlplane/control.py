@@ -1,0 +1,148 @@
+"""
+The control child: one process per DATA_DIR that keeps the published snapshot true.
+
+`serve` starts it as `manage.py control`. Four times a second it looks whether the
+configuration file or the database has moved, and publishes if so; every 15 seconds it publishes
+from scratch, because `QuerySet.update()` moves no counter. A database that is down or a broken
+edit leaves the last good snapshot in place, and is tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from django.db import connections
+
+from controlplane.config_file import FileWatch, sync_file
+from controlplane.hub import Hub, Standing
+from controlplane.models import EditCounter
+from controlplane.publishing import publish
+from routing.gateway import channel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+TICK_S = 0.25
+REBUILD_S = 15.0
+
+logger = logging.getLogger("switchyard.control")
+
+
+class Publisher:
+    """Brings file, database and snapshot together; every method runs in one thread."""
+
+    def __init__(self, data_dir: Path, environ: Mapping[str, str]) -> None:
+        self._data_dir = data_dir
+        self._environ = environ
+        self._watch = FileWatch(environ)
+        self._is_file_pending = True
+        self._edits = -1
+        self._rebuild_at = 0.0
+        self._standing = Standing()
+
+    def round(self) -> Standing:
+        """One look at everything. Never raises: what fails is in the standing, and logged once."""
+        try:
+            standing = self._look()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next round tries again
+            text = f"{type(error).__name__}: {error}".strip().splitlines()[0]
+            if text != self._standing.error:
+                logger.error("nothing can be published: %s", text)  # noqa: TRY400 - one line
+            standing = replace(self._standing, error=text)
+            self._rebuild_at = 0.0
+            connections.close_all()
+        else:
+            if self._standing.error:
+                logger.info("publishing works again")
+        self._standing = standing
+        return standing
+
+    def _look(self) -> Standing:
+        standing = replace(self._standing, error="")
+        if self._watch.changed() or self._is_file_pending:
+            self._is_file_pending = True
+            standing = replace(standing, refused=self._sync())
+            self._is_file_pending = False
+            self._rebuild_at = 0.0
+        # Read before building: an edit that comes in between is seen again next time.
+        edits = EditCounter.objects.filter(pk=1).values_list("value", flat=True).first() or 0
+        if edits == self._edits and time.monotonic() < self._rebuild_at:
+            return standing
+        snapshot = publish(self._data_dir)
+        if snapshot.generation != standing.generation:
+            logger.info("published generation %d", snapshot.generation)
+        self._edits = edits
+        self._rebuild_at = time.monotonic() + REBUILD_S
+        return replace(standing, generation=snapshot.generation)
+
+    def _sync(self) -> tuple[str, ...]:
+        """Take the configuration over; the mistakes if it was refused."""
+        return tuple(sync_file(self._environ).errors)
+
+
+async def control(data_dir: Path, environ: Mapping[str, str]) -> None:
+    """Run until SIGTERM or SIGINT."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stopping.set)
+    with _hold_lock(data_dir) as lock:
+        while not lock.is_ours():  # another `serve` has this DATA_DIR; stand by for it
+            if await _is_set_within(stopping, TICK_S):
+                return
+        # One thread, so that one database connection serves all rounds, and none overlap.
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="publisher") as thread:
+            publisher = await loop.run_in_executor(thread, Publisher, data_dir, environ)
+
+            async def look() -> Standing:
+                return await loop.run_in_executor(thread, publisher.round)
+
+            hub = Hub(channel.claim_socket_path(data_dir), look)
+            await hub.start()
+            try:
+                while not stopping.is_set():
+                    hub.announce(await look())
+                    await _is_set_within(stopping, TICK_S)
+            finally:
+                await hub.aclose()
+
+
+async def _is_set_within(event: asyncio.Event, limit_s: float) -> bool:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), limit_s)
+    return event.is_set()
+
+
+class _Lock:
+    """The right to be the hub of a DATA_DIR; the kernel frees it when its holder dies."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def is_ours(self) -> bool:
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
+@contextlib.contextmanager
+def _hold_lock(data_dir: Path) -> Iterator[_Lock]:
+    run = data_dir / channel.RUN_DIR
+    run.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fd = os.open(run / "control.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        yield _Lock(fd)
+    finally:
+        os.close(fd)

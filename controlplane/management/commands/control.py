@@ -1,0 +1,37 @@
+"""`manage.py control`: the control child, which `serve` starts by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand
+
+from controlplane.control import control
+from controlplane.poke import this_process_is_the_hub
+from routing.gateway import lifeline
+
+if TYPE_CHECKING:
+    from django.core.management.base import CommandParser
+
+CUT_OFF_S = 5.0
+
+
+class Command(BaseCommand):
+    help = "Keep the published snapshot true. `serve` starts this by itself."
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--parent-fd", type=int, help="pipe whose end: the parent is gone")
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        if options["parent_fd"] is not None:
+            lifeline.hold(options["parent_fd"], limit_s=CUT_OFF_S)
+        this_process_is_the_hub()
+        logging.basicConfig(
+            level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+        )
+        asyncio.run(control(settings.DATA_DIR, os.environ))
