@@ -1,0 +1,97 @@
+"""The parts that tests are made with: real servers, a real gateway, and where it keeps things."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.test.utils import override_settings
+
+from tests.support import databases
+from tests.support.gateways import GatewayProcess, environment, manage
+from tests.support.upstreams import Upstream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """DATA_DIR of the test process itself: never the developer's own."""
+    folder = tmp_path_factory.mktemp("data")
+    with override_settings(DATA_DIR=folder):
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """The URL of a real PostgreSQL's database `switchyard`, empty at first."""
+    with databases.postgres() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def valkey_url() -> Iterator[str]:
+    """The URL of a real Valkey."""
+    with databases.valkey() as url:
+        yield url
+
+
+@pytest.fixture
+def upstream() -> Iterator[Callable[..., Upstream]]:
+    """`upstream(name, mode)` starts a provider; see tests.support.upstream for its modes."""
+    with contextlib.ExitStack() as stack:
+
+        def start(name: str = "first", mode: str = "ok") -> Upstream:
+            started = Upstream(name, mode)
+            stack.callback(started.stop)
+            return started
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def migrated_data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A DATA_DIR with a migrated SQLite database and keys, to be copied."""
+    folder = tmp_path_factory.mktemp("migrated") / "data"
+    manage("migrate", "--verbosity", "0", env=environment(folder))
+    return folder
+
+
+@pytest.fixture
+def gateway_process(
+    tmp_path: Path, migrated_data_dir: Path
+) -> Iterator[Callable[..., GatewayProcess]]:
+    """
+    `gateway_process(config, "--plane", "inference", env={...})` starts `manage.py serve`.
+
+    `config` is the configuration file: a mapping, text, or None for none. It is waited for until
+    /readyz is 200, unless `wait=False`. At the end it is stopped, and no child may be left.
+    """
+    started: list[GatewayProcess] = []
+
+    def start(
+        config: Mapping[str, Any] | str | None = None,
+        *arguments: str,
+        env: Mapping[str, str] | None = None,
+        wait: bool = True,
+    ) -> GatewayProcess:
+        folder = tmp_path / f"gateway{len(started) + 1}"
+        folder.mkdir()
+        gateway = GatewayProcess(
+            folder,
+            template=migrated_data_dir,
+            config=config,
+            arguments=arguments,
+            env=env or {},
+        )
+        started.append(gateway)
+        if wait:
+            gateway.wait_until_ready()
+        return gateway
+
+    yield start
+    for gateway in started:
+        gateway.stop()

