@@ -1,0 +1,60 @@
+# `make run` starts Switchyard, `make test` proves it. Both need Python 3.11 or newer, no more.
+
+PIP := .venv/bin/python -m pip --disable-pip-version-check --no-input -q install \
+	--root-user-action=ignore
+
+.PHONY: run setup test setup-dev chromium lint bench lock
+.SILENT:
+
+run: setup
+	exec .venv/bin/python manage.py run
+
+setup: .venv/bin/pip
+	cmp -s requirements.txt .venv/installed.txt || { \
+	  echo "Installing requirements.txt into .venv ..."; \
+	  $(PIP) -r requirements.txt && cp requirements.txt .venv/installed.txt; }
+
+# The first Python that is new enough and can make a virtual environment.
+.venv/bin/pip:
+	for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	  "$$python" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' \
+	    >/dev/null 2>&1 && exec "$$python" -m venv .venv; \
+	done; \
+	echo "Switchyard needs Python 3.11 or newer with its venv module, and found none." >&2; \
+	echo "On Debian and Ubuntu: apt-get install python3 python3-venv" >&2; \
+	exit 1
+
+test: setup-dev chromium
+	.venv/bin/python -m pytest -n 2
+
+setup-dev: .venv/bin/pip
+	cat requirements.txt requirements-dev.txt | cmp -s - .venv/installed-dev.txt || { \
+	  echo "Installing requirements-dev.txt into .venv ..."; \
+	  $(PIP) -r requirements.txt -r requirements-dev.txt && \
+	  cp requirements.txt .venv/installed.txt && \
+	  cat requirements.txt requirements-dev.txt > .venv/installed-dev.txt; }
+
+# The browser tests skip themselves where none can be had.
+chromium:
+	command -v chromium chromium-browser google-chrome >/dev/null || \
+	[ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || { \
+	  echo "Installing chromium for the browser tests ..."; \
+	  apt-get -qq update && DEBIAN_FRONTEND=noninteractive \
+	    apt-get -qq install -y --no-install-recommends chromium >/dev/null 2>&1; } || \
+	echo "chromium cannot be installed; the browser tests will be skipped."
+
+lint: setup-dev
+	.venv/bin/python -m ruff check .
+	.venv/bin/python -m ruff format --check .
+	.venv/bin/python -m mypy
+	.venv/bin/lint-imports
+
+bench: setup-dev
+	.venv/bin/python -m bench
+
+# For maintainers: needs `uv` on the PATH.
+lock:
+	uv pip compile -q --no-header --no-annotate --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  requirements.in -o requirements.txt
+	uv pip compile -q --no-header --no-annotate --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  requirements-dev.in -o requirements-dev.txt
