@@ -52,51 +52,69 @@ _NAMES: Final[dict[str, Fault]] = {
     for name in names.split()
 }
 
-_TEXTS: Final[tuple[tuple[Fault, re.Pattern[str]], ...]] = tuple(
-    (fault, re.compile(pattern, re.IGNORECASE))
-    for fault, pattern in (
+_MODEL: Final = r"\b(?:model|deployment)\b[^.]{0,120}"
+
+# Tried in this order; alternatives of each row.
+_TEXTS: Final = {
+    fault: re.compile("|".join(patterns), re.IGNORECASE)
+    for fault, patterns in {
         # Not "exceeded your current quota": Google says that of plain rate limits too.
-        (
-            Fault.QUOTA,
-            r"insufficient (?:quota|credit|balance|fund)|credit balance is too low"
-            r"|(?:balance|credits?) (?:is |are |has been |have been )?(?:exhausted|spent|depleted)"
-            r"|out of credits|requires more credits|billing (?:hard )?limit",
+        Fault.QUOTA: (
+            r"insufficient (?:quota|credit|balance|fund)",
+            r"credit balance is too low",
+            r"(?:balance|credits?) (?:is |are |has been |have been )?(?:exhausted|spent|depleted)",
+            r"out of credits",
+            r"requires more credits",
+            r"billing (?:hard )?limit",
         ),
-        (
-            Fault.AUTH,
-            r"(?:incorrect|invalid|expired|revoked|unknown) api[ _-]?key"
-            r"|api[ _-]?key (?:is |was |has )?(?:not valid|invalid|expired|incorrect|revoked)"
-            r"|no api[ _-]?key (?:was )?(?:provided|found)",
+        Fault.AUTH: (
+            r"(?:incorrect|invalid|expired|revoked|unknown) api[ _-]?key",
+            r"api[ _-]?key (?:is |was |has )?(?:not valid|invalid|expired|incorrect|revoked)",
+            r"no api[ _-]?key (?:was )?(?:provided|found)",
         ),
         # OpenRouter, of the parameters that a request uses, not of the model.
-        (Fault.CALLER, r"no endpoints found that support"),
-        (
-            Fault.CONTEXT_LENGTH,
-            r"maximum context length|context (?:length|window|size)[^.]{0,40}exceed"
-            r"|exceed[^.]{0,60}context (?:length|window|size)|(?:prompt|input) is too long"
-            r"|input token count[^.]{0,40}exceed|reduce the length of (?:the|your)"
-            r"|maximum (?:input|prompt) length|request too large for model",
+        Fault.CALLER: (r"no endpoints found that support",),
+        Fault.CONTEXT_LENGTH: (
+            r"maximum context length",
+            r"context (?:length|window|size)[^.]{0,40}exceed",
+            r"exceed[^.]{0,60}context (?:length|window|size)",
+            r"(?:prompt|input) is too long",
+            r"input token count[^.]{0,40}exceed",
+            r"reduce the length of (?:the|your)",
+            r"maximum (?:input|prompt) length",
+            r"request too large for model",
         ),
-        (
-            Fault.CONTENT_FILTER,
-            r"content (?:management )?policy|content[ _]filter|moderation|flagged (?:by|as|for)"
-            r"|safety (?:system|filter|polic)|responsible ?ai|inappropriate content"
-            r"|usage polic",
+        Fault.CONTENT_FILTER: (
+            r"content (?:management )?policy",
+            r"content[ _]filter",
+            r"moderation",
+            r"flagged (?:by|as|for)",
+            r"safety (?:system|filter|polic)",
+            r"responsible ?ai",
+            r"inappropriate content",
+            r"usage polic",
         ),
-        (
-            Fault.MODEL_NOT_FOUND,
-            r"\b(?:model|deployment)\b[^.]{0,120}(?:not found|does(?:n't| not) exist|not available"
-            r"|(?:is|are) not supported|unsupported|retired|deprecated|decommissioned|no longer)"
-            r"|(?:unknown|invalid|unsupported|no such|not a valid) model\b"
-            r"|not a chat model|(?:could not|cannot) find (?:the )?model",
+        Fault.MODEL_NOT_FOUND: (
+            _MODEL + r"(?:not found|does(?:n't| not) exist|not available|no longer|retired)",
+            _MODEL + r"(?:(?:is|are) not supported|unsupported|deprecated|decommissioned)",
+            r"(?:unknown|invalid|unsupported|no such|not a valid) model\b",
+            r"not a chat model",
+            r"(?:could not|cannot) find (?:the )?model",
         ),
-        (Fault.OVERLOADED, r"overloaded|(?:over|at|no) capacity|(?:is|are|too) busy|high demand"),
-        (Fault.RATE_LIMITED, r"rate[ -]?limit|too many requests|(?:tokens|requests) per "),
-    )
-)
+        Fault.OVERLOADED: (
+            r"overloaded",
+            r"(?:over|at|no) capacity",
+            r"(?:is|are|too) busy",
+            r"high demand",
+        ),
+        Fault.RATE_LIMITED: (r"rate[ -]?limit", r"too many requests", r"(?:tokens|requests) per "),
+    }.items()
+}
 _NAMES_A_MODEL: Final = re.compile(r"\bmodels?\b", re.IGNORECASE)
 # A caller's own words come back in quotes; they must not decide anything.
-_QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`|‘[^’]*’|“[^”]*”")
+_QUOTED: Final = re.compile(
+    r"'[^']*'|\"[^\"]*\"|`[^`]*`|\u2018[^\u2019]*\u2019|\u201c[^\u201d]*\u201d"
+)
 
 # Keys of the common vendors, masked ones ("sk-ab****cd") too, JSON web tokens, and bearer words.
 _KEYS: Final = re.compile(
@@ -163,7 +181,9 @@ def named_fault(error: ErrorObject) -> Fault | None:
 def worded_fault(error: ErrorObject, among: frozenset[Fault]) -> Fault | None:
     """The first of `among` that the message's own words say."""
     message = _QUOTED.sub("", error.message)
-    return next((fault for fault, text in _TEXTS if fault in among and text.search(message)), None)
+    return next(
+        (fault for fault, text in _TEXTS.items() if fault in among and text.search(message)), None
+    )
 
 
 def names_a_model(error: ErrorObject) -> bool:

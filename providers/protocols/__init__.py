@@ -14,6 +14,7 @@ from providers.protocols.openai import (
     check_reply,
     error_body,
     error_event,
+    forwarded_headers,
     parse,
 )
 from providers.protocols.usage import Usage
@@ -27,6 +28,7 @@ __all__ = [
     "check_reply",
     "error_body",
     "error_event",
+    "forwarded_headers",
     "parse",
 ]
 

@@ -15,6 +15,7 @@ import msgspec
 from providers.adapters.classify import failure_in_reply
 from providers.adapters.wording import error_object, safe_text
 from providers.errors import Failure, Fault
+from providers.protocols.headers import forwarded_headers
 from providers.protocols.request import Request, parse
 from providers.protocols.stream import FAILED_FINISHES, StreamScanner
 from providers.protocols.usage import Usage, openai_usage
@@ -26,6 +27,7 @@ __all__ = [
     "check_reply",
     "error_body",
     "error_event",
+    "forwarded_headers",
     "parse",
 ]
 

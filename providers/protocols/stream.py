@@ -106,7 +106,8 @@ class StreamScanner:
             self._size += len(data)
             if b"\n" not in data and self._size > _SHORT:
                 # A large event that dribbles in is put together at its next line end, not often.
-                self._check_size(self._size)
+                if self._size > EVENT_LIMIT:
+                    self._fail_size()
                 return b""
             data = b"".join(self._parts)
             self._parts.clear()
@@ -115,6 +116,9 @@ class StreamScanner:
         rest = events.pop()
         passed = []
         for event in events:
+            if len(event) > EVENT_LIMIT:
+                self._fail_size()
+                break
             # Nearly every event is one `data:` line, and goes on as it is.
             is_plain = event[:6] == b"data: " and b"\n" not in event
             payload = event[6:] if is_plain else _payload(event)
@@ -169,13 +173,12 @@ class StreamScanner:
             return
         self._parts.append(rest)
         self._size = len(rest)
-        self._check_size(self._size)
+        if self._size > EVENT_LIMIT:
+            self._fail_size()
 
-    def _check_size(self, size: int) -> bool:
-        if size > EVENT_LIMIT:
-            self._parts.clear()
-            self._fail(f"an event is larger than {EVENT_LIMIT >> 20} MiB")
-        return size <= EVENT_LIMIT
+    def _fail_size(self) -> None:
+        self._parts.clear()
+        self._fail(f"an event of the stream is larger than {EVENT_LIMIT >> 20} MiB")
 
     def _passes(self, payload: bytes) -> bool:
         """Take in one event. False if it is not for the caller."""
@@ -184,26 +187,26 @@ class StreamScanner:
             if not payload.isascii():
                 payload.decode()
             if self.has_content:
-                chunk = _decode_chunk(payload)
-                choices = chunk.choices
-                if choices and chunk.usage is None and chunk.error is None:
-                    for choice in choices:
-                        if choice.finish_reason:
-                            break
-                    else:
-                        return self._check_size(len(payload))
-            return self._check_size(len(payload)) and self._passes_document(
-                msgspec.json.decode(payload), payload
-            )
-        except msgspec.ValidationError:
-            # Valid JSON of another shape, say content as a list of parts.
-            return self._passes_document(msgspec.json.decode(payload), payload)
+                try:
+                    chunk = _decode_chunk(payload)
+                except msgspec.ValidationError:
+                    pass  # another shape, or no JSON at all: decoding it whole tells
+                else:
+                    choices = chunk.choices
+                    if choices and chunk.usage is None and chunk.error is None:
+                        for choice in choices:
+                            if choice.finish_reason:
+                                break
+                        else:
+                            return True
+            document = msgspec.json.decode(payload)
         except (ValueError, RecursionError):
             if payload.strip() == _DONE:
                 self._is_done = True
                 return True
             self._fail("an event of the stream is not JSON")
             return False
+        return self._passes_document(document, payload)
 
     # What an event says
 

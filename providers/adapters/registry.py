@@ -1,0 +1,62 @@
+"""The kinds of providers. A vendor that speaks a known protocol is one row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from providers.adapters.adapter import Adapter
+
+_PATHS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "openai_chat": "/chat/completions",
+        "openai_completions": "/completions",
+        "openai_embeddings": "/embeddings",
+    }
+)
+_CHAT: Final = frozenset({"openai_chat"})
+_CHAT_EMBEDDINGS: Final = frozenset({"openai_chat", "openai_embeddings"})
+_ALL: Final = frozenset(_PATHS)
+
+# Vendors and servers that differ from OpenAI by data only: base URL, what they document to speak,
+# whether a key is needed. Each vendor's own API pages, read 2026-11-21.
+_PRESETS: Final = (
+    ("cerebras", "https://api.cerebras.ai/v1", _CHAT, True),
+    ("deepseek", "https://api.deepseek.com", _CHAT, True),
+    ("fireworks", "https://api.fireworks.ai/inference/v1", _ALL, True),
+    ("groq", "https://api.groq.com/openai/v1", _CHAT, True),
+    ("mistral", "https://api.mistral.ai/v1", _CHAT_EMBEDDINGS, True),
+    ("ollama", "http://localhost:11434/v1", _ALL, False),
+    ("openai", "https://api.openai.com/v1", _ALL, True),
+    ("openai_compatible", "", _ALL, False),
+    ("openrouter", "https://openrouter.ai/api/v1", _CHAT_EMBEDDINGS, True),
+    ("together", "https://api.together.ai/v1", _ALL, True),
+    ("vllm", "http://localhost:8000/v1", _ALL, False),
+    ("xai", "https://api.x.ai/v1", _CHAT, True),
+)
+
+ADAPTERS: Final[Mapping[str, Adapter]] = MappingProxyType(
+    {
+        kind: Adapter(
+            kind=kind,
+            default_base_url=base_url,
+            protocols=protocols,
+            paths=_PATHS,
+            needs_credential=needs_credential,
+        )
+        for kind, base_url, protocols, needs_credential in _PRESETS
+    }
+    | {
+        "simulator": Adapter(
+            kind="simulator",
+            protocols=_ALL,
+            paths=_PATHS,
+            needs_credential=False,
+            is_simulated=True,
+        )
+    }
+)
+
+# Legal in configuration, which outlives versions; without an adapter they are never called.
+KNOWN_KINDS: Final = frozenset(ADAPTERS) | {"anthropic", "azure_openai", "bedrock", "gemini"}

@@ -1,0 +1,282 @@
+"""A provider as the engine calls it: compiled once per snapshot, then only bytes are joined."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from providers.adapters.adapter import Adapter, auth_header
+from providers.adapters.address import address_of
+from providers.adapters.registry import ADAPTERS, KNOWN_KINDS
+from providers.adapters.simulator import SimulatedFault, Simulator, parse_fault
+from providers.adapters.spec import ProviderSpec
+from providers.errors import Failure
+from providers.transport import Endpoint, Response, Transport
+
+Header = tuple[bytes, bytes]
+
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_CONTROLS: Final = re.compile(r"[\r\n\0]")
+# The transport frames the message; nobody else may say how.
+_FRAMING: Final = frozenset(
+    {
+        "connection",
+        "content-length",
+        "expect",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+_DEFAULTS: Final = (
+    ("content-type", "application/json"),
+    ("accept-encoding", "identity"),  # no answer is worth unpacking on the way through
+    ("user-agent", "switchyard"),
+)
+_ACCEPT: Final = {
+    False: b"accept: application/json\r\n",
+    True: b"accept: text/event-stream\r\n",
+}
+_AUTH_NAMES: Final = frozenset({"authorization", "x-api-key", "api-key"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credential:
+    """One key of a provider, in clear; `key_id` is "provider:label"."""
+
+    label: str
+    key_id: str
+    secret: str = field(repr=False)
+
+
+class Upstream:
+    """
+    One provider, ready to be called.
+
+    `credentials` is never empty where none is needed: a single one without a secret then stands
+    for the calls. `endpoint` is None for a simulator, and where there is no address to call.
+    """
+
+    __slots__ = (
+        "_accept",
+        "_heads",
+        "_owned",
+        "_secrets",
+        "_simulator",
+        "adapter",
+        "credentials",
+        "endpoint",
+        "fault",
+        "name",
+        "needs_credential",
+        "protocols",
+        "spec",
+    )
+
+    def __init__(
+        self,
+        *,
+        spec: ProviderSpec,
+        adapter: Adapter,
+        credentials: tuple[Credential, ...],
+        endpoint: Endpoint | None = None,
+        heads: Mapping[tuple[str, str], tuple[bytes, bytes]] | None = None,
+        owned: frozenset[bytes] = frozenset(),
+        simulator: Simulator | None = None,
+    ) -> None:
+        self.spec = spec
+        self.name = spec.name
+        self.adapter = adapter
+        self.credentials = credentials
+        self.endpoint = endpoint
+        self.fault: SimulatedFault | None = simulator.fault if simulator else None
+        self.needs_credential = adapter.needs_credential and not _is_authorized(spec.headers)
+        spoken = (adapter.protocols | set(spec.protocols)) & set(adapter.paths)
+        can_answer = endpoint is not None or simulator is not None
+        self.protocols: frozenset[str] = frozenset(spoken) if can_answer else frozenset()
+        self._simulator = simulator
+        self._heads = heads or {}
+        self._owned = owned
+        self._accept = {False: b"", True: b""} if b"accept" in owned else _ACCEPT
+        self._secrets = tuple(c.secret for c in credentials if c.secret)
+
+    def __repr__(self) -> str:
+        return f"<Upstream {self.name} ({self.adapter.kind})>"
+
+    @classmethod
+    def compile(
+        cls,
+        spec: ProviderSpec,
+        decrypt: Callable[[str], str],
+        environ: Mapping[str, str],
+        *,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        rng: Callable[[], float] = random.random,
+    ) -> Upstream:
+        """
+        The provider behind `spec`. `environ` holds the proxy variables.
+
+        Raises ValueError, naming the provider and what is wrong, never a secret; what `decrypt`
+        raises comes through.
+        """
+        try:
+            return cls._compile(spec, decrypt, environ, sleep=sleep, rng=rng)
+        except ValueError as error:
+            raise ValueError(f"provider {spec.name}: {error}") from error
+
+    @classmethod
+    def _compile(
+        cls,
+        spec: ProviderSpec,
+        decrypt: Callable[[str], str],
+        environ: Mapping[str, str],
+        *,
+        sleep: Callable[[float], Awaitable[None]],
+        rng: Callable[[], float],
+    ) -> Upstream:
+        if spec.kind not in KNOWN_KINDS:
+            raise ValueError(f"kind {spec.kind!r} is not known")
+        adapter = ADAPTERS.get(spec.kind) or Adapter(kind=spec.kind)
+        fields = _checked_headers(spec.headers)
+        credentials = tuple(
+            Credential(label=entry.label, key_id=f"{spec.name}:{entry.label}", secret=secret)
+            for entry in spec.credentials
+            if (secret := decrypt(entry.secret).strip())
+        )
+        if not credentials and (not adapter.needs_credential or _is_authorized(spec.headers)):
+            credentials = (Credential(label="", key_id=f"{spec.name}:", secret=""),)
+        if adapter.is_simulated:
+            fault = parse_fault(spec.fault) if spec.fault else None
+            simulator = Simulator(spec.name, fault, sleep=sleep, rng=rng)
+            return cls(spec=spec, adapter=adapter, credentials=credentials, simulator=simulator)
+        base_url = spec.base_url or adapter.default_base_url
+        if not base_url or not adapter.paths:
+            return cls(spec=spec, adapter=adapter, credentials=credentials)
+        address = address_of(
+            base_url,
+            proxy=spec.proxy,
+            trust_env_proxy=spec.trust_env_proxy,
+            environ=environ,
+        )
+        fields = {"host": address.host} | {k: v.encode() for k, v in _DEFAULTS} | fields
+        heads: dict[tuple[str, str], tuple[bytes, bytes]] = {}
+        for credential in credentials:
+            own = dict(fields)
+            last = b"\r\n"
+            if credential.secret:
+                name, value = auth_header(spec.auth or adapter.auth, credential.secret)
+                own.pop(name.decode(), None)
+                last = name + b": " + value + b"\r\n\r\n"
+            lines = b"".join(k.encode() + b": " + v + b"\r\n" for k, v in own.items())
+            for protocol, path in adapter.paths.items():
+                target = address.path + path.encode() + address.query
+                first = b"POST " + target + b" HTTP/1.1\r\n" + lines
+                heads[protocol, credential.label] = (first, last)
+        return cls(
+            spec=spec,
+            adapter=adapter,
+            credentials=credentials,
+            endpoint=address.endpoint,
+            heads=heads,
+            owned=frozenset(name.encode() for name in fields) | {b"authorization"},
+        )
+
+    def speaks(self, protocol: str) -> bool:
+        return protocol in self.protocols
+
+    def head(
+        self,
+        protocol: str,
+        credential: Credential,
+        headers: Sequence[Header],
+        *,
+        size: int,
+        stream: bool,
+    ) -> bytes:
+        """The header block of one call; the credential is its last line."""
+        first, last = self._heads[protocol, credential.label]
+        forwarded = b""
+        if headers:
+            # Ours and the operator's count; a second one of the same name would be ambiguous.
+            owned = self._owned
+            forwarded = b"".join(
+                [n + b": " + v + b"\r\n" for n, v in headers if n not in owned and n != b"accept"]
+            )
+        return b"%b%bcontent-length: %d\r\n%b%b" % (
+            first,
+            self._accept[stream],
+            size,
+            forwarded,
+            last,
+        )
+
+    async def send(
+        self,
+        transport: Transport,
+        *,
+        protocol: str,
+        credential: Credential,
+        headers: Sequence[Header],
+        body: bytes,
+        stream: bool,
+        connect_s: float,
+        deadline: float,
+    ) -> Response:
+        """
+        Make one call. `headers` are the caller's that may go upstream, with lower-case names;
+        `deadline` (the loop's time) is for the response head. Raises ProviderError.
+        """
+        if self._simulator is not None:
+            return await self._simulator.answer(protocol, body, deadline)
+        if self.endpoint is None:
+            raise RuntimeError(f"provider {self.name} has no address; ask speaks() first")
+        head = self.head(protocol, credential, headers, size=len(body), stream=stream)
+        return await transport.send(
+            self.endpoint, head, body, connect_s=connect_s, deadline=deadline
+        )
+
+    def classify(
+        self, status: int, headers: Sequence[Header], body: bytes, *, now: float
+    ) -> Failure:
+        """The failure in an answer that is no 200, with this provider's keys taken out."""
+        return self.adapter.classify(status, headers, body, now=now, secrets=self._secrets)
+
+
+compile_upstream = Upstream.compile
+
+
+def blames(failure: Failure, field_name: str) -> bool:
+    """Whether a caller's error is about `field_name`, and may so be about what we injected."""
+    return field_name in failure.message or (
+        failure.body is not None and field_name.encode() in failure.body
+    )
+
+
+def _checked_headers(headers: Mapping[str, str]) -> dict[str, bytes]:
+    """The operator's headers with lower-case names. Raises ValueError without their values."""
+    checked: dict[str, bytes] = {}
+    for name, value in headers.items():
+        if not _TOKEN.fullmatch(name):
+            raise ValueError(f"header name {name!r} is not allowed")
+        lowered = name.lower()
+        if lowered in _FRAMING:
+            raise ValueError(f"header {name} is set by the gateway itself")
+        if _CONTROLS.search(value):
+            raise ValueError(f"header {name} holds a line break or NUL")
+        try:
+            checked[lowered] = value.strip().encode("latin-1")
+        except UnicodeEncodeError as error:
+            raise ValueError(f"header {name} holds characters outside latin-1") from error
+    return checked
+
+
+def _is_authorized(headers: Mapping[str, str]) -> bool:
+    """Whether the operator's own headers carry a credential."""
+    return any(name.lower() in _AUTH_NAMES for name in headers)
