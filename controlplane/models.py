@@ -87,6 +87,7 @@ class ApiKey(ManagedModel):
     scopes = models.JSONField(
         "may be used for",
         default=inference_only,
+        blank=True,  # clean() says it better
         help_text="inference: calling models. admin: the admin API. Default: inference.",
     )
     rpm = models.PositiveIntegerField(

@@ -183,12 +183,63 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    "PREPROCESSING_HOOKS": ["controlplane.api.without_trailing_slash"],
 }
 
 # admin
+
+
+def _link(title: str, icon: str, name: str) -> dict[str, Any]:
+    return {"title": title, "icon": icon, "link": reverse_lazy(name)}
+
+
 UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "Switchyard",
     "SITE_HEADER": "Switchyard",
+    "SITE_SUBHEADER": "LLM gateway",
     "SITE_SYMBOL": "alt_route",
+    "SITE_URL": None,
     "SHOW_VIEW_ON_SITE": False,
+    "DASHBOARD_CALLBACK": "controlplane.dashboard.dashboard",
+    "SIDEBAR": {
+        "show_search": False,
+        "navigation": [
+            {
+                "items": [_link("Overview", "dashboard", "admin:index")],
+            },
+            {
+                "title": "Routing",
+                "items": [
+                    _link("Model pools", "hub", "admin:routing_canonicalmodel_changelist"),
+                    _link("Aliases", "label", "admin:routing_alias_changelist"),
+                    _link("Failover rules", "alt_route", "admin:failover_failoverrule_changelist"),
+                    _link("Settings", "tune", "admin:controlplane_settings_changelist"),
+                ],
+            },
+            {
+                "title": "Providers",
+                "items": [_link("Providers", "cloud", "admin:providers_provider_changelist")],
+            },
+            {
+                "title": "Access",
+                "items": [
+                    _link("API keys", "key", "admin:controlplane_apikey_changelist"),
+                    _link("Teams", "groups", "admin:controlplane_team_changelist"),
+                    _link("Users", "person", "admin:auth_user_changelist"),
+                    _link("Groups", "shield_person", "admin:auth_group_changelist"),
+                ],
+            },
+            {
+                "title": "System",
+                "items": [
+                    _link("Configuration", "code", "admin:controlplane_configsource_changelist"),
+                    _link(
+                        "Published snapshots",
+                        "history",
+                        "admin:controlplane_publishedsnapshot_changelist",
+                    ),
+                ],
+            },
+        ],
+    },
 }

@@ -1,10 +1,16 @@
-"""Where the admin and its API are."""
+"""Where the admin and its API are. Inference paths never reach Django (controlplane.asgi)."""
 
 from __future__ import annotations
 
 from django.contrib import admin
-from django.urls import URLPattern, URLResolver, path
+from django.urls import URLPattern, URLResolver, include, path
+from django.views.generic import RedirectView
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
+    path("api/", include("providers.api")),
+    path("api/", include("routing.api")),
+    path("api/", include("failover.api")),
+    path("api/", include("controlplane.api")),
 ]

@@ -24,6 +24,7 @@ class FailoverRule(ManagedModel):
     fallback_models = models.JSONField(
         "fallbacks",
         default=list,
+        blank=True,  # clean() says it better
         help_text="Model pools, aliases or provider/model, tried from first to last.",
     )
     enabled = models.BooleanField(default=True)
@@ -48,7 +49,9 @@ class FailoverRule(ManagedModel):
             ]
         refuse(
             {
-                "primary_model": model_name_problems(self.primary_model),
+                "primary_model": model_name_problems(self.primary_model)
+                if self.primary_model
+                else [],
                 "fallback_models": targets_problems(self.primary_model, self.fallback_models),
             }
         )

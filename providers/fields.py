@@ -83,6 +83,8 @@ class EncryptedTextField(models.TextField):  # type: ignore[type-arg]
     Saving an untouched row writes the same token again. Fixtures carry tokens.
     """
 
+    empty_values = [None, "", EncryptedText("")]  # noqa: RUF012 - as Django declares it
+
     def contribute_to_class(
         self,
         cls: type[models.Model],

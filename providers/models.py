@@ -137,7 +137,7 @@ class Provider(ManagedModel):
         from providers.adapters.simulator import parse_fault  # noqa: PLC0415
 
         problems: dict[str, list[str]] = {
-            "name": provider_name_problems(self.name),
+            "name": provider_name_problems(self.name) if self.name else [],
             "base_url": base_url_problems(self.base_url) if self.base_url else [],
             "proxy": proxy_problems(self.proxy) if self.proxy else [],
             "headers": headers_problems(self.headers),
@@ -146,7 +146,7 @@ class Provider(ManagedModel):
             "health": health_problems(self.health),
             "failure_domain": text_map_problems(self.failure_domain),
         }
-        if self.kind not in KNOWN_KINDS:
+        if self.kind and self.kind not in KNOWN_KINDS:
             problems["kind"] = [
                 f"{self.kind!r} is not a known kind; known are {', '.join(sorted(KNOWN_KINDS))}"
             ]
@@ -224,7 +224,9 @@ class ProviderModel(models.Model):
         return self.model_id
 
     def clean(self) -> None:
-        problems: dict[str, list[str]] = {"model_id": model_name_problems(self.model_id)}
+        problems: dict[str, list[str]] = {
+            "model_id": model_name_problems(self.model_id) if self.model_id else []
+        }
         if not isinstance(self.metadata, dict):
             problems["metadata"] = ["must be a JSON object, for example {}"]
         refuse(problems)

@@ -189,3 +189,9 @@ def _url_problems(
     if not may_have_user and (parts.query or parts.fragment):
         return ["the address must end with its path: no ? and no #"]
     return []
+
+
+def secret_problems(secret: str) -> list[str]:
+    if secret.isascii() and secret.isprintable() and " " not in secret:
+        return []
+    return ["spaces, line breaks and characters beyond ASCII are not allowed in a key"]

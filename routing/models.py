@@ -126,7 +126,7 @@ class CanonicalModel(ManagedModel):
 
     def clean(self) -> None:
         super().clean()
-        name = model_name_problems(self.name)
+        name = model_name_problems(self.name) if self.name else []
         if not name and Alias.objects.filter(name=self.name).exists():
             name = [f"{self.name!r} is an alias already; a name can be one or the other"]
         refuse(
@@ -169,9 +169,10 @@ class Target(models.Model):
         refuse(
             {
                 "provider_name": []
-                if Provider.objects.filter(name=self.provider_name).exists()
+                if not self.provider_name
+                or Provider.objects.filter(name=self.provider_name).exists()
                 else [f"there is no provider {self.provider_name!r}"],
-                "model": model_name_problems(self.model),
+                "model": model_name_problems(self.model) if self.model else [],
                 "timeouts": timeouts_problems(getattr(self, "timeouts", {})),
             }
         )
@@ -271,7 +272,7 @@ class Alias(ManagedModel):
     def clean(self) -> None:
         super().clean()
         self.target = self.target.strip()
-        name = model_name_problems(self.name)
+        name = model_name_problems(self.name) if self.name else []
         if not name and CanonicalModel.objects.filter(name=self.name).exists():
             name = [f"{self.name!r} is a model pool already; a name can be one or the other"]
         refuse({"name": name, "target": self.target_problems() if self.target else []})

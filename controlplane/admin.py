@@ -1,0 +1,336 @@
+"""Admin of keys, teams, people, the settings, and the control plane's own notes."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.contrib import admin
+from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.models import Group, User
+from django.http import HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from simple_history.admin import SimpleHistoryAdmin
+from unfold.admin import ModelAdmin
+from unfold.decorators import display
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextInputWidget
+
+from controlplane.models import ApiKey, ConfigSource, PublishedSnapshot, Settings, Team, new_key
+from controlplane.overrides import KEY_OF_FIELD, overrides
+from providers.managed_admin import LinesField, ManagedAdmin, ManagedForm
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from django.http import HttpRequest, HttpResponse
+
+admin.site.unregister(User)
+admin.site.unregister(Group)
+
+
+@admin.register(User)
+class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
+    form = UserChangeForm
+    add_form = UserCreationForm
+    change_password_form = AdminPasswordChangeForm
+
+
+@admin.register(Group)
+class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
+    pass
+
+
+@admin.register(Team)
+class TeamAdmin(SimpleHistoryAdmin, ModelAdmin):
+    list_display = ["name", "description"]
+    search_fields = ["name", "description"]
+
+
+class ApiKeyForm(ManagedForm):
+    models = LinesField(
+        required=False,
+        label="Allowed models",
+        help_text="Names or patterns such as claude-*, one a line. Empty: every model.",
+    )
+    scopes = forms.MultipleChoiceField(
+        label="May be used for",
+        choices=[("inference", "inference: calling models"), ("admin", "admin: the admin API")],
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
+        initial=["inference"],
+    )
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(ManagedAdmin):
+    form = ApiKeyForm
+    list_display = ["name", "team", "shown_as", "allowed", "use", "expires_at", "state", "source"]
+    list_filter = ["enabled", "team", "managed_source"]
+    list_select_related = ["team"]
+    search_fields = ["name", "team__name", "user_path", "last4"]
+    autocomplete_fields = ["team"]
+    readonly_fields = ["shown_as"]
+    fieldsets = [
+        (None, {"fields": ["name", "shown_as", "team", "user_path", "enabled", "expires_at"]}),
+        ("Rights", {"classes": ["tab"], "fields": ["models", "scopes"]}),
+        ("Limits", {"classes": ["tab"], "fields": ["rpm", "tpm", "max_parallel"]}),
+        ("Capture", {"classes": ["tab"], "fields": ["capture"]}),
+    ]
+
+    def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
+        if not change:
+            key = new_key()
+            obj.set_key(key)
+            request.made_key = key  # type: ignore[attr-defined]
+        super().save_model(request, obj, form, change)
+
+    def response_add(
+        self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        """Show the key in the answer itself: a message would put it into a cookie."""
+        del post_url_continue  # the key comes before anything else
+        response = TemplateResponse(
+            request,
+            "admin/key_made.html",
+            {
+                **self.admin_site.each_context(request),
+                "title": f"Key {obj.name}",
+                "opts": self.opts,
+                "key": request.made_key,  # type: ignore[attr-defined]
+                "next_url": reverse("admin:controlplane_apikey_changelist"),
+            },
+        )
+        response["Cache-Control"] = "no-store"
+        return response
+
+    @display(description="key")
+    def shown_as(self, row: ApiKey) -> str:
+        return row.hint if row.digest else "made when you save, and shown once"
+
+    @display(description="models")
+    def allowed(self, row: ApiKey) -> str:
+        return ", ".join(row.models) or "every model"
+
+    @display(description="for")
+    def use(self, row: ApiKey) -> str:
+        return ", ".join(row.scopes)
+
+    @display(
+        description="status",
+        label={"enabled": "success", "disabled": "danger", "expired": "warning"},
+    )
+    def state(self, row: ApiKey) -> str:
+        if row.expires_at and row.expires_at <= timezone.now():
+            return "expired"
+        return "enabled" if row.enabled else "disabled"
+
+
+class OneRowAdmin(ModelAdmin):
+    """A table of one row: its list is its page."""
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        del request, extra_context  # there is no list to put it into
+        row = self.model.load()
+        name = f"admin:{self.opts.app_label}_{self.opts.model_name}_change"
+        return HttpResponseRedirect(reverse(name, args=[row.pk]))
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        del request
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        del request, obj
+        return False
+
+
+class StatusesField(forms.CharField):
+    """HTTP statuses between commas."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return ", ".join(map(str, value)) if isinstance(value, list) else value
+
+    def to_python(self, value: Any) -> Any:
+        words = (value or "").replace(",", " ").split()
+        if wrong := [word for word in words if not word.isdecimal()]:
+            raise forms.ValidationError(f"{wrong[0]!r} is not an HTTP status")
+        return [int(word) for word in words]
+
+    def validate(self, value: Any) -> None:
+        """No status at all is allowed: then none is gone on after."""
+
+    def run_validators(self, value: Any) -> None:
+        """The model checks the statuses."""
+
+
+class SettingsForm(forms.ModelForm):  # type: ignore[type-arg]
+    disabled_models = LinesField(
+        required=False,
+        label="Models without failover",
+        help_text="Names of pools or aliases, or provider/model, one a line. Default: none.",
+    )
+    retry_on_statuses = StatusesField(
+        required=False,
+        label="Go on after these statuses",
+        widget=UnfoldAdminTextInputWidget,
+        help_text="Between commas. Default: 408, 429, 500, 502, 503, 504, 520-527 and 529.",
+    )
+
+
+@admin.register(Settings)
+class SettingsAdmin(SimpleHistoryAdmin, OneRowAdmin):
+    form = SettingsForm
+    warn_unsaved_form = True
+    fieldsets = [
+        (
+            "Choice",
+            {
+                "classes": ["tab"],
+                "fields": [
+                    "strategy",
+                    "session_affinity",
+                    "session_affinity_ttl_s",
+                    "stay_after_failover",
+                    "native_first",
+                    "params",
+                    "inventory_mode",
+                ],
+            },
+        ),
+        (
+            "Failover",
+            {
+                "classes": ["tab"],
+                "fields": [
+                    "failover_enabled",
+                    "failover_in_pools",
+                    "disabled_models",
+                    "max_attempts",
+                    "same_candidate_retries",
+                    "retry_on_statuses",
+                    "retry_on_model_errors",
+                    "retry_on_timeouts",
+                    "retry_on_content_filter",
+                ],
+            },
+        ),
+        (
+            "Times",
+            {
+                "classes": ["tab"],
+                "fields": [
+                    "deadline_s",
+                    "hold_s",
+                    "hedge_after_ms",
+                    ("backoff_base_ms", "backoff_factor", "backoff_max_ms"),
+                    "timeouts",
+                ],
+            },
+        ),
+        (
+            "Benches",
+            {
+                "classes": ["tab"],
+                "fields": [
+                    ("bench_failures", "bench_failure_ratio", "bench_window_s"),
+                    ("bench_cooldown_s", "bench_max_cooldown_s", "bench_auth_cooldown_s"),
+                ],
+            },
+        ),
+    ]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """The fields, with what the configuration took over in place of the stored value."""
+        over = overrides()
+
+        def shown(field: Any) -> Any:
+            if isinstance(field, tuple):
+                return tuple(map(shown, field))
+            return f"effective_{field}" if field in over else field
+
+        return [
+            (title, {**options, "fields": [shown(field) for field in options["fields"]]})
+            for title, options in super().get_fieldsets(request, obj)
+        ]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[str]:
+        del request, obj
+        return [f"effective_{field}" for field in overrides()]
+
+
+def _effective(field: str) -> Callable[[SettingsAdmin, Settings], str]:
+    def show(self: SettingsAdmin, row: Settings) -> str:
+        del self, row  # the configuration says it, not the row
+        override = overrides()[field]
+        value = override.value
+        return format_html(
+            "<strong>{}</strong> from the {} ({})",
+            value if isinstance(value, str) else json.dumps(value),
+            override.source,
+            override.key,
+        )
+
+    label = {f.name: str(f.verbose_name) for f in Settings._meta.fields}[field]  # noqa: SLF001 - Django's own API
+    return display(description=label)(show)  # type: ignore[no-any-return]
+
+
+for _field in KEY_OF_FIELD:
+    setattr(SettingsAdmin, f"effective_{_field}", _effective(_field))
+
+
+class ReadOnly:
+    """For tables that the control plane writes."""
+
+    def has_add_permission(self, _request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(ConfigSource)
+class ConfigSourceAdmin(ReadOnly, OneRowAdmin):
+    fieldsets = [
+        (None, {"fields": ["file", "applied_at", "checksum"]}),
+        ("Last refused edit", {"fields": ["refused_at", "reasons"]}),
+        ("Warnings", {"fields": ["notes"]}),
+        ("Values that win over the settings", {"fields": ["winners"]}),
+    ]
+    readonly_fields = ["file", "reasons", "notes", "winners"]
+
+    @display(description="file")
+    def file(self, row: ConfigSource) -> str:
+        return row.path or "none"
+
+    @display(description="reasons")
+    def reasons(self, row: ConfigSource) -> str:
+        return lines(row.refused_errors)
+
+    @display(description="warnings")
+    def notes(self, row: ConfigSource) -> str:
+        return lines(row.warnings)
+
+    @display(description="values")
+    def winners(self, row: ConfigSource) -> str:
+        return lines(
+            f"{key} = {json.dumps(entry['value'])} ({entry['source']})"
+            for key, entry in sorted(row.values.items())
+        )
+
+
+def lines(texts: Any) -> str:
+    """Texts below one another, or a dash."""
+    return format_html_join("", "<div>{}</div>", ((text,) for text in texts)) or "none"
+
+
+@admin.register(PublishedSnapshot)
+class PublishedSnapshotAdmin(ReadOnly, ModelAdmin):
+    list_display = ["generation", "created_at", "checksum"]
+    fields = ["generation", "created_at", "checksum"]

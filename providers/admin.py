@@ -1,0 +1,126 @@
+"""Admin of providers, with their credentials and inventories."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import Count
+from unfold.decorators import display
+from unfold.widgets import UnfoldAdminSelectWidget
+
+from providers.managed_admin import (
+    LinesField,
+    ManagedAdmin,
+    ManagedForm,
+    ManagedInline,
+    OneLineJson,
+    SecretField,
+)
+from providers.models import Credential, Provider, ProviderModel
+
+if TYPE_CHECKING:
+    from django.db.models import Field, QuerySet
+    from django.http import HttpRequest
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+class CredentialForm(forms.ModelForm):  # type: ignore[type-arg]
+    secret = SecretField(label="key", help_text="Stored encrypted, and never shown again.")
+
+    def clean_secret(self) -> Any:
+        return SecretField.kept(self, "secret")
+
+
+class CredentialInline(ManagedInline):
+    model = Credential
+    form = CredentialForm
+    fields = ["label", "secret", "enabled", "position"]
+    verbose_name_plural = "credentials: used side by side, each benched by itself"
+
+
+class ProviderModelInline(ManagedInline):
+    model = ProviderModel
+    fields = ["model_id", "metadata", "position"]
+    verbose_name_plural = "models: the configured inventory"
+
+    def formfield_for_dbfield(
+        self, db_field: Field[Any, Any], request: HttpRequest, **options: Any
+    ) -> Any:
+        if db_field.name == "metadata":
+            options["widget"] = OneLineJson
+        return super().formfield_for_dbfield(db_field, request, **options)
+
+
+class ProviderForm(ManagedForm):
+    protocols = LinesField(
+        required=False,
+        label="Also speaks",
+        help_text="Protocols besides its kind's usual, one a line, for example openai_responses."
+        " Default: none.",
+    )
+
+
+@admin.register(Provider)
+class ProviderAdmin(ManagedAdmin):
+    form = ProviderForm
+    inlines = [CredentialInline, ProviderModelInline]
+    list_display = ["name", "kind", "base_url", "keys", "inventory", "status", "source"]
+    list_filter = ["kind", "enabled", "managed_source"]
+    search_fields = ["name", "base_url", "models__model_id"]
+    fieldsets = [
+        (None, {"fields": ["name", "kind", "base_url", "enabled"]}),
+        (
+            "Times and health",
+            {"classes": ["tab"], "fields": ["timeouts", "health", "bench", "failure_domain"]},
+        ),
+        (
+            "Connection",
+            {
+                "classes": ["tab"],
+                "fields": ["auth", "headers", "protocols", "proxy", "trust_env_proxy"],
+            },
+        ),
+        ("Simulator", {"classes": ["tab"], "fields": ["fault"]}),
+    ]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows: QuerySet[Any] = super().get_queryset(request)
+        rows = rows.annotate(
+            credential_count=Count("credentials", distinct=True),
+            model_count=Count("models", distinct=True),
+        )
+        return rows
+
+    def formfield_for_dbfield(
+        self, db_field: Field[Any, Any], request: HttpRequest, **options: Any
+    ) -> Any:
+        if db_field.name == "kind":
+            from providers.adapters.registry import KNOWN_KINDS  # noqa: PLC0415
+
+            return forms.ChoiceField(
+                choices=[("", "choose one"), *((kind, kind) for kind in sorted(KNOWN_KINDS))],
+                widget=UnfoldAdminSelectWidget,
+                help_text=db_field.help_text,
+            )
+        return super().formfield_for_dbfield(db_field, request, **options)
+
+    def save_model(self, request: HttpRequest, obj: Provider, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        parts = urlsplit(obj.base_url)
+        if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+            messages.warning(
+                request,
+                f"{obj.name} is called by plain http: keys and prompts can be read on the way.",
+            )
+
+    @display(description="credentials", ordering="credential_count")
+    def keys(self, row: Any) -> int:
+        return int(row.credential_count)
+
+    @display(description="models", ordering="model_count")
+    def inventory(self, row: Any) -> int:
+        return int(row.model_count)

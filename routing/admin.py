@@ -1,0 +1,162 @@
+"""Admin of model pools and aliases."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
+from unfold.decorators import display
+from unfold.forms import PaginationInlineFormSet
+from unfold.widgets import UnfoldAdminSelectWidget
+
+from providers.managed_admin import ManagedAdmin, ManagedInline, OneLineJson
+from providers.models import Provider
+from routing.models import Alias, AliasTarget, Candidate, CanonicalModel
+
+if TYPE_CHECKING:
+    from django.db.models import Field, QuerySet
+    from django.http import HttpRequest
+
+SHOWN = 3
+
+
+class TargetInline(ManagedInline):
+    """Rows that name a provider and one of its models."""
+
+    def formfield_for_dbfield(
+        self, db_field: Field[Any, Any], request: HttpRequest, **options: Any
+    ) -> Any:
+        if db_field.name == "provider_name":
+            # Names in use stay choosable though their provider is gone: clean() says so.
+            known = set(Provider.objects.values_list("name", flat=True))
+            used = set(self.model.objects.values_list("provider_name", flat=True))
+            return forms.ChoiceField(
+                label="provider",
+                choices=[
+                    ("", "choose one"),
+                    *((n, n if n in known else f"{n} (missing)") for n in sorted(known | used)),
+                ],
+                widget=UnfoldAdminSelectWidget,
+            )
+        if db_field.name == "timeouts":
+            options["widget"] = OneLineJson
+        return super().formfield_for_dbfield(db_field, request, **options)
+
+
+class CandidateInline(TargetInline):
+    model = Candidate
+    fields = [
+        "provider_name",
+        "model",
+        "priority",
+        "weight",
+        "enabled",
+        "rpm",
+        "tpm",
+        "max_parallel",
+        "timeouts",
+        "position",
+    ]
+    verbose_name_plural = "candidates: dragged into the order in which they are tried"
+
+
+@admin.register(CanonicalModel)
+class CanonicalModelAdmin(ManagedAdmin):
+    inlines = [CandidateInline]
+    list_display = ["name", "pool", "how", "status", "source"]
+    list_filter = ["enabled", "strategy", "managed_source"]
+    search_fields = ["name", "candidates__provider_name", "candidates__model"]
+    fieldsets = [
+        (None, {"fields": ["name", "strategy", "enabled"]}),
+        (
+            "Sessions",
+            {
+                "classes": ["tab"],
+                "fields": [
+                    "session_affinity",
+                    "session_affinity_ttl_s",
+                    "affinity_key",
+                    "stay_after_failover",
+                ],
+            },
+        ),
+        ("Failover and times", {"classes": ["tab"], "fields": ["failover", "timeouts"]}),
+        ("Requests", {"classes": ["tab"], "fields": ["params", "native_first", "capture"]}),
+    ]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).prefetch_related("candidates")
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        pool: CanonicalModel = form.instance
+        candidates = list(pool.candidates.all())
+        if not candidates:
+            messages.warning(request, f"{pool.name} has no candidates: nobody can serve it yet.")
+        ids = {candidate.model for candidate in candidates}
+        if len(ids) > 1 and any("embed" in model.lower() for model in (pool.name, *ids)):
+            messages.warning(
+                request,
+                f"{pool.name} mixes embedding models: the vectors of one cannot be compared with"
+                " those of another.",
+            )
+
+    @display(description="candidates")
+    def pool(self, row: CanonicalModel) -> str:
+        return summary(list(row.candidates.all()))
+
+    @display(description="strategy", ordering="strategy")
+    def how(self, row: CanonicalModel) -> str:
+        return row.get_strategy_display() if row.strategy else "as in the settings"
+
+
+class AliasTargetFormSet(PaginationInlineFormSet):
+    """Holds the rule that an alias has either what it stands for or targets of its own."""
+
+    def clean(self) -> None:
+        super().clean()
+        if any(self.errors):
+            return
+        number = sum(
+            1
+            for form in self.forms
+            if (form.has_changed() or form.instance.pk) and not self._should_delete_form(form)
+        )
+        try:
+            self.instance.check_targets(number)
+        except ValidationError as error:
+            raise forms.ValidationError(error.messages) from error
+
+
+class AliasTargetInline(TargetInline):
+    model = AliasTarget
+    formset = AliasTargetFormSet
+    fields = ["provider_name", "model", "priority", "weight", "position"]
+    verbose_name_plural = "targets of its own, if it stands for nothing else"
+
+
+@admin.register(Alias)
+class AliasAdmin(ManagedAdmin):
+    inlines = [AliasTargetInline]
+    list_display = ["name", "stands_for", "status", "source"]
+    list_filter = ["enabled", "managed_source"]
+    search_fields = ["name", "target", "targets__provider_name", "targets__model"]
+    fields = ["name", "target", "strategy", "enabled"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).prefetch_related("targets")
+
+    @display(description="stands for", ordering="target")
+    def stands_for(self, row: Alias) -> str:
+        return row.target or summary(list(row.targets.all()))
+
+
+def summary(targets: list[Any]) -> str:
+    """The first few targets in order, each with its weight if that is not 1."""
+    if not targets:
+        return "none"
+    words = [f"{t}" if t.weight == 1 else f"{t} (weight {t.weight})" for t in targets[:SHOWN]]
+    rest = len(targets) - SHOWN
+    return ", ".join(words) + (f" and {rest} more" if rest > 0 else "")
