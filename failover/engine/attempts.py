@@ -33,7 +33,7 @@ from providers.errors import (
     ProviderError,
     UpstreamTimedOut,
 )
-from providers.protocols.openai import Request, Usage, check_reply
+from providers.protocols import Request, Usage, check_reply
 from providers.transport import Response, Transport
 
 Header = tuple[bytes, bytes]
@@ -134,8 +134,7 @@ class Engine:
                 failure,
                 policy,
                 calls=len(attempts),
-                can_rotate=len(used) == 1
-                and self._credential(candidate, used, plan) is not None,
+                can_rotate=len(used) == 1 and self._credential(candidate, used, plan) is not None,
                 has_next=bool(untried),
                 retries=retries,
             )
@@ -153,16 +152,12 @@ class Engine:
 
     # Moving on
 
-    def _credential(
-        self, candidate: Candidate, used: set[str], plan: Plan
-    ) -> Credential | None:
+    def _credential(self, candidate: Candidate, used: set[str], plan: Plan) -> Credential | None:
         return usable_credential(
             candidate, self.benches, self.clock(), used=used, last_standing=plan.last_standing
         )
 
-    async def _wait(
-        self, call: Call, candidate: Candidate, failure: Failure, retries: int
-    ) -> bool:
+    async def _wait(self, call: Call, candidate: Candidate, failure: Failure, retries: int) -> bool:
         """Wait before calling the same candidate again. False if that is not worth it."""
         again = VERDICTS[failure.fault].again
         wait_s = 0.0
@@ -196,9 +191,7 @@ class Engine:
     async def _attempt(
         self, call: Call, candidate: Candidate, credential: Credential, attempts: list[Attempt]
     ) -> Served | Failure:
-        attempt = Attempt(
-            candidate=candidate, credential=credential.label, started_at=self.clock()
-        )
+        attempt = Attempt(candidate=candidate, credential=credential.label, started_at=self.clock())
         attempts.append(attempt)
         keys = candidate.keys(credential.label) if candidate.is_known else ()
         self.benches.begin(keys, attempt.started_at)
@@ -236,6 +229,7 @@ class Engine:
         candidate, request = attempt.candidate, call.request
         upstream = candidate.upstream
         assert upstream is not None  # noqa: S101  # the planner rejects candidates without one
+        secrets = (credential.secret,) if credential.secret else ()
         times = candidate.times
         deadline = min(self.clock() + _first_content_s(times, request), call.deadline)
         response: Response | None = None
@@ -261,7 +255,9 @@ class Engine:
                     now=self.wall(),
                 )
             if request.stream and _is_event_stream(response):
-                stream = Stream(self, response, request, attempt, keys, call.request_id)
+                stream = Stream(
+                    self, response, request, attempt, keys, call.request_id, secrets=secrets
+                )
                 first = await stream.open(deadline)
                 if isinstance(first, Failure):
                     return first
@@ -276,7 +272,7 @@ class Engine:
                 )
             body = await response.read_all(deadline)
             content_type = response.header(b"content-type")
-            checked = check_reply(request.protocol, 200, content_type, body)
+            checked = check_reply(request.protocol, 200, content_type, body, secrets=secrets)
             if isinstance(checked, Failure):
                 return checked
             if request.stream:

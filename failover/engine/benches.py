@@ -231,7 +231,7 @@ class Benches:
             self._window(key, policy.window_s).observe(now, ok=False)
             if not returning and not self._trips(bench, key, policy, now):
                 return
-        length_s, stated = self._length(bench, key, failure, policy, now)
+        length_s, stated = self._length(key, failure, policy, now)
         self._sit(key, failure, length_s, stated=stated, now=now, request_id=request_id)
 
     # What operators and other processes say
@@ -266,9 +266,7 @@ class Benches:
 
     def entries(self, now: float) -> list[BenchEntry]:
         """Everyone whose time runs or who is half-open, sorted by key."""
-        live = [
-            s.entry for s in self._sitting.values() if s.half_open or now < s.until
-        ]
+        live = [s.entry for s in self._sitting.values() if s.half_open or now < s.until]
         return sorted(live, key=lambda e: (e.subject, e.credential or ""))
 
     # Inside
@@ -290,7 +288,7 @@ class Benches:
         return bad >= policy.failures and bad >= policy.failure_ratio * (good + bad)
 
     def _length(
-        self, bench: Bench, key: Key, failure: Failure, policy: BenchPolicy, now: float
+        self, key: Key, failure: Failure, policy: BenchPolicy, now: float
     ) -> tuple[float, bool]:
         """(seconds, whether the provider stated them)."""
         if failure.retry_after_s is not None:
@@ -328,8 +326,10 @@ class Benches:
     ) -> None:
         history = self._history.setdefault(key, _History())
         sitting = self._sitting.get(key)
-        if sitting is not None and now < sitting.until and (
-            sitting.entry.manual or sitting.until >= now + length_s
+        if (
+            sitting is not None
+            and now < sitting.until
+            and (sitting.entry.manual or sitting.until >= now + length_s)
         ):
             return
         if sitting is None or now >= sitting.until:

@@ -45,7 +45,7 @@ class Attempt:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Failed:
     """Nobody served. `returns_in_s`: when the soonest candidate returns, if that is known."""
 

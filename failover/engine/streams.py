@@ -7,14 +7,14 @@ close included, is broken: it ends with an error event, never silently.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from failover.engine.benches import Key
 from failover.engine.outcome import Attempt
 from failover.engine.plan import Candidate
 from providers.errors import Failure, Fault, ProviderError
-from providers.protocols.openai import Request, StreamScanner, Usage, error_event
+from providers.protocols import Request, StreamScanner, Usage, error_event
 from providers.transport import Response
 
 HELD_LIMIT = 1 << 20
@@ -62,6 +62,8 @@ class Stream:
         attempt: Attempt,
         keys: tuple[Key, ...],
         request_id: str,
+        *,
+        secrets: Sequence[str] = (),
     ) -> None:
         times = attempt.candidate.times
         self._observer = observer
@@ -69,7 +71,9 @@ class Stream:
         self._attempt = attempt
         self._keys = keys
         self._request_id = request_id
-        self._scanner = StreamScanner(request.protocol, wants_usage=request.wants_usage)
+        self._scanner = StreamScanner(
+            request.protocol, wants_usage=request.wants_usage, secrets=secrets
+        )
         self._idle_s = times.idle_s
         self._ends_at = attempt.started_at + times.stream_total_s
         self.ended = False

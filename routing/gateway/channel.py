@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from failover.engine.benches import BenchEntry  # noqa: TC001 - msgspec reads it at run time
+from failover.engine.benches import BenchEntry
 
 RUN_DIR = "run"
 SNAPSHOT_FILE = "snapshot.msgpack"

@@ -17,7 +17,7 @@ from typing import Any
 
 from failover.engine.outcome import Attempt, Ending, Failed
 from failover.engine.plan import Rejected
-from providers.protocols.openai import error_body
+from providers.protocols import error_body
 
 RETRY_AFTER_MAX_S = 60
 
@@ -153,7 +153,12 @@ def render(error: GatewayError) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
     if error.should_retry is not None:
         headers.append((b"x-should-retry", b"true" if error.should_retry else b"false"))
     body = error_body(
-        error.message, type=error.type, code=error.code, param=error.param, extra=error.extra
+        error.status,
+        error.message,
+        type=error.type,
+        code=error.code,
+        param=error.param,
+        extra=error.extra,
     )
     return error.status, headers, body
 

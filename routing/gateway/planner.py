@@ -186,9 +186,7 @@ def _prefer(
     return [*wished, *(c for c in steps if c.provider != provider)], wished[0], True
 
 
-def _stays(
-    table: Table, resolution: Resolution, features: Features, first: Candidate
-) -> bool:
+def _stays(table: Table, resolution: Resolution, features: Features, first: Candidate) -> bool:
     """True where no second candidate may be called after a failure."""
     disabled = table.disabled_models
     return features.no_failover or bool(

@@ -16,7 +16,6 @@ from routing.gateway.table import Pool, Table, split_provider
 
 CLOSE_NAMES = 3
 COMPARED_NAMES = 200
-ALIAS_DEPTH = 16
 CHAIN_LIMIT = 32
 
 
@@ -70,18 +69,9 @@ def resolve_name(table: Table, name: str, stage: str = "request") -> Group | Non
     pool = table.pools.get(name)
     if pool is not None:
         return Group(requested=name, pool=pool, resolved_by="pool", stage=stage)
-    target = name
-    for _ in range(ALIAS_DEPTH):
-        alias = table.aliases.get(target)
-        if alias is None:
-            break
-        if alias.targets:
-            pool = table.alias_pools[target]
-        else:
-            target = alias.target
-            pool = table.pools.get(target)
-        if pool is not None:
-            return Group(requested=name, pool=pool, resolved_by="alias", stage=stage)
+    pool = table.pool_of(name)
+    if pool is not None:
+        return Group(requested=name, pool=pool, resolved_by="alias", stage=stage)
     pool = table.direct.get(name)
     if pool is not None and (not table.inventory_is_allowlist or _is_listed(table, pool)):
         return Group(requested=name, pool=pool, resolved_by="provider_model", stage=stage)
@@ -110,7 +100,8 @@ def _ad_hoc(table: Table, name: str, stage: str) -> Group | None:
 
 def _resolve_chain(table: Table, requested: str, close_to: frozenset[str] | None) -> Resolution:
     names = list(dict.fromkeys(part.strip() for part in requested.split(",") if part.strip()))
-    groups, warnings = [], []
+    groups: list[Group] = []
+    warnings: list[str] = []
     for name in names[:CHAIN_LIMIT]:
         group = resolve_name(table, name, "chain" if groups else "request")
         if group is None:

@@ -74,9 +74,7 @@ def weighted_random(tier: Sequence[Candidate], rotation: Rotation, rng: Random) 
     return sorted(tier, key=lambda c: rng.random() ** (1 / c.weight), reverse=True), None
 
 
-def _rotate(
-    tier: Sequence[Candidate], rotation: Rotation, weights: Mapping[str, int]
-) -> Ordered:
+def _rotate(tier: Sequence[Candidate], rotation: Rotation, weights: Mapping[str, int]) -> Ordered:
     chosen = smooth_weighted(rotation, weights)
     rest = sorted((c for c in tier if c.name != chosen), key=lambda c: -weights[c.name])
     first = next(c for c in tier if c.name == chosen)

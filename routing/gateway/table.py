@@ -30,6 +30,8 @@ from routing.gateway.strategies import STRATEGIES
 if TYPE_CHECKING:
     from routing.gateway.resolver import Resolution
 
+ALIAS_DEPTH = 16  # a cycle cannot be saved; this bounds one that came by another way
+
 Tiers = tuple[tuple[Candidate, ...], ...]
 
 
@@ -65,11 +67,19 @@ class Pool:
             known = self._static[protocol] = self._split(protocol)
         return known
 
+    def operators_reason(self, candidate: Candidate) -> str | None:
+        """Which switch of an operator leaves `candidate` out, if one does."""
+        if not candidate.is_provider_enabled:
+            return "provider_disabled"
+        if not self.is_enabled:
+            return "canonical_model_disabled"
+        return None if candidate.is_enabled else "candidate_disabled"
+
     def _split(self, protocol: str) -> Static:
         tiers: dict[int, list[Candidate]] = {}
         rejected = []
         for candidate in self.candidates:
-            reason = _static_reason(candidate, self, protocol)
+            reason = self.operators_reason(candidate) or _unsupported(candidate, protocol)
             if reason is None:
                 tiers.setdefault(candidate.priority, []).append(candidate)
             else:
@@ -86,6 +96,7 @@ class Table:
 
     generation: int
     checksum: str
+    created_at: float
     pools: Mapping[str, Pool]
     aliases: Mapping[str, AliasSpec]
     alias_pools: Mapping[str, Pool]
@@ -101,9 +112,15 @@ class Table:
     compiler: Compiler = field(repr=False)
     resolutions: dict[str, Resolution] = field(default_factory=dict, repr=False)
 
-    @property
-    def generation_header(self) -> bytes:
-        return b"%d" % self.generation
+    def pool_of(self, name: str) -> Pool | None:
+        """The pool behind a canonical model's or an alias's name."""
+        for _ in range(ALIAS_DEPTH):
+            pool = self.pools.get(name) or self.alias_pools.get(name)
+            alias = self.aliases.get(name)
+            if pool is not None or alias is None:
+                return pool
+            name = alias.target
+        return None
 
 
 class Compiler:
@@ -238,6 +255,7 @@ def compile_table(
     return Table(
         generation=snapshot.generation,
         checksum=snapshot.checksum,
+        created_at=snapshot.created_at,
         pools=pools,
         aliases=aliases,
         alias_pools=alias_pools,
@@ -264,14 +282,7 @@ def split_provider(name: str, providers: Mapping[str, object]) -> tuple[str, str
     return None
 
 
-def _static_reason(candidate: Candidate, pool: Pool, protocol: str) -> str | None:
-    """Why operators or the endpoint leave `candidate` out, whatever the live state."""
-    if not candidate.is_provider_enabled:
-        return "provider_disabled"
-    if not pool.is_enabled:
-        return "canonical_model_disabled"
-    if not candidate.is_enabled:
-        return "candidate_disabled"
+def _unsupported(candidate: Candidate, protocol: str) -> str | None:
     upstream = candidate.upstream
     if upstream is None or not upstream.speaks(protocol):
         return "unsupported:endpoint"

@@ -1,0 +1,332 @@
+"""
+The inference plane: one raw ASGI callable for /v1/*, /healthz and /readyz.
+
+A request is authenticated, parsed, resolved and planned without a wait; then the engine calls
+providers, and what they say is passed on. The table is taken once and kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import msgspec
+
+from failover.engine.attempts import Call, Engine, Served
+from failover.engine.availability import blocked
+from failover.engine.benches import Benches
+from failover.engine.outcome import Attempt, Ending, Failed
+from failover.engine.plan import Plan
+from providers.encryption import load_keyring
+from providers.errors import ProtocolError
+from providers.protocols import parse
+from providers.transport import Transport
+from routing.gateway.auth import Key, authenticate, digest_of
+from routing.gateway.errors import (
+    GatewayError,
+    Refused,
+    bad_request,
+    providers_failed,
+    render,
+    unknown_model,
+)
+from routing.gateway.ingress import (
+    INFERENCE_PATHS,
+    Hangup,
+    Receive,
+    Scope,
+    Send,
+    forwarded,
+    patience_s,
+    read_body,
+    request_id,
+)
+from routing.gateway.listing import model_entry, model_list, visible_names
+from routing.gateway.planner import Features, Live, plan
+from routing.gateway.replies import (
+    JSON,
+    Trail,
+    error_event_of,
+    send_body,
+    send_start,
+    served_headers,
+)
+from routing.gateway.resolver import Resolution, resolve
+from routing.gateway.snapshot import Snapshot
+from routing.gateway.table import Table, compile_table
+from routing.gateway.visits import Visit, Visits
+
+log = logging.getLogger("switchyard.gateway")
+MODELS_PATH = "/v1/models"
+
+
+class Gateway:
+    """
+    The ASGI application of one worker.
+
+    `load` swaps the routing table. `status` is what /readyz adds to what it knows itself;
+    `draining` makes /readyz say no.
+    """
+
+    def __init__(
+        self,
+        *,
+        decrypt: Callable[[str], str],
+        environ: Mapping[str, str],
+        master: bytes | None = None,
+        transport: Transport | None = None,
+        rng: Random | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.status: dict[str, Any] = {}
+        self.draining = False
+        self.table: Table | None = None
+        self._decrypt = decrypt
+        self._environ = environ
+        self._master = master
+        self._rng = rng or Random()
+        self._clock = clock
+        self._wall = wall
+        self._transport = transport or Transport()
+        self.benches = Benches(rng=self._rng, wall=wall)
+        self.live = Live(benches=self.benches)
+        self.visits = Visits()
+        self.engine = Engine(
+            transport=self._transport,
+            benches=self.benches,
+            clock=clock,
+            wall=wall,
+            sleep=asyncio.sleep,
+            rng=self._rng,
+        )
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str], data_dir: Path) -> Gateway:
+        master = environ.get("SWITCHYARD_MASTER_KEY")
+        return cls(
+            decrypt=load_keyring(environ, data_dir).decrypt,
+            environ=environ,
+            master=digest_of(master.encode()) if master else None,
+        )
+
+    def load(self, snapshot: Snapshot) -> None:
+        """Route by `snapshot` from now on. Raises ValueError and keeps the old table."""
+        table = compile_table(snapshot, decrypt=self._decrypt, environ=self._environ)
+        self.table = table
+        self.live.prune(table)
+
+    async def startup(self) -> None:
+        self.visits.start()
+
+    async def shutdown(self) -> None:
+        await self.visits.stop()
+        await self._transport.aclose()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        protocol = INFERENCE_PATHS.get(path) or INFERENCE_PATHS.get(path.rstrip("/"))
+        if protocol is not None and scope["method"] == "POST":
+            await self._infer(protocol, scope, receive, send)
+        else:
+            await self._answer(path.rstrip("/") or "/", scope, send, protocol)
+
+    # Inference
+
+    async def _infer(self, protocol: str, scope: Scope, receive: Receive, send: Send) -> None:
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        trail = Trail(request_id(headers))
+        visit: Visit | None = None
+        try:
+            table = self._table()
+            trail.generation = table.generation
+            key = self._authenticate(table, headers)
+            body = await read_body(headers, receive)
+            visit = Visit(receive, send, self._clock())
+            self.visits.begin(visit)
+            request = parse(protocol, body)
+            resolution = self._resolve(table, request.model, key)
+            trail.canonical_model = resolution.canonical_model
+            features = Features(
+                protocol=protocol,
+                key=key,
+                preferred_provider=headers.get(b"x-switchyard-provider", b"").decode("latin-1"),
+                no_failover=headers.get(b"x-switchyard-no-failover", b"").lower() == b"true",
+            )
+            now = self._clock()
+            planned = plan(table, resolution, features, self.live, now, self._rng)
+            trail.plan = planned
+            if request.stream:
+                visit.early_headers = trail.early_headers()
+                visit.hold_at = now + planned.policy.hold_s
+            result = await self.engine.run(
+                Call(
+                    request=request,
+                    plan=planned,
+                    deadline=now + patience_s(headers, planned.policy.deadline_s),
+                    request_id=trail.request_id.decode(),
+                    headers=forwarded(scope["headers"]),
+                )
+            )
+            if isinstance(result, Served):
+                await self._serve(result, trail, visit)
+            else:
+                await self._fail(result, trail, visit)
+        except ProtocolError as error:
+            await self._refuse(
+                bad_request(error.message, error.param, error.status), trail, send, visit
+            )
+        except GatewayError as error:
+            await self._refuse(error, trail, send, visit)
+        except Hangup:
+            pass  # nobody is there to be told
+        except asyncio.CancelledError:
+            if visit is None or not visit.gone:
+                raise
+        except Exception:
+            log.exception("request %s failed inside the gateway", trail.request_id.decode())
+            internal = GatewayError(
+                500, "The gateway failed.", type="server_error", code="internal"
+            )
+            await self._refuse(internal, trail, send, visit)
+        finally:
+            if visit is not None:
+                self.visits.end(visit)
+
+    async def _serve(self, served: Served, trail: Trail, visit: Visit) -> None:
+        stream = served.stream
+        send = visit.send
+        try:
+            if not visit.opened:
+                visit.opened = True
+                await send_start(send, 200, served_headers(served, trail))
+            if stream is None:
+                await send_body(send, served.first, last=True)
+                return
+            await send_body(send, served.first, last=stream.ended)
+            while not stream.ended:
+                chunk = await stream.next()
+                visit.sent_at = self._clock()
+                await send_body(send, chunk, last=stream.ended)
+            visit.done = True
+        finally:
+            if stream is not None:
+                await stream.close()
+
+    async def _fail(self, failed: Failed, trail: Trail, visit: Visit) -> None:
+        trail.attempts = len(failed.attempts)
+        if failed.ending is not Ending.CALLER:
+            failed.returns_in_s = self._returns_in_s(failed.attempts, trail.plan)
+            raise providers_failed(failed)
+        failure = failed.failure
+        if visit.opened:
+            raise bad_request(failure.message, status=failure.status or 400)
+        headers = [(b"content-type", failure.content_type.encode("latin-1", "replace"))]
+        await send_start(visit.send, failure.status or 400, headers + trail.headers())
+        await send_body(visit.send, failure.body or b"", last=True)
+
+    async def _refuse(
+        self, error: GatewayError, trail: Trail, send: Send, visit: Visit | None
+    ) -> None:
+        if visit is not None and visit.opened:
+            await send_body(send, error_event_of(error), last=True)
+            return
+        status, headers, body = render(error)
+        await send_start(send, status, headers + trail.headers())
+        await send_body(send, body, last=True)
+
+    def _returns_in_s(self, attempts: list[Attempt], planned: Plan | None) -> float | None:
+        """When the soonest candidate returns; None if one may be called at once."""
+        if planned is None:
+            return None
+        now = self._clock()
+        waits = []
+        for candidate in planned.steps:
+            block = blocked(candidate, self.benches, now)
+            stated = [
+                attempt.failure.retry_after_s
+                for attempt in attempts
+                if attempt.candidate is candidate
+                and attempt.failure is not None
+                and attempt.failure.retry_after_s is not None
+            ]
+            if block is None and not stated:
+                return None
+            waits.append(block.returns_in_s if block is not None else min(stated))
+        return min(waits, default=None)
+
+    def _table(self) -> Table:
+        if self.table is None:
+            raise GatewayError(
+                503,
+                "The gateway has no routing snapshot yet.",
+                type="server_error",
+                code="not_ready",
+                returns_in_s=1,
+                should_retry=True,
+            )
+        return self.table
+
+    def _authenticate(self, table: Table, headers: Mapping[bytes, bytes]) -> Key:
+        return authenticate(headers, table.keys, master=self._master, now=self._wall())
+
+    def _resolve(self, table: Table, name: str, key: Key) -> Resolution:
+        try:
+            return resolve(table, name)
+        except Refused:
+            if key.pattern is None:
+                raise
+            close_to = frozenset(visible_names(table, key))
+            return resolve(table, name, close_to)
+
+    # Everything else
+
+    async def _answer(self, path: str, scope: Scope, send: Send, protocol: str | None) -> None:
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        trail = Trail(request_id(headers))
+        try:
+            if path == "/healthz":
+                status, body = 200, {"status": "ok"}
+            elif path == "/readyz":
+                status, body = self.readiness()
+            elif scope["method"] not in ("GET", "HEAD"):
+                raise bad_request(f"{scope['method']} is not allowed here", status=405)
+            elif path == MODELS_PATH or path.startswith(MODELS_PATH + "/"):
+                status, body = 200, self._models(path, headers)
+            elif protocol is not None:
+                raise bad_request(f"{path} takes POST", status=405)
+            else:
+                raise bad_request(f"there is no {path[:200]} here", status=404)
+        except GatewayError as error:
+            await self._refuse(error, trail, send, None)
+            return
+        await send_start(send, status, [JSON, *trail.headers()])
+        await send_body(send, msgspec.json.encode(body), last=True)
+
+    def _models(self, path: str, headers: Mapping[bytes, bytes]) -> dict[str, Any]:
+        table = self._table()
+        names = visible_names(table, self._authenticate(table, headers))
+        anthropic = b"anthropic-version" in headers
+        if path == MODELS_PATH:
+            return model_list(names, table.created_at, anthropic=anthropic)
+        name = path[len(MODELS_PATH) + 1 :]
+        if name not in names:
+            raise unknown_model(name, [])
+        return model_entry(name, table.created_at, anthropic=anthropic)
+
+    def readiness(self) -> tuple[int, dict[str, Any]]:
+        table = self.table
+        ready = table is not None and not self.draining
+        body = {
+            "ready": ready,
+            "draining": self.draining,
+            "generation": table.generation if table else None,
+            "checksum": table.checksum if table else None,
+            **self.status,
+        }
+        return (200 if ready else 503), body

@@ -1,0 +1,115 @@
+"""
+What comes in: paths, bounded bodies, and the request headers that mean something to us.
+
+Only what routing needs is checked; every other field is the provider's to judge.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import secrets
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+from routing.gateway.errors import bad_request
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Headers = Mapping[bytes, bytes]
+
+BODY_LIMIT = 32 << 20
+READ_TIMEOUT_SHARE = 0.9  # of the client's own patience, so that our answer comes first
+
+INFERENCE_PATHS: Mapping[str, str] = MappingProxyType(
+    {
+        "/v1/chat/completions": "openai_chat",
+        "/v1/completions": "openai_completions",
+        "/v1/embeddings": "openai_embeddings",
+    }
+)
+# The open list of what OpenAI's own clients send for the provider to see; nothing else goes on.
+FORWARDED_PREFIXES = (b"openai-", b"x-stainless-")
+_SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+
+
+class Hangup(Exception):  # not an error: the caller went away
+    """The caller disconnected before its request was whole."""
+
+
+async def read_body(headers: Headers, receive: Receive) -> bytes:
+    """The whole body, at most 32 MiB. Raises Refused (400, 413, 415) or Hangup."""
+    coding = headers.get(b"content-encoding", b"identity")
+    if coding != b"identity":
+        raise bad_request(
+            f"content-encoding {coding.decode('latin-1')[:40]!r} is not supported; send identity",
+            status=415,
+        )
+    if int(headers.get(b"content-length", b"0")) > BODY_LIMIT:
+        raise _too_large()
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if message["type"] == "http.request" and not message.get("more_body"):
+        return body
+    pieces, size = [body], len(body)
+    while message.get("more_body"):
+        message = await receive()
+        pieces.append(message.get("body", b""))
+        size += len(pieces[-1])
+        if size > BODY_LIMIT:
+            raise _too_large()
+    if message["type"] == "http.disconnect":
+        raise Hangup
+    return b"".join(pieces)
+
+
+def forwarded(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The caller's headers that go upstream."""
+    return [pair for pair in headers if pair[0].startswith(FORWARDED_PREFIXES)]
+
+
+def request_id(headers: Headers) -> bytes:
+    """The caller's x-request-id if it is sane, else a new one."""
+    given = headers.get(b"x-request-id")
+    if given is not None and _SANE_ID.fullmatch(given):
+        return given
+    return b"req_" + secrets.token_hex(12).encode()
+
+
+def patience_s(headers: Headers, limit_s: float) -> float:
+    """
+    Seconds until the first content has to be there: the pool's deadline or what is shorter.
+
+    Raises Refused if x-switchyard-timeout is not a positive number.
+    """
+    asked = headers.get(b"x-switchyard-timeout")
+    if asked is not None:
+        seconds = _seconds(asked)
+        if seconds is None:
+            raise bad_request(
+                f"x-switchyard-timeout is {asked.decode('latin-1')[:40]!r}; "
+                "allowed is a number of seconds above 0"
+            )
+        limit_s = min(limit_s, seconds)
+    stated = headers.get(b"x-stainless-read-timeout")
+    if stated is not None:
+        seconds = _seconds(stated)  # an SDK's note about itself: nonsense is no reason to refuse
+        if seconds is not None:
+            limit_s = min(limit_s, seconds * READ_TIMEOUT_SHARE)
+    return limit_s
+
+
+def _seconds(value: bytes) -> float | None:
+    """A positive, finite number of seconds, or None."""
+    try:
+        seconds = float(value)
+    except ValueError:
+        return None
+    return seconds if 0 < seconds < math.inf else None
+
+
+def _too_large() -> Exception:
+    return bad_request("The body is larger than 32 MiB.", status=413)

@@ -1,0 +1,91 @@
+"""What goes out: the headers that tell who served, and ASGI's messages."""
+
+from __future__ import annotations
+
+from failover.engine.attempts import Served
+from failover.engine.plan import Plan
+from providers.protocols import error_event
+from routing.gateway.errors import GatewayError
+from routing.gateway.ingress import Send
+
+Header = tuple[bytes, bytes]
+JSON: Header = (b"content-type", b"application/json")
+EVENT_STREAM: tuple[Header, ...] = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+)
+UPSTREAM_ID = b"x-request-id"
+
+
+class Trail:
+    """What is known of a request so far, for its response headers, whatever becomes of it."""
+
+    __slots__ = ("attempts", "canonical_model", "generation", "plan", "request_id")
+
+    def __init__(self, request_id: bytes) -> None:
+        self.request_id = request_id
+        self.generation: int | None = None
+        self.canonical_model = ""
+        self.plan: Plan | None = None
+        self.attempts: int | None = None
+
+    def headers(self) -> list[Header]:
+        found = [(b"x-request-id", self.request_id)]
+        if self.canonical_model:
+            found.append((b"x-switchyard-model", visible(self.canonical_model)))
+        if self.attempts is not None:
+            found.append((b"x-switchyard-attempts", b"%d" % self.attempts))
+        if self.generation is not None:
+            found.append((b"x-switchyard-generation", b"%d" % self.generation))
+        if self.plan is not None and self.plan.warnings:
+            found.append((b"x-switchyard-warning", visible("; ".join(self.plan.warnings))))
+        return found
+
+    def early_headers(self) -> list[Header]:
+        """For a 200 that goes out before anybody served: it cannot name who will."""
+        return [*EVENT_STREAM, *self.headers()]
+
+
+def served_headers(served: Served, trail: Trail) -> list[Header]:
+    candidate, plan = served.candidate, trail.plan
+    trail.attempts = len(served.attempts)
+    headers = trail.headers()
+    if served.stream is None:
+        headers.append((b"content-type", served.content_type))
+        headers.append((b"content-length", b"%d" % len(served.first)))
+    else:
+        headers += EVENT_STREAM
+    moved = plan is not None and plan.preferred is not candidate
+    headers += (
+        (b"x-switchyard-provider", visible(candidate.provider)),
+        (b"x-switchyard-provider-model", visible(candidate.model)),
+        (b"x-switchyard-failover", b"true" if moved else b"false"),
+    )
+    for name, value in served.headers:
+        if name.startswith((b"openai-", b"x-ratelimit-")):
+            headers.append((name, value))
+        elif name == UPSTREAM_ID:
+            headers.append((b"x-switchyard-upstream-request-id", value))
+    return headers
+
+
+def visible(text: str) -> bytes:
+    """`text` as a header value: ASCII without control characters."""
+    return text.encode("ascii", "backslashreplace").translate(_SPACES)
+
+
+_SPACES = bytes(byte if 32 <= byte < 127 else 32 for byte in range(256))
+
+
+def error_event_of(error: GatewayError) -> bytes:
+    """The end of a stream whose 200 has gone out already."""
+    return error_event(error.message, type=error.type, code=error.code, extra=error.extra)
+
+
+async def send_start(send: Send, status: int, headers: list[Header]) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+
+
+async def send_body(send: Send, body: bytes, *, last: bool) -> None:
+    await send({"type": "http.response.body", "body": body, "more_body": not last})

@@ -1,0 +1,372 @@
+"""The attempt loop, with scripted upstreams, a clock that is told, and dice that are passed in."""
+
+import asyncio
+from random import Random
+
+import pytest
+
+from failover.engine.attempts import Call, Engine, Served
+from failover.engine.outcome import Ending, Failed
+from failover.engine.policy import Backoff, FailoverPolicy
+from providers.errors import BadFraming, ConnectFailed, ConnectionReset, Fault, UpstreamTimedOut
+from providers.protocols import parse
+from tests.builders import FakeClock, FakeResponse, FakeUpstream, benches, candidate, planned
+
+pytestmark = pytest.mark.pure
+
+OK = (
+    b'{"choices":[{"message":{"content":"hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1}}'
+)
+EVENT = b'data: {"choices":[{"delta":{"content":"%s"}}]}\n\n'
+ROLE = b'data: {"choices":[{"delta":{"role":"assistant"}}]}\n\n'
+FINISH = b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n'
+DONE = b"data: [DONE]\n\n"
+SSE = [(b"content-type", b"text/event-stream")]
+
+
+def ok():
+    return FakeResponse(pieces=[OK])
+
+
+def status(code, body=b"{}", *headers):
+    return FakeResponse(code, [body], [(b"content-type", b"application/json"), *headers])
+
+
+def events(*pieces):
+    return FakeResponse(pieces=pieces, headers=SSE)
+
+
+class World:
+    """One engine, its clock and benches, and candidates by script."""
+
+    def __init__(self, *scripts, labels=("main",), policy=None, last_standing=False, **changes):
+        self.clock = FakeClock()
+        self.benches = benches(self.clock)
+        self.engine = Engine(
+            transport=None,
+            benches=self.benches,
+            clock=self.clock,
+            wall=self.clock.wall,
+            sleep=self.clock.sleep,
+            rng=Random(7),
+        )
+        self.upstreams = [FakeUpstream(f"p{i}", script, labels) for i, script in enumerate(scripts)]
+        self.candidates = [candidate(f"{u.name}/m", upstream=u, **changes) for u in self.upstreams]
+        self.plan = planned(
+            *self.candidates, policy=policy or FailoverPolicy(), last_standing=last_standing
+        )
+
+    async def run(self, *, stream=False, deadline_s=600.0, body=None):
+        body = body or (
+            b'{"model":"m","messages":[{"role":"user","content":"x"}]'
+            + (b',"stream":true}' if stream else b"}")
+        )
+        call = Call(
+            request=parse("openai_chat", body),
+            plan=self.plan,
+            deadline=self.clock() + deadline_s,
+            request_id="req_1",
+        )
+        return await self.engine.run(call)
+
+    @property
+    def calls(self):
+        return [len(u.calls) for u in self.upstreams]
+
+
+FAILURES = {
+    "500": lambda: status(500),
+    "429": lambda: status(429),
+    "401": lambda: status(401),
+    "403": lambda: status(403),
+    "404 model": lambda: status(404, b'{"error":{"code":"model_not_found","message":"no model"}}'),
+    "302": lambda: status(302),
+    "connect": lambda: ConnectFailed("refused"),
+    "reset": lambda: ConnectionReset("reset"),
+    "timeout": lambda: UpstreamTimedOut("late"),
+    "framing": lambda: BadFraming("no HTTP"),
+    "html": lambda: FakeResponse(pieces=[b"<html>"], headers=[(b"content-type", b"text/html")]),
+    "empty": lambda: FakeResponse(pieces=[]),
+    "truncated": lambda: FakeResponse(pieces=[OK[:30]]),
+    "error in 200": lambda: FakeResponse(pieces=[b'{"error":{"message":"boom"}}']),
+}
+
+
+@pytest.mark.parametrize("what", FAILURES)
+async def test_the_second_candidate_answers_after_any_failure_of_the_first(what):
+    world = World([FAILURES[what]], [ok])
+    served = await world.run()
+    assert isinstance(served, Served)
+    assert served.first == OK
+    assert served.candidate is world.candidates[1]
+    assert [a.candidate.name for a in served.attempts] == ["p0/m", "p1/m"]
+
+
+STREAM_FAILURES = {
+    "no event": events,
+    "only a role": lambda: events(ROLE),
+    "comments": lambda: events(b": ping\n\n", b": ping\n\n"),
+    "error first": lambda: events(b'data: {"error":{"message":"boom"}}\n\n'),
+    "not JSON": lambda: events(b"data: {nope\n\n"),
+    "reset": lambda: events(ROLE, ConnectionReset("cut")),
+    "late": lambda: events(ROLE, UpstreamTimedOut("late")),
+    "html": lambda: FakeResponse(pieces=[b"<html>"], headers=[(b"content-type", b"text/html")]),
+}
+
+
+@pytest.mark.parametrize("what", STREAM_FAILURES)
+async def test_a_stream_that_fails_before_content_is_replaced_whole(what):
+    world = World([STREAM_FAILURES[what]], [lambda: events(ROLE, EVENT % b"hi", FINISH, DONE)])
+    served = await world.run(stream=True)
+    assert served.first == ROLE + EVENT % b"hi"
+    rest = b""
+    while not served.stream.ended:
+        rest += await served.stream.next()
+    await served.stream.close()
+    assert rest == FINISH + DONE
+
+
+async def test_lifecycle_events_are_held_until_the_first_content():
+    world = World([lambda: events(ROLE, b": wait\n\n", EVENT % b"a", FINISH, DONE)])
+    served = await world.run(stream=True)
+    assert served.first == ROLE + EVENT % b"a"
+
+
+async def _after_content(*pieces):
+    world = World([lambda: events(EVENT % b"a", *pieces)], [ok])
+    served = await world.run(stream=True)
+    text = served.first
+    while not served.stream.ended:
+        text += await served.stream.next()
+    await served.stream.close()
+    return world, served, text
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        (ConnectionReset("cut"),),
+        (UpstreamTimedOut("stalled"),),
+        (b'data: {"error":{"message":"boom"}}\n\n',),
+        (b"data: {nope\n\n",),
+        (FINISH,),
+        (DONE,),
+        (),
+    ],
+    ids=["reset", "stall", "error event", "bad event", "no terminator", "no finish", "clean cut"],
+)
+async def test_a_break_after_content_ends_in_an_error_event_and_never_in_done(pieces):
+    world, served, text = await _after_content(*pieces)
+    assert text.startswith(EVENT % b"a")
+    last = text.rstrip().rsplit(b"\n\n", 1)[-1]
+    assert b'"code":"stream_interrupted"' in last
+    assert not text.endswith(DONE)
+    assert served.stream.failure.fault is Fault.INTERRUPTED
+    assert world.calls == [1, 0]
+
+
+async def test_a_whole_stream_says_no_failure_and_keeps_its_usage():
+    usage = b'data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4}}\n\n'
+    _, served, text = await _after_content(FINISH, usage, DONE)
+    assert served.stream.failure is None
+    assert served.stream.usage.output_tokens == 4
+    assert text == EVENT % b"a" + FINISH + DONE
+
+
+@pytest.mark.parametrize("code", [400, 409, 413, 422])
+async def test_a_caller_error_of_the_first_candidate_reaches_nobody_else(code):
+    words = b'{"error":{"message":"your temperature is odd","type":"invalid_request_error"}}'
+    world = World([lambda: status(code, words)], [ok])
+    failed = await world.run()
+    assert isinstance(failed, Failed)
+    assert failed.ending is Ending.CALLER
+    assert (failed.failure.status, failed.failure.body) == (code, words)
+    assert world.calls == [1, 0]
+    assert world.benches.is_empty
+
+
+async def test_a_caller_error_after_anothers_failure_counts_as_a_failure():
+    world = World([lambda: status(500)], [lambda: status(400)], [ok])
+    served = await world.run()
+    assert served.candidate is world.candidates[2]
+
+
+async def test_a_thousand_caller_errors_bench_nobody():
+    world = World([lambda: status(400)])
+    for _ in range(1000):
+        await world.run()
+    assert world.benches.is_empty
+
+
+async def test_a_context_too_small_goes_only_to_larger_or_unknown_windows():
+    too_long = b'{"error":{"code":"context_length_exceeded","message":"too long"}}'
+    world = World([lambda: status(400, too_long)], [ok], [ok])
+    windows = zip(world.candidates, (1000, 500, None), strict=True)
+    world.plan = planned(
+        *(candidate(c.name, upstream=c.upstream, context_window=window) for c, window in windows)
+    )
+    served = await world.run()
+    assert served.candidate.name == "p2/m"
+    assert world.calls == [1, 0, 1]
+
+
+async def test_a_context_too_small_everywhere_goes_back_in_the_upstreams_words():
+    too_long = b'{"error":{"code":"context_length_exceeded","message":"too long"}}'
+    world = World([lambda: status(400, too_long)], [lambda: status(400, too_long)])
+    failed = await world.run()
+    assert failed.ending is Ending.CALLER
+    assert failed.failure.body == too_long
+
+
+async def test_a_refused_key_is_rotated_and_only_that_key_is_benched():
+    world = World([lambda: status(401), ok], labels=("a", "b"))
+    served = await world.run()
+    assert world.upstreams[0].calls == ["a", "b"]
+    assert isinstance(served, Served)
+    assert [(e.subject, e.credential) for e in world.benches.entries(world.clock.now)] == [
+        ("p0/*", "a")
+    ]
+
+
+async def test_a_benched_key_is_not_used_by_the_next_request():
+    world = World([lambda: status(401), ok], labels=("a", "b"))
+    await world.run()
+    await world.run()
+    assert world.upstreams[0].calls == ["a", "b", "b"]
+
+
+async def test_a_candidate_is_given_one_other_key_and_no_more():
+    world = World(
+        [lambda: status(401)], [ok], labels=("a", "b", "c"), policy=FailoverPolicy(max_attempts=5)
+    )
+    await world.run()
+    assert world.calls == [2, 1]
+
+
+async def test_all_attempts_together_stay_within_max_attempts():
+    world = World(*([[lambda: status(503)]] * 5), policy=FailoverPolicy(max_attempts=3))
+    failed = await world.run()
+    assert world.calls == [1, 1, 1, 0, 0]
+    assert failed.ending is Ending.UPSTREAM_FAILED
+    assert len(failed.attempts) == 3
+
+
+async def test_a_lone_candidate_is_called_again_after_full_jitter_backoff():
+    world = World([lambda: status(500), ok], policy=FailoverPolicy(backoff=Backoff(base_ms=400)))
+    assert isinstance(await world.run(), Served)
+    assert len(world.clock.slept) == 1
+    assert 0 <= world.clock.slept[0] <= 0.4
+
+
+async def test_a_lone_rate_limited_candidate_is_called_again_after_a_short_stated_wait():
+    limited = lambda: status(429, b"{}", (b"retry-after", b"1.5"))  # noqa: E731
+    world = World([limited, ok])
+    assert isinstance(await world.run(), Served)
+    assert world.clock.slept == [1.5]
+
+
+async def test_a_lone_rate_limited_candidate_is_not_waited_for_longer_than_two_seconds():
+    world = World([lambda: status(429, b"{}", (b"retry-after", b"3"))])
+    failed = await world.run()
+    assert failed.ending is Ending.RATE_LIMITED
+    assert world.clock.slept == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "ending"),
+    [
+        (lambda: status(429), Ending.RATE_LIMITED),
+        (lambda: status(429, b'{"error":{"code":"insufficient_quota"}}'), Ending.OUT_OF_QUOTA),
+        (lambda: status(529), Ending.OVERLOADED),
+        (lambda: status(500), Ending.UPSTREAM_FAILED),
+        (lambda: status(401), Ending.UPSTREAM_FAILED),
+    ],
+)
+async def test_the_ending_says_what_all_attempts_had_in_common(answer, ending):
+    failed = await World([answer], [answer]).run()
+    assert failed.ending is ending
+
+
+async def test_the_requests_own_deadline_is_a_timeout_that_benches_nobody():
+    world = World([UpstreamTimedOut("late")], [ok])
+
+    async def run_out(*args, **kwargs):
+        world.clock.now += 5
+        raise UpstreamTimedOut("late")
+
+    world.upstreams[0].send = run_out
+    for _ in range(4):
+        failed = await world.run(deadline_s=5)
+        assert failed.ending is Ending.TIMED_OUT
+    assert world.benches.is_empty
+    assert world.calls == [0, 0]
+
+
+async def test_a_timeout_is_not_followed_by_another_candidate_where_the_policy_says_so():
+    world = World([UpstreamTimedOut("late")], [ok], policy=FailoverPolicy(retry_on_timeouts=False))
+    failed = await world.run()
+    assert failed.ending is Ending.UPSTREAM_FAILED
+    assert world.calls == [1, 0]
+
+
+async def test_three_failures_bench_the_candidate_and_not_its_provider():
+    world = World([lambda: status(500)], [ok])
+    for _ in range(3):
+        await world.run()
+    assert [e.subject for e in world.benches.entries(world.clock.now)] == ["p0/m"]
+
+
+async def test_an_ad_hoc_candidate_leaves_no_state_behind():
+    world = World([lambda: status(401)], is_known=False)
+    for _ in range(5):
+        await world.run()
+    assert world.benches.is_empty
+
+
+async def test_a_caller_who_goes_away_benches_nobody_and_closes_the_upstream():
+    world = World([ok])
+    response = FakeResponse(headers=SSE)
+    forever = asyncio.Event()
+
+    async def read(deadline):
+        await forever.wait()
+
+    response.read = read
+    world.upstreams[0]._script = [response]
+    task = asyncio.create_task(world.run(stream=True))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert response.closed
+    assert world.benches.is_empty
+
+
+async def test_a_stream_that_the_caller_leaves_benches_nobody():
+    world = World([lambda: events(EVENT % b"a", EVENT % b"b", FINISH, DONE)])
+    for _ in range(5):
+        served = await world.run(stream=True)
+        await served.stream.close()
+    assert world.benches.is_empty
+
+
+async def test_a_refused_usage_field_is_dropped_the_call_repeated_and_the_fact_remembered():
+    refusal = (
+        b'{"error":{"message":"Unknown field: stream_options","type":"invalid_request_error"}}'
+    )
+    good = lambda: events(EVENT % b"a", FINISH, DONE)  # noqa: E731
+    world = World([lambda: status(400, refusal), good, good])
+    served = await world.run(stream=True)
+    assert len(served.attempts) == 1
+    await world.run(stream=True)
+    sent = [b"stream_options" in body for body in world.upstreams[0].bodies]
+    assert sent == [True, False, False]
+
+
+async def test_the_same_candidate_is_not_retried_once_its_retry_bucket_is_empty():
+    world = World([lambda: status(500)], policy=FailoverPolicy(), bench=None)
+    world.plan = planned(candidate("p0/m", upstream=world.upstreams[0], is_known=False))
+    for _ in range(50):
+        await world.run()
+    assert world.calls == [50 + 500 // 14]
