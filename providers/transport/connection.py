@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 from typing import TYPE_CHECKING, cast
 
 from httptools import HttpParserError, HttpParserUpgrade
@@ -218,6 +219,10 @@ class Connection(IncomingReply, asyncio.Protocol):
         self.abort()
         self._wake()
 
+    def _fail_head(self) -> None:
+        self._has_head = False  # complete perhaps, but not to be given out
+        self._fail(BadFraming("the reply's header fields are too large"))
+
     def _resume_reading(self) -> None:
         self._read_paused = False
         if self.is_open():
@@ -249,13 +254,13 @@ class Connection(IncomingReply, asyncio.Protocol):
                 return
         if self._complete or self._unread != unread:
             if not had_head and self._is_head_too_large(len(data)):
-                self._fail(BadFraming("the reply's header fields are too large"))
+                self._fail_head()
                 return
             self._overhead = 0
         else:
             self._overhead += len(data)
             if self._overhead > self._limits.header_bytes:
-                self._fail(BadFraming("the reply's header fields are too large"))
+                self._fail_head()
                 return
             if not self._has_head:
                 return
@@ -267,12 +272,29 @@ class Connection(IncomingReply, asyncio.Protocol):
     def eof_received(self) -> bool:
         self._reusable = False
         if self._busy and not self._complete and self._fault is None:
-            if self._has_head and self._until_close:
+            if self._has_head and self._until_close and self._is_end_authentic():
                 self._complete = True
                 self._wake()
             else:
                 self._fail(ConnectionReset("the connection closed before the reply's end"))
         return False
+
+    def _is_end_authentic(self) -> bool:
+        """
+        Whether the peer itself has ended the stream.
+
+        In TLS that takes a close_notify: a FIN alone may be anybody's. asyncio reports both
+        alike (tested with 3.11), uvloop does not.
+        """
+        tls = cast("asyncio.Transport", self._transport).get_extra_info("ssl_object")
+        if tls is None:
+            return True
+        try:
+            return not tls.read(1)
+        except ssl.SSLZeroReturnError:
+            return True
+        except ssl.SSLError:
+            return False  # it would wait for more
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._busy and not self._complete and self._fault is None:
