@@ -10,6 +10,7 @@ from typing import Any
 import environ
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.utils import get_random_secret_key
+from django.templatetags.static import static
 from django.urls import reverse_lazy
 
 from providers.encryption import read_or_create
@@ -154,6 +155,8 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = False
+DATE_FORMAT = "Y-m-d"
+DATETIME_FORMAT = "Y-m-d H:i:s"
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "controlplane" / "static"]
 # Static files are served from where the packages have them: nothing to collect, nothing stale.
@@ -199,6 +202,13 @@ UNFOLD: dict[str, Any] = {
     "SITE_SUBHEADER": "LLM gateway",
     "SITE_SYMBOL": "alt_route",
     "SITE_URL": None,
+    "SITE_FAVICONS": [
+        {
+            "rel": "icon",
+            "type": "image/svg+xml",
+            "href": lambda _request: static("switchyard/favicon.svg"),
+        },
+    ],
     "SHOW_VIEW_ON_SITE": False,
     "DASHBOARD_CALLBACK": "controlplane.dashboard.dashboard",
     "SIDEBAR": {

@@ -75,23 +75,26 @@ class ProviderAdmin(ManagedAdmin):
         (None, {"fields": ["name", "kind", "base_url", "enabled"]}),
         (
             "Times and health",
-            {"classes": ["tab"], "fields": ["timeouts", "health", "bench", "failure_domain"]},
+            {"classes": ["collapse"], "fields": ["timeouts", "health", "bench", "failure_domain"]},
         ),
         (
             "Connection",
             {
-                "classes": ["tab"],
+                "classes": ["collapse"],
                 "fields": ["auth", "headers", "protocols", "proxy", "trust_env_proxy"],
             },
         ),
-        ("Simulator", {"classes": ["tab"], "fields": ["fault"]}),
+        ("Simulator", {"classes": ["collapse"], "fields": ["fault"]}),
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        rows: QuerySet[Any] = super().get_queryset(request)
-        rows = rows.annotate(
-            credential_count=Count("credentials", distinct=True),
-            model_count=Count("models", distinct=True),
+        rows: QuerySet[Any] = (
+            super()
+            .get_queryset(request)
+            .annotate(
+                credential_count=Count("credentials", distinct=True),
+                model_count=Count("models", distinct=True),
+            )
         )
         return rows
 

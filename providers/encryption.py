@@ -21,7 +21,7 @@ KEYS_VARIABLE = "ENCRYPTION_KEYS"
 KEYS_FILE = "encryption_keys"
 
 
-class CannotDecrypt(ValueError):  # noqa: N818 - it says what happened
+class CannotDecrypt(ValueError):
     """The token is damaged, or was made with a key that is not among ours."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 from django.contrib import messages
@@ -21,7 +21,7 @@ from providers.managed import ManagedModel
 from providers.validation import secret_problems
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from django.db.models import Field, Model, QuerySet
     from django.http import HttpRequest, HttpResponse
@@ -40,6 +40,9 @@ class LinesField(forms.CharField):
     """A list of strings, one a line; blank lines are dropped and blanks around an entry, too."""
 
     widget = UnfoldAdminTextareaWidget
+
+    def widget_attrs(self, widget: forms.Widget) -> dict[str, Any]:
+        return {**super().widget_attrs(widget), "rows": 5, "spellcheck": "false"}
 
     def prepare_value(self, value: Any) -> Any:
         return "\n".join(map(str, value)) if isinstance(value, list) else value
@@ -108,6 +111,16 @@ class ManagedInline(TabularInline):
 
     extra = 0
     ordering_field = "position"
+    # Widths of the columns' fields; the others take what is left.
+    widths: ClassVar[Mapping[str, str]] = {"position": "3.5rem"}
+
+    def formfield_for_dbfield(
+        self, db_field: Field[Any, Any], request: HttpRequest, **options: Any
+    ) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **options)
+        if field is not None and db_field.name in self.widths:
+            field.widget.attrs["style"] = f"min-width: {self.widths[db_field.name]}"
+        return field
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return not _is_config(obj) and super().has_add_permission(request, obj)
@@ -150,6 +163,12 @@ class ManagedAdmin(SimpleHistoryAdmin, ModelAdmin):
         if isinstance(field, forms.JSONField):
             field.encoder = PrettyJson
             field.widget.attrs["rows"] = 3
+        if isinstance(field, forms.NullBooleanField):
+            field.widget.choices = [  # type: ignore[attr-defined]
+                ("unknown", "as in the settings"),
+                ("true", "yes"),
+                ("false", "no"),
+            ]
         return field
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:

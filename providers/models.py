@@ -44,7 +44,8 @@ class Provider(ManagedModel):
 
     name = models.CharField(
         max_length=100,
-        help_text="How pools, rules and callers name it: letters, digits, . _ and -.",
+        help_text="How pools, rules and callers name it: letters, digits, . _ and -."
+        " It cannot be changed later.",
     )
     kind = models.CharField(
         max_length=50,

@@ -25,6 +25,17 @@ SHOWN = 3
 class TargetInline(ManagedInline):
     """Rows that name a provider and one of its models."""
 
+    widths = {
+        "model": "11rem",
+        "priority": "3.5rem",
+        "weight": "3.5rem",
+        "rpm": "4.5rem",
+        "tpm": "4.5rem",
+        "max_parallel": "3.5rem",
+        "timeouts": "5rem",
+        "position": "3.5rem",
+    }
+
     def formfield_for_dbfield(
         self, db_field: Field[Any, Any], request: HttpRequest, **options: Any
     ) -> Any:
@@ -38,7 +49,7 @@ class TargetInline(ManagedInline):
                     ("", "choose one"),
                     *((n, n if n in known else f"{n} (missing)") for n in sorted(known | used)),
                 ],
-                widget=UnfoldAdminSelectWidget,
+                widget=UnfoldAdminSelectWidget(attrs={"style": "min-width: 9rem"}),
             )
         if db_field.name == "timeouts":
             options["widget"] = OneLineJson
@@ -73,7 +84,7 @@ class CanonicalModelAdmin(ManagedAdmin):
         (
             "Sessions",
             {
-                "classes": ["tab"],
+                "classes": ["collapse"],
                 "fields": [
                     "session_affinity",
                     "session_affinity_ttl_s",
@@ -82,8 +93,8 @@ class CanonicalModelAdmin(ManagedAdmin):
                 ],
             },
         ),
-        ("Failover and times", {"classes": ["tab"], "fields": ["failover", "timeouts"]}),
-        ("Requests", {"classes": ["tab"], "fields": ["params", "native_first", "capture"]}),
+        ("Failover and times", {"classes": ["collapse"], "fields": ["failover", "timeouts"]}),
+        ("Requests", {"classes": ["collapse"], "fields": ["params", "native_first", "capture"]}),
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -144,6 +155,24 @@ class AliasAdmin(ManagedAdmin):
     list_filter = ["enabled", "managed_source"]
     search_fields = ["name", "target", "targets__provider_name", "targets__model"]
     fields = ["name", "target", "strategy", "enabled"]
+
+    def formfield_for_dbfield(
+        self, db_field: Field[Any, Any], request: HttpRequest, **options: Any
+    ) -> Any:
+        if db_field.name == "target":
+            pools = CanonicalModel.objects.values_list("name", flat=True)
+            aliases = Alias.objects.values_list("name", flat=True)
+            return forms.ChoiceField(
+                label="Stands for",
+                required=False,
+                choices=[
+                    ("", "targets of its own, below"),
+                    ("model pools", [(name, name) for name in sorted(set(pools))]),
+                    ("aliases", [(name, name) for name in sorted(set(aliases))]),
+                ],
+                widget=UnfoldAdminSelectWidget,
+            )
+        return super().formfield_for_dbfield(db_field, request, **options)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).prefetch_related("targets")

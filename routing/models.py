@@ -39,7 +39,8 @@ class CanonicalModel(ManagedModel):
 
     name = models.CharField(
         max_length=200,
-        help_text="The name that callers send as model. No commas, no spaces.",
+        help_text="The name that callers send as model. No commas, no spaces."
+        " It cannot be changed later.",
     )
     enabled = models.BooleanField(default=True, help_text="Off: callers get no answer by it.")
     strategy = models.CharField(
@@ -53,7 +54,7 @@ class CanonicalModel(ManagedModel):
         null=True,
         blank=True,
         help_text="Send one session to one candidate, for its prompt cache."
-        " Unknown: as in the settings.",
+        " Default: as in the settings.",
     )
     session_affinity_ttl_s = models.FloatField(
         "a session lasts (seconds)",
@@ -72,13 +73,13 @@ class CanonicalModel(ManagedModel):
     stay_after_failover = models.BooleanField(
         null=True,
         blank=True,
-        help_text="Do not go back when the first candidate returns. Unknown: as in the settings.",
+        help_text="Do not go back when the first candidate returns. Default: as in the settings.",
     )
     native_first = models.BooleanField(
         null=True,
         blank=True,
         help_text="Candidates that speak the caller's protocol go first."
-        " Unknown: as in the settings.",
+        " Default: as in the settings.",
     )
     params = models.CharField(
         "parameters",
@@ -183,28 +184,30 @@ class Candidate(Target):
         CanonicalModel, on_delete=models.CASCADE, related_name="candidates"
     )
     rpm = models.PositiveIntegerField(
-        "requests a minute",
+        "RPM",
         null=True,
         blank=True,
         validators=ONE_OR_MORE,
-        help_text="Empty: no limit of ours.",
+        help_text="Requests a minute. Empty: no limit of ours.",
     )
     tpm = models.PositiveIntegerField(
-        "tokens a minute",
+        "TPM",
         null=True,
         blank=True,
         validators=ONE_OR_MORE,
-        help_text="Empty: no limit of ours.",
+        help_text="Tokens a minute. Empty: no limit of ours.",
     )
     max_parallel = models.PositiveIntegerField(
-        "at one time",
+        "parallel",
         null=True,
         blank=True,
         validators=ONE_OR_MORE,
         help_text="Requests in flight. Empty: no limit of ours.",
     )
     enabled = models.BooleanField(default=True)
-    timeouts = models.JSONField(default=dict, blank=True, help_text="Seconds, as JSON.")
+    timeouts = models.JSONField(
+        default=dict, blank=True, help_text='Seconds, as JSON: {"first_token_s": 20}.'
+    )
     history = HistoricalRecords()
 
     class Meta:
@@ -241,7 +244,9 @@ class Alias(ManagedModel):
     is_referred_to_by_name = True
 
     name = models.CharField(
-        max_length=200, help_text="The name that callers send as model. No commas, no spaces."
+        max_length=200,
+        help_text="The name that callers send as model. No commas, no spaces."
+        " It cannot be changed later.",
     )
     target = models.CharField(
         "stands for",
