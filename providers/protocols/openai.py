@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from providers.adapters.classify import failure_in_reply
 from providers.adapters.wording import error_object, safe_text
@@ -44,6 +45,15 @@ _ANSWERS = (
 )
 
 
+class _Vectors(Struct, gc=False):
+    data: list[msgspec.Raw] | None = None
+    usage: Any = None
+    error: Any = None
+
+
+_VECTORS = msgspec.json.Decoder(_Vectors)
+
+
 def check_reply(
     protocol: str,
     status: int,
@@ -61,6 +71,8 @@ def check_reply(
         problem = f"the reply is {safe_text(content_type.decode('latin-1'))[:60]}, not JSON"
     else:
         try:
+            if protocol == "openai_embeddings" and (usage := _vectors_usage(body)) is not None:
+                return usage
             document = msgspec.json.decode(body)
         except (ValueError, RecursionError):
             problem = "the reply is not whole JSON"
@@ -105,6 +117,21 @@ def error_event(
     """The last event of a stream that broke; no [DONE] follows, or the caller would believe it."""
     body = error_body(0, message, type=type, code=code, param=param, extra=extra)
     return b"data: " + body + b"\n\n"
+
+
+def _vectors_usage(body: bytes) -> Usage | None:
+    """
+    The usage of a sound embeddings reply; None if it needs a closer look. Raises ValueError.
+
+    The vectors are skipped, not decoded: thousands of them would hold the event loop up for half
+    a second.
+    """
+    if not body.isascii():
+        body.decode()
+    reply = _VECTORS.decode(body)
+    if not reply.data or reply.error is not None:
+        return None
+    return openai_usage(reply.usage) or Usage()
 
 
 def _missing_answer(document: dict[str, Any], protocol: str) -> str | None:

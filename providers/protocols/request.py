@@ -22,11 +22,11 @@ _TEXT: Final = msgspec.json.Decoder(str)
 _TRUE: Final = Raw(b"true")
 _SHOWN = 60
 
-# The field that holds the input, and the JSON types that it may have.
-_INPUTS: Final[dict[str, tuple[str, str]]] = {
-    "openai_chat": ("messages", "["),
-    "openai_completions": ("prompt", '["'),
-    "openai_embeddings": ("input", '["'),
+# The field that holds the input, how it must begin, and that in words.
+_INPUTS: Final = {
+    "openai_chat": ("messages", re.compile(rb"\[\s*[^\s\]]"), "a non-empty list"),
+    "openai_completions": ("prompt", re.compile(rb'["\[]'), "a string or a list"),
+    "openai_embeddings": ("input", re.compile(rb'["\[]'), "a string or a list"),
 }
 _STREAMING: Final = frozenset({"openai_chat", "openai_completions"})
 
@@ -180,9 +180,7 @@ def _decode(body: bytes) -> dict[str, Raw]:
 
 
 def _too_deep() -> ProtocolError:
-    message = (
-        f"The request body nests arrays and objects too deeply; {MAX_DEPTH} levels are allowed."
-    )
+    message = f"The request body is nested too deeply; {MAX_DEPTH} levels are allowed."
     return ProtocolError(message, code="invalid_json")
 
 
@@ -196,12 +194,9 @@ def _model(fields: dict[str, Raw]) -> str:
 
 
 def _check_input(protocol: str, fields: dict[str, Raw]) -> None:
-    name, types = _INPUTS[protocol]
+    name, beginning, allowed = _INPUTS[protocol]
     raw = fields.get(name)
-    allowed = "a non-empty list" if types == "[" else "a string or a list"
-    if raw is None or _first(raw).decode() not in types:
-        raise _refusal(name, raw, allowed)
-    if types == "[" and not _is_filled_list(raw):
+    if raw is None or not beginning.match(raw):
         raise _refusal(name, raw, allowed)
 
 
@@ -236,10 +231,7 @@ def _string(raw: Raw | None) -> str | None:
 
 
 def _is_filled_list(raw: Raw | None) -> bool:
-    if raw is None or _first(raw) != b"[":
-        return False
-    # Anything but white space between the brackets; most lists show it in their first bytes.
-    return _FILLED_LIST.match(raw) is not None
+    return raw is not None and _FILLED_LIST.match(raw) is not None
 
 
 def _first(raw: Raw) -> bytes:

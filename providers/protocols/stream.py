@@ -18,7 +18,7 @@ from providers.errors import Failure, Fault
 from providers.protocols.usage import Usage, openai_usage
 
 EVENT_LIMIT: Final = 8 << 20
-FAILED_FINISHES: Final = frozenset({"error", "network_error"})
+FAILED_FINISHES: Final = ("error", "network_error")
 _BOM: Final = b"\xef\xbb\xbf"
 _DONE: Final = b"[DONE]"
 _BARE_DONE: Final = (b"data: [DONE]", b"data:[DONE]")
@@ -62,13 +62,13 @@ class StreamScanner:
     """
 
     __slots__ = (
-        "_after_cr",
         "_finish_seen",
         "_is_done",
+        "_is_over",
         "_parts",
         "_secrets",
         "_size",
-        "_starts",
+        "_unwanted",
         "failure",
         "has_content",
         "usage",
@@ -86,8 +86,9 @@ class StreamScanner:
         self._secrets = secrets
         self._finish_seen = False
         self._is_done = False
-        self._starts = True
-        self._after_cr = False
+        self._is_over = False  # done or failed: what follows is ignored
+        # What has to go if the next data begins with it: a byte order mark, later the LF of a CRLF.
+        self._unwanted = _BOM
         self._parts: list[bytes] = []  # of the event that has not ended yet
         self._size = 0
 
@@ -97,9 +98,19 @@ class StreamScanner:
 
     def feed(self, data: bytes) -> bytes:
         """The whole events that may go to the caller, each as one `data:` line."""
-        if self._is_done or self.failure is not None:
+        if (
+            self.has_content
+            and data[:6] == b"data: "
+            and data.find(b"\n") == len(data) - 2
+            and data.endswith(b"\n")
+            and not (self._parts or self._unwanted or self._is_over)
+            and self._is_delta(data[6:-2])
+        ):
+            # The one event of the middle of a stream: half the time of the way below.
+            return data
+        if self._is_over:
             return b""
-        if self._starts or self._after_cr or b"\r" in data:
+        if self._unwanted or b"\r" in data:
             data = self._with_plain_lines(data)
         if self._parts:
             self._parts.append(data)
@@ -124,7 +135,7 @@ class StreamScanner:
             payload = event[6:] if is_plain else _payload(event)
             if payload and self._passes(payload):
                 passed.append(event if is_plain else b"data: " + payload)
-            if self._is_done or self.failure is not None:
+            if self._is_over:
                 break
         else:
             if rest:
@@ -150,25 +161,24 @@ class StreamScanner:
 
     def _with_plain_lines(self, data: bytes) -> bytes:
         """`data` without a byte order mark, its line ends all LF; both may be cut anywhere."""
-        if self._starts and data:
+        if self._unwanted == _BOM:
             data = b"".join(self._parts) + data
             self._parts.clear()
             self._size = 0
             if len(data) < len(_BOM) and _BOM.startswith(data):
                 return data  # kept as the start of an event, and looked at again
-            self._starts = False
-            data = data.removeprefix(_BOM)
-        if self._after_cr and data:
-            self._after_cr = False
-            data = data.removeprefix(b"\n")
+        if data:
+            data = data.removeprefix(self._unwanted)
+            self._unwanted = b""
         if b"\r" in data:
-            self._after_cr = data.endswith(b"\r")
+            if data.endswith(b"\r"):
+                self._unwanted = b"\n"
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         return data
 
     def _keep(self, rest: bytes, passed: list[bytes]) -> None:
         if rest.rstrip(b"\n") in _BARE_DONE:  # some servers leave out the last blank line
-            self._is_done = True
+            self._is_done = self._is_over = True
             passed.append(_BARE_DONE[0])
             return
         self._parts.append(rest)
@@ -180,29 +190,32 @@ class StreamScanner:
         self._parts.clear()
         self._fail(f"an event of the stream is larger than {EVENT_LIMIT >> 20} MiB")
 
-    def _passes(self, payload: bytes) -> bool:
-        """Take in one event. False if it is not for the caller."""
+    def _is_delta(self, payload: bytes) -> bool:
+        """Whether `payload` is sound and says nothing but more content. False decides nothing."""
         try:
             # msgspec does not look into the bytes of strings that it skips.
             if not payload.isascii():
                 payload.decode()
-            if self.has_content:
-                try:
-                    chunk = _decode_chunk(payload)
-                except msgspec.ValidationError:
-                    pass  # another shape, or no JSON at all: decoding it whole tells
-                else:
-                    choices = chunk.choices
-                    if choices and chunk.usage is None and chunk.error is None:
-                        for choice in choices:
-                            if choice.finish_reason:
-                                break
-                        else:
-                            return True
+            chunk = _decode_chunk(payload)
+        except (ValueError, RecursionError):
+            return False  # whoever asked looks closer
+        choices = chunk.choices
+        if not choices or chunk.usage is not None or chunk.error is not None:
+            return False
+        for choice in choices:  # noqa: SIM110  # any() makes a generator: 0.2 µs
+            if choice.finish_reason:
+                return False
+        return True
+
+    def _passes(self, payload: bytes) -> bool:
+        """Take in one event. False if it is not for the caller."""
+        if self.has_content and self._is_delta(payload):
+            return True
+        try:
             document = msgspec.json.decode(payload)
         except (ValueError, RecursionError):
             if payload.strip() == _DONE:
-                self._is_done = True
+                self._is_done = self._is_over = True
                 return True
             self._fail("an event of the stream is not JSON")
             return False
@@ -241,7 +254,7 @@ class StreamScanner:
             self._fail(f"the stream ended with finish reason {finish}")
             return False
         delta = choice.get("delta")
-        if finish:
+        if finish and isinstance(finish, str):
             self._finish_seen = self.has_content = True
         elif choice.get("text") or (
             isinstance(delta, dict) and any(delta.get(name) for name in _CONTENT)
@@ -264,6 +277,7 @@ class StreamScanner:
 
     def _fail(self, message: str, stated: Failure | None = None) -> None:
         """Once content has been seen, any failure is an interruption: nobody else can go on."""
+        self._is_over = True
         if self.has_content:
             self.failure = Failure(
                 fault=Fault.INTERRUPTED,
