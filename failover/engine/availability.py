@@ -7,12 +7,12 @@ The planner asks `blocked` for a reason to leave a candidate out; the engine ask
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 
 from failover.engine.benches import BenchEntry, Benches, Key
 from failover.engine.plan import Candidate
-from providers.adapters.upstream import Credential
+from providers.adapters.upstream import Credential, Upstream
 from providers.errors import Fault
 
 SHORT_WAIT_S = 2.0
@@ -79,6 +79,25 @@ def is_half_open(candidate: Candidate, benches: Benches, now: float) -> bool:
         benches.is_half_open(candidate.endpoint_key, now)
         or benches.is_half_open(candidate.candidate_key, now)
     )
+
+
+def mended(
+    before: Mapping[str, Upstream], after: Mapping[str, Upstream]
+) -> Iterator[tuple[str, frozenset[str] | None]]:
+    """
+    Whose benches an edit of providers makes void: (provider, credential labels).
+
+    Another address voids all of a provider's (None); another secret those of its credential.
+    """
+    for name in before.keys() & after.keys():
+        old, new = before[name], after[name]
+        if old.spec.base_url != new.spec.base_url:
+            yield name, None
+            continue
+        secrets = {c.label: c.secret for c in old.credentials}
+        changed = frozenset(c.label for c in new.credentials if secrets.get(c.label) != c.secret)
+        if changed:
+            yield name, changed
 
 
 def _credential_block(

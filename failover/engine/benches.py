@@ -256,12 +256,30 @@ class Benches:
         self._tell(entry)
         return True
 
+    def release_mended(self, provider: str, labels: frozenset[str] | None, now: float) -> None:
+        """
+        End the benches that traffic made of `provider`: what caused them has been edited.
+
+        With `labels` only those of these credentials.
+        """
+        mended = [
+            key
+            for key, sitting in self._sitting.items()
+            if key[0].startswith(f"{provider}/")
+            and (labels is None or key[1] in labels)
+            and not sitting.entry.manual
+        ]
+        for key in mended:
+            self.release(key, now)
+
     def merge(self, entries: Iterable[BenchEntry], now: float) -> None:
         """Take over what other processes know. Order and repetition change nothing."""
         for entry in entries:
             sitting = self._sitting.get(entry.key)
             current = sitting.entry if sitting else self._released.get(entry.key)
             if newer(current, entry) is not current:
+                if current is None and not (entry.manual or entry.released):
+                    self._history.setdefault(entry.key, _History()).starts.append(now)
                 self._adopt(entry, now)
 
     def entries(self, now: float) -> list[BenchEntry]:

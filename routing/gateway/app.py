@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from failover.engine.attempts import Call, Engine, Served
-from failover.engine.availability import blocked
+from failover.engine.availability import blocked, mended
 from failover.engine.benches import Benches
 from failover.engine.outcome import Attempt, Ending, Failed
 from failover.engine.plan import Plan
@@ -118,8 +118,11 @@ class Gateway:
     def load(self, snapshot: Snapshot) -> None:
         """Route by `snapshot` from now on. Raises ValueError and keeps the old table."""
         table = compile_table(snapshot, decrypt=self._decrypt, environ=self._environ)
-        self.table = table
+        before, self.table = self.table, table
         self.live.prune(table)
+        if before is not None:
+            for provider, labels in mended(before.upstreams, table.upstreams):
+                self.benches.release_mended(provider, labels, self._clock())
 
     async def startup(self) -> None:
         self.visits.start()
