@@ -7,7 +7,6 @@ providers.adapters.spec, routing.gateway.snapshot). References between blocks ar
 controlplane.config_references.
 """
 
-
 from __future__ import annotations
 
 from typing import Annotated, Any

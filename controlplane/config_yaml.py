@@ -221,10 +221,10 @@ class Tree:
         elif kind == "float":
             return float(text.replace("_", "").replace(".inf", "inf").replace(".nan", "nan"))
         elif kind in {"str", "int", "timestamp"}:  # an absurdly long number; YAML 1.2 has no dates
-            if _UNSTORABLE.search(text):
-                self._wrong(path, line, "text must not hold NUL or half of a surrogate pair")
-                return ""
-            return Expanded(self._expand(text, path, line)) if "${" in text else text
+            expanded = Expanded(self._expand(text, path, line)) if "${" in text else text
+            if not _UNSTORABLE.search(expanded):
+                return expanded
+            self._wrong(path, line, "text must not hold NUL or half of a surrogate pair")
         else:
             self._wrong(path, line, f"the tag {node.tag} is not allowed")
         return Absent

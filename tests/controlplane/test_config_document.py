@@ -512,3 +512,8 @@ def test_the_checksum_moves_with_everything_that_counts(tmp_path: Path) -> None:
     rules.write_text('{"a": ["b"]}')
     seen.add(read(text).checksum)
     assert len(seen) == 4
+
+
+def test_a_variable_that_is_no_text_is_refused() -> None:
+    found = only_mistake("providers: {a: {kind: openai, failure_domain: {x: '${V}'}}}", V="\udcff")
+    assert "providers.a.failure_domain.x: text must not hold" in found

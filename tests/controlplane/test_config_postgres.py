@@ -1,0 +1,83 @@
+"""Mirror and publishing on a real PostgreSQL, and two hosts at one database."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from textwrap import dedent
+from typing import TYPE_CHECKING
+
+from tests.support.gateways import ROOT, environment, manage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HOST = dedent(
+    """\
+    import sys
+    from pathlib import Path
+
+    import django
+
+    django.setup()
+    from controlplane.config_document import parse
+    from controlplane.config_mirror import mirror
+    from controlplane.publishing import publish
+    from routing.models import CanonicalModel
+
+    host, folder = sys.argv[1:]
+    document = parse("providers: {a: {kind: openai, api_key: k}}", filename="c", environ={})
+    for number in range(8):
+        mirror(document)
+        CanonicalModel.objects.create(name=f"{host}-{number}")
+        print(publish(Path(folder)).generation)
+    """
+)
+
+
+def test_mirror_and_publishing_hold_on_postgresql(postgres_url: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:randomly",
+            "tests/controlplane/test_config_mirror.py", "tests/controlplane/test_publishing.py",
+        ],
+        cwd=ROOT, env=environment(tmp_path, DATABASE_URL=postgres_url),
+        capture_output=True, text=True, timeout=200, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+
+
+def test_hosts_that_share_a_database_agree_on_one_row_of_numbers(
+    postgres_url: str, tmp_path: Path
+) -> None:
+    env = environment(
+        tmp_path, DATABASE_URL=postgres_url, DJANGO_SETTINGS_MODULE="controlplane.settings"
+    )
+    manage("migrate", "--verbosity", "0", env=env)
+    hosts = [
+        subprocess.Popen(
+            [sys.executable, "-c", HOST, host, str(tmp_path / host)],
+            cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for host in ("one", "two")
+    ]  # fmt: skip
+    generations = []
+    for host in hosts:
+        out, err = host.communicate(timeout=120)
+        assert host.returncode == 0, err
+        given = [int(line) for line in out.split()]
+        assert given == sorted(given)
+        generations.append(given)
+    # Each host's last snapshot holds all that it made; the last of all holds everything.
+    count = manage(
+        "shell", "--no-imports", "-c",
+        "from pathlib import Path; from controlplane.publishing import publish;"
+        f"s = publish(Path({str(tmp_path / 'one')!r}));"
+        "from controlplane.models import PublishedSnapshot as P;"
+        "print(s.generation, len(s.content.pools), len(s.content.providers[0].credentials),"
+        " P.objects.count())",
+        env=env,
+    ).split()  # fmt: skip
+    generation, pools, credentials, rows = map(int, count)
+    assert generation == rows >= max(map(max, generations))
+    assert (pools, credentials) == (16, 1)
