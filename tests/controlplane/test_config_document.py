@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from controlplane.config_document import ConfigErrors, Document, parse
-from controlplane.config_settings import SETTING_OF_KEY
+from controlplane.config_settings import (
+    SETTING_OF_KEY,
+    TIMEOUT_KEYS,
+    effective_settings,
+    setting_sources,
+)
+from controlplane.models import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,8 +71,6 @@ def test_the_example_passes_with_an_empty_environment() -> None:
 
 
 def test_the_values_that_the_example_shows_are_the_defaults() -> None:
-    from controlplane.models import Settings  # noqa: PLC0415 - the only test here with models
-
     document = parse(EXAMPLE.read_text(), filename="c.yaml", environ={})
     settings = Settings()
     shown = {
@@ -75,6 +80,32 @@ def test_the_values_that_the_example_shows_are_the_defaults() -> None:
     }
     assert len(shown) > 20
     assert shown == {key: getattr(settings, SETTING_OF_KEY[key]) for key in shown}
+
+
+def test_every_general_value_has_its_setting() -> None:
+    policy = {"hedge_after_ms": 1}
+    more = {"routing": {"defaults": {"timeouts": {"idle_s": 1}, "failover": policy}}}
+    keys = set(parse(EXAMPLE.read_text(), filename="c.yaml", environ={}).values)
+    keys |= set(parse(json.dumps(more), filename="c.yaml", environ={}).values)
+    without = {key for key in keys if key.startswith(("capture.", TIMEOUT_KEYS))}
+    assert keys - without == set(SETTING_OF_KEY)
+    assert f"{TIMEOUT_KEYS}idle_s" in without
+
+
+def test_a_settings_value_and_source_are_those_that_win() -> None:
+    values = read(
+        "routing: {defaults: {params: strict, timeouts: {idle_s: 5}}}", FAILOVER_ENABLED="off"
+    ).values
+    row = Settings(params="lenient", max_attempts=7, timeouts={"idle_s": 1, "connect_s": 2})
+    effective = effective_settings(row, values)
+    assert (effective["params"], effective["max_attempts"]) == ("strict", 7)
+    assert effective["timeouts"] == {"idle_s": 5, "connect_s": 2}
+    assert row.timeouts == {"idle_s": 1, "connect_s": 2}
+    assert setting_sources(values) == {
+        "failover_enabled": "environment",
+        "params": "file",
+        "timeouts": "file",
+    }
 
 
 @pytest.mark.parametrize("text", ["", "# nothing yet\n", "{}", "providers: {}\n"])
