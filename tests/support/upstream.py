@@ -78,7 +78,7 @@ from tests.support.replies import (
 STREAM_ONLY = {"empty_stream", "done_only", "role_only", "error_first"}
 
 
-class HungUp(Exception):  # noqa: N818 - what happened, no mistake
+class HungUp(Exception):
     """The caller closed its connection."""
 
 
@@ -182,7 +182,7 @@ async def serve_caller(script: Script, caller: Caller) -> None:
                 entry["hung_up_at"] = time.monotonic()
                 return
             entry["answered_at"] = time.monotonic()
-            if not keep:
+            if not keep or ["connection", "close"] in [[n.lower(), v] for n, v in request[2]]:
                 return
             if mode.name == "stale":
                 await caller.request()
