@@ -1,0 +1,343 @@
+"""A provider compiled: where it is called, with which head, and what is refused."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from providers.adapters.registry import ADAPTERS, KNOWN_KINDS
+from providers.adapters.spec import CredentialSpec, ProviderSpec
+from providers.adapters.upstream import Upstream, blames
+from providers.errors import Failure, Fault
+from providers.protocols import PROTOCOLS
+from providers.transport import Endpoint
+
+SECRET = "hidden-key-value"
+pure = pytest.mark.pure
+
+
+def compiled(environ: dict[str, str] | None = None, **settings: Any) -> Upstream:
+    key = CredentialSpec(label="main", secret="token")
+    spec = {"name": "p", "kind": "openai", "credentials": (key,)} | settings
+    return Upstream.compile(ProviderSpec(**spec), lambda token: SECRET, environ or {})
+
+
+def head(upstream: Upstream, *headers: tuple[bytes, bytes], **options: Any) -> list[bytes]:
+    options = {"protocol": "openai_chat", "size": 12, "stream": False} | options
+    raw = upstream.head(
+        options["protocol"],
+        upstream.credentials[0],
+        headers,
+        size=options["size"],
+        stream=options["stream"],
+    )
+    assert raw.endswith(b"\r\n\r\n")
+    return raw[:-4].split(b"\r\n")
+
+
+@pure
+def test_the_head_is_complete_and_the_credential_is_its_last_line() -> None:
+    assert head(compiled()) == [
+        b"POST /v1/chat/completions HTTP/1.1",
+        b"host: api.openai.com",
+        b"content-type: application/json",
+        b"accept-encoding: identity",
+        b"user-agent: switchyard",
+        b"accept: application/json",
+        b"content-length: 12",
+        b"authorization: Bearer hidden-key-value",
+    ]
+    assert b"accept: text/event-stream" in head(compiled(), stream=True)
+
+
+@pure
+@pytest.mark.parametrize(
+    ("base_url", "target", "host", "endpoint"),
+    [
+        ("https://h/v1", b"/v1/embeddings", b"h", ("https", "h", 443)),
+        ("https://h/v1/", b"/v1/embeddings", b"h", ("https", "h", 443)),
+        ("http://h", b"/embeddings", b"h", ("http", "h", 80)),
+        (
+            "http://127.0.0.1:8001/a/b/",
+            b"/a/b/embeddings",
+            b"127.0.0.1:8001",
+            ("http", "127.0.0.1", 8001),
+        ),
+        ("https://h:443/", b"/embeddings", b"h", ("https", "h", 443)),
+        ("https://[::1]:9/v1", b"/v1/embeddings", b"[::1]:9", ("https", "::1", 9)),
+        (
+            "https://h/v1?api-version=1 2",
+            b"/v1/embeddings?api-version=1%202",
+            b"h",
+            ("https", "h", 443),
+        ),
+        (
+            "https://H.Example/ä b",
+            b"/%C3%A4%20b/embeddings",
+            b"h.example",
+            ("https", "h.example", 443),
+        ),
+        (
+            "https://bücher.example",
+            b"/embeddings",
+            b"xn--bcher-kva.example",
+            ("https", "xn--bcher-kva.example", 443),
+        ),
+    ],
+)
+def test_a_base_url_is_used_as_the_operator_wrote_it(
+    base_url: str, target: bytes, host: bytes, endpoint: tuple[str, str, int]
+) -> None:
+    upstream = compiled(base_url=base_url)
+    lines = head(upstream, protocol="openai_embeddings")
+    assert lines[:2] == [b"POST " + target + b" HTTP/1.1", b"host: " + host]
+    scheme, name, port = endpoint
+    assert upstream.endpoint == Endpoint(scheme=scheme, host=name, port=port)
+
+
+@pure
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"base_url": "ftp://h"},
+        {"base_url": "h.example/v1"},
+        {"base_url": "https://"},
+        {"base_url": "https://h:99999"},
+        {"base_url": "https://user:pw-text@h"},
+        {"base_url": "https://h/#x"},
+        {"proxy": "socks5://h:1"},
+        {"auth": "basic"},
+        {"kind": "nonsense"},
+        {"headers": {"x-a": "b\r\nhost: evil"}},
+        {"headers": {"x-a": "b\0"}},
+        {"headers": {"x-a\r\nx": "b"}},
+        {"headers": {"x a": "b"}},
+        {"headers": {"": "b"}},
+        {"headers": {"x-a": "€"}},
+        {"headers": {"Content-Length": "1"}},
+        {"headers": {"transfer-encoding": "chunked"}},
+        {"kind": "simulator", "fault": "nonsense"},
+    ],
+)
+def test_what_cannot_work_is_refused_by_name_and_without_secrets(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"^provider p: ") as caught:
+        compiled(**settings)
+    assert "pw-text" not in str(caught.value)
+    assert SECRET not in str(caught.value)
+
+
+@pure
+@pytest.mark.parametrize("secret", ["a\r\nb: c", "a\nb", "a\0", "ключ"])
+def test_a_key_that_cannot_stand_in_a_header_is_refused_without_quoting_it(secret: str) -> None:
+    spec = ProviderSpec(
+        name="p", kind="openai", credentials=(CredentialSpec(label="m", secret="t"),)
+    )
+    with pytest.raises(ValueError, match="the key has characters") as caught:
+        Upstream.compile(spec, lambda token: secret, {})
+    assert secret not in str(caught.value)
+
+
+@pure
+def test_a_key_pasted_with_white_space_around_it_works() -> None:
+    spec = ProviderSpec(
+        name="p", kind="openai", credentials=(CredentialSpec(label="m", secret="t"),)
+    )
+    upstream = Upstream.compile(spec, lambda token: " key\n", {})
+    assert head(upstream)[-1] == b"authorization: Bearer key"
+
+
+@pure
+def test_a_key_never_shows_in_a_repr() -> None:
+    upstream = compiled()
+    credential = upstream.credentials[0]
+    assert (credential.label, credential.key_id) == ("main", "p:main")
+    assert SECRET not in repr((upstream, credential, upstream.endpoint))
+
+
+@pure
+@pytest.mark.parametrize(
+    ("auth", "line"),
+    [
+        ("", b"authorization: Bearer hidden-key-value"),
+        ("bearer", b"authorization: Bearer hidden-key-value"),
+        ("x-api-key", b"x-api-key: hidden-key-value"),
+        ("api-key", b"api-key: hidden-key-value"),
+    ],
+)
+def test_the_key_goes_where_the_provider_wants_it(auth: str, line: bytes) -> None:
+    assert head(compiled(auth=auth))[-1] == line
+
+
+@pure
+def test_the_operators_headers_are_sent_and_win_over_ours_and_the_callers() -> None:
+    upstream = compiled(headers={"User-Agent": "me", "X-Team": "é", "Accept": "*/*"})
+    lines = head(
+        upstream, (b"x-team", b"caller"), (b"user-agent", b"caller"), (b"openai-beta", b"yes")
+    )
+    assert b"user-agent: me" in lines
+    assert b"x-team: \xe9" in lines
+    assert b"openai-beta: yes" in lines
+    assert [line for line in lines if line.startswith(b"accept:")] == [b"accept: */*"]
+    assert not [line for line in lines if b"caller" in line]
+
+
+@pure
+def test_nothing_that_a_caller_sends_can_name_the_host_or_the_credential_twice() -> None:
+    own = [(b"host", b"evil"), (b"authorization", b"evil"), (b"accept", b"evil")]
+    assert b"evil" not in b"".join(head(compiled(), *own))
+    with_key = compiled(auth="x-api-key", headers={"X-Api-Key": "operator"})
+    assert b"operator" not in b"".join(head(with_key))
+
+
+@pure
+def test_without_a_key_no_header_is_sent_where_none_is_needed() -> None:
+    upstream = compiled(kind="openai_compatible", base_url="http://h/v1", credentials=())
+    assert [c.secret for c in upstream.credentials] == [""]
+    assert not upstream.needs_credential
+    assert not [line for line in head(upstream) if b"authorization" in line]
+
+
+@pure
+def test_a_provider_that_needs_a_key_and_has_none_has_no_credential() -> None:
+    upstream = compiled(credentials=())
+    assert upstream.needs_credential
+    assert upstream.credentials == ()
+    authorized = compiled(credentials=(), headers={"Authorization": "Basic abc"})
+    assert not authorized.needs_credential
+    assert b"authorization: Basic abc" in head(authorized)
+
+
+@pure
+def test_an_empty_key_is_no_credential() -> None:
+    spec = ProviderSpec(
+        name="p", kind="openai", credentials=(CredentialSpec(label="m", secret="t"),)
+    )
+    assert Upstream.compile(spec, lambda token: "", {}).credentials == ()
+
+
+@pure
+@pytest.mark.parametrize(
+    ("environ", "settings", "proxy"),
+    [
+        ({}, {}, ""),
+        ({"HTTPS_PROXY": "http://p:3128"}, {}, "http://p:3128"),
+        ({"https_proxy": "http://low:1", "HTTPS_PROXY": "http://up:1"}, {}, "http://low:1"),
+        ({"HTTPS_PROXY": "p:3128"}, {}, "http://p:3128"),
+        ({"HTTP_PROXY": "http://p:3128"}, {}, ""),
+        ({"HTTP_PROXY": "http://p:1"}, {"base_url": "http://h/v1"}, "http://p:1"),
+        ({"HTTP_PROXY": "http://p:1", "REQUEST_METHOD": "GET"}, {"base_url": "http://h"}, ""),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "openai.com"}, {}, ""),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "*"}, {}, ""),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "example.com"}, {}, "http://p:1"),
+        ({"HTTP_PROXY": "http://p:1", "no_proxy": "h:8001"}, {"base_url": "http://h:8001"}, ""),
+        ({"HTTPS_PROXY": "http://p:1"}, {"trust_env_proxy": False}, ""),
+        ({"HTTPS_PROXY": "http://p:1"}, {"proxy": "http://own:2"}, "http://own:2"),
+        ({"NO_PROXY": "*"}, {"proxy": "http://own:2", "trust_env_proxy": False}, "http://own:2"),
+    ],
+)
+def test_proxies_come_from_the_provider_else_from_the_environment(
+    environ: dict[str, str], settings: dict[str, Any], proxy: str
+) -> None:
+    endpoint = compiled(environ, **settings).endpoint
+    assert endpoint is not None
+    assert endpoint.proxy == proxy
+
+
+@pure
+def test_the_registry_is_consistent() -> None:
+    assert KNOWN_KINDS > set(ADAPTERS)
+    assert {"openai", "openai_compatible", "simulator"} <= set(ADAPTERS)
+    assert {"anthropic", "gemini", "azure_openai", "bedrock"} == KNOWN_KINDS - set(ADAPTERS)
+    for kind, adapter in ADAPTERS.items():
+        assert adapter.kind == kind
+        assert adapter.protocols <= set(adapter.paths)
+        assert set(adapter.paths) <= set(PROTOCOLS)
+        assert not adapter.default_base_url.endswith("/")
+
+
+@pure
+@pytest.mark.parametrize("kind", sorted(set(ADAPTERS) - {"simulator", "openai_compatible"}))
+def test_every_preset_works_with_nothing_but_a_key(kind: str) -> None:
+    upstream = compiled(kind=kind)
+    assert upstream.speaks("openai_chat")
+    assert head(upstream)[0].endswith(b"/chat/completions HTTP/1.1")
+
+
+@pure
+def test_a_provider_speaks_what_its_kind_does_and_what_the_operator_adds() -> None:
+    assert not compiled(kind="groq").speaks("openai_embeddings")
+    assert compiled(kind="groq", protocols=("openai_embeddings",)).speaks("openai_embeddings")
+    assert not compiled(protocols=("anthropic_messages",)).speaks("anthropic_messages")
+
+
+@pure
+@pytest.mark.parametrize("kind", sorted(KNOWN_KINDS - set(ADAPTERS)))
+def test_a_kind_without_an_adapter_is_legal_and_speaks_nothing(kind: str) -> None:
+    upstream = compiled(kind=kind, base_url="https://h", protocols=("openai_chat",))
+    assert not upstream.speaks("openai_chat")
+
+
+@pure
+def test_a_provider_without_an_address_speaks_nothing() -> None:
+    assert not compiled(kind="openai_compatible").speaks("openai_chat")
+
+
+@pure
+def test_an_upstream_takes_its_own_keys_out_of_errors() -> None:
+    body = b'{"error":{"message":"bad key hidden-key-value"}}'
+    failure = compiled().classify(401, [], body, now=0)
+    assert (failure.fault, failure.message) == (Fault.AUTH, "bad key [redacted]")
+
+
+@pure
+def test_an_injected_field_is_blamed_by_message_or_body() -> None:
+    def failure(message: str, body: bytes | None = None) -> Failure:
+        return Failure(fault=Fault.CALLER, message=message, body=body)
+
+    assert blames(failure("Unknown field stream_options"), "stream_options")
+    assert blames(failure("x", b'{"loc":["body","stream_options"]}'), "stream_options")
+    assert not blames(failure("x", b"{}"), "stream_options")
+
+
+async def test_a_call_reaches_a_real_server_as_written() -> None:
+    """Over the project's own transport, byte for byte."""
+    from providers.transport import Transport
+
+    seen: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(await reader.readuntil(b"\r\n\r\n") + await reader.readexactly(2))
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}")
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    upstream = compiled(kind="vllm", base_url=f"http://127.0.0.1:{port}/v1")
+    transport = Transport()
+    try:
+        response = await upstream.send(
+            transport,
+            protocol="openai_chat",
+            credential=upstream.credentials[0],
+            headers=[(b"x-stainless-lang", b"python")],
+            body=b"{}",
+            stream=False,
+            connect_s=5,
+            deadline=asyncio.get_running_loop().time() + 5,
+        )
+        assert response.status == 200
+        assert await response.read_all(asyncio.get_running_loop().time() + 5) == b"{}"
+        response.close()
+    finally:
+        await transport.aclose()
+        server.close()
+        await server.wait_closed()
+    assert seen[0].startswith(b"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1:")
+    assert seen[0].endswith(
+        b"content-length: 2\r\nx-stainless-lang: python\r\n"
+        b"authorization: Bearer hidden-key-value\r\n\r\n{}"
+    )
