@@ -61,14 +61,13 @@ class Upstream:
     One provider, ready to be called.
 
     `credentials` is never empty where none is needed: a single one without a secret then stands
-    for the calls. `endpoint` is None for a simulator, and where there is no address to call.
+    for the calls. `secrets` are what has to stay out of messages. `endpoint` is None for a simulator, and where there is no address to call.
     """
 
     __slots__ = (
         "_accept",
         "_heads",
         "_owned",
-        "_secrets",
         "_simulator",
         "adapter",
         "credentials",
@@ -77,6 +76,7 @@ class Upstream:
         "name",
         "needs_credential",
         "protocols",
+        "secrets",
         "spec",
     )
 
@@ -105,7 +105,7 @@ class Upstream:
         self._heads = heads or {}
         self._owned = owned
         self._accept = {False: b"", True: b""} if b"accept" in owned else _ACCEPT
-        self._secrets = tuple(c.secret for c in credentials if c.secret)
+        self.secrets = tuple(c.secret for c in credentials if c.secret)
 
     def __repr__(self) -> str:
         return f"<Upstream {self.name} ({self.adapter.kind})>"
@@ -246,7 +246,7 @@ class Upstream:
         self, status: int, headers: Sequence[Header], body: bytes, *, now: float
     ) -> Failure:
         """The failure in an answer that is no 200, with this provider's keys taken out."""
-        return self.adapter.classify(status, headers, body, now=now, secrets=self._secrets)
+        return self.adapter.classify(status, headers, body, now=now, secrets=self.secrets)
 
 
 compile_upstream = Upstream.compile

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from providers.adapters.resets import retry_after_s
@@ -124,6 +124,7 @@ def test_google_states_a_delay_in_the_body(details: Any, seconds: float | None) 
     assert wait(error={"details": details}) == seconds
 
 
+@settings(max_examples=50)
 @given(st.sampled_from([b"retry-after", b"retry-after-ms", b"date"]), st.binary(max_size=40))
 def test_no_header_is_a_surprise(name: bytes, value: bytes) -> None:
     found = wait((name, value), (b"x-ratelimit-reset-tokens", value))

@@ -12,7 +12,7 @@ from providers.adapters.spec import CredentialSpec, ProviderSpec
 from providers.adapters.upstream import Upstream, blames
 from providers.errors import Failure, Fault
 from providers.protocols import PROTOCOLS
-from providers.transport import Endpoint
+from providers.transport import Endpoint, Transport
 
 SECRET = "hidden-key-value"
 pure = pytest.mark.pure
@@ -249,7 +249,8 @@ def test_proxies_come_from_the_provider_else_from_the_environment(
 def test_the_registry_is_consistent() -> None:
     assert KNOWN_KINDS > set(ADAPTERS)
     assert {"openai", "openai_compatible", "simulator"} <= set(ADAPTERS)
-    assert {"anthropic", "gemini", "azure_openai", "bedrock"} == KNOWN_KINDS - set(ADAPTERS)
+    later = {"anthropic", "gemini", "azure_openai", "bedrock"}
+    assert KNOWN_KINDS - set(ADAPTERS) == later
     for kind, adapter in ADAPTERS.items():
         assert adapter.kind == kind
         assert adapter.protocols <= set(adapter.paths)
@@ -303,8 +304,6 @@ def test_an_injected_field_is_blamed_by_message_or_body() -> None:
 
 async def test_a_call_reaches_a_real_server_as_written() -> None:
     """Over the project's own transport, byte for byte."""
-    from providers.transport import Transport
-
     seen: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

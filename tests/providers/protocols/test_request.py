@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from providers.errors import ProtocolError
@@ -162,11 +162,12 @@ json_values = st.recursive(
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
-    max_leaves=20,
+    max_leaves=8,
 )
 
 
-@given(st.dictionaries(st.text(), json_values, max_size=6), st.text(min_size=1))
+@settings(max_examples=40)
+@given(st.dictionaries(st.text(), json_values, max_size=4), st.text(min_size=1))
 def test_whatever_the_caller_adds_survives(extra: dict[str, Any], model: str) -> None:
     body = extra | {"model": "m", "messages": [{}]}
     for name in ("stream", "stream_options"):
@@ -310,6 +311,7 @@ def test_a_body_of_brackets_alone_is_refused_without_being_walked() -> None:
     assert not is_too_deep(b"[]" * (MAX_BRACKETS // 2))
 
 
+@settings(max_examples=40)
 @given(json_values, st.integers(0, 80))
 def test_depth_is_told_right_whatever_is_inside(value: Any, wraps: int) -> None:
     for _ in range(wraps):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from providers.errors import Fault
@@ -23,6 +23,7 @@ def event(text: str, finish: str | None = None) -> bytes:
 DONE = b"data: [DONE]\n\n"
 
 
+@settings(max_examples=50)
 @given(st.lists(st.text(), min_size=1, max_size=5), st.data())
 def test_any_text_arrives_whole_however_it_is_cut(texts: list[str], data: st.DataObject) -> None:
     stream = b"".join([*map(event, texts), event("", "stop"), DONE])
@@ -48,7 +49,7 @@ def test_an_event_of_8_mib_is_the_largest() -> None:
     scanner = StreamScanner("openai_chat")
     assert scanner.feed(fits + b"\n\n") == fits + b"\n\n"
     for stream in (fits.replace(b"xx", b"xxx", 1) + b"\n\n", b"data: " + b"x" * EVENT_LIMIT):
-        for step in (len(stream), 1 << 20):
+        for step in (len(stream), 3 << 20):
             scanner = StreamScanner("openai_chat")
             for start in range(0, len(stream), step):
                 assert scanner.feed(stream[start : start + step]) == b""
