@@ -98,21 +98,23 @@ class Connection(IncomingReply, asyncio.Protocol):
         return Response(self, self._status, self._headers, self._fields)
 
     async def _upload(self, transport: asyncio.Transport, body: bytes, deadline: float) -> None:
-        """Write a large body at the peer's pace; stop when it has refused or died."""
+        """Write a large body at the peer's pace; stop when it has answered or died."""
         view = memoryview(body)
         for start in range(0, len(view), WRITE_SLICE):
             transport.write(view[start : start + WRITE_SLICE])
-            while not (refused := self._has_head and self._status >= 400):
-                if not self._write_paused or self._fault is not None:
-                    break
+            while self._write_paused and not self._is_settled():
                 if await self._wait(deadline):
                     self.abort()
                     raise UpstreamTimedOut("the request was not taken before the deadline")
-            # A 413 or 401 before the whole body is the answer (the rest would only break the
-            # pipe); a 200 is not yet, its sender may still be reading.
-            if refused or self._fault is not None:
+            if self._is_settled():
                 self._reusable = False
                 return
+
+    def _is_settled(self) -> bool:
+        # A 413 or 401 before the whole body is the answer: the rest would only break the pipe.
+        # The head of a 200 is not, its sender may still be reading.
+        refused = self._has_head and self._status >= 400
+        return refused or self._complete or self._fault is not None
 
     def take(self) -> bytes:
         """Return all unread body bytes at once, and read on from the socket if that was paused."""
