@@ -278,23 +278,8 @@ def test_anchors_and_merge_keys_work() -> None:
     assert blocks["c"] == blocks["a"]
 
 
-def test_a_billion_laughs_are_refused() -> None:
-    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
-    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
-    assert "too many values" in mistakes("\n".join(lines))[0]
-
-
 def test_an_anchor_within_itself_is_refused() -> None:
     assert "contains itself" in mistakes("bench: &a {window_s: [*a]}\n")[0]
-
-
-@pytest.mark.parametrize("depth", [30, 1000])
-def test_a_file_nested_too_deep_is_refused(depth: int) -> None:
-    assert "nested too deep" in mistakes("a: " + "[" * depth + "]" * depth)[0]
-
-
-def test_a_file_over_the_limit_is_refused() -> None:
-    assert "too large" in only_mistake("#" + "x" * (4 * 1024 * 1024))
 
 
 def test_yaml_1_2_leaves_words_and_numbers_as_they_are() -> None:

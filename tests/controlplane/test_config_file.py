@@ -1,4 +1,4 @@
-"""Watching the file, and `manage.py config check`."""
+"""The file's limits, watching it, and `manage.py config check`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from controlplane.config_file import SETTLE_S, FileWatch, sync_file
-from tests.controlplane.test_config_document import EXAMPLE
+from tests.controlplane.test_config_document import EXAMPLE, mistakes
 
 ROOT = Path(__file__).parents[2]
 
@@ -125,6 +125,27 @@ def test_a_message_is_logged_once_until_it_is_gone(
         sync_file(environ)
     words = ["refused" if "refused" in line else "deprecated" for line in caplog.messages]
     assert words == ["deprecated", "refused", "deprecated"]
+
+
+# the limits
+
+
+def test_a_billion_laughs_are_refused() -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
+    assert "too many values" in mistakes("\n".join(lines))[0]
+
+
+@pytest.mark.parametrize("depth", [30, 600])
+def test_a_file_nested_too_deep_is_refused(depth: int) -> None:
+    assert "nested too deep" in mistakes("a: " + "[" * depth + "]" * depth)[0]
+
+
+def test_a_file_over_the_limit_is_refused() -> None:
+    assert "too large" in mistakes("#" + "x" * (4 * 1024 * 1024))[0]
+
+
+# the command
 
 
 def test_check_says_what_is_in_a_good_file() -> None:
