@@ -76,7 +76,7 @@ class Hub:
         self._board: dict[Key, BenchEntry] = {}
         self._acks = 0
         self._progress = asyncio.Event()
-        self._connections: set[asyncio.StreamWriter] = set()
+        self._connections: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
@@ -89,8 +89,10 @@ class Hub:
     async def aclose(self) -> None:
         if self._server is not None:
             self._server.close()
-        for writer in list(self._connections):
+        for writer in self._connections:
             writer.transport.abort()
+        # They end by themselves now; one that had to be cancelled would be logged by asyncio.
+        await asyncio.gather(*filter(None, self._connections.values()))
         self._path.unlink(missing_ok=True)
 
     def announce(self, standing: Standing) -> None:
@@ -111,7 +113,7 @@ class Hub:
         )
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._connections.add(writer)
+        self._connections[writer] = asyncio.current_task()
         worker: _Worker | None = None
         try:
             while raw := await reader.readline():
@@ -127,7 +129,7 @@ class Hub:
         except (OSError, ValueError) as error:  # it went away, or its line is over the limit
             logger.debug("a connection ended: %s", error)
         finally:
-            self._connections.discard(writer)
+            del self._connections[writer]
             if worker is not None:
                 self._workers.remove(worker)
                 self._progress.set()

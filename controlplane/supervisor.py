@@ -71,8 +71,10 @@ class ChildSpec:
     pass_fds: tuple[int, ...] = ()
 
 
-def control_child() -> ChildSpec:
-    return ChildSpec(name="control", argv=(sys.executable, "manage.py", "control"))
+def control_child(*, is_quiet: bool = False) -> ChildSpec:
+    """The control child; a quiet one tells only what goes wrong."""
+    argv = (sys.executable, "manage.py", "control", "--verbosity", "0" if is_quiet else "1")
+    return ChildSpec(name="control", argv=argv)
 
 
 def worker_child(

@@ -32,6 +32,7 @@ class Command(BaseCommand):
             lifeline.hold(options["parent_fd"], limit_s=CUT_OFF_S)
         this_process_is_the_hub()
         logging.basicConfig(
-            level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+            level=logging.WARNING if options["verbosity"] == 0 else logging.INFO,
+            format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         )
         asyncio.run(control(settings.DATA_DIR, os.environ))

@@ -46,7 +46,7 @@ class Command(BaseCommand):
         url = origin(listener)
         greeting = threading.Thread(target=self._greet, args=(url, login), daemon=True)
         children = [
-            control_child(),
+            control_child(is_quiet=True),
             worker_child(1, listener, data_dir=settings.DATA_DIR, plane="both", drain_s=DRAIN_S),
         ]
         greeting.start()
