@@ -58,7 +58,6 @@ class Document:
     rules: Rules
     values: Mapping[str, Mapping[str, Any]]
     warnings: tuple[str, ...]
-    deprecations: tuple[str, ...]
 
 
 def parse(text: str, *, filename: str, environ: Mapping[str, str]) -> Document:
@@ -99,7 +98,6 @@ def parse(text: str, *, filename: str, environ: Mapping[str, str]) -> Document:
         rules=rules,
         values=dict(sorted(values.items())),
         warnings=(*map(str, warnings), *environment.deprecations),
-        deprecations=tuple(environment.deprecations),
     )
 
 

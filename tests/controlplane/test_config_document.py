@@ -465,14 +465,14 @@ def test_mistakes_of_file_and_environment_come_together() -> None:
 def test_the_legacy_mode_off_switches_failover_off_with_one_deprecation() -> None:
     document = read("failover: {enabled: true}", FEATURE_FALLBACK_MODE="off")
     assert document.values["failover.enabled"] == {"value": False, "source": "environment"}
-    assert len(document.deprecations) == 1
+    assert len(document.warnings) == 1
 
 
 @pytest.mark.parametrize("mode", ["manual", "auto"])
 def test_other_legacy_modes_are_accepted_and_ignored(mode: str) -> None:
     document = read("", FEATURE_FALLBACK_MODE=mode)
     assert document.values == {}
-    assert len(document.deprecations) == 1
+    assert len(document.warnings) == 1
 
 
 def test_the_new_switch_wins_over_the_legacy_mode() -> None:
