@@ -61,7 +61,8 @@ class Upstream:
     One provider, ready to be called.
 
     `credentials` is never empty where none is needed: a single one without a secret then stands
-    for the calls. `secrets` are what has to stay out of messages. `endpoint` is None for a simulator, and where there is no address to call.
+    for the calls. `endpoint` is None for a simulator, and where there is no address to call.
+    `secrets` are what has to stay out of messages.
     """
 
     __slots__ = (

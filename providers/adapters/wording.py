@@ -52,7 +52,8 @@ _NAMES: Final[dict[str, Fault]] = {
     for name in names.split()
 }
 
-_MODEL: Final = r"\b(?:model|deployment)\b[^.]{0,120}"
+# A full stop within a model's name does not end the sentence.
+_MODEL: Final = r"\b(?:model|deployment)\b(?:[^.]|\.(?!\s)){0,120}"
 
 # Tried in this order; alternatives of each row.
 _TEXTS: Final = {
@@ -113,12 +114,12 @@ _TEXTS: Final = {
 _NAMES_A_MODEL: Final = re.compile(r"\bmodels?\b", re.IGNORECASE)
 # A caller's own words come back in quotes; they must not decide anything.
 _QUOTED: Final = re.compile(
-    r"'[^']*'|\"[^\"]*\"|`[^`]*`|\u2018[^\u2019]*\u2019|\u201c[^\u201d]*\u201d"
+    r"(?<!\w)'[^']*'(?!\w)|\"[^\"]*\"|`[^`]*`|\u2018[^\u2019]*\u2019|\u201c[^\u201d]*\u201d"
 )
 
 # Keys of the common vendors, masked ones ("sk-ab****cd") too, JSON web tokens, and bearer words.
 _KEYS: Final = re.compile(
-    r"\b(?:sk|rk|pk|sy|gsk|xai|fw|nvapi|hf|pplx|csk|sess|tgp|key)[-_][\w*.…-]{6,}"
+    r"\b(?:(?:sk|rk|pk|xai|nvapi|pplx|csk|sess)-|(?:gsk|hf|sy|tgp|fw)_)[\w*.\u2026-]{8,}"
     r"|\bAIza[\w-]{10,}|\beyJ[\w-]{8,}\.[\w.-]+|(?<=[Bb]earer )[^\s\"']{6,}"
 )
 

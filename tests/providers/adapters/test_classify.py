@@ -78,6 +78,11 @@ def says(message: str, **members: Any) -> dict[str, Any]:
         (404, says("Not Found"), Fault.CONFIG),
         (410, says("This model was retired"), Fault.MODEL_NOT_FOUND),
         (400, says("The model `x` does not exist", code="model_not_found"), Fault.MODEL_NOT_FOUND),
+        (
+            400,
+            says("The model gpt-4.1-x doesn't exist or you don't have it"),
+            Fault.MODEL_NOT_FOUND,
+        ),
         (400, says("Invalid model: mistral-nope", code="1500"), Fault.MODEL_NOT_FOUND),
         (400, says("The model 'x' has been decommissioned"), Fault.MODEL_NOT_FOUND),
         (400, says("x", code="context_length_exceeded"), Fault.CONTEXT_LENGTH),
@@ -176,6 +181,11 @@ def test_keys_are_taken_out_of_messages_and_bodies() -> None:
     assert failure.message == ("Key [redacted] or [redacted] or Bearer [redacted] or [redacted]")
     assert failure.body is not None
     assert secret.encode() not in failure.body
+
+
+def test_words_that_only_look_like_keys_stay() -> None:
+    text = "unknown field key_attributes of task-force in api_key sk-1"
+    assert safe_text(text) == text
 
 
 @pytest.mark.parametrize(
