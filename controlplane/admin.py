@@ -21,8 +21,8 @@ from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextInputWidget
 
+from controlplane.config_settings import SETTING_OF_KEY, effective_settings, setting_sources
 from controlplane.models import ApiKey, ConfigSource, PublishedSnapshot, Settings, Team, new_key
-from controlplane.overrides import KEY_OF_FIELD, overrides
 from providers.managed_admin import LinesField, ManagedAdmin, ManagedForm
 
 if TYPE_CHECKING:
@@ -246,41 +246,50 @@ class SettingsAdmin(SimpleHistoryAdmin, OneRowAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """The fields, with what the configuration took over in place of the stored value."""
-        over = overrides()
+        over = setting_sources(given_values())
 
-        def shown(field: Any) -> Any:
+        def shown(field: Any) -> list[Any]:
             if isinstance(field, tuple):
-                return tuple(map(shown, field))
-            return f"effective_{field}" if field in over else field
+                return [tuple(name for part in field for name in shown(part))]
+            if field not in over:
+                return [field]
+            # The configuration gives single timeouts; the others are still edited here.
+            return [field, f"effective_{field}"] if field == "timeouts" else [f"effective_{field}"]
 
         return [
-            (title, {**options, "fields": [shown(field) for field in options["fields"]]})
+            (title, {**options, "fields": [name for f in options["fields"] for name in shown(f)]})
             for title, options in super().get_fieldsets(request, obj)
         ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[str]:
         del request, obj
-        return [f"effective_{field}" for field in overrides()]
+        return [f"effective_{field}" for field in setting_sources(given_values())]
 
 
-def _effective(field: str) -> Callable[[SettingsAdmin, Settings], str]:
+def given_values() -> dict[str, Any]:
+    """What the configuration says of the settings: ConfigSource.values."""
+    row = ConfigSource.objects.filter(pk=1).first()
+    return dict(row.values) if row else {}
+
+
+def _effective(field: str, key: str) -> Callable[[SettingsAdmin, Settings], str]:
     def show(self: SettingsAdmin, row: Settings) -> str:
-        del self, row  # the configuration says it, not the row
-        override = overrides()[field]
-        value = override.value
+        del self
+        values = given_values()
+        value = effective_settings(row, values)[field]
         return format_html(
             "<strong>{}</strong> from the {} ({})",
             value if isinstance(value, str) else json.dumps(value),
-            override.source,
-            override.key,
+            setting_sources(values)[field],
+            key,
         )
 
     label = {f.name: str(f.verbose_name) for f in Settings._meta.fields}[field]  # noqa: SLF001 - Django's own API
     return display(description=label)(show)  # type: ignore[no-any-return]
 
 
-for _field in KEY_OF_FIELD:
-    setattr(SettingsAdmin, f"effective_{_field}", _effective(_field))
+for _key, _field in {**SETTING_OF_KEY, "routing.defaults.timeouts": "timeouts"}.items():
+    setattr(SettingsAdmin, f"effective_{_field}", _effective(_field, _key))
 
 
 class ReadOnly:

@@ -11,6 +11,7 @@ from django.http import HttpResponseRedirect
 from simple_history.admin import SimpleHistoryAdmin
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
+from unfold.forms import PaginationInlineFormSet
 from unfold.widgets import (
     UnfoldAdminPasswordWidget,
     UnfoldAdminTextareaWidget,
@@ -106,9 +107,26 @@ class PrettyJson(json.JSONEncoder):
         super().__init__(**{**options, "indent": 2, "sort_keys": False, "ensure_ascii": False})
 
 
+class OrderedFormSet(PaginationInlineFormSet):
+    """Puts new rows that say nothing of their position behind the others."""
+
+    def clean(self) -> None:
+        super().clean()
+        if any(self.errors):
+            return
+        live = [form for form in self.forms if not self._should_delete_form(form)]
+        places = [form.cleaned_data.get("position") for form in live if form.cleaned_data]
+        last = max((place for place in places if place is not None), default=-1)
+        for form in live:
+            if form.cleaned_data and form.cleaned_data.get("position") is None:
+                last += 1
+                form.instance.position = last
+
+
 class ManagedInline(TabularInline):
     """Rows of a configuration object: as much theirs to edit as the object is."""
 
+    formset = OrderedFormSet
     extra = 0
     ordering_field = "position"
     # Widths of the columns' fields; the others take what is left.
@@ -118,6 +136,8 @@ class ManagedInline(TabularInline):
         self, db_field: Field[Any, Any], request: HttpRequest, **options: Any
     ) -> Any:
         field = super().formfield_for_dbfield(db_field, request, **options)
+        if db_field.name == self.ordering_field:
+            field.initial, field.required = None, False
         if field is not None and db_field.name in self.widths:
             field.widget.attrs["style"] = f"min-width: {self.widths[db_field.name]}"
         return field

@@ -8,10 +8,9 @@ from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from unfold.decorators import display
-from unfold.forms import PaginationInlineFormSet
 from unfold.widgets import UnfoldAdminSelectWidget
 
-from providers.managed_admin import ManagedAdmin, ManagedInline, OneLineJson
+from providers.managed_admin import ManagedAdmin, ManagedInline, OneLineJson, OrderedFormSet
 from providers.models import Provider
 from routing.models import Alias, AliasTarget, Candidate, CanonicalModel
 
@@ -123,7 +122,7 @@ class CanonicalModelAdmin(ManagedAdmin):
         return row.get_strategy_display() if row.strategy else "as in the settings"
 
 
-class AliasTargetFormSet(PaginationInlineFormSet):
+class AliasTargetFormSet(OrderedFormSet):
     """Holds the rule that an alias has either what it stands for or targets of its own."""
 
     def clean(self) -> None:

@@ -1,0 +1,452 @@
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from django.contrib.auth.models import User
+from django.urls import reverse
+
+from controlplane.models import ApiKey, ConfigSource, PublishedSnapshot, Settings, digest_of
+from failover.models import FailoverRule
+from providers.models import Credential, Provider
+from routing.models import Alias, Candidate, CanonicalModel
+from tests.controlplane import rows
+
+pytestmark = pytest.mark.django_db
+
+CONFIG = {"managed_source": "config"}
+
+
+@pytest.fixture
+def admin(client):
+    client.force_login(User.objects.create_superuser("ada"))
+    return client
+
+
+def address(model: str, page: str, *arguments: object) -> str:
+    return reverse(f"admin:{model}_{page}", args=arguments)
+
+
+def inline(prefix: str, *forms: dict[str, object], stored: int = 0) -> dict[str, object]:
+    """The fields of an inline formset; the first `stored` forms carry their row's id."""
+    fields: dict[str, object] = {
+        f"{prefix}-TOTAL_FORMS": len(forms),
+        f"{prefix}-INITIAL_FORMS": stored,
+    }
+    for place, form in enumerate(forms):
+        fields |= {f"{prefix}-{place}-{name}": value for name, value in form.items()}
+    return fields
+
+
+def provider_form(**fields: object) -> dict[str, object]:
+    return {
+        "name": "lab",
+        "kind": "openai",
+        "enabled": "on",
+        "trust_env_proxy": "on",
+        **dict.fromkeys(["headers", "timeouts", "health", "failure_domain", "bench"], "{}"),
+        **inline("credentials"),
+        **inline("models"),
+        **fields,
+    }
+
+
+def pool_form(*candidates: dict[str, object], **fields: object) -> dict[str, object]:
+    return {
+        "name": "small",
+        "enabled": "on",
+        "session_affinity": "unknown",
+        "stay_after_failover": "unknown",
+        "native_first": "unknown",
+        **dict.fromkeys(["timeouts", "failover", "capture"], "{}"),
+        **inline("candidates", *candidates),
+        **fields,
+    }
+
+
+def candidate(provider_name: str, model: str, position: int) -> dict[str, object]:
+    return {
+        "provider_name": provider_name,
+        "model": model,
+        "priority": 1,
+        "weight": 1,
+        "enabled": "on",
+        "position": position,
+        "timeouts": "",
+    }
+
+
+def errors_of(answer) -> str:
+    assert answer.status_code == 200, answer.status_code
+    return " ".join(
+        str(form.errors) + str(getattr(form, "non_form_errors", list)())
+        for form in [
+            answer.context["adminform"].form,
+            *(formset.formset for formset in answer.context["inline_admin_formsets"]),
+        ]
+    )
+
+
+# Every page
+
+
+def test_every_page_opens_with_and_without_rows(admin):
+    pages = ["admin:index"] + [
+        f"admin:{model}_{page}"
+        for model in [
+            "providers_provider",
+            "routing_canonicalmodel",
+            "routing_alias",
+            "failover_failoverrule",
+            "controlplane_team",
+            "controlplane_apikey",
+            "auth_user",
+        ]
+        for page in ("changelist", "add")
+    ]
+    pages += [
+        "admin:controlplane_settings_changelist",
+        "admin:controlplane_configsource_changelist",
+        "admin:controlplane_publishedsnapshot_changelist",
+    ]
+
+    def open_all() -> None:
+        for page in pages:
+            assert admin.get(reverse(page), follow=True).status_code == 200, page
+
+    open_all()
+    rows.provider("lab", secret="sk-1")
+    rows.pool("small", "lab/a", "lab/b", **CONFIG)
+    rows.alias("tiny", "small")
+    rows.rule("small", "lab/c")
+    rows.api_key("k", "sy_key")
+    PublishedSnapshot.objects.create(generation=3, checksum="c" * 64)
+    open_all()
+
+
+def test_a_person_who_signs_in_without_next_lands_in_admin(client, db):
+    User.objects.create_superuser("ada", password="a-long-password")
+    page = reverse("admin:login")
+    answer = client.post(page, {"username": "ada", "password": "a-long-password"})
+    assert answer.status_code == 302
+    assert answer["location"] == "/admin/"
+
+
+def test_the_overview_counts_what_is_effective_and_shows_a_refused_edit(admin):
+    rows.provider("lab", enabled=False)
+    rows.provider("lab", **CONFIG)
+    source = ConfigSource.load()
+    source.path, source.refused_errors = "/etc/switchyard.yaml", ["switchyard.yaml:3: <wrong>"]
+    source.refused_at = "2026-01-01T00:00:00Z"
+    source.save()
+    page = admin.get(reverse("admin:index"))
+    assert [card["number"] for card in page.context["cards"]] == [1, 0, 0, 0]
+    assert page.context["cards"][0]["note"] == "all enabled"
+    assert "switchyard.yaml:3: &lt;wrong&gt;" in page.content.decode()
+
+
+# Providers and their secrets
+
+
+def test_a_secret_never_reaches_a_page_and_blank_keeps_it(admin):
+    first = {"label": "main", "secret": "sk-very-secret", "enabled": "on", "position": 0}
+    form = provider_form(**inline("credentials", first))
+    answer = admin.post(address("providers_provider", "add"), form, follow=True)
+    assert answer.status_code == 200
+    row, stored = Provider.objects.get(), Credential.objects.get()
+    assert stored.secret.reveal() == "sk-very-secret"
+    token = stored.secret.token
+
+    page = address("providers_provider", "change", row.pk)
+    html = admin.get(page).content.decode()
+    assert "sk-very-secret" not in html
+    assert token not in html
+
+    kept = {"id": stored.pk, "label": "renamed", "secret": "", "enabled": "on", "position": 0}
+    admin.post(page, provider_form(**inline("credentials", kept, stored=1)))
+    stored.refresh_from_db()
+    assert (stored.label, stored.secret.token) == ("renamed", token)
+
+    admin.post(page, provider_form(**inline("credentials", kept | {"secret": "n"}, stored=1)))
+    stored.refresh_from_db()
+    assert stored.secret.reveal() == "n"
+
+
+def test_a_page_that_is_shown_again_with_errors_does_not_hold_the_secret(admin):
+    typed = {"label": "main", "secret": "sk-very-secret", "position": 0}
+    form = provider_form(kind="nonsense", **inline("credentials", typed))
+    answer = admin.post(address("providers_provider", "add"), form)
+    assert "kind" in errors_of(answer)
+    assert "sk-very-secret" not in answer.content.decode()
+
+
+def test_a_credential_needs_a_key_without_blanks(admin):
+    for secret, words in [("", "A key is needed"), ("a b", "not allowed in a key")]:
+        typed = {"label": "main", "secret": secret, "position": 0}
+        form = provider_form(**inline("credentials", typed))
+        assert words in errors_of(admin.post(address("providers_provider", "add"), form))
+
+
+def test_history_names_the_person_and_holds_no_secret(admin):
+    typed = {"label": "main", "secret": "sk-very-secret", "position": 0}
+    form = provider_form(headers='{"x-token": "h-very-secret"}', **inline("credentials", typed))
+    admin.post(address("providers_provider", "add"), form)
+    row = Provider.objects.get()
+    entry = row.history.get()
+    assert entry.history_user.username == "ada"
+    for past in (entry, Credential.objects.get().history.get()):
+        assert "very-secret" not in str(vars(past))
+        assert not hasattr(past, "secret")
+    page = admin.get(address("providers_provider", "history", row.pk))
+    assert page.status_code == 200
+
+
+def test_a_second_provider_of_a_name_is_an_error_on_the_page(admin):
+    rows.provider("lab")
+    answer = admin.post(address("providers_provider", "add"), provider_form())
+    assert "There is a provider of this name already." in errors_of(answer)
+
+
+def test_a_provider_in_use_is_not_deleted_by_page_or_action(admin):
+    row = rows.provider("lab")
+    rows.pool("small", "lab/a")
+    page = address("providers_provider", "delete", row.pk)
+    answer = admin.post(page, {"post": "yes"}, follow=True)
+    assert "The model pool small has it as a candidate." in answer.content.decode()
+    action = {"action": "delete_selected", "_selected_action": [row.pk], "post": "yes"}
+    admin.post(address("providers_provider", "changelist"), action)
+    assert Provider.objects.count() == 1
+    CanonicalModel.objects.all().delete()
+    admin.post(page, {"post": "yes"})
+    assert Provider.objects.count() == 0
+
+
+def test_plain_http_beyond_loopback_is_saved_with_a_warning(admin):
+    page = address("providers_provider", "add")
+    far = provider_form(base_url="http://llm.example.com/v1")
+    assert "plain http" in admin.post(page, far, follow=True).content.decode()
+    near = provider_form(name="near", base_url="http://127.0.0.1:8001/v1")
+    assert "plain http" not in admin.post(page, near, follow=True).content.decode()
+    assert Provider.objects.count() == 2
+
+
+# The configuration's rows
+
+
+def test_configuration_rows_can_only_be_looked_at(admin):
+    row = rows.provider("lab", **CONFIG)
+    page = address("providers_provider", "change", row.pk)
+    html = admin.get(page).content.decode()
+    assert "Managed by configuration." in html
+    assert 'name="_save"' not in html
+    assert admin.post(page, provider_form(enabled="")).status_code == 403
+    delete = address("providers_provider", "delete", row.pk)
+    assert admin.post(delete, {"post": "yes"}).status_code == 403
+    action = {"action": "delete_selected", "_selected_action": [row.pk], "post": "yes"}
+    admin.post(address("providers_provider", "changelist"), action)
+    assert Provider.objects.get().enabled
+
+
+def test_badges_say_who_manages_a_row(admin):
+    rows.provider("lab")
+    rows.provider("lab", **CONFIG)
+    rows.provider("own")
+    html = admin.get(address("providers_provider", "changelist")).content.decode()
+    badges = re.findall(r"configuration|shadowed by configuration|dashboard", _badges(html))
+    assert badges == ["configuration", "shadowed by configuration", "dashboard"]
+    shadowed = Provider.objects.get(name="lab", managed_source="dashboard")
+    page = admin.get(address("providers_provider", "change", shadowed.pk)).content.decode()
+    assert "Shadowed by configuration." in page
+
+
+def _badges(html: str) -> str:
+    return " | ".join(
+        " ".join(re.sub(r"<[^>]+>", " ", cell).split())
+        for cell in re.findall(r'<td class="field-source.*?</td>', html, re.DOTALL)
+    )
+
+
+# Pools, aliases, rules
+
+
+def test_candidates_are_stored_in_the_order_of_their_positions(admin):
+    rows.provider("lab")
+    form = pool_form(candidate("lab", "b", 1), candidate("lab", "a", 0))
+    admin.post(address("routing_canonicalmodel", "add"), form)
+    pool = CanonicalModel.objects.get()
+    assert [row.model for row in pool.candidates.all()] == ["a", "b"]
+    html = admin.get(address("routing_canonicalmodel", "changelist")).content.decode()
+    assert "lab/a, lab/b" in html
+
+
+def test_a_new_candidate_without_a_position_goes_behind_the_others(admin):
+    rows.provider("lab")
+    pool = rows.pool("small", "lab/a", "lab/b")
+    stored = [
+        candidate("lab", row.model, row.position) | {"id": row.pk} for row in pool.candidates.all()
+    ]
+    new = [candidate("lab", name, 0) | {"position": ""} for name in ("c", "d")]
+    form = pool_form() | inline("candidates", *stored, *new, stored=2)
+    answer = admin.post(address("routing_canonicalmodel", "change", pool.pk), form)
+    assert answer.status_code == 302
+    assert [row.model for row in pool.candidates.all()] == ["a", "b", "c", "d"]
+
+
+def test_a_candidate_of_a_missing_provider_is_refused(admin):
+    form = pool_form(candidate("nobody", "a", 0))
+    answer = admin.post(address("routing_canonicalmodel", "add"), form)
+    assert "provider_name" in errors_of(answer)
+    assert not Candidate.objects.exists()
+
+
+def test_an_operator_is_warned_of_empty_pools_and_mixed_embeddings(admin):
+    rows.provider("lab")
+    page = address("routing_canonicalmodel", "add")
+    empty = admin.post(page, pool_form(name="empty"), follow=True).content.decode()
+    assert "empty has no candidates" in empty
+    mixed = pool_form(candidate("lab", "embed-1", 0), candidate("lab", "embed-2", 1))
+    assert "mixes embedding models" in admin.post(page, mixed, follow=True).content.decode()
+
+
+def test_a_list_of_pools_takes_the_same_queries_however_long_it_is(
+    admin, django_assert_max_num_queries
+):
+    rows.provider("lab")
+    rows.pool("p0", "lab/a")
+    page = address("routing_canonicalmodel", "changelist")
+    admin.get(page)
+    with django_assert_max_num_queries(10) as few:
+        admin.get(page)
+    for number in range(1, 20):
+        rows.pool(f"p{number}", "lab/a", "lab/b")
+    with django_assert_max_num_queries(len(few)):
+        admin.get(page)
+
+
+def test_an_alias_has_a_target_or_targets_of_its_own(admin):
+    rows.provider("lab")
+    rows.pool("small", "lab/a")
+    page = address("routing_alias", "add")
+    own = {"provider_name": "lab", "model": "x", "priority": 1, "weight": 1, "position": 0}
+    form = {"name": "n", "enabled": "on"}
+    neither = admin.post(page, form | inline("targets"))
+    assert "give it targets of its own" in errors_of(neither)
+    both = admin.post(page, form | {"target": "small"} | inline("targets", own))
+    assert "not both" in errors_of(both)
+    assert not Alias.objects.exists()
+    admin.post(page, form | inline("targets", own))
+    assert Alias.objects.get().targets.get().model == "x"
+
+
+def test_fallbacks_are_typed_one_a_line_and_keep_their_order(admin):
+    page = address("failover_failoverrule", "add")
+    form = {"primary_model": "a", "enabled": "on", "fallback_models": "c\n b \n\nlab/x"}
+    admin.post(page, form)
+    row = FailoverRule.objects.get()
+    assert row.fallback_models == ["c", "b", "lab/x"]
+    change = admin.get(address("failover_failoverrule", "change", row.pk)).content.decode()
+    assert "c\nb\nlab/x" in change
+    again = admin.post(page, form | {"primary_model": "d", "fallback_models": "d"})
+    assert "the model itself" in errors_of(again).replace("&#x27;", "'")
+
+
+# Keys
+
+
+def key_form(**fields: object) -> dict[str, object]:
+    return {"name": "k", "enabled": "on", "scopes": ["inference"], "capture": "{}", **fields}
+
+
+def test_a_key_is_shown_once_and_kept_nowhere(admin):
+    answer = admin.post(address("controlplane_apikey", "add"), key_form(models="claude-*\nx"))
+    key = re.search(r'value="(sy_[\w-]{43})"', answer.content.decode()).group(1)
+    assert "no-store" in answer["cache-control"]
+    row = ApiKey.objects.get()
+    assert row.digest == digest_of(key)
+    assert row.models == ["claude-*", "x"]
+    assert key not in str(vars(row)) + str(vars(row.history.get()))
+    assert key not in str(admin.cookies) + json.dumps(dict(admin.session))
+    for page in ("changelist", "change"):
+        arguments = [row.pk] if page == "change" else []
+        html = admin.get(address("controlplane_apikey", page, *arguments)).content.decode()
+        assert key not in html
+        assert row.digest not in html
+        assert row.hint in html
+
+
+def test_changing_a_key_keeps_its_digest(admin):
+    row = rows.api_key("k", "sy_the-key")
+    page = address("controlplane_apikey", "change", row.pk)
+    answer = admin.post(page, key_form(rpm=5))
+    assert answer.status_code == 302
+    row.refresh_from_db()
+    assert (row.rpm, row.digest) == (5, digest_of("sy_the-key"))
+
+
+# Settings
+
+
+def settings_form(**fields: object) -> dict[str, object]:
+    row = Settings.load()
+    values = {
+        field.name: getattr(row, field.name)
+        for field in Settings._meta.fields
+        if field.name not in {"id", "updated_at"} and getattr(row, field.name) is not None
+    }
+    values |= {
+        "timeouts": "{}",
+        "disabled_models": "",
+        "retry_on_statuses": ", ".join(map(str, row.retry_on_statuses)),
+    }
+    return {name: value for name, value in values.items() if value is not False} | fields
+
+
+def test_settings_are_saved_from_one_form(admin):
+    page = address("controlplane_settings", "change", 1)
+    form = settings_form(max_attempts=5, disabled_models="a\nb", retry_on_statuses="429 500")
+    assert admin.post(page, form).status_code == 302
+    row = Settings.load()
+    assert (row.max_attempts, row.disabled_models) == (5, ["a", "b"])
+    assert row.retry_on_statuses == [429, 500]
+    assert Settings.objects.count() == 1
+
+
+def test_wrong_settings_are_refused_with_what_is_allowed(admin):
+    page = address("controlplane_settings", "change", 1)
+    Settings.load()
+    for field, value, words in [
+        ("retry_on_statuses", "99", "from 100 to 599"),
+        ("retry_on_statuses", "x", "not an HTTP status"),
+        ("bench_cooldown_s", "0", "more than 0"),
+        ("bench_max_cooldown_s", "1", "shorter than the first"),
+        ("timeouts", '{"connect": 1}', "connect_s"),
+    ]:
+        answer = admin.post(page, settings_form(**{field: value}))
+        assert words in errors_of(answer), field
+
+
+def test_a_setting_that_the_configuration_gives_shows_its_value_and_source(admin):
+    source = ConfigSource.load()
+    source.values = {"routing.defaults.failover.max_attempts": {"value": 7, "source": "file"}}
+    source.save()
+    page = address("controlplane_settings", "change", 1)
+    Settings.load()
+    html = admin.get(page).content.decode()
+    assert "<strong>7</strong> from the file (routing.defaults.failover.max_attempts)" in html
+    assert 'name="max_attempts"' not in html
+    admin.post(page, settings_form(max_attempts=9, hold_s=4))
+    row = Settings.load()
+    assert (row.max_attempts, row.hold_s) == (3, 4)
+
+
+def test_a_timeout_from_the_configuration_leaves_the_others_to_be_edited(admin):
+    source = ConfigSource.load()
+    source.values = {"routing.defaults.timeouts.idle_s": {"value": 8, "source": "file"}}
+    source.save()
+    Settings.load()
+    page = address("controlplane_settings", "change", 1)
+    admin.post(page, settings_form(timeouts='{"connect_s": 2}'))
+    html = admin.get(page).content.decode().replace("&quot;", '"')
+    assert '<strong>{"connect_s": 2, "idle_s": 8}</strong> from the file' in html
+    assert Settings.load().timeouts == {"connect_s": 2}
