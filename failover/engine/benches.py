@@ -400,10 +400,12 @@ class Benches:
             self._released[entry.key] = entry
             return
         self._released.pop(entry.key, None)
+        wall = self._wall()
         self._sitting[entry.key] = _Sitting(
             entry=entry,
-            until=now + (entry.until - self._wall()),
+            until=now + (entry.until - wall),
             half_open=not entry.manual,
+            last_try=now - max(0.0, wall - entry.since),  # the call that made this bench
         )
 
     def _forget(self, key: Key) -> None:
