@@ -1,6 +1,6 @@
 # `make run` starts Switchyard, `make test` proves it. Both need Python 3.11 or newer, no more.
 
-PIP := .venv/bin/python -m pip --disable-pip-version-check --no-input -q install \
+PIP := .venv/bin/python -m pip --disable-pip-version-check --no-input -qq install \
 	--root-user-action=ignore
 
 .PHONY: run setup test setup-dev chromium lint bench lock

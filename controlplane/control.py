@@ -29,7 +29,7 @@ from controlplane.publishing import publish
 from routing.gateway import channel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 TICK_S = 0.25
@@ -41,13 +41,20 @@ logger = logging.getLogger("switchyard.control")
 class Publisher:
     """Brings file, database and snapshot together; every method runs in one thread."""
 
-    def __init__(self, data_dir: Path, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        environ: Mapping[str, str],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._data_dir = data_dir
         self._environ = environ
+        self._clock = clock
         self._watch = FileWatch(environ)
         self._is_file_pending = True
         self._edits = -1
-        self._rebuild_at = 0.0
+        self._rebuild_at = float("-inf")
         self._standing = Standing()
 
     def round(self) -> Standing:
@@ -59,7 +66,7 @@ class Publisher:
             if text != self._standing.error:
                 logger.error("nothing can be published: %s", text)  # noqa: TRY400 - one line
             standing = replace(self._standing, error=text)
-            self._rebuild_at = 0.0
+            self._rebuild_at = float("-inf")
             connections.close_all()
         else:
             if self._standing.error:
@@ -73,16 +80,16 @@ class Publisher:
             self._is_file_pending = True
             standing = replace(standing, refused=self._sync())
             self._is_file_pending = False
-            self._rebuild_at = 0.0
+            self._rebuild_at = float("-inf")
         # Read before building: an edit that comes in between is seen again next time.
         edits = EditCounter.objects.filter(pk=1).values_list("value", flat=True).first() or 0
-        if edits == self._edits and time.monotonic() < self._rebuild_at:
+        if edits == self._edits and self._clock() < self._rebuild_at:
             return standing
         snapshot = publish(self._data_dir)
         if snapshot.generation != standing.generation:
             logger.info("published generation %d", snapshot.generation)
         self._edits = edits
-        self._rebuild_at = time.monotonic() + REBUILD_S
+        self._rebuild_at = self._clock() + REBUILD_S
         return replace(standing, generation=snapshot.generation)
 
     def _sync(self) -> tuple[str, ...]:

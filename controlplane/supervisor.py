@@ -33,7 +33,7 @@ BACKLOG = 2048
 logger = logging.getLogger("switchyard.supervisor")
 
 
-class CannotListen(Exception):  # noqa: N818 - says what is wrong, like its text
+class CannotListen(Exception):
     """The address is taken, unknown, or not ours to bind. The text is for the operator."""
 
 
@@ -215,8 +215,8 @@ class Supervisor:
                 before[signum] = signal.signal(signum, self._note)
             yield
         finally:
-            for signum, handler in before.items():
-                signal.signal(signum, handler)
+            for earlier, handler in before.items():
+                signal.signal(earlier, handler)
             signal.set_wakeup_fd(previous_fd)
             reader.close()
             writer.close()

@@ -234,6 +234,21 @@ def test_a_right_edit_of_the_file_is_live_and_a_wrong_one_changes_nothing_and_sa
     assert (served.ready() or {})["config_errors"] == []
 
 
+def test_an_edit_by_the_api_is_live_in_every_worker_before_it_answers(
+    gateway_process: StartGateway,
+) -> None:
+    served = gateway_process(DEMO, "--workers", "2")
+    wait_for(lambda: (served.ready() or {})["source"] == "control", what="the control child")
+
+    for number in range(5):
+        name = f"pool-{number}"
+        candidates = [{"provider_name": "lab", "model": "m"}]
+        made = served.request("/api/pools/", {"name": name, "candidates": candidates})
+
+        assert made.status == 201, made.body
+        assert [served.chat(name).status for _ in range(6)] == [200] * 6
+
+
 def test_a_database_that_is_down_keeps_nobody_from_the_last_good_snapshot(
     gateway_process: StartGateway,
 ) -> None:
