@@ -19,6 +19,7 @@ from controlplane.models import ApiKey, ConfigSource, EditCounter, PublishedSnap
 from failover.engine.policy import Backoff, BenchPolicy, FailoverPolicy
 from failover.models import FailoverRule
 from providers.adapters.spec import CredentialSpec, ProviderSpec, Timeouts
+from providers.fields import keyring
 from providers.models import Credential, Provider, ProviderModel
 from routing.gateway.snapshot import (
     AliasSpec,
@@ -33,6 +34,7 @@ from routing.gateway.snapshot import (
     decode,
     encode,
 )
+from routing.gateway.table import compile_table
 from routing.models import Alias, AliasTarget, Candidate, CanonicalModel
 
 if TYPE_CHECKING:
@@ -54,7 +56,7 @@ def publish(data_dir: Path) -> Snapshot:
     The snapshot of what the database says now, numbered, and on disk under `data_dir`.
 
     Raises what the database or the disk raises, and ValueError if a row holds what no snapshot
-    can; the file is then the one before.
+    can or what no worker could load; the file is then the one before.
     """
     for attempt in range(1, ATTEMPTS + 1):
         try:
@@ -72,9 +74,12 @@ def _numbered(data_dir: Path) -> Snapshot:
     content = _settled_content()
     digest = checksum(content)
     latest = PublishedSnapshot.objects.order_by("-generation").first()
+    on_disk = _on_disk(data_dir)
+    if on_disk.checksum != digest:
+        _prove(content, digest)
     if latest is None or latest.checksum != digest:
         # A new database goes on from the file, so that no worker sees a number come back.
-        known = max(latest.generation if latest else 0, _generation_on_disk(data_dir))
+        known = max(latest.generation if latest else 0, on_disk.generation)
         with transaction.atomic():
             latest = PublishedSnapshot.objects.create(generation=known + 1, checksum=digest)
     return Snapshot(
@@ -99,11 +104,17 @@ def _edits() -> int:
     return EditCounter.objects.filter(pk=1).values_list("value", flat=True).first() or 0
 
 
-def _generation_on_disk(data_dir: Path) -> int:
+def _on_disk(data_dir: Path) -> Snapshot:
     try:
-        return decode((data_dir / SNAPSHOT_FILE).read_bytes()).generation
-    except (OSError, ValueError):
-        return 0  # none, or none of ours
+        return decode((data_dir / SNAPSHOT_FILE).read_bytes())
+    except (OSError, ValueError):  # none, or none of ours
+        return Snapshot(generation=0, created_at=0, checksum="", content=Content())
+
+
+def _prove(content: Content, digest: str) -> None:
+    """Compile as the workers will: what they would refuse must not replace what they serve."""
+    trial = Snapshot(generation=0, created_at=0, checksum=digest, content=content)
+    compile_table(trial, decrypt=keyring().decrypt, environ=os.environ)
 
 
 def _write(data_dir: Path, snapshot: Snapshot) -> None:
@@ -220,10 +231,13 @@ def _providers(rows: list[Provider]) -> tuple[ProviderSpec, ...]:
                 CredentialSpec(label=credential.label, secret=credential.secret.token)
             )
     inventory: defaultdict[int, list[str]] = defaultdict(list)
-    for provider_id, model_id in ProviderModel.objects.order_by("position", "pk").values_list(
-        "provider_id", "model_id"
-    ):
+    windows: defaultdict[int, dict[str, int]] = defaultdict(dict)
+    for provider_id, model_id, metadata in ProviderModel.objects.order_by(
+        "position", "pk"
+    ).values_list("provider_id", "model_id", "metadata"):
         inventory[provider_id].append(model_id)
+        if isinstance(window := metadata.get("context_window"), int):
+            windows[provider_id][model_id] = window
     return tuple(
         ProviderSpec(
             name=row.name,
@@ -233,6 +247,7 @@ def _providers(rows: list[Provider]) -> tuple[ProviderSpec, ...]:
             enabled=row.enabled,
             credentials=tuple(credentials[row.pk]),
             models=tuple(inventory[row.pk]),
+            context_windows=windows[row.pk],
             protocols=tuple(row.protocols),
             headers=row.headers,
             timeouts=_timeouts(row.timeouts, f"provider {row.name}"),

@@ -60,26 +60,25 @@ class ProtocolError(Exception):
 class Fault(StrEnum):
     """The rows of the verdict table (docs/failover.md): what happened, never what to do."""
 
-    CONNECT = "connect"                  # refused, DNS, TLS, connect timeout
-    RESET = "reset"                      # reset before headers on a fresh connection
-    TIMEOUT = "timeout"                  # first-token, idle or total, before content
-    STATUS = "status"                    # 408, 5xx, and any status listed as retryable
-    OVERLOADED = "overloaded"            # 529, a 503 that says overloaded, Gemini UNAVAILABLE
-    RATE_LIMITED = "rate_limited"        # 429
-    QUOTA = "quota"                      # 429 insufficient_quota, 402, balance spent
-    AUTH = "auth"                        # 401, or a body that says the key is bad
+    CONNECT = "connect"  # refused, DNS, TLS, connect timeout
+    RESET = "reset"  # reset before headers on a fresh connection
+    TIMEOUT = "timeout"  # first-token, idle or total, before content
+    STATUS = "status"  # 408, 5xx, and any status listed as retryable
+    OVERLOADED = "overloaded"  # 529, a 503 that says overloaded, Gemini UNAVAILABLE
+    RATE_LIMITED = "rate_limited"  # 429
+    QUOTA = "quota"  # 429 insufficient_quota, 402, balance spent
+    AUTH = "auth"  # 401, or a body that says the key is bad
     FORBIDDEN_MODEL = "forbidden_model"  # 403 that names a model
-    FORBIDDEN = "forbidden"              # any other 403
+    FORBIDDEN = "forbidden"  # any other 403
     MODEL_NOT_FOUND = "model_not_found"  # 404, 400 or 403: not found, retired, unsupported
-    CONFIG = "config"                    # redirects, 204, 304, 405, 415, 426, 501, nonsense
-    CONTEXT_LENGTH = "context_length"    # 400: the context window is too small
-    CONTENT_FILTER = "content_filter"    # 400 or 403: moderation, refusal
-    CALLER = "caller"                    # 400, 409, 413, 422 and other caller errors
-    BAD_REPLY = "bad_reply"              # 200 with an error, HTML, nothing, broken JSON
-    BAD_STREAM = "bad_stream"            # first event an error, or the end without content
-    INTERRUPTED = "interrupted"          # the stream broke after content was sent
-    OWN = "own"                          # our limits, guard refusals, the caller went away
-    INJECTED = "injected"                # a field that we added was refused
+    CONFIG = "config"  # redirects, 204, 304, 405, 415, 426, 501, nonsense
+    CONTEXT_LENGTH = "context_length"  # 400: the context window is too small
+    CONTENT_FILTER = "content_filter"  # 400 or 403: moderation, refusal
+    CALLER = "caller"  # 400, 409, 413, 422 and other caller errors
+    BAD_REPLY = "bad_reply"  # 200 with an error, HTML, nothing, broken JSON
+    BAD_STREAM = "bad_stream"  # first event an error, or the end without content
+    INTERRUPTED = "interrupted"  # the stream broke after content was sent
+    OWN = "own"  # our limits, guard refusals, the caller went away
 
 
 MESSAGE_LIMIT = 500

@@ -12,9 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from providers.adapters.adapter import AUTHS
+from providers.adapters.upstream import FRAMING
+
 PROVIDER_NAME = re.compile(r"[A-Za-z0-9._-]+")
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-AUTH_SCHEMES = ("bearer", "x-api-key", "api-key", "x-goog-api-key", "none")
+AUTH_SCHEMES = AUTHS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +138,8 @@ def headers_problems(headers: object) -> list[str]:
     for name, value in headers.items():
         if not isinstance(name, str) or not HEADER_NAME.fullmatch(name):
             problems.append(f"{name!r} is not a header name; letters, digits and - are allowed")
+        elif name.lower() in FRAMING:
+            problems.append(f"{name}: this header is set by the gateway itself")
         elif not isinstance(value, str):
             problems.append(f"{name}: the value must be a string")
         elif any(not (character == "\t" or character.isprintable()) for character in value):

@@ -366,4 +366,4 @@ def _first_content_s(times: Times, request: Request) -> float:
 
 def _is_event_stream(response: Response) -> bool:
     content_type = response.header(b"content-type")
-    return content_type is None or content_type.startswith(b"text/event-stream")
+    return content_type is None or content_type.lower().startswith(b"text/event-stream")

@@ -90,7 +90,6 @@ VERDICTS: Mapping[Fault, Row] = MappingProxyType(
         Fault.BAD_STREAM: Row(Next.YES, Again.NO, _CANDIDATE_WINDOW),
         Fault.INTERRUPTED: Row(Next.NEVER, Again.NO, _CANDIDATE_WINDOW),
         Fault.OWN: Row(Next.NEVER, Again.NO, _NOBODY),
-        Fault.INJECTED: Row(Next.IF_NOT_FIRST, Again.NO, _NOBODY),
     }
 )
 

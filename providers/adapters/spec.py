@@ -36,8 +36,9 @@ class ProviderSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
     One provider.
 
-    `context_windows` gives tokens per model id where the operator states them. `models` is its configured inventory (exact upstream ids, in order). `protocols` are what it
-    speaks besides its kind's usual. `proxy`: "" means none given; then the environment counts
+    `models` is its configured inventory (exact upstream ids, in order); `context_windows` gives
+    tokens per model id where the operator states them. `protocols` are what it speaks besides
+    its kind's usual. `proxy`: "" means none given; then the environment counts
     unless `trust_env_proxy` is off. `fault` is the simulator's setting ("" none), for example
     "status:503".
     """

@@ -22,7 +22,7 @@ Header = tuple[bytes, bytes]
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROLS: Final = re.compile(r"[\r\n\0]")
 # The transport frames the message; nobody else may say how.
-_FRAMING: Final = frozenset(
+FRAMING: Final = frozenset(
     {
         "connection",
         "content-length",
@@ -267,7 +267,7 @@ def _checked_headers(headers: Mapping[str, str]) -> dict[str, bytes]:
         if not _TOKEN.fullmatch(name):
             raise ValueError(f"header name {name!r} is not allowed")
         lowered = name.lower()
-        if lowered in _FRAMING:
+        if lowered in FRAMING:
             raise ValueError(f"header {name} is set by the gateway itself")
         if _CONTROLS.search(value):
             raise ValueError(f"header {name} holds a line break or NUL")

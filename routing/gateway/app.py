@@ -24,7 +24,7 @@ from failover.engine.outcome import Attempt, Ending, Failed
 from failover.engine.plan import Plan
 from providers.encryption import load_keyring
 from providers.errors import ProtocolError
-from providers.protocols import parse
+from providers.protocols import forwarded_headers, parse
 from providers.transport import Transport
 from routing.gateway.auth import Key, authenticate, digest_of
 from routing.gateway.errors import (
@@ -41,7 +41,6 @@ from routing.gateway.ingress import (
     Receive,
     Scope,
     Send,
-    forwarded,
     patience_s,
     read_body,
     request_id,
@@ -173,7 +172,7 @@ class Gateway:
                     plan=planned,
                     deadline=now + patience_s(headers, planned.policy.deadline_s),
                     request_id=trail.request_id.decode(),
-                    headers=forwarded(scope["headers"]),
+                    headers=forwarded_headers(scope["headers"]),
                 )
             )
             if isinstance(result, Served):

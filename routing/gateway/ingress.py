@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from types import MappingProxyType
 from typing import Any
 
@@ -31,8 +31,6 @@ INFERENCE_PATHS: Mapping[str, str] = MappingProxyType(
         "/v1/embeddings": "openai_embeddings",
     }
 )
-# The open list of what OpenAI's own clients send for the provider to see; nothing else goes on.
-FORWARDED_PREFIXES = (b"openai-", b"x-stainless-")
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 
 
@@ -64,11 +62,6 @@ async def read_body(headers: Headers, receive: Receive) -> bytes:
     if message["type"] == "http.disconnect":
         raise Hangup
     return b"".join(pieces)
-
-
-def forwarded(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """The caller's headers that go upstream."""
-    return [pair for pair in headers if pair[0].startswith(FORWARDED_PREFIXES)]
 
 
 def request_id(headers: Headers) -> bytes:

@@ -18,7 +18,7 @@ from failover.engine.policy import Backoff, BenchPolicy
 from failover.models import FailoverRule
 from providers.adapters.spec import Timeouts
 from providers.models import Credential, Provider
-from routing.gateway.snapshot import Content, checksum, decode
+from routing.gateway.snapshot import Content, Snapshot, checksum, decode
 from routing.models import Alias, Candidate, CanonicalModel
 from tests.controlplane.test_config_mirror import ENVIRON, EXAMPLE_TEXT
 
@@ -352,3 +352,16 @@ def test_an_edit_during_the_reading_is_read_again(
     assert EditCounter.load().value > 0
     assert [spec.name for spec in snapshot.content.pools] == ["first", "second"]
     assert snapshot.generation == 1
+
+
+def test_what_no_worker_could_load_is_not_published(tmp_path: Path) -> None:
+    good = publish(tmp_path)
+    Provider.objects.create(name="a", kind="groq", headers={"content-length": "1"})
+    with pytest.raises(ValueError, match="provider a"):
+        publish(tmp_path)
+    assert decode((tmp_path / "snapshot.msgpack").read_bytes()) == good
+
+
+def test_a_models_stated_context_window_is_published() -> None:
+    apply("providers: {a: {kind: openai, models: [m, {id: n, metadata: {context_window: 9}}]}}\n")
+    assert build_content().providers[0].context_windows == {"n": 9}

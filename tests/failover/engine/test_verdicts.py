@@ -31,7 +31,6 @@ TABLE = [
     (Fault.BAD_STREAM, 200, True, Again.NO, Scope.CANDIDATE, True, False),
     (Fault.INTERRUPTED, 200, False, Again.NO, Scope.CANDIDATE, True, False),
     (Fault.OWN, None, False, Again.NO, Scope.NOBODY, False, False),
-    (Fault.INJECTED, 400, False, Again.NO, Scope.NOBODY, False, False),
 ]
 
 
