@@ -310,12 +310,12 @@ def test_a_number_that_another_host_took_is_not_given_twice(
     pool("m", "x")
     rivals = iter([2])
 
-    def other_host_is_faster(_data_dir: Path) -> int:
+    def other_host_is_faster(_data_dir: Path) -> Snapshot:
         for generation in rivals:
             PublishedSnapshot.objects.create(generation=generation, checksum="of another host")
-        return 1
+        return Snapshot(generation=1, created_at=0, checksum="", content=Content())
 
-    monkeypatch.setattr(publishing, "_generation_on_disk", other_host_is_faster)
+    monkeypatch.setattr(publishing, "_on_disk", other_host_is_faster)
     snapshot = publish(tmp_path)
     assert snapshot.generation == 3
     numbers = PublishedSnapshot.objects.values_list("generation", flat=True)
