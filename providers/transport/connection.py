@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
     from providers.transport.endpoint import Limits
 
-# One write up to here (a copy of 64 KiB costs 5 µs, a second packet more); above, slices, so that
-# write back-pressure and an early answer are seen in between. asyncio's high-water mark is 64 KiB.
+# One write up to here (joining head and body costs 0.07 µs for 230 bytes, 2.2 µs for 64 KiB);
+# above, slices, so that write back-pressure and an early answer are seen in between. asyncio's
+# high-water mark is 64 KiB too.
 WRITE_SLICE = 64 * 1024
 
 # uvloop rounds timers to whole milliseconds and may fire just before the deadline.

