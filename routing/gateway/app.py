@@ -296,9 +296,9 @@ class Gateway:
                 status, body = 200, {"status": "ok"}
             elif path == "/readyz":
                 status, body = self.readiness()
-            elif scope["method"] not in ("GET", "HEAD"):
-                raise bad_request(f"{scope['method']} is not allowed here", status=405)
             elif path == MODELS_PATH or path.startswith(MODELS_PATH + "/"):
+                if scope["method"] not in ("GET", "HEAD"):
+                    raise bad_request(f"{path} takes GET", status=405)
                 status, body = 200, self._models(path, headers)
             elif protocol is not None:
                 raise bad_request(f"{path} takes POST", status=405)
