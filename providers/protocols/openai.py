@@ -7,7 +7,7 @@ callers get are here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -54,6 +54,25 @@ class _Vectors(Struct, gc=False):
 _VECTORS = msgspec.json.Decoder(_Vectors)
 
 
+class _Message(Struct, gc=False):
+    content: str | None = None
+
+
+class _Choice(Struct, gc=False):
+    message: _Message
+
+
+class _Completion(Struct, gc=False):
+    """What nearly every chat answer needs looking at: 1 µs instead of 4 for the whole document."""
+
+    choices: list[_Choice]
+    usage: Any = None
+    error: Any = None
+
+
+_COMPLETION = msgspec.json.Decoder(_Completion)
+
+
 def check_reply(
     protocol: str,
     status: int,
@@ -71,7 +90,8 @@ def check_reply(
         problem = f"the reply is {safe_text(content_type.decode('latin-1'))[:60]}, not JSON"
     else:
         try:
-            if protocol == "openai_embeddings" and (usage := _vectors_usage(body)) is not None:
+            quick = _QUICK.get(protocol)
+            if quick is not None and (usage := quick(body)) is not None:
                 return usage
             document = msgspec.json.decode(body)
         except (ValueError, RecursionError):
@@ -132,6 +152,27 @@ def _vectors_usage(body: bytes) -> Usage | None:
     if not reply.data or reply.error is not None:
         return None
     return openai_usage(reply.usage) or Usage()
+
+
+def _completion_usage(body: bytes) -> Usage | None:
+    """The usage of a chat answer whose every choice holds text; None if it needs a closer look."""
+    try:
+        # msgspec does not look into the bytes of strings that it skips.
+        completion = _COMPLETION.decode(body if body.isascii() else body.decode())
+    except msgspec.ValidationError:
+        return None
+    if completion.error is not None or not completion.choices:
+        return None
+    for choice in completion.choices:
+        if not choice.message.content:
+            return None
+    return openai_usage(completion.usage) or Usage()
+
+
+_QUICK: Mapping[str, Callable[[bytes], Usage | None]] = {
+    "openai_chat": _completion_usage,
+    "openai_embeddings": _vectors_usage,
+}
 
 
 def _missing_answer(document: dict[str, Any], protocol: str) -> str | None:

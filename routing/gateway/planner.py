@@ -13,13 +13,15 @@ from functools import partial
 from random import Random
 from types import MappingProxyType
 
+from msgspec import Struct
+
 from failover.engine.availability import Block, blocked, is_half_open
 from failover.engine.benches import Benches
 from failover.engine.plan import Candidate, Plan, Rejected
 from routing.gateway.auth import Key
 from routing.gateway.errors import NoCandidate, no_candidate
 from routing.gateway.resolver import Group, Resolution
-from routing.gateway.strategies import STRATEGIES, Move, Rotation, move_on
+from routing.gateway.strategies import SETTLED_STRATEGIES, STRATEGIES, Move, Rotation, move_on
 from routing.gateway.table import Table
 
 EMBEDDINGS = "openai_embeddings"
@@ -42,8 +44,7 @@ class Live:
             del self.rotations[name]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Features:
+class Features(Struct, frozen=True, kw_only=True, gc=False):
     """What a request asks of routing. `preferred_provider` is a wish, not a condition."""
 
     protocol: str
@@ -72,6 +73,23 @@ def plan(
 
     `now` is monotonic seconds.
     """
+    # Nothing but the table bears on a request whose key may use everything, while nobody is
+    # benched and no counter or dice choose: its plan is made once.
+    is_settled = (
+        live.benches.is_empty and features.key.pattern is None and not features.preferred_provider
+    )
+    settled = (features.protocol, features.no_failover)
+    if is_settled and settled in resolution.plans:
+        return resolution.plans[settled]
+    made = _plan(table, resolution, features, live, now, rng)
+    if is_settled and all(g.pool.strategy in SETTLED_STRATEGIES for g in resolution.groups):
+        resolution.plans[settled] = made
+    return made
+
+
+def _plan(
+    table: Table, resolution: Resolution, features: Features, live: Live, now: float, rng: Random
+) -> Plan:
     first = resolution.groups[0]
     draft = _Draft()
     for group in _groups(resolution, features):

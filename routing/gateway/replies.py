@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from failover.engine.attempts import Served
 from failover.engine.plan import Plan
 from providers.protocols import error_event
@@ -70,6 +72,7 @@ def served_headers(served: Served, trail: Trail) -> list[Header]:
     return headers
 
 
+@lru_cache(maxsize=4096)
 def visible(text: str) -> bytes:
     """`text` as a header value: ASCII without control characters."""
     return text.encode("ascii", "backslashreplace").translate(_SPACES)

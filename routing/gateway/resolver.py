@@ -8,8 +8,9 @@ callers make them up.
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from failover.engine.plan import Plan
 from routing.gateway.errors import unknown_model
 from routing.gateway.snapshot import RuleSpec
 from routing.gateway.table import Pool, Table, split_provider
@@ -31,13 +32,18 @@ class Group:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolution:
-    """What a `model` means: groups in the order of trying, the rule's targets last."""
+    """
+    What a `model` means: groups in the order of trying, the rule's targets last.
+
+    `plans` remembers those that nothing live bears on; the planner keeps it.
+    """
 
     requested: str
     groups: tuple[Group, ...]
     rule: RuleSpec | None
     resolved_by: str
     warnings: tuple[str, ...] = ()
+    plans: dict[tuple[str, bool], Plan] = field(default_factory=dict, repr=False)
 
     @property
     def canonical_model(self) -> str:

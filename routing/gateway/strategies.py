@@ -90,3 +90,5 @@ STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
         "weighted_random": weighted_random,
     }
 )
+# Those whose order depends on nothing but the pool.
+SETTLED_STRATEGIES = frozenset({"priority_failover", "fill_first"})

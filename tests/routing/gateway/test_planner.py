@@ -473,6 +473,33 @@ def test_the_default_strategy_is_that_of_the_routing_defaults():
     assert world.plan("m").strategy == "round_robin"
 
 
+def test_a_plan_that_was_made_before_gives_way_to_a_bench():
+    world = World(AB)
+    assert world.names("m") == world.names("m") == ["a/x", "b/x"]
+    world.bench("a/x", 10, manual=True)
+    assert world.names("m") == ["b/x"]
+    world.clock.now += 11
+    assert world.names("m") == ["a/x", "b/x"]
+
+
+def test_a_plan_that_was_made_before_gives_way_to_another_key_endpoint_or_wish():
+    world = World(AB)
+    assert world.names("m") == ["a/x", "b/x"]
+    assert world.names("m", models=("b/*",)) == ["b/x"]
+    assert world.names("m", preferred_provider="b") == ["b/x", "a/x"]
+    assert world.names("m", no_failover=True) == ["a/x"]
+    with pytest.raises(NoCandidate):
+        world.names("m", protocol="anthropic_messages")
+
+
+def test_a_rules_weighted_pool_keeps_turning_behind_a_settled_one():
+    n = pool("n", "c/x", "d/x", strategy="round_robin")
+    world = World(AB, n, rules=rules(m=("n",)))
+    before = world.names("m")[2]
+    world.plan("n").commit()
+    assert world.names("m")[2] != before
+
+
 # Properties
 
 BENCHED = st.lists(
