@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import uvloop
 
 from providers.transport import Endpoint, Response, Transport
-from tests.providers.transport.servers import Authority, request
+from tests.providers.transport.servers import Authority, Upstream, request
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -50,3 +50,9 @@ def call(
 def soon(seconds: float = 5) -> float:
     """Return the loop.time() that many seconds from now."""
     return asyncio.get_running_loop().time() + seconds
+
+
+async def whole(transport: Transport, upstream: Upstream, **options: Any) -> bytes:
+    """Make a call and return the whole body of its reply."""
+    response = await call(transport, upstream.endpoint, **options)
+    return await response.read_all(soon())
