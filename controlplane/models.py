@@ -14,7 +14,7 @@ from failover.engine.policy import DEFAULT_RETRY_STATUSES
 from failover.validation import statuses_problems
 from providers.managed import ManagedModel
 from providers.models import refuse
-from providers.validation import model_name_problems, timeouts_problems
+from providers.validation import choice_problems, model_name_problems, timeouts_problems
 from routing.models import ONE_OR_MORE, Params, Strategy
 from routing.validation import capture_problems
 
@@ -58,11 +58,7 @@ def names_problems(names: object) -> list[str]:
 def scopes_problems(scopes: object, allowed: Sequence[str]) -> list[str]:
     if not isinstance(scopes, list) or not scopes:
         return [f"must be a list of at least one of {', '.join(allowed)}"]
-    return [
-        f"{scope!r} is not allowed; allowed are {', '.join(allowed)}"
-        for scope in scopes
-        if scope not in allowed
-    ]
+    return choice_problems(scopes, allowed)
 
 
 def inference_only() -> list[str]:

@@ -11,6 +11,7 @@ from django.db.models import Count
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget
 
+from providers.adapters.registry import KNOWN_KINDS
 from providers.managed_admin import (
     LinesField,
     ManagedAdmin,
@@ -20,6 +21,7 @@ from providers.managed_admin import (
     SecretField,
 )
 from providers.models import Credential, Provider, ProviderModel
+from providers.validation import AUTH_SCHEMES
 
 if TYPE_CHECKING:
     from django.db.models import Field, QuerySet
@@ -102,12 +104,17 @@ class ProviderAdmin(ManagedAdmin):
         self, db_field: Field[Any, Any], request: HttpRequest, **options: Any
     ) -> Any:
         if db_field.name == "kind":
-            from providers.adapters.registry import KNOWN_KINDS  # noqa: PLC0415
-
             return forms.ChoiceField(
                 choices=[("", "choose one"), *((kind, kind) for kind in sorted(KNOWN_KINDS))],
                 widget=UnfoldAdminSelectWidget,
                 help_text=db_field.help_text,
+            )
+        if db_field.name == "auth":
+            return forms.ChoiceField(
+                label="Sends its key as",
+                required=False,
+                choices=[("", "the kind's usual way"), *((auth, auth) for auth in AUTH_SCHEMES)],
+                widget=UnfoldAdminSelectWidget,
             )
         return super().formfield_for_dbfield(db_field, request, **options)
 

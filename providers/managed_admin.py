@@ -184,7 +184,7 @@ class ManagedAdmin(SimpleHistoryAdmin, ModelAdmin):
             field.encoder = PrettyJson
             field.widget.attrs["rows"] = 3
         if isinstance(field, forms.NullBooleanField):
-            field.widget.choices = [  # type: ignore[attr-defined]
+            field.widget.choices = [
                 ("unknown", "as in the settings"),
                 ("true", "yes"),
                 ("false", "no"),

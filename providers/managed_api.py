@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import NON_FIELD_ERRORS
 from django.core.exceptions import ValidationError as ModelError
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.http import Http404
 from rest_framework import serializers, viewsets
 from rest_framework.exceptions import ValidationError
@@ -109,7 +109,13 @@ class ManagedSerializer(CleanSerializer):
         """Save, noting in the change history which key did it (people are noted by Django)."""
         holder = getattr(self.context["request"].auth, "name", "")
         row._change_reason = f"API: {holder}" if holder else "API"  # noqa: SLF001 - simple_history's
-        row.save()
+        try:
+            with transaction.atomic():
+                row.save()
+        except IntegrityError as error:
+            # Valid when it was checked: another request was quicker.
+            said = "Someone else saved this at the same time; look at it and try again."
+            raise ValidationError({api_settings.NON_FIELD_ERRORS_KEY: [said]}) from error
 
     def _take_parts(self, data: dict[str, Any]) -> dict[str, Any]:
         return {name: data.pop(name) for name in self.parts if name in data}

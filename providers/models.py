@@ -12,8 +12,10 @@ from providers.fields import EncryptedTextField
 from providers.managed import ManagedModel
 from providers.validation import (
     AUTH_SCHEMES,
+    PROTOCOL_NAMES,
     base_url_problems,
     bench_problems,
+    choice_problems,
     headers_problems,
     health_problems,
     model_name_problems,
@@ -62,7 +64,6 @@ class Provider(ManagedModel):
         "sends its key as",
         max_length=30,
         blank=True,
-        choices=[(scheme, scheme) for scheme in AUTH_SCHEMES],
         help_text="Empty: the kind's usual way.",
     )
     enabled = models.BooleanField(default=True, help_text="Off: no call goes to it.")
@@ -145,12 +146,16 @@ class Provider(ManagedModel):
             "timeouts": timeouts_problems(self.timeouts),
             "bench": bench_problems(self.bench),
             "health": health_problems(self.health),
+            "protocols": choice_problems(self.protocols, PROTOCOL_NAMES),
             "failure_domain": text_map_problems(self.failure_domain),
         }
         if self.kind and self.kind not in KNOWN_KINDS:
             problems["kind"] = [
                 f"{self.kind!r} is not a known kind; known are {', '.join(sorted(KNOWN_KINDS))}"
             ]
+        if self.auth and self.auth not in AUTH_SCHEMES:
+            allowed = ", ".join(AUTH_SCHEMES)
+            problems["auth"] = [f"{self.auth!r} is not known; known are {allowed}"]
         if self.fault and self.kind != "simulator":
             problems["fault"] = ["only a provider of kind simulator can be told to fail"]
         elif self.fault:

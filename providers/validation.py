@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -18,6 +18,20 @@ from providers.adapters.upstream import FRAMING
 PROVIDER_NAME = re.compile(r"[A-Za-z0-9._-]+")
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 AUTH_SCHEMES = AUTHS
+# What a provider may be said to speak, including what no codec of ours speaks yet.
+PROTOCOL_NAMES = (
+    "openai_chat",
+    "openai_completions",
+    "openai_embeddings",
+    "openai_responses",
+    "openai_images",
+    "openai_speech",
+    "openai_transcriptions",
+    "openai_moderations",
+    "rerank",
+    "anthropic_messages",
+    "gemini",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +177,21 @@ def model_name_problems(name: str) -> list[str]:
     if "," in name or any(character.isspace() or not character.isprintable() for character in name):
         return [f"{name!r} is not a model name; commas and spaces are not allowed"]
     return []
+
+
+def choice_problems(entries: object, known: Collection[str]) -> list[str]:
+    """The problems of a list of words, each one of `known` and listed once."""
+    if not isinstance(entries, list):
+        return ["must be a list"]
+    allowed = ", ".join(sorted(known))
+    problems = [
+        f"{entry!r} is not known; known are {allowed}"
+        for entry in entries
+        if not isinstance(entry, str) or entry not in known
+    ]
+    if not problems and len(set(entries)) < len(entries):
+        problems.append("an entry is listed twice")
+    return problems
 
 
 def base_url_problems(url: str) -> list[str]:

@@ -73,6 +73,7 @@ def page(context: BrowserContext, site: GatewayProcess) -> Iterator[Page]:
     page.set_default_timeout(15_000)
     troubles: list[str] = []
     page.on("pageerror", lambda error: troubles.append(f"script error: {error}"))
+    page.on("console", lambda said: _note_refusal(said.text, troubles))
     page.on("request", lambda asked: _note_stranger(asked.url, site.url, troubles))
     page.goto(f"{site.url}/admin/")
     page.get_by_label("Username").fill("ada")
@@ -86,3 +87,8 @@ def page(context: BrowserContext, site: GatewayProcess) -> Iterator[Page]:
 def _note_stranger(url: str, ours: str, troubles: list[str]) -> None:
     if not url.startswith((ours, "data:", "blob:")):
         troubles.append(f"asked another host: {url}")
+
+
+def _note_refusal(said: str, troubles: list[str]) -> None:
+    if "Content Security Policy" in said:
+        troubles.append(said)

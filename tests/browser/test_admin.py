@@ -130,3 +130,8 @@ def test_pages_follow_the_system_into_the_dark(
     lightness = float(re.search(r"[\d.]+", colour).group())
     limit = 0.5 if colour.startswith("oklch") else 128
     assert (lightness < limit) is is_dark, colour
+
+
+def test_the_api_docs_need_no_other_host(page: Page, site: GatewayProcess):
+    page.goto(f"{site.url}/api/docs/")
+    expect(page.get_by_text("/api/failover/reset")).to_be_visible()

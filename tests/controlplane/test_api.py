@@ -5,8 +5,10 @@ from datetime import UTC, datetime
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client, override_settings
+from rest_framework.exceptions import ValidationError
 
 from controlplane.models import ApiKey, EditCounter, Team
+from failover.api import RuleSerializer
 from failover.models import FailoverRule
 from providers.models import Credential, Provider
 from routing.models import CanonicalModel
@@ -334,6 +336,18 @@ def test_wrong_scopes_and_limits_are_400(api):
     assert set(api("post", "keys", {"name": "k", "scopes": []}).json()) == {"scopes"}
 
 
+def test_two_who_make_the_same_rule_at_once_get_one_rule_and_one_400(rf, db):
+    request = rf.put("/api/failover")
+    request.auth = None
+    body = {"primary_model": "a", "fallback_models": ["b"]}
+    slower = RuleSerializer(data=body, context={"request": request})
+    slower.is_valid(raise_exception=True)
+    rows.rule("a", "c")
+    with pytest.raises(ValidationError, match="at the same time"):
+        slower.save()
+    assert FailoverRule.objects.get().fallback_models == ["c"]
+
+
 # Edits and the API's own pages
 
 
@@ -349,3 +363,10 @@ def test_every_edit_moves_the_counter_and_a_refused_one_does_not(api):
 def test_schema_and_docs_are_served(client, db):
     assert client.get("/api/schema/").status_code == 200
     assert b"swagger-ui" in client.get("/api/docs/").content
+
+
+def test_browsers_are_told_to_load_nothing_from_elsewhere(client, db):
+    page = client.get("/admin/login/")
+    assert "default-src 'self'" in page["content-security-policy"]
+    assert page["x-frame-options"] == "DENY"
+    assert page["x-content-type-options"] == "nosniff"

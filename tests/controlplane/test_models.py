@@ -13,8 +13,10 @@ from django.db import IntegrityError, transaction
 
 from controlplane.apps import CONFIG_MODELS
 from controlplane.config_settings import SETTING_OF_KEY
+from controlplane.config_types import PROTOCOLS
 from controlplane.models import ApiKey, ConfigSource, EditCounter, Settings, digest_of, new_key
 from failover.engine.policy import BenchPolicy, FailoverPolicy
+from providers.validation import PROTOCOL_NAMES
 from routing.gateway.snapshot import RoutingDefaults
 from tests.controlplane import rows
 
@@ -68,6 +70,11 @@ def test_the_settings_defaults_are_the_snapshots():
 def test_every_setting_can_be_taken_over_by_the_configuration():
     fields = {field.name for field in Settings._meta.fields}
     assert {*SETTING_OF_KEY.values(), "timeouts"} == fields - {"id", "updated_at"}
+
+
+@pytest.mark.pure
+def test_the_file_and_the_models_know_the_same_protocols():
+    assert set(PROTOCOLS) == set(PROTOCOL_NAMES)
 
 
 # Edits

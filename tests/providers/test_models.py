@@ -169,6 +169,11 @@ def test_a_credential_without_a_secret_is_refused(credential):
         ("health", {"intervall_s": 5}, "paid_probe_model"),
         ("failure_domain", {"region": 1}, "must be a string"),
         ("fault", "status:503", "kind simulator"),
+        ("auth", "basic", "known are bearer"),
+        ("protocols", ["openai_chatt"], "openai_chat"),
+        ("protocols", ["openai_chat", "openai_chat"], "twice"),
+        ("protocols", "openai_chat", "must be a list"),
+        ("protocols", [["openai_chat"]], "openai_chat"),
     ],
 )
 def test_what_cannot_work_is_refused_with_what_is_allowed(field, value, words):
