@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.gateways import ROOT, environment, manage
+from tests.support.gateways import ROOT, GatewayProcess, environment, manage
 from tests.support.processes import is_alive, wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from tests.support.gateways import GatewayProcess
     from tests.support.upstreams import Upstream
 
     StartGateway = Callable[..., GatewayProcess]
@@ -38,6 +37,23 @@ def pool_over(server: Upstream) -> dict[str, Any]:
         "providers": {"up": server.provider()},
         "routing": {"model_pools": {"chat": {"candidates": [{"provider": "up", "model": "m"}]}}},
     }
+
+
+@pytest.fixture(scope="module")
+def inference(
+    tmp_path_factory: pytest.TempPathFactory, migrated_data_dir: Path
+) -> Iterator[GatewayProcess]:
+    """Two workers of plane inference over the demo, for tests that only look."""
+    served = GatewayProcess(
+        tmp_path_factory.mktemp("inference"),
+        template=migrated_data_dir,
+        config=DEMO,
+        arguments=("--plane", "inference", "--workers", "2"),
+        env={},
+    )
+    served.wait_until_ready()
+    yield served
+    served.stop()
 
 
 def imported(profile: str) -> set[str]:
@@ -78,11 +94,9 @@ def test_the_worker_of_plane_inference_imports_no_django(
 
 
 def test_plane_inference_starts_exactly_the_worker_command_without_an_app(
-    gateway_process: StartGateway,
+    inference: GatewayProcess,
 ) -> None:
-    served = gateway_process(DEMO, "--plane", "inference", "--workers", "2")
-
-    for command in served.workers().values():
+    for command in inference.workers().values():
         assert command[:3] == [sys.executable, "-m", "routing.gateway.worker"]
         names, values = command[3::2], command[4::2]
         options = dict(zip(names, values, strict=True))
@@ -90,8 +104,8 @@ def test_plane_inference_starts_exactly_the_worker_command_without_an_app(
             "--fd", "--data-dir", "--plane", "--worker", "--drain", "--parent-fd",
         }  # fmt: skip
         assert options["--plane"] == "inference"
-        assert options["--data-dir"] == str(served.data_dir)
-    assert len(served.workers()) == 2
+        assert options["--data-dir"] == str(inference.data_dir)
+    assert len(inference.workers()) == 2
 
 
 def test_plane_both_serves_callers_and_operators_at_one_address(
@@ -113,18 +127,14 @@ def test_plane_admin_serves_no_callers(gateway_process: StartGateway) -> None:
     assert served.request("/healthz").status == 200
 
 
-def test_plane_inference_serves_no_operators(gateway_process: StartGateway) -> None:
-    served = gateway_process(DEMO, "--plane", "inference")
-
-    assert served.chat("demo").status == 200
-    assert served.request("/admin/login/").status == 404
+def test_plane_inference_serves_no_operators(inference: GatewayProcess) -> None:
+    assert inference.chat("demo").status == 200
+    assert inference.request("/admin/login/").status == 404
 
 
-def test_it_listens_on_loopback_alone_unless_told_otherwise(gateway_process: StartGateway) -> None:
-    served = gateway_process(DEMO, "--plane", "inference")
-
-    port = int(served.url.rsplit(":", 1)[1])
-    assert served.url.startswith("http://127.0.0.1:")
+def test_it_listens_on_loopback_alone_unless_told_otherwise(inference: GatewayProcess) -> None:
+    port = int(inference.url.rsplit(":", 1)[1])
+    assert inference.url.startswith("http://127.0.0.1:")
     with socket.socket() as other:  # would fail if it listened on every address
         other.bind(("127.0.0.2", port))
 
@@ -238,7 +248,12 @@ def test_an_edit_by_the_api_is_live_in_every_worker_before_it_answers(
     gateway_process: StartGateway,
 ) -> None:
     served = gateway_process(DEMO, "--workers", "2")
-    wait_for(lambda: (served.ready() or {})["source"] == "control", what="the control child")
+
+    def have_all_met() -> bool:
+        workers = served.hub(op="status").get("workers", [])
+        return [worker["generation"] is not None for worker in workers] == [True, True]
+
+    wait_for(have_all_met, what="both workers at the control child")
 
     for number in range(5):
         name = f"pool-{number}"

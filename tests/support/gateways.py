@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import urllib.error
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from routing.gateway.channel import line, socket_path
 from tests.support.processes import children_of, die_with_parent, is_alive, wait_for
 
 if TYPE_CHECKING:
@@ -181,6 +183,19 @@ class GatewayProcess:
             return self.ready() is not None
 
         wait_for(look, what=f"/readyz to be 200; log in {self._log}", limit_s=30)
+
+    def hub(self, **message: Any) -> dict[str, Any]:
+        """The control child's answer to a message of routing.gateway.channel; {} without one."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(10)
+            try:
+                connection.connect(str(socket_path(self.data_dir)))
+            except OSError:
+                return {}
+            connection.sendall(line(message))
+            with connection.makefile("rb") as answers:
+                answer: dict[str, Any] = json.loads(answers.readline())
+        return answer
 
     def stop(self, signum: int = signal.SIGTERM) -> int:
         """End it as `signum` does, see that nothing is left, and return its exit code."""
