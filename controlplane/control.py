@@ -122,6 +122,7 @@ async def control(data_dir: Path, environ: Mapping[str, str]) -> None:
                     await _is_set_within(stopping, TICK_S)
             finally:
                 await hub.aclose()
+                channel.give_up_socket_path(data_dir)
 
 
 async def _is_set_within(event: asyncio.Event, limit_s: float) -> bool:

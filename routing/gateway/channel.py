@@ -138,6 +138,15 @@ def claim_socket_path(data_dir: Path) -> Path:
     return path
 
 
+def give_up_socket_path(data_dir: Path) -> None:
+    """Remove what claim_socket_path made. Call it while still holding the hub's lock."""
+    path = socket_path(data_dir)
+    path.unlink(missing_ok=True)
+    if path.parent != data_dir / RUN_DIR and _is_private(path.parent):
+        path.parent.rmdir()
+        (data_dir / RUN_DIR / "control.path").unlink(missing_ok=True)
+
+
 def _is_private(folder: Path) -> bool:
     """Whether `folder` is ours alone; in a shared /tmp, its name could have been taken since."""
     try:

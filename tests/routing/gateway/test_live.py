@@ -333,4 +333,6 @@ async def test_a_data_dir_too_deep_for_a_socket_gets_a_short_private_path(tmp_pa
         assert answer["workers"] == []
         assert folder.stat().st_mode & 0o777 == 0o700
         assert channel.claim_socket_path(deep).parent == folder
-    folder.rmdir()
+
+    channel.give_up_socket_path(deep)
+    assert not folder.exists()
