@@ -78,9 +78,9 @@ class ApiKeyAdmin(ManagedAdmin):
     readonly_fields = ["shown_as"]
     fieldsets = [
         (None, {"fields": ["name", "shown_as", "team", "user_path", "enabled", "expires_at"]}),
-        ("Rights", {"classes": ["tab"], "fields": ["models", "scopes"]}),
-        ("Limits", {"classes": ["tab"], "fields": ["rpm", "tpm", "max_parallel"]}),
-        ("Capture", {"classes": ["tab"], "fields": ["capture"]}),
+        ("Rights", {"fields": ["models", "scopes"]}),
+        ("Limits", {"classes": ["collapse"], "fields": ["rpm", "tpm", "max_parallel"]}),
+        ("Capture", {"classes": ["collapse"], "fields": ["capture"]}),
     ]
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
@@ -190,7 +190,6 @@ class SettingsAdmin(SimpleHistoryAdmin, OneRowAdmin):
         (
             "Choice",
             {
-                "classes": ["tab"],
                 "fields": [
                     "strategy",
                     "session_affinity",
@@ -205,7 +204,6 @@ class SettingsAdmin(SimpleHistoryAdmin, OneRowAdmin):
         (
             "Failover",
             {
-                "classes": ["tab"],
                 "fields": [
                     "failover_enabled",
                     "failover_in_pools",
@@ -222,7 +220,6 @@ class SettingsAdmin(SimpleHistoryAdmin, OneRowAdmin):
         (
             "Times",
             {
-                "classes": ["tab"],
                 "fields": [
                     "deadline_s",
                     "hold_s",
@@ -235,7 +232,6 @@ class SettingsAdmin(SimpleHistoryAdmin, OneRowAdmin):
         (
             "Benches",
             {
-                "classes": ["tab"],
                 "fields": [
                     ("bench_failures", "bench_failure_ratio", "bench_window_s"),
                     ("bench_cooldown_s", "bench_max_cooldown_s", "bench_auth_cooldown_s"),

@@ -33,6 +33,11 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 class CredentialForm(forms.ModelForm):  # type: ignore[type-arg]
     secret = SecretField(label="key", help_text="Stored encrypted, and never shown again.")
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        if self.instance.pk is None:
+            self.fields["secret"].widget.attrs.pop("placeholder")
+
     def clean_secret(self) -> Any:
         return SecretField.kept(self, "secret")
 

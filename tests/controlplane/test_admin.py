@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+from django.contrib.admin import site
 from django.contrib.auth.models import User
 from django.urls import reverse
 
@@ -450,3 +451,9 @@ def test_a_timeout_from_the_configuration_leaves_the_others_to_be_edited(admin):
     html = admin.get(page).content.decode().replace("&quot;", '"')
     assert '<strong>{"connect_s": 2, "idle_s": 8}</strong> from the file' in html
     assert Settings.load().timeouts == {"connect_s": 2}
+
+
+def test_sections_are_no_tabs_since_the_keyboard_cannot_reach_those():
+    for page in site._registry.values():
+        for title, options in page.fieldsets or []:
+            assert "tab" not in options.get("classes", []), (page, title)
