@@ -391,8 +391,9 @@ class Benches:
         return sitting.probe_since is not None and now - sitting.probe_since < PROBE_LIMIT_S
 
     def _epoch(self, key: Key) -> int:
+        """Of a new bench: above the release before it, or others would take it for older."""
         released = self._released.get(key)
-        return released.epoch if released else 0
+        return released.epoch + 1 if released else 0
 
     def _adopt(self, entry: BenchEntry, now: float) -> None:
         if entry.released:

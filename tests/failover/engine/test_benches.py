@@ -245,6 +245,17 @@ def test_a_release_is_not_undone_by_a_late_writer_of_the_bench():
     assert here.is_empty
 
 
+def test_a_bench_after_a_release_reaches_the_others_too():
+    clock = FakeClock()
+    here, there = benches(clock), benches(clock)
+    here.changes = lambda entry: there.merge([entry], clock.now)
+    for _ in range(3):
+        fail(here, clock, times=3)
+        assert there.holding(KEY, clock.now) is not None
+        here.release(KEY, clock.now)
+        assert there.holding(KEY, clock.now) is None
+
+
 ENTRIES = st.builds(
     bench_entry,
     until=st.sampled_from([bench_entry().since + s for s in (10, 20, 30)]),
