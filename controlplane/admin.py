@@ -15,7 +15,6 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
-from simple_history.admin import SimpleHistoryAdmin
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
@@ -23,7 +22,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminT
 
 from controlplane.config_settings import SETTING_OF_KEY, effective_settings, setting_sources
 from controlplane.models import ApiKey, ConfigSource, PublishedSnapshot, Settings, Team, new_key
-from providers.managed_admin import LinesField, ManagedAdmin, ManagedForm
+from providers.managed_admin import HistoryAdmin, LinesField, ManagedAdmin, ManagedForm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -48,7 +47,7 @@ class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
 
 
 @admin.register(Team)
-class TeamAdmin(SimpleHistoryAdmin, ModelAdmin):
+class TeamAdmin(HistoryAdmin):
     list_display = ["name", "description"]
     search_fields = ["name", "description"]
 
@@ -181,9 +180,17 @@ class SettingsForm(forms.ModelForm):  # type: ignore[type-arg]
         help_text="Between commas. Default: 408, 429, 500, 502, 503, 504, 520-527 and 529.",
     )
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        for name, value in self.initial.items():
+            if isinstance(value, float) and value.is_integer():
+                self.initial[name] = int(value)  # 600, not 600.0
+        if "timeouts" in self.fields:
+            self.fields["timeouts"].widget.attrs["rows"] = 3
+
 
 @admin.register(Settings)
-class SettingsAdmin(SimpleHistoryAdmin, OneRowAdmin):
+class SettingsAdmin(HistoryAdmin, OneRowAdmin):
     form = SettingsForm
     warn_unsaved_form = True
     fieldsets = [
@@ -224,7 +231,9 @@ class SettingsAdmin(SimpleHistoryAdmin, OneRowAdmin):
                     "deadline_s",
                     "hold_s",
                     "hedge_after_ms",
-                    ("backoff_base_ms", "backoff_factor", "backoff_max_ms"),
+                    "backoff_base_ms",
+                    "backoff_factor",
+                    "backoff_max_ms",
                     "timeouts",
                 ],
             },
@@ -233,8 +242,12 @@ class SettingsAdmin(SimpleHistoryAdmin, OneRowAdmin):
             "Benches",
             {
                 "fields": [
-                    ("bench_failures", "bench_failure_ratio", "bench_window_s"),
-                    ("bench_cooldown_s", "bench_max_cooldown_s", "bench_auth_cooldown_s"),
+                    "bench_failures",
+                    "bench_failure_ratio",
+                    "bench_window_s",
+                    "bench_cooldown_s",
+                    "bench_max_cooldown_s",
+                    "bench_auth_cooldown_s",
                 ],
             },
         ),
@@ -244,9 +257,7 @@ class SettingsAdmin(SimpleHistoryAdmin, OneRowAdmin):
         """The fields, with what the configuration took over in place of the stored value."""
         over = setting_sources(given_values())
 
-        def shown(field: Any) -> list[Any]:
-            if isinstance(field, tuple):
-                return [tuple(name for part in field for name in shown(part))]
+        def shown(field: str) -> list[str]:
             if field not in over:
                 return [field]
             # The configuration gives single timeouts; the others are still edited here.

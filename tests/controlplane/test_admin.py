@@ -5,10 +5,10 @@ import re
 
 import pytest
 from django.contrib.admin import site
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.urls import reverse
 
-from controlplane.models import ApiKey, ConfigSource, PublishedSnapshot, Settings, digest_of
+from controlplane.models import ApiKey, ConfigSource, PublishedSnapshot, Settings, Team, digest_of
 from failover.models import FailoverRule
 from providers.models import Credential, Provider
 from routing.models import Alias, Candidate, CanonicalModel
@@ -199,8 +199,36 @@ def test_history_names_the_person_and_holds_no_secret(admin):
     for past in (entry, Credential.objects.get().history.get()):
         assert "very-secret" not in str(vars(past))
         assert not hasattr(past, "secret")
-    page = admin.get(address("providers_provider", "history", row.pk))
-    assert page.status_code == 200
+    assert admin.get(address("providers_provider", "history", row.pk)).status_code == 200
+
+
+def test_an_older_state_can_be_looked_at_and_taken_back(admin):
+    row = rows.provider("lab", secret="sk-very-secret", base_url="https://old.example.com")
+    row.base_url = "https://new.example.com"
+    row.save()
+    first = row.history.earliest()
+    page = address("providers_provider", "simple_history", row.pk, first.pk)
+    html = admin.get(page).content.decode()
+    assert "https://old.example.com" in html
+    assert "very-secret" not in html
+    assert admin.post(page, provider_form(base_url="https://old.example.com")).status_code == 302
+    row.refresh_from_db()
+    assert row.base_url == "https://old.example.com"
+    assert row.credentials.get().secret.reveal() == "sk-very-secret"
+
+
+def test_who_may_only_look_takes_nothing_back(client, db):
+    team = Team.objects.create(name="a", description="old")
+    team.description = "new"
+    team.save()
+    user = User.objects.create_user("viewer", is_staff=True)
+    user.user_permissions.add(*Permission.objects.filter(codename__startswith="view_"))
+    client.force_login(user)
+    page = address("controlplane_team", "simple_history", team.pk, team.history.earliest().pk)
+    assert client.get(page).status_code == 200
+    assert client.post(page, {"name": "a", "description": "old"}).status_code == 403
+    team.refresh_from_db()
+    assert team.description == "new"
 
 
 def test_a_second_provider_of_a_name_is_an_error_on_the_page(admin):
@@ -246,6 +274,8 @@ def test_configuration_rows_can_only_be_looked_at(admin):
     assert admin.post(delete, {"post": "yes"}).status_code == 403
     action = {"action": "delete_selected", "_selected_action": [row.pk], "post": "yes"}
     admin.post(address("providers_provider", "changelist"), action)
+    past = address("providers_provider", "simple_history", row.pk, row.history.get().pk)
+    assert admin.post(past, provider_form(enabled="")).status_code == 403
     assert Provider.objects.get().enabled
 
 
