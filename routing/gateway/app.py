@@ -80,7 +80,7 @@ class Gateway:
         master: bytes | None = None,
         transport: Transport | None = None,
         rng: Random | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float],
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.status: dict[str, Any] = {}
@@ -90,7 +90,7 @@ class Gateway:
         self._environ = environ
         self._master = master
         self._rng = rng or Random()
-        self._clock = clock
+        self.clock = clock
         self._wall = wall
         self._transport = transport or Transport()
         self.benches = Benches(rng=self._rng, wall=wall)
@@ -106,12 +106,16 @@ class Gateway:
         )
 
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str], data_dir: Path) -> Gateway:
+    def from_environment(
+        cls, environ: Mapping[str, str], data_dir: Path, clock: Callable[[], float]
+    ) -> Gateway:
+        """`clock` is the event loop's: deadlines that the transport gets are its."""
         master = environ.get("SWITCHYARD_MASTER_KEY")
         return cls(
             decrypt=load_keyring(environ, data_dir).decrypt,
             environ=environ,
             master=digest_of(master.encode()) if master else None,
+            clock=clock,
         )
 
     def load(self, snapshot: Snapshot) -> None:
@@ -121,7 +125,7 @@ class Gateway:
         self.live.prune(table)
         if before is not None:
             for provider, labels in mended(before.upstreams, table.upstreams):
-                self.benches.release_mended(provider, labels, self._clock())
+                self.benches.release_mended(provider, labels, self.clock())
 
     async def startup(self) -> None:
         self.visits.start()
@@ -149,7 +153,7 @@ class Gateway:
             trail.generation = table.generation
             key = self._authenticate(table, headers)
             body = await read_body(headers, receive)
-            visit = Visit(receive, send, self._clock())
+            visit = Visit(receive, send, self.clock())
             self.visits.begin(visit)
             request = parse(protocol, body)
             resolution = self._resolve(table, request.model, key)
@@ -160,7 +164,7 @@ class Gateway:
                 preferred_provider=headers.get(b"x-switchyard-provider", b"").decode("latin-1"),
                 no_failover=headers.get(b"x-switchyard-no-failover", b"").lower() == b"true",
             )
-            now = self._clock()
+            now = self.clock()
             planned = plan(table, resolution, features, self.live, now, self._rng)
             trail.plan = planned
             if request.stream:
@@ -213,7 +217,7 @@ class Gateway:
             await send_body(send, served.first, last=stream.ended)
             while not stream.ended:
                 chunk = await stream.next()
-                visit.sent_at = self._clock()
+                visit.sent_at = self.clock()
                 await send_body(send, chunk, last=stream.ended)
             visit.done = True
         finally:
@@ -246,7 +250,7 @@ class Gateway:
         """When the soonest candidate returns; None if one may be called at once."""
         if planned is None:
             return None
-        now = self._clock()
+        now = self.clock()
         waits = []
         for candidate in planned.steps:
             block = blocked(candidate, self.benches, now)

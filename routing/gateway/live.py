@@ -11,14 +11,13 @@ import asyncio
 import contextlib
 import logging
 import os
-import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from routing.gateway import channel
 from routing.gateway.snapshot import Snapshot, decode
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     import msgspec
@@ -38,6 +37,7 @@ class Served(Protocol):
 
     status: dict[str, Any]
     benches: Benches
+    clock: Callable[[], float]
 
     def load(self, snapshot: Snapshot) -> None:
         """Compile and swap; ValueError leaves the old one in place."""
@@ -140,7 +140,7 @@ class Live:
         self._writer = writer
         try:
             self._send(self._hello)
-            self._send_benches(self._gateway.benches.entries(time.monotonic()))
+            self._send_benches(self._gateway.benches.entries(self._gateway.clock()))
             while raw := await reader.readline():
                 self._hear(channel.read_by_worker(raw))
         finally:
@@ -149,7 +149,7 @@ class Live:
 
     def _hear(self, message: channel.ToWorker) -> None:
         if isinstance(message, channel.BenchesChanged):
-            self._gateway.benches.merge(message.entries, time.monotonic())
+            self._gateway.benches.merge(message.entries, self._gateway.clock())
             if message.ack:
                 self._send(channel.Acknowledged(ack=message.ack))
             return

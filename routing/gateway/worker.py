@@ -41,7 +41,8 @@ class _Server(uvicorn.Server):
 
 
 async def serve(arguments: argparse.Namespace) -> None:
-    gateway = Gateway.from_environment(os.environ, arguments.data_dir)
+    loop = asyncio.get_running_loop()
+    gateway = Gateway.from_environment(os.environ, arguments.data_dir, loop.time)
     app: ASGI = gateway
     if arguments.app:
         app = _load(arguments.app)(gateway, arguments.plane)
@@ -68,7 +69,6 @@ async def serve(arguments: argparse.Namespace) -> None:
         server.should_exit = True
         gateway.draining = True
 
-    loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop)
     live = Live(gateway, arguments.data_dir, worker=arguments.worker, plane=arguments.plane)
