@@ -49,8 +49,9 @@ lint: setup-dev
 	.venv/bin/python -m mypy
 	.venv/bin/lint-imports
 
-bench: setup-dev
-	.venv/bin/python -m bench
+# Parts of it by name: make bench PARTS="plain stream"
+bench: setup
+	.venv/bin/python -m bench $(PARTS)
 
 # For maintainers: needs `uv` on the PATH.
 lock:

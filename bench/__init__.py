@@ -1,0 +1,1 @@
+"""The performance harness: `make bench`, described in docs/performance.md."""

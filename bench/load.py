@@ -1,0 +1,346 @@
+"""
+The harness's own callers: `python -m bench.load SCENARIO URL`, one JSON line as the result.
+
+closed  N connections, each asking again as soon as it has its answer
+rate    a fixed number of requests a second, sent whether or not the ones before were answered
+pair    one caller that asks for two models in turn, so that noise falls on both alike
+hold    N streams that are opened and kept, until standard input ends
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import sys
+import time
+from collections.abc import Sequence
+from typing import cast
+from urllib.parse import urlsplit
+
+import msgspec
+import uvloop
+
+from bench import scene
+
+HEAD_END = b"\r\n\r\n"
+LENGTH = b"content-length:"
+CHUNKED_END = b"\r\n0\r\n\r\n"
+DONE = b"data: [DONE]"
+PATIENCE_S = 30.0
+DIALS_AT_ONCE = 50
+
+
+class LoadResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What callers saw. `requests` counts whole answers only, `errors` all the others."""
+
+    requests: int
+    errors: int
+    seconds: float
+    p50_ms: float
+    p99_ms: float
+
+    @property
+    def rate(self) -> float:
+        return self.requests / self.seconds
+
+
+class PairResult(msgspec.Struct, frozen=True, kw_only=True):
+    first: LoadResult
+    second: LoadResult
+
+
+class HoldResult(msgspec.Struct, frozen=True, kw_only=True):
+    """`held` streams have brought content and are open; `refused` ended some other way."""
+
+    held: int
+    refused: int
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    host: str
+    port: int
+    path: str
+    headers: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def of(cls, url: str, headers: Sequence[tuple[str, str]]) -> Target:
+        parts = urlsplit(url)
+        return cls(
+            host=parts.hostname or "127.0.0.1",
+            port=parts.port or 80,
+            path=parts.path or "/",
+            headers=tuple(headers),
+        )
+
+    def request(self, body: bytes) -> bytes:
+        lines = "".join(f"{name}: {value}\r\n" for name, value in self.headers)
+        head = (
+            f"POST {self.path} HTTP/1.1\r\nhost: {self.host}:{self.port}\r\n"
+            f"content-type: application/json\r\n{lines}content-length: {len(body)}\r\n\r\n"
+        )
+        return head.encode() + body
+
+
+class Caller(asyncio.Protocol):
+    """
+    One connection that asks one thing at a time.
+
+    `ask` returns whether the answer was whole: status 200, and for a stream [DONE] before its
+    framing's end. `content` is set at the first event of a stream.
+    """
+
+    def __init__(self) -> None:
+        self.content = asyncio.Event()
+        self._transport: asyncio.Transport | None = None
+        self._answer: asyncio.Future[bool] | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        self._head = b""
+        self._left = -1  # body bytes still to come; -1: chunked
+        self._tail = b""
+        self._is_ok = False
+
+    @property
+    def is_open(self) -> bool:
+        return self._transport is not None and not self._transport.is_closing()
+
+    def ask(self, request: bytes) -> asyncio.Future[bool]:
+        self._begin()
+        self._answer = asyncio.get_running_loop().create_future()
+        if self._transport is None:
+            self._answer.set_result(False)
+        else:
+            self._transport.write(request)
+        return self._answer
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self._transport = None
+        self._finish(is_whole=False)
+
+    def data_received(self, data: bytes) -> None:
+        if not self._tail and self._left < 0:
+            data = self._read_head(data)
+            if not data:
+                return
+        if self._left >= 0:
+            self._left -= len(data)
+            if self._left <= 0:
+                self._finish(is_whole=self._is_ok)
+            return
+        self._tail = (self._tail + data)[-64:]
+        if self._tail.endswith(CHUNKED_END):
+            self._finish(is_whole=self._is_ok and DONE in self._tail)
+        elif not self.content.is_set() and b"data: {" in data:
+            self.content.set()
+
+    def _read_head(self, data: bytes) -> bytes:
+        """Take the head in; the body's first bytes, or nothing if there is nothing to do yet."""
+        received = self._head + data
+        end = received.find(HEAD_END)
+        if end < 0:
+            self._head = received
+            return b""
+        head = received[:end].lower()
+        self._head = b""
+        self._is_ok = head[9:12] == b"200"
+        at = head.find(LENGTH)
+        if at < 0:
+            self._tail = b"\r\n"  # so that an empty chunked body ends like any other
+            return received[end + 4 :]
+        self._left = int(head[at + len(LENGTH) :].split(b"\r", 1)[0])
+        body = received[end + 4 :]
+        if not self._left:
+            self._finish(is_whole=self._is_ok)
+        return body
+
+    def _finish(self, *, is_whole: bool) -> None:
+        answer = self._answer
+        if answer is not None and not answer.done():
+            answer.set_result(is_whole)
+
+
+class Tally:
+    """Counts answers while they come."""
+
+    def __init__(self) -> None:
+        self.latencies: list[float] = []
+        self.errors = 0
+        self.began = time.perf_counter()
+
+    async def ask(self, caller: Caller, request: bytes) -> None:
+        sent = time.perf_counter()
+        try:
+            is_whole = await asyncio.wait_for(caller.ask(request), PATIENCE_S)
+        except TimeoutError:
+            caller.close()
+            is_whole = False
+        if is_whole:
+            self.latencies.append(time.perf_counter() - sent)
+        else:
+            self.errors += 1
+
+    def result(self) -> LoadResult:
+        latencies = sorted(self.latencies)
+        return LoadResult(
+            requests=len(latencies),
+            errors=self.errors,
+            seconds=time.perf_counter() - self.began,
+            p50_ms=quantile(latencies, 0.50) * 1000,
+            p99_ms=quantile(latencies, 0.99) * 1000,
+        )
+
+
+def quantile(ordered: Sequence[float], share: float) -> float:
+    """The value below which `share` of `ordered` lies; 0 of nothing."""
+    return ordered[min(int(len(ordered) * share), len(ordered) - 1)] if ordered else 0.0
+
+
+async def dial(target: Target) -> Caller:
+    loop = asyncio.get_running_loop()
+    _transport, caller = await loop.create_connection(Caller, target.host, target.port)
+    return caller
+
+
+async def closed(
+    target: Target, body: bytes, *, connections: int, seconds: float, limit: int = sys.maxsize
+) -> LoadResult:
+    """As many requests as `connections` callers get answered, one at a time each."""
+    request = target.request(body)
+    callers = [await dial(target) for _ in range(connections)]
+    tally = Tally()
+    until = tally.began + seconds
+
+    async def keep_asking(caller: Caller) -> None:
+        while time.perf_counter() < until and len(tally.latencies) + tally.errors < limit:
+            if not caller.is_open:
+                caller = await dial(target)
+            await tally.ask(caller, request)
+        caller.close()
+
+    await asyncio.gather(*map(keep_asking, callers))
+    return tally.result()
+
+
+async def rate(target: Target, body: bytes, *, per_second: float, seconds: float) -> LoadResult:
+    """
+    Requests on a fixed timetable. Latency counts from the moment of sending, which never waits
+    for an answer: a gateway that stands still cannot make its callers ask less.
+    """
+    request = target.request(body)
+    tally = Tally()
+    free = [await dial(target) for _ in range(16)]
+    asking: set[asyncio.Task[None]] = set()
+
+    async def ask() -> None:
+        caller = free.pop() if free else await dial(target)
+        if not caller.is_open:
+            caller = await dial(target)
+        await tally.ask(caller, request)
+        free.append(caller)
+
+    for number in range(int(per_second * seconds)):
+        await asyncio.sleep(tally.began + number / per_second - time.perf_counter())
+        task = asyncio.create_task(ask())
+        asking.add(task)
+        task.add_done_callback(asking.discard)
+    await asyncio.gather(*asking)
+    for caller in free:
+        caller.close()
+    return tally.result()
+
+
+async def pair(target: Target, bodies: tuple[bytes, bytes], *, requests: int) -> PairResult:
+    """`requests` of each body, in turn, over one connection."""
+    caller = await dial(target)
+    tallies = (Tally(), Tally())
+    for _ in range(requests):
+        for tally, body in zip(tallies, bodies, strict=True):
+            if not caller.is_open:
+                caller = await dial(target)
+            await tally.ask(caller, target.request(body))
+    caller.close()
+    return PairResult(first=tallies[0].result(), second=tallies[1].result())
+
+
+async def hold(target: Target, body: bytes, *, streams: int) -> list[Caller]:
+    """Open `streams` streams; those that have brought content within the patience."""
+    request = target.request(body)
+    gate = asyncio.Semaphore(DIALS_AT_ONCE)
+
+    async def open_one() -> Caller | None:
+        async with gate:
+            caller = await dial(target)
+            answer = caller.ask(request)
+            content = asyncio.create_task(caller.content.wait())
+            await asyncio.wait(
+                (answer, content), timeout=PATIENCE_S, return_when=asyncio.FIRST_COMPLETED
+            )
+            content.cancel()
+            if caller.content.is_set() and not answer.done():
+                return caller
+            caller.close()
+            return None
+
+    opened = await asyncio.gather(*(open_one() for _ in range(streams)))
+    return [caller for caller in opened if caller is not None]
+
+
+async def _hold_until_told(target: Target, body: bytes, streams: int) -> None:
+    held = await hold(target, body, streams=streams)
+    _report(HoldResult(held=len(held), refused=streams - len(held)))
+    loop = asyncio.get_running_loop()
+    with contextlib.suppress(EOFError):
+        await loop.run_in_executor(None, sys.stdin.buffer.read)
+    for caller in held:
+        caller.close()
+
+
+def _report(result: msgspec.Struct) -> None:
+    print(msgspec.json.encode(result).decode(), flush=True)
+
+
+def _arguments(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.load", description=__doc__)
+    parser.add_argument("scenario", choices=["closed", "rate", "pair", "hold"])
+    parser.add_argument("url")
+    parser.add_argument("--header", action="append", default=[], help="name: value")
+    parser.add_argument("--model", default=scene.CHAT)
+    parser.add_argument("--second-model", default=scene.FAILING, help="of a pair")
+    parser.add_argument("--stream", action="store_true")
+    parser.add_argument("--connections", type=int, default=32)
+    parser.add_argument("--requests", type=int, default=300, help="of each model of a pair")
+    parser.add_argument("--per-second", type=float, default=300)
+    parser.add_argument("--seconds", type=float, default=3)
+    return parser.parse_args(argv)
+
+
+async def main(argv: Sequence[str]) -> None:
+    asked = _arguments(argv)
+    headers = [(name, value.strip()) for name, _, value in (h.partition(":") for h in asked.header)]
+    target = Target.of(asked.url, headers)
+    body = scene.body(asked.model, stream=asked.stream or asked.scenario == "hold")
+    match asked.scenario:
+        case "closed":
+            _report(
+                await closed(target, body, connections=asked.connections, seconds=asked.seconds)
+            )
+        case "rate":
+            _report(await rate(target, body, per_second=asked.per_second, seconds=asked.seconds))
+        case "pair":
+            bodies = (body, scene.body(asked.second_model))
+            _report(await pair(target, bodies, requests=asked.requests))
+        case _:
+            await _hold_until_told(target, body, asked.connections)
+
+
+if __name__ == "__main__":
+    uvloop.run(main(sys.argv[1:]))
