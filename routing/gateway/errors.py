@@ -140,7 +140,7 @@ def providers_failed(failed: Failed) -> ProvidersFailed:
         type=kind,
         code=_CODES.get(failed.ending, failed.ending.value),
         returns_in_s=returns_in_s,
-        should_retry=False if calls >= 2 and returns_in_s is None else None,
+        should_retry=False if calls >= 2 and not _is_true(returns_in_s) else None,
         extra={"attempts": [attempt.summary() for attempt in failed.attempts]},
     )
 
@@ -166,6 +166,11 @@ def render(error: GatewayError) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
 def retry_after(returns_in_s: float) -> int:
     """Whole seconds, at least 1, at most 60."""
     return min(max(math.ceil(returns_in_s), 1), RETRY_AFTER_MAX_S)
+
+
+def _is_true(returns_in_s: float | None) -> bool:
+    """Whether a Retry-After made of it is true: somebody will be back by then."""
+    return returns_in_s is not None and returns_in_s <= RETRY_AFTER_MAX_S
 
 
 def _trail(attempts: Sequence[Attempt]) -> str:
