@@ -60,7 +60,7 @@ def test_candidates_are_dragged_into_order_and_are_live(page: Page, site: Gatewa
         page.locator(f"[name=candidates-{place}-model]").fill("x")
     page.get_by_role("button", name="Save and continue editing").click()
     expect(page.get_by_text("was added successfully")).to_be_visible()
-    assert served_by(site) == "first"
+    wait_for(lambda: served_by(site) == "first", what="the pool to serve")
 
     handles = page.locator("#candidates-group tbody.original [x-sort\\:handle]")
     handles.nth(1).drag_to(handles.nth(0), target_position={"x": 19, "y": 2})
@@ -96,8 +96,10 @@ def test_a_key_is_shown_once(page: Page, site: GatewayProcess):
     key = page.get_by_label("Key", exact=True).input_value()
     assert re.fullmatch(r"sy_[\w-]{43}", key)
     expect(page.get_by_label("Key", exact=True)).to_be_focused()
-    answer = site.request("/v1/models", headers={"authorization": f"Bearer {key}"})
-    assert answer.status == 200
+    bearer = {"authorization": f"Bearer {key}"}
+    wait_for(
+        lambda: site.request("/v1/models", headers=bearer).status == 200, what="the key to open"
+    )
     page.get_by_text("back to the keys").click()
     expect(page.get_by_role("link", name="indexer")).to_be_visible()
     assert key not in page.content()
