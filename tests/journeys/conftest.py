@@ -36,7 +36,6 @@ def whole_session_stage(
 
 @pytest.fixture
 def stage(whole_session_stage: Stage) -> Iterator[Stage]:
-    """The stage, both providers well again afterwards."""
+    """The stage, cleared afterwards."""
     yield whole_session_stage
-    whole_session_stage.first.set("ok")
-    whole_session_stage.second.set("ok")
+    whole_session_stage.restore()

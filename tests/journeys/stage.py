@@ -32,6 +32,7 @@ class Stage:
         self.first = first
         self.second = second
         self.config: dict[str, Any] = starting_config()
+        self._clients: list[OpenAI] = []
 
     def add(
         self,
@@ -58,10 +59,25 @@ class Stage:
             what="the edit of the configuration file to be live",
         )
 
-    def client(self, key: str | None = None, **options: Any) -> OpenAI:
+    def client(
+        self, key: str | None = None, *, base_url: str | None = None, **options: Any
+    ) -> OpenAI:
         """The official SDK, which must not hide a failure by trying again."""
-        options = {"max_retries": 0, "timeout": 30, **options}
-        return OpenAI(base_url=self.gateway.base_url, api_key=key or self.gateway.key, **options)
+        client = OpenAI(
+            base_url=base_url or self.gateway.base_url,
+            api_key=key or self.gateway.key,
+            **{"max_retries": 0, "timeout": 30, **options},
+        )
+        self._clients.append(client)
+        return client
+
+    def restore(self) -> None:
+        """Both providers well again, and no connection left open."""
+        for client in self._clients:
+            client.close()
+        self._clients.clear()
+        self.first.set("ok")
+        self.second.set("ok")
 
 
 def starting_config() -> dict[str, Any]:

@@ -6,12 +6,14 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from openai import APIStatusError, OpenAI
+from openai import APIStatusError
 
 from tests.journeys.stage import HELLO, Stage, calls, candidate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from openai import OpenAI
 
 GOOD = "good-model"
 TINY = {"first_token_s": 0.3, "total_s": 0.3}
@@ -108,7 +110,7 @@ def config(whole_session_stage: Stage) -> Iterator[None]:
 
 def ask_second(stage: Stage) -> OpenAI:
     """The SDK at the second provider itself."""
-    return OpenAI(base_url=stage.second.base_url, api_key="any", max_retries=0)
+    return stage.client("any", base_url=stage.second.base_url)
 
 
 @pytest.mark.parametrize("name", CASES["plain"])
@@ -160,7 +162,7 @@ def assert_second_served(headers: Any, pool: str) -> None:
 def test_a_callers_own_mistake_goes_back_in_the_upstreams_words_and_reaches_nobody_else(
     stage: Stage, status: int, stream: bool
 ) -> None:
-    direct = OpenAI(base_url=stage.first.base_url, api_key="any", max_retries=0)
+    direct = stage.client("any", base_url=stage.first.base_url)
     with pytest.raises(APIStatusError) as expected:
         direct.chat.completions.create(model=f"x~status:{status}", messages=HELLO)
 

@@ -15,13 +15,13 @@ from tests.support.processes import wait_for
 if TYPE_CHECKING:
     from openai.types.chat import ChatCompletionChunk
 
-# The gaps let content go out before the break: what breaks before that fails over.
+# What breaks before the first content has gone out fails over, so the break waits at a gate.
 BREAKS = {
-    "reset": "reset_after:3:gap_ms=100",
-    "stall": "stall_after:3:gap_ms=100",
-    "error-event": "error_after:3:gap_ms=100",
-    "garbage": "garbage_after:3:gap_ms=100",
-    "clean-cut": "cut_after:3:gap_ms=100",
+    "reset": "reset_after:3:gate=2",
+    "stall": "stall_after:3:gate=2",
+    "error-event": "error_after:3:gate=2",
+    "garbage": "garbage_after:3:gate=2",
+    "clean-cut": "cut_after:3:gate=2",
 }
 FIRST_WORDS = "Hello from first "
 CANNOT = "status:400:message=Unknown field stream_options."
@@ -57,7 +57,7 @@ def config(whole_session_stage: Stage) -> None:
         },
     }
     for name, mode in BREAKS.items():
-        providers[f"breaking-{name}"] = stage.first.provider(timeouts={"idle_s": 2})
+        providers[f"breaking-{name}"] = stage.first.provider(timeouts={"idle_s": 1.5})
         pools[f"breaking-{name}"] = pool(f"broken~{mode}", f"breaking-{name}")
     stage.add(providers=providers, pools=pools)
 
@@ -79,7 +79,8 @@ def test_a_stream_that_breaks_ends_with_an_error_after_what_came(stage: Stage, n
         for chunk in stage.client().chat.completions.create(
             model=f"breaking-{name}", messages=HELLO, stream=True
         ):
-            chunks.append(chunk)  # noqa: PERF402 - what came before the error counts
+            chunks.append(chunk)
+            stage.first.set("ok")  # opens the gate
 
     assert text_of(chunks) == FIRST_WORDS
     assert broken.value.code == "stream_interrupted"
@@ -88,13 +89,20 @@ def test_a_stream_that_breaks_ends_with_an_error_after_what_came(stage: Stage, n
 
 @pytest.mark.parametrize("name", BREAKS)
 def test_a_stream_that_breaks_never_says_done(stage: Stage, name: str) -> None:
-    reply = stage.gateway.chat(f"breaking-{name}", stream=True)
+    reply = stage.client().chat.completions.with_streaming_response.create(
+        model=f"breaking-{name}", messages=HELLO, stream=True
+    )
+    body = b""
+    with reply as open_reply:
+        for piece in open_reply.iter_bytes():
+            body += piece
+            stage.first.set("ok")  # opens the gate
 
-    *_, last, after = reply.body.split(b"\n\n")
+    *_, last, after = body.split(b"\n\n")
     assert after == b""
     assert json.loads(last.removeprefix(b"data: "))["error"]["code"] == "stream_interrupted"
-    assert b"[DONE]" not in reply.body
-    assert b'"finish_reason":"stop"' not in reply.body
+    assert b"[DONE]" not in body
+    assert b'"finish_reason":"stop"' not in body
 
 
 def test_a_large_stream_arrives_whole_at_a_slow_reader(stage: Stage) -> None:

@@ -14,6 +14,7 @@ A mode is a name, then options, all joined by colons. Names:
     ok                   answers, naming the server: "Hello from NAME"; streams one chunk a word
     ok:chunks=60         so many content chunks; with chunk_bytes=N each that long
     slow:ttft_ms=N:gap_ms=N   waits before the headers, and between chunks
+    (any stream):gate=N  goes on after N content chunks when the test next sets anything
     status:CODE          an error in OpenAI's shape; other options are response headers
                          (status:429:retry-after=7), but body=TEXT replaces the body,
                          code=, type= and message= fill the error object, and
@@ -282,7 +283,7 @@ async def stream(
     script: Script, caller: Caller, mode: Mode, entry: dict[str, Any], body: dict[str, Any]
 ) -> bool:
     name = mode.name
-    gap_ms = mode.option("gap_ms", 0)
+    held = script.mode
     if wait_ms := mode.option("ttft_ms", 0):
         await caller.pause(wait_ms / 1000)
     await caller.send(
@@ -300,12 +301,14 @@ async def stream(
     if name == "role_only":
         limit = 0
     for text in pieces[:limit]:
-        if gap_ms:
+        if gap_ms := mode.option("gap_ms", 0):
             await caller.pause(gap_ms / 1000)
         await caller.send(chunk(event(piece_of(body, is_chat, {"content": text}))))
         entry["chunks"] += 1
         # One write to the wire each, as a provider does; without this, many would be one.
         await asyncio.sleep(0)
+        while entry["chunks"] == mode.option("gate", 0) and script.mode is held:
+            await caller.pause(0.01)
     if name.endswith("_after"):
         return await break_off(caller, name)
     if name != "role_only":
