@@ -113,7 +113,8 @@ class Stream:
         except ProviderError as error:
             return self._broke(self._observer.classify_error(error, float("inf")))
         if raw:
-            return self._scanner.feed(raw) + self._after_feed()
+            passed = self._scanner.feed(raw)
+            return passed + self._after_feed() if self._scanner.is_over else passed
         failure = self._scanner.end()
         return self._broke(failure) if failure is not None else b""
 

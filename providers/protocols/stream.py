@@ -58,19 +58,20 @@ class StreamScanner:
 
     `has_content`: text, reasoning, a refusal, a tool call or a finish reason has come. `finished`:
     a finish reason and the terminator have come. `failure`: the stream is no answer (any more);
-    what `feed` has returned until then is sound.
+    what `feed` has returned until then is sound. `is_over`: finished or failed, so nothing more
+    is passed on.
     """
 
     __slots__ = (
         "_finish_seen",
         "_is_done",
-        "_is_over",
         "_parts",
         "_secrets",
         "_size",
         "_unwanted",
         "failure",
         "has_content",
+        "is_over",
         "usage",
         "wants_usage",
     )
@@ -86,7 +87,7 @@ class StreamScanner:
         self._secrets = secrets
         self._finish_seen = False
         self._is_done = False
-        self._is_over = False  # done or failed: what follows is ignored
+        self.is_over = False  # done or failed: what follows is ignored
         # What has to go if the next data begins with it: a byte order mark, later the LF of a CRLF.
         self._unwanted = _BOM
         self._parts: list[bytes] = []  # of the event that has not ended yet
@@ -103,12 +104,12 @@ class StreamScanner:
             and data[:6] == b"data: "
             and data.find(b"\n") == len(data) - 2
             and data.endswith(b"\n")
-            and not (self._parts or self._unwanted or self._is_over)
+            and not (self._parts or self._unwanted or self.is_over)
             and self._is_delta(data[6:-2])
         ):
             # The one event of the middle of a stream: half the time of the way below.
             return data
-        if self._is_over:
+        if self.is_over:
             return b""
         if self._unwanted or b"\r" in data:
             data = self._with_plain_lines(data)
@@ -135,7 +136,7 @@ class StreamScanner:
             payload = event[6:] if is_plain else _payload(event)
             if payload and self._passes(payload):
                 passed.append(event if is_plain else b"data: " + payload)
-            if self._is_over:
+            if self.is_over:
                 break
         else:
             if rest:
@@ -178,7 +179,7 @@ class StreamScanner:
 
     def _keep(self, rest: bytes, passed: list[bytes]) -> None:
         if rest.rstrip(b"\n") in _BARE_DONE:  # some servers leave out the last blank line
-            self._is_done = self._is_over = True
+            self._is_done = self.is_over = True
             passed.append(_BARE_DONE[0])
             return
         self._parts.append(rest)
@@ -215,7 +216,7 @@ class StreamScanner:
             document = msgspec.json.decode(payload)
         except (ValueError, RecursionError):
             if payload.strip() == _DONE:
-                self._is_done = self._is_over = True
+                self._is_done = self.is_over = True
                 return True
             self._fail("an event of the stream is not JSON")
             return False
@@ -277,7 +278,7 @@ class StreamScanner:
 
     def _fail(self, message: str, stated: Failure | None = None) -> None:
         """Once content has been seen, any failure is an interruption: nobody else can go on."""
-        self._is_over = True
+        self.is_over = True
         if self.has_content:
             self.failure = Failure(
                 fault=Fault.INTERRUPTED,

@@ -217,8 +217,10 @@ class Gateway:
             await send_body(send, served.first, last=stream.ended)
             while not stream.ended:
                 chunk = await stream.next()
-                visit.sent_at = self.clock()
-                await send_body(send, chunk, last=stream.ended)
+                visit.is_moving = True
+                await send(
+                    {"type": "http.response.body", "body": chunk, "more_body": not stream.ended}
+                )
             visit.done = True
         finally:
             if stream is not None:

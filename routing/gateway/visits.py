@@ -22,7 +22,8 @@ class Visit:
     One request that is being served.
 
     `hold_at`: when a streaming caller gets its 200 and heartbeats, though nobody has answered yet;
-    None for a plain request. `opened`: the 200 has gone out.
+    None for a plain request. `opened`: the 200 has gone out. `is_moving`: something has been sent
+    since the ticker looked last.
     """
 
     __slots__ = (
@@ -30,6 +31,7 @@ class Visit:
         "early_headers",
         "gone",
         "hold_at",
+        "is_moving",
         "opened",
         "receive",
         "send",
@@ -45,7 +47,7 @@ class Visit:
         self.sent_at = now
         self.hold_at: float | None = None
         self.early_headers: list[tuple[bytes, bytes]] = []
-        self.opened = self.gone = self.done = False
+        self.opened = self.gone = self.done = self.is_moving = False
         self.watcher: asyncio.Task[None] | None = None
 
     async def watch(self) -> None:
@@ -115,6 +117,9 @@ class Visits:
     def _needs_a_beat(self, visit: Visit, now: float) -> bool:
         if visit.hold_at is None:
             return False
+        if visit.is_moving:
+            visit.is_moving = False
+            visit.sent_at = now
         if visit.opened:
             return now - visit.sent_at >= HEARTBEAT_S
         return now >= visit.hold_at
