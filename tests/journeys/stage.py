@@ -7,6 +7,7 @@ test meets another; the edit goes live without a restart, as an operator's does.
 
 from __future__ import annotations
 
+import copy
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +46,7 @@ class Stage:
         keys: list[dict[str, Any]] | None = None,
     ) -> None:
         """Add to the configuration file, and wait until the gateway routes by it."""
-        config = self.config
+        config = copy.deepcopy(self.config)
         config["providers"] |= providers or {}
         config["routing"]["model_pools"] |= pools or {}
         config["aliases"] |= aliases or {}
@@ -58,6 +59,7 @@ class Stage:
             lambda: generation(self.gateway) > before or _fail_on(config_errors(self.gateway)),
             what="the edit of the configuration file to be live",
         )
+        self.config = config  # a refused edit is not repeated by the next one
 
     def client(
         self, key: str | None = None, *, base_url: str | None = None, **options: Any

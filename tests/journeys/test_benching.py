@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -22,7 +23,7 @@ from tests.journeys.stage import (
 from tests.support.processes import wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from tests.support.gateways import GatewayProcess, Reply
     from tests.support.upstreams import Upstream
@@ -207,6 +208,16 @@ def test_an_operator_benches_and_releases_by_hand(stage: Stage) -> None:
     )
 
 
+@contextlib.contextmanager
+def stopped(worker: int) -> Iterator[None]:
+    """The worker of this pid accepts no connection: another one must."""
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(worker, signal.SIGCONT)
+
+
 def test_what_one_worker_benches_the_other_one_skips(
     gateway_process: Callable[..., GatewayProcess], upstream: Callable[..., Upstream]
 ) -> None:
@@ -219,17 +230,14 @@ def test_what_one_worker_benches_the_other_one_skips(
     }
     gateway = gateway_process(config, "--workers", "2")
     one, other = gateway.workers()
+    for worker in (one, other):
+        with stopped(worker):
+            gateway.wait_until_ready()  # the other one is
 
-    os.kill(other, signal.SIGSTOP)  # who is stopped accepts no connection
-    try:
+    with stopped(other):
         assert served_by(gateway.chat("shared")) == ("there", "2", "true")
-    finally:
-        os.kill(other, signal.SIGCONT)
     wait_for(lambda: "gone/m~status:404" in benched(gateway), what="the bench on the bench board")
-    os.kill(one, signal.SIGSTOP)
-    try:
+    with stopped(one):
         assert served_by(gateway.chat("shared")) == ("there", "1", "true")
-    finally:
-        os.kill(one, signal.SIGCONT)
 
     assert [asked(call)["model"] for call in first.requests] == ["m~status:404"]

@@ -34,6 +34,7 @@ def config(whole_session_stage: Stage) -> None:
         "hanging": {
             "candidates": [candidate("ending-1", "hangs~stall"), candidate("ending-2", "idle")],
         },
+        "dripping": {"candidates": [candidate("ending-1", "drips~slow:gap_ms=150")]},
         "then-refused": {
             "failover": ONCE,
             "candidates": [
@@ -133,7 +134,7 @@ def test_a_callers_deadline_ends_in_504_and_benches_nobody(stage: Stage, stream:
                 model="hanging",
                 messages=HELLO,
                 stream=stream,
-                extra_headers={"x-switchyard-timeout": "0.2"},
+                extra_headers={"x-switchyard-timeout": "0.4"},
             )
         assert late.value.status_code == 504
         assert late.value.code == "upstream_timeout"
@@ -143,11 +144,25 @@ def test_a_callers_deadline_ends_in_504_and_benches_nobody(stage: Stage, stream:
     assert "ending-1/hangs~stall" not in benched(stage.gateway)
 
 
-def test_an_sdks_own_read_timeout_gets_an_answer_before_it_strikes(stage: Stage) -> None:
+def test_an_sdks_own_read_timeout_shortens_the_wait_for_content(stage: Stage) -> None:
+    """The SDK says by header how long it will wait, and gets an answer before that."""
     with pytest.raises(InternalServerError) as late:
-        stage.client(timeout=3).chat.completions.create(model="hanging", messages=HELLO)
+        stage.client().chat.completions.create(
+            model="hanging", messages=HELLO, extra_headers={"x-stainless-read-timeout": "0.5"}
+        )
 
     assert late.value.code == "upstream_timeout"
+
+
+def test_an_sdks_own_read_timeout_never_shortens_a_running_stream(stage: Stage) -> None:
+    stream = stage.client().chat.completions.create(
+        model="dripping",
+        messages=HELLO,
+        stream=True,
+        extra_headers={"x-stainless-read-timeout": "1"},
+    )
+
+    assert list(stream)[-1].choices[0].finish_reason == "stop"
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "soon", "nan", "inf", ""])

@@ -106,6 +106,14 @@ def test_a_failover_rule_is_tried_after_a_models_own_candidates(stage: Stage) ->
     assert headers["x-switchyard-failover"] == "true"
 
 
+def test_clearing_the_dashboards_rules_leaves_the_files_rules_alone(stage: Stage) -> None:
+    """litellm #38406, #15647: an empty list in the database is no answer to the file."""
+    cleared = stage.gateway.request("/api/failover/reset", {})
+    assert cleared.status == 200, cleared.body
+
+    assert ask(stage, "canon-down")["x-switchyard-provider-model"] == "small-1"
+
+
 def test_a_disabled_models_failure_is_final(stage: Stage) -> None:
     reply = stage.gateway.chat("canon-fixed")
 

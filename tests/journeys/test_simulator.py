@@ -27,6 +27,7 @@ def config(whole_session_stage: Stage) -> None:
             providers[name] = {
                 "kind": "simulator",
                 "fault": fault,
+                "bench": {"failures": 1000},
                 "timeouts": {"first_token_s": 0.3, "total_s": 0.3} if fault == "stall" else {},
             }
             pools[name] = {"candidates": [candidate(name, "m"), candidate("sim-well", "m")]}

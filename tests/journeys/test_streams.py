@@ -41,7 +41,7 @@ def config(whole_session_stage: Stage) -> None:
         "endless": pool("endless~slow:gap_ms=20:chunks=5000"),
         "quiet": pool("quiet~stall_after:2"),
         "silent": pool("silent~stall"),
-        "large": pool("large~ok:chunks=200:chunk_bytes=20000"),
+        "bulky": pool("bulky~ok:chunks=200:chunk_bytes=20000"),
         "held": {
             "timeouts": {"first_token_s": 2},
             "failover": {"hold_s": 1},
@@ -107,7 +107,7 @@ def test_a_stream_that_breaks_never_says_done(stage: Stage, name: str) -> None:
 
 def test_a_large_stream_arrives_whole_at_a_slow_reader(stage: Stage) -> None:
     chunks = list(
-        stage.client().chat.completions.create(model="large", messages=HELLO, stream=True)
+        stage.client().chat.completions.create(model="bulky", messages=HELLO, stream=True)
     )
 
     assert len(text_of(chunks)) == 200 * 20000
