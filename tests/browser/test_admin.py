@@ -95,7 +95,6 @@ def test_a_key_is_shown_once(page: Page, site: GatewayProcess):
     page.get_by_role("button", name="Save", exact=True).click()
     key = page.get_by_label("Key", exact=True).input_value()
     assert re.fullmatch(r"sy_[\w-]{43}", key)
-    # The document's own word: a headless window may not have the screen's focus.
     page.wait_for_function("document.activeElement.id === 'made-key'")
     bearer = {"authorization": f"Bearer {key}"}
     wait_for(
