@@ -35,6 +35,11 @@ _PART: Final = re.compile(rb'"type"\s*:\s*"(image_url|input_audio|file)"')
 _PART_NEEDS: Final = {b"image_url": "vision", b"input_audio": "audio", b"file": "files"}
 _FILLED_LIST: Final = re.compile(rb"\[\s*[^\s\]]")
 _BASE64: Final = re.compile(rb';base64,|"data"\s*:\s*"')
+# Members that may say what a request needs, and those that are input as well.
+_TELLING: Final = frozenset(
+    {"reasoning_effort", "tools", "functions", "modalities", "response_format"}
+)
+_COUNTED: Final = frozenset({"tools", "functions", "response_format", "suffix"})
 # An image or a page costs hundreds of tokens, not a quarter of its bytes.
 _MEDIA_TOKENS = 1000
 
@@ -95,13 +100,19 @@ class Request:
 
     def _find_needs(self) -> set[str]:
         needs = set()
+        fields = self.fields
         if self.stream:
             needs.add("streaming")
+        is_chat = self.protocol == "openai_chat"
+        if not _TELLING.isdisjoint(fields) or (is_chat and _PART.search(fields["messages"])):
+            self._add_needs(needs, fields, is_chat=is_chat)
+        return needs
+
+    def _add_needs(self, needs: set[str], fields: dict[str, Raw], *, is_chat: bool) -> None:
         if self.reasons:
             needs.add("reasoning")
-        if self.protocol != "openai_chat":
-            return needs
-        fields = self.fields
+        if not is_chat:
+            return
         if any(_is_filled_list(fields.get(name)) for name in ("tools", "functions")):
             needs.add("tools")
             if bytes(fields.get("parallel_tool_calls", b"")) == b"true":
@@ -112,7 +123,6 @@ class Request:
             needs.add("audio")
         if _string((_object(fields.get("response_format")) or {}).get("type")) == "json_schema":
             needs.add("json_schema")
-        return needs
 
     @property
     def session(self) -> str | None:
@@ -125,14 +135,17 @@ class Request:
     @property
     def estimated_input_tokens(self) -> int:
         """A rough count, four bytes to a token; base64 media count a flat 1,000 each."""
-        names = (_INPUTS[self.protocol][0], "tools", "functions", "response_format", "suffix")
-        return sum(_estimate(bytes(self.fields[name])) for name in names if name in self.fields)
+        fields = self.fields
+        tokens = _estimate(bytes(fields[_INPUTS[self.protocol][0]]))
+        if not _COUNTED.isdisjoint(fields):
+            tokens += sum(_estimate(bytes(fields[name])) for name in _COUNTED if name in fields)
+        return tokens
 
     @property
     def max_output_tokens(self) -> int | None:
         for name in ("max_completion_tokens", "max_tokens"):
-            raw = bytes(self.fields.get(name, b""))
-            if raw.isdigit() and len(raw) < 16:
+            stated = self.fields.get(name)
+            if stated is not None and (raw := bytes(stated)).isdigit() and len(raw) < 16:
                 return int(raw)
         return None
 
@@ -240,6 +253,8 @@ def _first(raw: Raw) -> bytes:
 
 def _estimate(text: bytes) -> int:
     size, media, position = len(text), 0, 0
+    if b";base64," not in text and b'"data"' not in text:  # 100 times as quick as the pattern
+        return size // 4
     while found := _BASE64.search(text, position):
         position = text.index(b'"', found.end())
         size -= position - found.end()

@@ -1,5 +1,5 @@
 """
-What is kept of a request, as values: a worker makes them, spools carry them, the database gets them.
+What is kept of a request, as values: workers make them, spools carry them to the database.
 
 Never a prompt and never an answer. Texts that a caller or a provider made up are cut to their
 limits where the record is made (routing.gateway.recorder).
