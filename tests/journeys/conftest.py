@@ -32,6 +32,7 @@ def whole_session_stage(
     gateway.stop()
     first.stop()
     second.stop()
+    assert "Traceback" not in gateway.logs(), gateway.logs()
 
 
 @pytest.fixture

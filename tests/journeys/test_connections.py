@@ -28,6 +28,7 @@ def config(whole_session_stage: Stage) -> None:
         },
         pools={
             "crowd": {"candidates": [candidate("crowded", "c~status:503"), spare]},
+            "lone-one": {"candidates": [candidate("crowded", "lone-1")]},
             "stale": {"candidates": [candidate("crowded", "s~stale"), spare]},
         },
     )
@@ -39,6 +40,18 @@ def test_a_kept_connection_that_went_stale_costs_no_attempt(stage: Stage) -> Non
     assert {reply.headers["x-switchyard-provider"] for reply in answers} == {"crowded"}
     assert {reply.headers["x-switchyard-attempts"] for reply in answers} == {"1"}
     assert len(calls(stage.first, "s~stale")) >= 4
+
+
+@pytest.mark.parametrize("failure", ["status:503", "status:429:retry-after=1"])
+def test_whoever_is_alone_is_asked_again_after_a_moment(stage: Stage, failure: str) -> None:
+    """litellm #3646: a short wait beats an error at once."""
+    stage.first.set(failure, times=1)
+
+    reply = stage.gateway.chat("lone-one")
+
+    assert reply.status == 200, reply.body
+    assert reply.headers["x-switchyard-attempts"] == "2"
+    assert reply.headers["x-switchyard-failover"] == "false"
 
 
 def test_a_provider_that_closes_its_port_is_left_alone_and_found_again(
