@@ -15,7 +15,7 @@ from bench.processes import BenchmarkFailed, allow_many_files
 OVER_SOCKETS = ("plain", "stream", "failover", "latency", "memory")
 IN_PROCESS = ("plan", "snapshot")
 PARTS = (*OVER_SOCKETS, *IN_PROCESS)
-RUNS, SECONDS = 3, 4.0
+RUNS, SECONDS = 3, 3.0
 REQUESTS_PER_S = 100  # of each model, one caller: what a failover run of that length takes
 
 
@@ -92,7 +92,7 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
         help=f"of {', '.join(PARTS)}; all if none is named. `profile` alone shows the time's way",
     )
     parser.add_argument("--runs", type=int, default=RUNS, help="a gateway each (default: 3)")
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="of load (default: 4)")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="of each load (default: 3)")
     asked = parser.parse_args(argv)
     unknown = set(asked.parts) - {*PARTS, "profile"}
     if unknown or ("profile" in asked.parts and len(asked.parts) > 1):

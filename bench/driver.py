@@ -48,9 +48,12 @@ def paced_streams(url: str, headers: Headers, *, seconds: float) -> LoadResult:
     return _own("closed", url, headers, LoadResult, *more, seconds=seconds)
 
 
-def at_rate(url: str, headers: Headers, *, per_second: float, seconds: float) -> LoadResult:
-    more = ("--per-second", str(per_second))
-    return _own("rate", url, headers, LoadResult, *more, seconds=seconds)
+def at_rate(
+    url: str, headers: Headers, *, beside: str, per_second: float, seconds: float
+) -> PairResult:
+    """Plain chat requests at a fixed rate, as many at `url` as at `beside`."""
+    more = ("--beside", beside, "--per-second", str(per_second))
+    return _own("rate", url, headers, PairResult, *more, seconds=seconds)
 
 
 def pair(url: str, headers: Headers, *, requests: int) -> PairResult:

@@ -2,7 +2,8 @@
 The harness's own callers: `python -m bench.load SCENARIO URL`, one JSON line as the result.
 
 closed  N connections, each asking again as soon as it has its answer
-rate    a fixed number of requests a second, sent whether or not the ones before were answered
+rate    a fixed number of requests a second at each of two addresses, sent whether or not the
+        ones before were answered
 pair    one caller that asks for two models in turn, so that noise falls on both alike
 hold    N streams that are opened and kept, until standard input ends
 """
@@ -15,6 +16,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Sequence
+from itertools import chain
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -230,32 +232,39 @@ async def closed(
     return tally.result()
 
 
-async def rate(target: Target, body: bytes, *, per_second: float, seconds: float) -> LoadResult:
+async def rate(
+    targets: Sequence[Target], body: bytes, *, per_second: float, seconds: float
+) -> list[LoadResult]:
     """
-    Requests on a fixed timetable. Latency counts from the moment of sending, which never waits
-    for an answer: a gateway that stands still cannot make its callers ask less.
+    Requests on a fixed timetable, `per_second` at each target, evenly mixed so that a noisy moment
+    falls on all alike.
+
+    Latency counts from the moment of sending, which never waits for an answer: a gateway that
+    stands still cannot make its callers ask less.
     """
-    request = target.request(body)
-    tally = Tally()
-    free = [await dial(target) for _ in range(16)]
+    requests = [target.request(body) for target in targets]
+    tallies = [Tally() for _ in targets]
+    free = [[await dial(target) for _ in range(16)] for target in targets]
     asking: set[asyncio.Task[None]] = set()
 
-    async def ask() -> None:
-        caller = free.pop() if free else await dial(target)
+    async def ask(at: int) -> None:
+        caller = free[at].pop() if free[at] else await dial(targets[at])
         if not caller.is_open:
-            caller = await dial(target)
-        await tally.ask(caller, request)
-        free.append(caller)
+            caller = await dial(targets[at])
+        await tallies[at].ask(caller, requests[at])
+        free[at].append(caller)
 
-    for number in range(int(per_second * seconds)):
-        await asyncio.sleep(tally.began + number / per_second - time.perf_counter())
-        task = asyncio.create_task(ask())
+    began = time.perf_counter()
+    each_s = 1 / (per_second * len(targets))
+    for number in range(int(per_second * seconds) * len(targets)):
+        await asyncio.sleep(began + number * each_s - time.perf_counter())
+        task = asyncio.create_task(ask(number % len(targets)))
         asking.add(task)
         task.add_done_callback(asking.discard)
     await asyncio.gather(*asking)
-    for caller in free:
+    for caller in chain.from_iterable(free):
         caller.close()
-    return tally.result()
+    return [tally.result() for tally in tallies]
 
 
 async def pair(target: Target, bodies: tuple[bytes, bytes], *, requests: int) -> PairResult:
@@ -318,6 +327,7 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--stream", action="store_true")
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--requests", type=int, default=300, help="of each model of a pair")
+    parser.add_argument("--beside", default="", help="the other address of a rate")
     parser.add_argument("--per-second", type=float, default=300)
     parser.add_argument("--seconds", type=float, default=3)
     return parser.parse_args(argv)
@@ -334,7 +344,11 @@ async def main(argv: Sequence[str]) -> None:
                 await closed(target, body, connections=asked.connections, seconds=asked.seconds)
             )
         case "rate":
-            _report(await rate(target, body, per_second=asked.per_second, seconds=asked.seconds))
+            targets = (target, Target.of(asked.beside, []))
+            first, second = await rate(
+                targets, body, per_second=asked.per_second, seconds=asked.seconds
+            )
+            _report(PairResult(first=first, second=second))
         case "pair":
             bodies = (body, scene.body(asked.second_model))
             _report(await pair(target, bodies, requests=asked.requests))

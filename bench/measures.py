@@ -50,8 +50,10 @@ def _cpu_of(gateway: GatewayUnderTest, load: Load, name: str, seconds: float) ->
 def latency(gateway: GatewayUnderTest, ports: Sequence[int], seconds: float) -> Figures:
     """What the gateway adds at a fixed rate to asking the upstream directly."""
     upstream = f"http://127.0.0.1:{ports[0]}{scene.PATH}"
-    direct = driver.at_rate(upstream, {}, per_second=PER_SECOND, seconds=seconds)
-    through = driver.at_rate(gateway.url, gateway.headers, per_second=PER_SECOND, seconds=seconds)
+    both = driver.at_rate(
+        gateway.url, gateway.headers, beside=upstream, per_second=PER_SECOND, seconds=seconds
+    )
+    through, direct = both.first, both.second
     _check(through, f"{gateway.name}, latency")
     return {
         "latency_p50_added_ms": through.p50_ms - direct.p50_ms,

@@ -148,12 +148,13 @@ async def test_a_connection_that_ends_early_is_an_error_and_dialled_again():
     assert (result.requests, result.errors) == (0, 3)
 
 
-async def test_a_rate_sends_all_its_requests(ports):
-    target = Target.of(chat_url(ports), [])
+async def test_a_rate_sends_all_its_requests_at_each_address(ports):
+    targets = [Target.of(chat_url(ports), []), Target.of(chat_url(ports, "/refuse"), [])]
 
-    result = await load.rate(target, scene.body(scene.CHAT), per_second=100, seconds=0.2)
+    well, refused = await load.rate(targets, scene.body(scene.CHAT), per_second=100, seconds=0.2)
 
-    assert (result.requests, result.errors) == (20, 0)
+    assert (well.requests, well.errors) == (20, 0)
+    assert (refused.requests, refused.errors) == (0, 20)
 
 
 @pytest.mark.skipif(not driver.has_wrk(), reason="wrk is not installed")
