@@ -21,6 +21,7 @@ from failover.models import FailoverRule
 from providers.adapters.spec import CredentialSpec, ProviderSpec, Timeouts
 from providers.fields import keyring
 from providers.models import Credential, Provider, ProviderModel
+from providers.redaction import known
 from routing.gateway.snapshot import (
     AliasSpec,
     CandidateSpec,
@@ -114,7 +115,8 @@ def _on_disk(data_dir: Path) -> Snapshot:
 def _prove(content: Content, digest: str) -> None:
     """Compile as the workers will: what they would refuse must not replace what they serve."""
     trial = Snapshot(generation=0, created_at=0, checksum=digest, content=content)
-    compile_table(trial, decrypt=keyring().decrypt, environ=os.environ)
+    table = compile_table(trial, decrypt=keyring().decrypt, environ=os.environ)
+    known.digests = table.keys
 
 
 def _write(data_dir: Path, snapshot: Snapshot) -> None:

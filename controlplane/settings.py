@@ -14,6 +14,7 @@ from django.templatetags.static import static
 from django.urls import reverse_lazy
 
 from providers.encryption import read_or_create
+from providers.redaction import known
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -32,6 +33,7 @@ LOOPBACK_NAMES = ["localhost", "127.0.0.1", "[::1]"]
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=LOOPBACK_NAMES)
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 MASTER_KEY: str = env.str("SWITCHYARD_MASTER_KEY", default="")
+known.remember(SECRET_KEY, MASTER_KEY)
 
 
 def _networks(addresses: list[str]) -> list[str]:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
+from providers.redaction import known
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
@@ -33,6 +35,7 @@ class Keyring:
     def __init__(self, keys: Sequence[str]) -> None:
         if not keys:
             raise ValueError(f"{KEYS_VARIABLE} holds no key")
+        known.remember(*keys)
         try:
             self._fernet = MultiFernet([Fernet(key) for key in keys])
         except ValueError as error:
@@ -45,16 +48,19 @@ class Keyring:
         return "Keyring()"
 
     def encrypt(self, text: str) -> str:
+        known.remember(text)
         return self._fernet.encrypt(text.encode()).decode("ascii")
 
     def decrypt(self, token: str) -> str:
         """The text in `token`. Raises CannotDecrypt."""
         try:
-            return self._fernet.decrypt(token.encode()).decode()
+            text = self._fernet.decrypt(token.encode()).decode()
         except InvalidToken as error:
             raise CannotDecrypt(
                 f"a secret cannot be decrypted with this host's {KEYS_VARIABLE}"
             ) from error
+        known.remember(text)
+        return text
 
 
 def load_keyring(environ: Mapping[str, str], data_dir: Path) -> Keyring:

@@ -13,7 +13,6 @@ import msgspec
 
 from providers.adapters.resets import retry_after_s
 from providers.adapters.wording import (
-    REDACTED,
     ErrorObject,
     error_object,
     named_fault,
@@ -23,6 +22,7 @@ from providers.adapters.wording import (
     worded_fault,
 )
 from providers.errors import Failure, Fault
+from providers.redaction import REDACTED
 
 PARSED_LIMIT: Final = 2 << 20
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
+from urllib.parse import parse_qsl, urlsplit
 
 from providers.adapters.adapter import Adapter, auth_header
 from providers.adapters.address import address_of
@@ -15,6 +16,7 @@ from providers.adapters.registry import ADAPTERS, KNOWN_KINDS
 from providers.adapters.simulator import SimulatedFault, Simulator, parse_fault
 from providers.adapters.spec import ProviderSpec
 from providers.errors import Failure
+from providers.redaction import known
 from providers.transport import Endpoint, Response, Transport
 
 Header = tuple[bytes, bytes]
@@ -166,6 +168,8 @@ class Upstream:
             trust_env_proxy=spec.trust_env_proxy,
             environ=environ,
         )
+        known.remember_named([*spec.headers.items(), *parse_qsl(urlsplit(base_url).query)])
+        known.remember_url(address.endpoint.proxy)
         fields = {"host": address.host} | {k: v.encode() for k, v in _DEFAULTS} | fields
         heads: dict[tuple[str, str], tuple[bytes, bytes]] = {}
         for credential in credentials:

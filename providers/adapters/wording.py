@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from providers.errors import MESSAGE_LIMIT, Fault
-
-REDACTED: Final = "[redacted]"
+from providers.redaction import KEY_SHAPES, REDACTED
 
 # Exact `code`, `type` or `status` of an error object, in lower case.
 _NAMES: Final[dict[str, Fault]] = {
@@ -117,12 +116,6 @@ _QUOTED: Final = re.compile(
     r"(?<!\w)'[^']*'(?!\w)|\"[^\"]*\"|`[^`]*`|\u2018[^\u2019]*\u2019|\u201c[^\u201d]*\u201d"
 )
 
-# Keys of the common vendors, masked ones ("sk-ab****cd") too, JSON web tokens, and bearer words.
-_KEYS: Final = re.compile(
-    r"\b(?:(?:sk|rk|pk|xai|nvapi|pplx|csk|sess)-|(?:gsk|hf|sy|tgp|fw)_)[\w*.\u2026-]{8,}"
-    r"|\bAIza[\w-]{10,}|\beyJ[\w-]{8,}\.[\w.-]+|(?<=[Bb]earer )[^\s\"']{6,}"
-)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorObject:
@@ -204,7 +197,7 @@ def safe_text(text: str, secrets: Sequence[str] = ()) -> str:
         if secret:
             text = text.replace(secret, REDACTED)
     # Bounded before the pattern runs, with room for what the pattern shortens.
-    text = _KEYS.sub(REDACTED, text[: 4 * MESSAGE_LIMIT])
+    text = KEY_SHAPES.sub(REDACTED, text[: 4 * MESSAGE_LIMIT])
     if not text.isprintable():
         text = "".join(map(_escaped, text))
     return text if len(text) <= MESSAGE_LIMIT else text[: MESSAGE_LIMIT - 1] + "…"

@@ -25,6 +25,7 @@ from failover.engine.plan import Plan
 from providers.encryption import load_keyring
 from providers.errors import ProtocolError
 from providers.protocols import forwarded_headers, parse
+from providers.redaction import known
 from providers.transport import Transport
 from routing.gateway.auth import Key, authenticate, digest_of
 from routing.gateway.errors import (
@@ -122,6 +123,7 @@ class Gateway:
         """Route by `snapshot` from now on. Raises ValueError and keeps the old table."""
         table = compile_table(snapshot, decrypt=self._decrypt, environ=self._environ)
         before, self.table = self.table, table
+        known.digests = table.keys
         self.live.prune(table)
         if before is not None:
             for provider, labels in mended(before.upstreams, table.upstreams):
