@@ -6,28 +6,32 @@ from datetime import UTC, datetime
 from typing import Any
 
 from routing.gateway.auth import Key
-from routing.gateway.table import Pool, Table
+from routing.gateway.table import Table
 
 
 def visible_names(table: Table, key: Key) -> list[str]:
     """
     Canonical models and aliases that `key` may use and operators leave a candidate for, sorted.
 
-    Health and benches never hide a name.
+    Health and benches never hide a name. Goes by the specs: listing compiles no pool.
     """
-    names = [name for name, pool in table.pools.items() if _is_visible(name, pool, key)]
-    for name in table.aliases.keys() - table.pools.keys():
-        pool = table.pool_of(name)
-        if pool is not None and _is_visible(name, pool, key):
-            names.append(name)
-    return sorted(names)
+    names = table.pools.keys() | table.aliases.keys()
+    return sorted(name for name in names if _is_visible(table, name, key))
 
 
-def _is_visible(name: str, pool: Pool, key: Key) -> bool:
-    allowed = key.allows(name, pool.name)
+def _is_visible(table: Table, name: str, key: Key) -> bool:
+    canonical = table.canonical(name)
+    pool, alias = table.pools.get(canonical), table.aliases.get(canonical)
+    if pool is not None:
+        candidates = pool.candidates if pool.enabled else ()
+    else:
+        candidates = alias.targets if alias is not None else ()
+    is_allowed = key.allows(name, canonical)
     return any(
-        pool.operators_reason(candidate) is None and (allowed or key.allows(candidate.name))
-        for candidate in pool.candidates
+        candidate.enabled
+        and table.is_provider_enabled(candidate.provider)
+        and (is_allowed or key.allows(f"{candidate.provider}/{candidate.model}"))
+        for candidate in candidates
     )
 
 

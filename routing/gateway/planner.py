@@ -40,7 +40,7 @@ class Live:
 
     def prune(self, table: Table) -> None:
         """Forget counters of pools that are gone."""
-        for name in self.rotations.keys() - table.pools.keys() - table.alias_pools.keys():
+        for name in self.rotations.keys() - table.pools.keys() - table.aliases.keys():
             del self.rotations[name]
 
 

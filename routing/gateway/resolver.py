@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 
 from failover.engine.plan import Plan
 from routing.gateway.errors import unknown_model
+from routing.gateway.pools import Pool
 from routing.gateway.snapshot import RuleSpec
-from routing.gateway.table import Pool, Table, split_provider
+from routing.gateway.table import Table
 
 CLOSE_NAMES = 3
 COMPARED_NAMES = 200
@@ -28,6 +29,11 @@ class Group:
     pool: Pool
     resolved_by: str
     stage: str = "request"
+
+    @property
+    def is_known(self) -> bool:
+        """Whether somebody configured it; what callers make up is not remembered."""
+        return all(candidate.is_known for candidate in self.pool.candidates)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +68,7 @@ def resolve(table: Table, requested: str, close_to: frozenset[str] | None = None
     group = resolve_name(table, requested)
     if group is not None:
         resolution = _with_rule(table, requested, (group,), group.resolved_by, ())
-        if group.resolved_by != "ad_hoc":
+        if group.is_known:
             table.resolutions[requested] = resolution
         return resolution
     if "," in requested:
@@ -72,36 +78,16 @@ def resolve(table: Table, requested: str, close_to: frozenset[str] | None = None
 
 def resolve_name(table: Table, name: str, stage: str = "request") -> Group | None:
     """One name, without rules and chains."""
-    pool = table.pools.get(name)
-    if pool is not None:
-        return Group(requested=name, pool=pool, resolved_by="pool", stage=stage)
-    pool = table.pool_of(name)
-    if pool is not None:
-        return Group(requested=name, pool=pool, resolved_by="alias", stage=stage)
-    pool = table.direct.get(name)
-    if pool is not None and (not table.inventory_is_allowlist or _is_listed(table, pool)):
-        return Group(requested=name, pool=pool, resolved_by="provider_model", stage=stage)
-    pool = table.inventory.get(name)
-    if pool is not None:
-        return Group(requested=name, pool=pool, resolved_by="inventory", stage=stage)
-    return _ad_hoc(table, name, stage)
-
-
-def _is_listed(table: Table, pool: Pool) -> bool:
-    candidate = pool.candidates[0]
-    provider = table.providers.get(candidate.provider)
-    return provider is not None and candidate.model in provider.models
-
-
-def _ad_hoc(table: Table, name: str, stage: str) -> Group | None:
-    """provider/model that nobody configured: the longest provider name that matches wins."""
-    if table.inventory_is_allowlist or "," in name:
-        return None
-    pair = split_provider(name, table.providers)
-    if pair is None:
-        return None
-    pool = table.compiler.single(name, [table.compiler.direct(*pair, is_known=False)])
-    return Group(requested=name, pool=pool, resolved_by="ad_hoc", stage=stage)
+    for resolved_by, pool_of in (
+        ("pool", table.pool),
+        ("alias", table.alias),
+        ("provider_model", table.direct),
+        ("inventory", table.listed),
+    ):
+        pool = pool_of(name)
+        if pool is not None:
+            return Group(requested=name, pool=pool, resolved_by=resolved_by, stage=stage)
+    return None
 
 
 def _resolve_chain(table: Table, requested: str, close_to: frozenset[str] | None) -> Resolution:

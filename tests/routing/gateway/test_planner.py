@@ -63,7 +63,7 @@ class World:
             VERDICTS[fault].bench,
             key,
             failure(fault, **evidence),
-            self.table.pools["m"].candidates[0].bench_policy,
+            self.table.pool("m").candidates[0].bench_policy,
             now=self.clock.now,
             request_id="",
         )
