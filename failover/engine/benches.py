@@ -23,6 +23,7 @@ from msgspec import Struct
 
 from failover.engine.policy import BenchPolicy
 from failover.engine.verdicts import Bench, Scope
+from failover.engine.windows import Window
 from providers.errors import MESSAGE_LIMIT, Failure, Fault
 
 HOUR_S = 3600.0
@@ -32,7 +33,6 @@ STATED_MIN_S, STATED_MAX_S = 1.0, HOUR_S
 JITTER = 0.2
 CLEARING_SUCCESSES = 2
 PROBE_LIMIT_S = 700.0  # a probe whose end was never reported frees its place after this
-BUCKETS = 10
 
 Key = tuple[str, str | None]
 
@@ -74,43 +74,6 @@ def newer(current: BenchEntry | None, other: BenchEntry) -> BenchEntry:
         other,
         key=lambda e: (e.epoch, e.released, e.manual, e.until, e.since, e.count, e.request_id),
     )
-
-
-class Window:
-    """Successes and failures of the last `span_s` seconds, in ten buckets."""
-
-    __slots__ = ("_bad", "_current", "_good", "_width_s")
-
-    def __init__(self, span_s: float) -> None:
-        self._width_s = span_s / BUCKETS
-        self._current = -1
-        self._good = [0] * BUCKETS
-        self._bad = [0] * BUCKETS
-
-    def observe(self, now: float, *, ok: bool) -> None:
-        tick = int(now / self._width_s)
-        if tick != self._current:
-            self._advance(tick)
-        (self._good if ok else self._bad)[tick % BUCKETS] += 1
-
-    def counts(self, now: float) -> tuple[int, int]:
-        """(successes, failures) inside the window."""
-        tick = int(now / self._width_s)
-        if tick != self._current:
-            self._advance(tick)
-        return sum(self._good), sum(self._bad)
-
-    def forget(self) -> None:
-        self._good = [0] * BUCKETS
-        self._bad = [0] * BUCKETS
-
-    def _advance(self, tick: int) -> None:
-        if self._current < 0 or tick - self._current >= BUCKETS:
-            self.forget()
-        else:
-            for step in range(self._current + 1, tick + 1):
-                self._good[step % BUCKETS] = self._bad[step % BUCKETS] = 0
-        self._current = tick
 
 
 @dataclass(slots=True)

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from failover.engine.benches import Benches, Window, newer
+from failover.engine.benches import Benches, newer
 from failover.engine.policy import BenchPolicy
 from failover.engine.verdicts import VERDICTS, Bench, Scope
+from failover.engine.windows import Window
 from providers.errors import Fault
 from tests.builders import FakeClock, bench_entry, benches, failure
 
