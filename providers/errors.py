@@ -3,6 +3,7 @@ What can go wrong, by whose fault it is.
 
     ProviderError       the provider, or the way to it; the engine turns it into a Failure
         ConnectFailed       refused, DNS, TLS, connect timeout: nothing was sent
+        PoolFull            our own bound of connections to it is reached: nothing was sent
         ConnectionReset     the connection died; `reused` says if it had served before
         UpstreamTimedOut    nothing came in time
         BadFraming          the peer does not speak HTTP, or breaks our bounds
@@ -25,6 +26,10 @@ class ProviderError(Exception):
 
 class ConnectFailed(ProviderError):
     """No connection: refused, unknown host, TLS, proxy, or no answer in `connect_s`."""
+
+
+class PoolFull(ProviderError):
+    """All connections that we allow ourselves to this endpoint are in use."""
 
 
 class ConnectionReset(ProviderError):
@@ -78,6 +83,7 @@ class Fault(StrEnum):
     BAD_REPLY = "bad_reply"  # 200 with an error, HTML, nothing, broken JSON
     BAD_STREAM = "bad_stream"  # first event an error, or the end without content
     INTERRUPTED = "interrupted"  # the stream broke after content was sent
+    BUSY = "busy"  # our own bound of connections to the provider is reached
     OWN = "own"  # our limits, guard refusals, the caller went away
 
 

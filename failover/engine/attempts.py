@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 from typing import Protocol
 
@@ -30,6 +30,7 @@ from providers.errors import (
     ConnectionReset,
     Failure,
     Fault,
+    PoolFull,
     ProviderError,
     UpstreamTimedOut,
 )
@@ -43,6 +44,7 @@ _FAULTS: dict[type[ProviderError], Fault] = {
     ConnectionReset: Fault.RESET,
     UpstreamTimedOut: Fault.TIMEOUT,
     BadFraming: Fault.BAD_REPLY,
+    PoolFull: Fault.BUSY,
 }
 INJECTED_FIELD = "stream_options"
 
@@ -57,7 +59,8 @@ class Call:
     One request on its way to providers.
 
     `deadline` (the engine's clock, seconds) covers everything up to the first content. `headers`
-    are the caller's that go upstream.
+    are the caller's that go upstream. `attempts` is filled as calls are made, so that they are
+    known even if the caller goes away.
     """
 
     request: Request
@@ -65,6 +68,7 @@ class Call:
     deadline: float
     request_id: str
     headers: Sequence[Header] = ()
+    attempts: list[Attempt] = field(default_factory=list)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -109,7 +113,7 @@ class Engine:
         plan, policy = call.plan, call.plan.policy
         if plan.commit is not None:
             plan.commit()
-        attempts: list[Attempt] = []
+        attempts = call.attempts
         waiting = list(plan.steps)
         candidate = waiting.pop(0)
         used: set[str] = set()

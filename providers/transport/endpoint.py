@@ -30,8 +30,8 @@ class Endpoint:
 class Limits:
     """Bounds of one transport; a peer that passes one gets BadFraming or waits."""
 
-    connections_per_endpoint: int = 256
-    idle_per_endpoint: int = 64
+    connections_per_endpoint: int = 8192  # a net, not a brake: admission bounds what is in flight
+    idle_per_endpoint: int = 256
     idle_s: float = 20
     pool_wait_s: float = 1
     header_bytes: int = 64 * 1024

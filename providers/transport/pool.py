@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from providers.errors import ConnectFailed, ConnectionReset, UpstreamTimedOut
+from providers.errors import ConnectFailed, ConnectionReset, PoolFull, UpstreamTimedOut
 
 if TYPE_CHECKING:
     import asyncio
@@ -160,4 +160,4 @@ def _give_up(waiter: asyncio.Future[Connection | None], is_deadline: bool) -> No
     if is_deadline:
         waiter.set_exception(UpstreamTimedOut("no free connection before the deadline"))
     else:
-        waiter.set_exception(ConnectFailed("all connections to this endpoint are in use"))
+        waiter.set_exception(PoolFull("all connections to this endpoint are in use"))

@@ -173,11 +173,18 @@ def _walk(
                     free.append(candidate)
                 else:
                     draft.resting.append((candidate, block))
-        if allowed and draft.preferred is None:
-            draft.preferred = strategy(allowed, rotation, rng)[0][0]
+        if not allowed or (not free and draft.preferred is not None):
+            continue
+        ordered, move = strategy(allowed, rotation, rng)
+        if draft.preferred is None:
+            draft.preferred = ordered[0]
         if not free:
             continue
-        ordered, move = strategy(free, rotation, rng)
+        if len(free) < len(allowed):
+            if move is None:
+                ordered = [c for c in ordered if c in free]
+            else:  # who rests has no turn
+                ordered, move = strategy(free, rotation, rng)
         if move is not None and not draft.steps:
             draft.commit = partial(live.commit, pool.name, move)
         draft.steps += ordered[:room]

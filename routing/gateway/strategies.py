@@ -7,21 +7,23 @@ that commits the choice. Nothing here changes state by being asked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from math import inf
+from operator import attrgetter
 from random import Random
 from types import MappingProxyType
+from typing import NamedTuple
 
 from failover.engine.plan import Candidate
 
 Rotation = Mapping[str, int]
+_weight = attrgetter("weight")
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
+class Move(NamedTuple):
     """One pick of a rotation, still to be committed by `move_on`."""
 
-    weights: Mapping[str, int]
+    weights: list[tuple[str, int]]
     chosen: str
 
 
@@ -29,23 +31,30 @@ Ordered = tuple[list[Candidate], Move | None]
 Strategy = Callable[[Sequence[Candidate], Rotation, Random], Ordered]
 
 
-def smooth_weighted(current: Rotation, weights: Mapping[str, int]) -> str:
+def smooth_weighted(current: Rotation, weights: Iterable[tuple[str, int]]) -> str:
     """
-    The next name by smooth weighted round robin.
+    The next name by smooth weighted round robin, of at least one.
 
-    With `move_on` after each pick, every window of sum(weights) picks holds each name exactly
-    weights[name] times, spread out rather than in runs.
+    With `move_on` after each pick, every window of the sum of weights holds each name exactly its
+    weight of times, spread out rather than in runs.
 
     Source: nginx, commit 52327e0627f4 "Upstream: smooth weighted round-robin balancing".
     """
-    return max(weights, key=lambda name: current.get(name, 0) + weights[name])
+    best, most = "", -inf
+    for name, weight in weights:
+        value = current.get(name, 0) + weight
+        if value > most:
+            best, most = name, value
+    return best
 
 
 def move_on(current: MutableMapping[str, int], move: Move) -> None:
     """Commit a pick."""
-    for name, weight in move.weights.items():
+    total = 0
+    for name, weight in move.weights:
         current[name] = current.get(name, 0) + weight
-    current[move.chosen] -= sum(move.weights.values())
+        total += weight
+    current[move.chosen] -= total
 
 
 def in_list_order(tier: Sequence[Candidate], rotation: Rotation, rng: Random) -> Ordered:
@@ -55,12 +64,17 @@ def in_list_order(tier: Sequence[Candidate], rotation: Rotation, rng: Random) ->
 
 def weighted_round_robin(tier: Sequence[Candidate], rotation: Rotation, rng: Random) -> Ordered:
     del rng
-    return _rotate(tier, rotation, {c.name: c.weight for c in tier})
+    ordered, move = _rotate(tier, rotation, [(c.name, c.weight) for c in tier])
+    if len(ordered) > 2:
+        ordered[1:] = sorted(
+            ordered[1:], key=_weight, reverse=True
+        )  # stable: ties keep their order
+    return ordered, move
 
 
 def round_robin(tier: Sequence[Candidate], rotation: Rotation, rng: Random) -> Ordered:
     del rng
-    return _rotate(tier, rotation, {c.name: 1 for c in tier})
+    return _rotate(tier, rotation, [(c.name, 1) for c in tier])
 
 
 def weighted_random(tier: Sequence[Candidate], rotation: Rotation, rng: Random) -> Ordered:
@@ -74,11 +88,14 @@ def weighted_random(tier: Sequence[Candidate], rotation: Rotation, rng: Random) 
     return sorted(tier, key=lambda c: rng.random() ** (1 / c.weight), reverse=True), None
 
 
-def _rotate(tier: Sequence[Candidate], rotation: Rotation, weights: Mapping[str, int]) -> Ordered:
+def _rotate(
+    tier: Sequence[Candidate], rotation: Rotation, weights: list[tuple[str, int]]
+) -> Ordered:
+    """The picked one, then the others in list order."""
     chosen = smooth_weighted(rotation, weights)
-    rest = sorted((c for c in tier if c.name != chosen), key=lambda c: -weights[c.name])
-    first = next(c for c in tier if c.name == chosen)
-    return [first, *rest], Move(weights, chosen)
+    ordered = [c for c in tier if c.name == chosen]
+    ordered += [c for c in tier if c.name != chosen]
+    return ordered, Move(weights, chosen)
 
 
 STRATEGIES: Mapping[str, Strategy] = MappingProxyType(

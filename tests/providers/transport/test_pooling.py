@@ -5,7 +5,7 @@ import gc
 
 import pytest
 
-from providers.errors import ConnectFailed, ConnectionReset, UpstreamTimedOut
+from providers.errors import ConnectFailed, ConnectionReset, PoolFull, UpstreamTimedOut
 from providers.transport import Limits, Transport
 from tests.providers.transport.conftest import call, soon, whole
 from tests.providers.transport.servers import OK, Peer, always, then_close, upstream
@@ -202,7 +202,7 @@ async def test_without_a_free_connection_the_wait_is_bounded():
     transport = Transport(limits=Limits(connections_per_endpoint=1, pool_wait_s=0.05))
     async with upstream(always(OK)) as server:
         held = await call(transport, server.endpoint)
-        with pytest.raises(ConnectFailed):
+        with pytest.raises(PoolFull):
             await call(transport, server.endpoint)
         with pytest.raises(UpstreamTimedOut):
             await call(transport, server.endpoint, wait_s=0.01)

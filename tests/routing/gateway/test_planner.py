@@ -448,6 +448,25 @@ def test_a_weighted_draw_gives_everyone_a_turn_and_names_nobody_twice():
     assert 120 < share < 180
 
 
+def test_a_weighted_draw_without_benches_is_no_failover():
+    world, rng = weighted(3, 1, strategy="weighted_random"), Random(5)
+    for _ in range(50):
+        planned = world.plan("m", rng=rng)
+        assert planned.preferred is planned.steps[0]
+
+
+def test_a_benched_candidate_has_no_turn_in_a_rotation():
+    world = weighted(2, 1, 1)
+    world.bench("a/x", manual=True)
+    picked = firsts(world, 10)
+    assert (picked.count("b/x"), picked.count("c/x")) == (5, 5)
+
+
+def test_behind_a_rotations_pick_the_rest_follow_by_weight_then_list_order():
+    world = weighted(1, 2, 3, 2)
+    assert world.names("m") == ["c/x", "b/x", "d/x", "a/x"]
+
+
 def test_a_strategy_that_is_not_there_yet_falls_back_and_says_so():
     world = World(pool("m", "a/x", "b/x", strategy="lowest_cost"))
     assert world.names("m") == ["a/x", "b/x"]
