@@ -30,6 +30,7 @@ from providers.transport import Transport
 from routing.gateway.auth import Key, authenticate, digest_of
 from routing.gateway.errors import (
     GatewayError,
+    NoCandidate,
     Refused,
     bad_request,
     providers_failed,
@@ -48,6 +49,8 @@ from routing.gateway.ingress import (
 )
 from routing.gateway.listing import model_entry, model_list, visible_names
 from routing.gateway.planner import Features, Live, plan
+from routing.gateway.recorder import Recorder
+from routing.gateway.records import Outcome
 from routing.gateway.replies import (
     JSON,
     Trail,
@@ -58,6 +61,7 @@ from routing.gateway.replies import (
 )
 from routing.gateway.resolver import Resolution, resolve
 from routing.gateway.snapshot import Snapshot
+from routing.gateway.spool import SpoolWriter
 from routing.gateway.table import Table, compile_table
 from routing.gateway.visits import Visit, Visits
 
@@ -83,6 +87,8 @@ class Gateway:
         rng: Random | None = None,
         clock: Callable[[], float],
         wall: Callable[[], float] = time.time,
+        spool: SpoolWriter | None = None,
+        worker: str = "1",
     ) -> None:
         self.status: dict[str, Any] = {}
         self.draining = False
@@ -97,6 +103,7 @@ class Gateway:
         self.benches = Benches(rng=self._rng, wall=wall)
         self.live = Live(benches=self.benches)
         self.visits = Visits()
+        self.recorder = Recorder(spool=spool, worker=worker, clock=clock, wall=wall)
         self.engine = Engine(
             transport=self._transport,
             benches=self.benches,
@@ -108,7 +115,11 @@ class Gateway:
 
     @classmethod
     def from_environment(
-        cls, environ: Mapping[str, str], data_dir: Path, clock: Callable[[], float]
+        cls,
+        environ: Mapping[str, str],
+        data_dir: Path,
+        clock: Callable[[], float],
+        worker: str = "1",
     ) -> Gateway:
         """`clock` is the event loop's: deadlines that the transport gets are its."""
         master = environ.get("SWITCHYARD_MASTER_KEY")
@@ -117,6 +128,8 @@ class Gateway:
             environ=environ,
             master=digest_of(master.encode()) if master else None,
             clock=clock,
+            spool=SpoolWriter.from_environment(environ, data_dir, worker=worker),
+            worker=worker,
         )
 
     def load(self, snapshot: Snapshot) -> None:
@@ -131,9 +144,11 @@ class Gateway:
 
     async def startup(self) -> None:
         self.visits.start()
+        self.recorder.start()
 
     async def shutdown(self) -> None:
         await self.visits.stop()
+        await self.recorder.aclose()
         await self._transport.aclose()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -148,17 +163,19 @@ class Gateway:
 
     async def _infer(self, protocol: str, scope: Scope, receive: Receive, send: Send) -> None:
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        trail = Trail(request_id(headers))
+        trail = Trail(request_id(headers), self.clock())
+        trail.endpoint, trail.protocol = scope["path"].rstrip("/"), protocol
         visit: Visit | None = None
         try:
             table = self._table()
             trail.generation = table.generation
-            key = self._authenticate(table, headers)
+            trail.key = key = self._authenticate(table, headers)
             body = await read_body(headers, receive)
             visit = Visit(receive, send, self.clock())
             self.visits.begin(visit)
             request = parse(protocol, body)
-            resolution = self._resolve(table, request.model, key)
+            trail.note(request)
+            trail.resolution = resolution = self._resolve(table, request.model, key)
             trail.canonical_model = resolution.canonical_model
             features = Features(
                 protocol=protocol,
@@ -166,12 +183,14 @@ class Gateway:
                 preferred_provider=headers.get(b"x-switchyard-provider", b"").decode("latin-1"),
                 no_failover=headers.get(b"x-switchyard-no-failover", b"").lower() == b"true",
             )
+            trail.features = features
             now = self.clock()
             planned = plan(table, resolution, features, self.live, now, self._rng)
             trail.plan = planned
             if request.stream:
                 visit.early_headers = trail.early_headers()
                 visit.hold_at = now + planned.policy.hold_s
+            trail.calls = []
             result = await self.engine.run(
                 Call(
                     request=request,
@@ -179,6 +198,7 @@ class Gateway:
                     deadline=now + patience_s(headers, planned.policy.deadline_s),
                     request_id=trail.request_id.decode(),
                     headers=forwarded_headers(scope["headers"]),
+                    attempts=trail.calls,
                 )
             )
             if isinstance(result, Served):
@@ -195,26 +215,35 @@ class Gateway:
             pass  # nobody is there to be told
         except asyncio.CancelledError:
             if visit is None or not visit.gone:
+                trail.outcome = Outcome.INTERRUPTED
+            if visit is None or not visit.gone:
                 raise
         except Exception:
             log.exception("request %s failed inside the gateway", trail.request_id.decode())
             internal = GatewayError(
                 500, "The gateway failed.", type="server_error", code="internal"
             )
+            internal.outcome = Outcome.INTERNAL_ERROR
             await self._refuse(internal, trail, send, visit)
         finally:
             if visit is not None:
                 self.visits.end(visit)
+                if trail.status is None and visit.opened:
+                    trail.status = 200
+            trail.ended_at = self.clock()
+            self.recorder.add(trail)
 
     async def _serve(self, served: Served, trail: Trail, visit: Visit) -> None:
         stream = served.stream
         send = visit.send
+        trail.served, trail.usage, trail.status = served.candidate, served.usage, 200
         try:
             if not visit.opened:
                 visit.opened = True
                 await send_start(send, 200, served_headers(served, trail))
             if stream is None:
                 await send_body(send, served.first, last=True)
+                trail.outcome = Outcome.ANSWERED
                 return
             await send_body(send, served.first, last=stream.ended)
             while not stream.ended:
@@ -224,18 +253,24 @@ class Gateway:
                     {"type": "http.response.body", "body": chunk, "more_body": not stream.ended}
                 )
             visit.done = True
+            broke = stream.failure is not None
+            trail.outcome = Outcome.INTERRUPTED if broke else Outcome.ANSWERED
         finally:
             if stream is not None:
+                trail.usage = stream.usage
                 await stream.close()
 
     async def _fail(self, failed: Failed, trail: Trail, visit: Visit) -> None:
-        trail.attempts = len(failed.attempts)
         if failed.ending is not Ending.CALLER:
             failed.returns_in_s = self._returns_in_s(failed.attempts, trail.plan)
             raise providers_failed(failed)
         failure = failed.failure
         if visit.opened:
-            raise bad_request(failure.message, status=failure.status or 400)
+            told = bad_request(failure.message, status=failure.status or 400)
+            told.outcome = Outcome.CALLER_ERROR
+            raise told
+        trail.outcome, trail.code = Outcome.CALLER_ERROR, failure.code or ""
+        trail.status = failure.status or 400
         headers = [(b"content-type", failure.content_type.encode("latin-1", "replace"))]
         await send_start(visit.send, failure.status or 400, headers + trail.headers())
         await send_body(visit.send, failure.body or b"", last=True)
@@ -243,10 +278,15 @@ class Gateway:
     async def _refuse(
         self, error: GatewayError, trail: Trail, send: Send, visit: Visit | None
     ) -> None:
+        trail.outcome = Outcome.INTERRUPTED if trail.served is not None else error.outcome
+        trail.code = error.code or ""
+        if isinstance(error, NoCandidate):
+            trail.rejected = error.rejected
         if visit is not None and visit.opened:
             await send_body(send, error_event_of(error), last=True)
             return
         status, headers, body = render(error)
+        trail.status = status
         await send_start(send, status, headers + trail.headers())
         await send_body(send, body, last=True)
 
@@ -337,6 +377,7 @@ class Gateway:
             "draining": self.draining,
             "generation": table.generation if table else None,
             "checksum": table.checksum if table else None,
+            "records": self.recorder.status(),
             **self.status,
         }
         return (200 if ready else 503), body

@@ -18,12 +18,19 @@ from typing import Any
 from failover.engine.outcome import Attempt, Ending, Failed
 from failover.engine.plan import Rejected
 from providers.protocols import error_body
+from routing.gateway.records import Outcome
 
 RETRY_AFTER_MAX_S = 60
 
 
 class GatewayError(Exception):
-    """An error answer. `returns_in_s` becomes Retry-After; `should_retry` x-should-retry."""
+    """
+    An error answer. `returns_in_s` becomes Retry-After; `should_retry` x-should-retry.
+
+    `outcome` is the word for it in the request's record.
+    """
+
+    outcome = Outcome.UNAVAILABLE
 
     def __init__(
         self,
@@ -51,13 +58,19 @@ class GatewayError(Exception):
 class Refused(GatewayError):
     """The caller has to change something."""
 
+    outcome = Outcome.REFUSED
+
 
 class NoCandidate(GatewayError):
-    """Nobody may be tried, so no call was made."""
+    """Nobody may be tried, so no call was made. `rejected` are all, each with its reason."""
+
+    rejected: Sequence[Rejected] = ()
 
 
 class ProvidersFailed(GatewayError):
     """Every call failed."""
+
+    outcome = Outcome.FAILED
 
 
 def bad_request(message: str, param: str | None = None, status: int = 400) -> Refused:
@@ -77,6 +90,12 @@ def unknown_model(name: str, close: Sequence[str]) -> Refused:
 
 def no_candidate(rejected: Sequence[Rejected], *, everyone_limited: bool) -> NoCandidate:
     """The answer when planning left nobody: the reasons decide the status."""
+    error = _no_candidate(rejected, everyone_limited=everyone_limited)
+    error.rejected = rejected
+    return error
+
+
+def _no_candidate(rejected: Sequence[Rejected], *, everyone_limited: bool) -> NoCandidate:
     reasons = {entry.reason for entry in rejected}
     returns = [e.returns_in_s for e in rejected if e.returns_in_s is not None]
     extra = {
@@ -86,7 +105,7 @@ def no_candidate(rejected: Sequence[Rejected], *, everyone_limited: bool) -> NoC
         ]
     }
     if reasons == {"key_not_allowed"}:
-        return NoCandidate(
+        error = NoCandidate(
             403,
             "This key may not use the model.",
             type="permission_error",
@@ -94,6 +113,8 @@ def no_candidate(rejected: Sequence[Rejected], *, everyone_limited: bool) -> NoC
             param="model",
             extra=extra,
         )
+        error.outcome = Outcome.REFUSED
+        return error
     returns_in_s = min(returns) if returns else None
     if everyone_limited:
         return NoCandidate(

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
+from msgspec import Struct
+
 from failover.engine.attempts import Served
-from failover.engine.plan import Plan
-from providers.protocols import error_event
+from failover.engine.outcome import Attempt
+from failover.engine.plan import Candidate, Plan, Rejected
+from providers.protocols import Request, Usage, error_event
+from routing.gateway.auth import Key
 from routing.gateway.errors import GatewayError
 from routing.gateway.ingress import Send
+from routing.gateway.planner import Features
+from routing.gateway.records import Outcome
+from routing.gateway.resolver import Resolution
 
 Header = tuple[bytes, bytes]
 JSON: Header = (b"content-type", b"application/json")
@@ -20,24 +28,53 @@ EVENT_STREAM: tuple[Header, ...] = (
 UPSTREAM_ID = b"x-request-id"
 
 
-class Trail:
-    """What is known of a request so far, for its response headers, whatever becomes of it."""
+class Trail(Struct):
+    """
+    What is known of a request so far, whatever becomes of it: for its response headers, and in the
+    end for its record.
 
-    __slots__ = ("attempts", "canonical_model", "generation", "plan", "request_id")
+    Times are the event loop's. `calls` is None until the engine is asked. The request's body is
+    not held, nor is the answer's.
+    """
 
-    def __init__(self, request_id: bytes) -> None:
-        self.request_id = request_id
-        self.generation: int | None = None
-        self.canonical_model = ""
-        self.plan: Plan | None = None
-        self.attempts: int | None = None
+    request_id: bytes
+    started_at: float = 0.0
+    ended_at: float = 0.0
+    endpoint: str = ""
+    protocol: str = ""
+    key: Key | None = None
+    generation: int | None = None
+    requested: str = ""
+    canonical_model: str = ""
+    resolution: Resolution | None = None
+    plan: Plan | None = None
+    rejected: Sequence[Rejected] = ()
+    calls: list[Attempt] | None = None
+    served: Candidate | None = None
+    usage: Usage | None = None
+    stream: bool = False
+    estimated_input_tokens: int | None = None
+    max_output_tokens: int | None = None
+    needs: frozenset[str] = frozenset()
+    features: Features | None = None
+    status: int | None = None
+    code: str = ""
+    outcome: Outcome = Outcome.ABANDONED
+
+    def note(self, request: Request) -> None:
+        """Keep what the record says of the request."""
+        self.requested = request.model
+        self.stream = request.stream
+        self.needs = request.needs
+        self.estimated_input_tokens = request.estimated_input_tokens
+        self.max_output_tokens = request.max_output_tokens
 
     def headers(self) -> list[Header]:
         found = [(b"x-request-id", self.request_id)]
         if self.canonical_model:
             found.append((b"x-switchyard-model", visible(self.canonical_model)))
-        if self.attempts is not None:
-            found.append((b"x-switchyard-attempts", b"%d" % self.attempts))
+        if self.calls is not None:
+            found.append((b"x-switchyard-attempts", b"%d" % len(self.calls)))
         if self.generation is not None:
             found.append((b"x-switchyard-generation", b"%d" % self.generation))
         if self.plan is not None and self.plan.warnings:
@@ -51,7 +88,6 @@ class Trail:
 
 def served_headers(served: Served, trail: Trail) -> list[Header]:
     candidate, plan = served.candidate, trail.plan
-    trail.attempts = len(served.attempts)
     headers = trail.headers()
     if served.stream is None:
         headers.append((b"content-type", served.content_type))
