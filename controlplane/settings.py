@@ -137,6 +137,9 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = reverse_lazy("admin:login")
 LOGIN_REDIRECT_URL = reverse_lazy("admin:index")
 
+# logs: every process configures them the same way (routing.gateway.logs)
+LOGGING_CONFIG = None
+
 # what browsers are told
 X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"

@@ -76,7 +76,7 @@ class Secrets:
 
     def _without_known(self, text: str) -> str:
         heads = self._by_head
-        pieces = []
+        pieces: list[str] = []
         start = at = 0
         while at <= len(text) - SHORTEST:
             candidates = heads.get(text[at : at + SHORTEST])

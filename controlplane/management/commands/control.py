@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand
 
 from controlplane.control import control
 from controlplane.poke import this_process_is_the_hub
-from routing.gateway import lifeline
+from routing.gateway import lifeline, logs
 
 if TYPE_CHECKING:
     from django.core.management.base import CommandParser
@@ -31,8 +31,6 @@ class Command(BaseCommand):
         if options["parent_fd"] is not None:
             lifeline.hold(options["parent_fd"], limit_s=CUT_OFF_S)
         this_process_is_the_hub()
-        logging.basicConfig(
-            level=logging.WARNING if options["verbosity"] == 0 else logging.INFO,
-            format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        )
+        level = logging.WARNING if options["verbosity"] == 0 else logging.INFO
+        logs.configure(os.environ, process="control", level=level)
         asyncio.run(control(settings.DATA_DIR, os.environ))
