@@ -27,6 +27,7 @@ from providers.errors import ProtocolError
 from providers.protocols import forwarded_headers, parse
 from providers.redaction import known
 from providers.transport import Transport
+from routing.gateway.admission import Admission
 from routing.gateway.auth import Key, authenticate, digest_of
 from routing.gateway.errors import (
     GatewayError,
@@ -47,6 +48,7 @@ from routing.gateway.ingress import (
     read_body,
     request_id,
 )
+from routing.gateway.limits import Limits
 from routing.gateway.listing import model_entry, model_list, visible_names
 from routing.gateway.planner import Features, Live, plan
 from routing.gateway.recorder import Recorder
@@ -103,6 +105,7 @@ class Gateway:
         self.benches = Benches(rng=self._rng, wall=wall)
         self.live = Live(benches=self.benches)
         self.visits = Visits()
+        self.admission = Admission(Limits())
         self.recorder = Recorder(spool=spool, worker=worker, clock=clock, wall=wall)
         self.engine = Engine(
             transport=self._transport,
@@ -146,6 +149,11 @@ class Gateway:
         self.visits.start()
         self.recorder.start()
 
+    def cut(self, error: GatewayError) -> None:
+        """End every request with `error`; a stream that runs gets it as its last event."""
+        self.admission.refuse_all()
+        self.visits.cut(error)
+
     async def shutdown(self) -> None:
         await self.visits.stop()
         await self.recorder.aclose()
@@ -166,10 +174,17 @@ class Gateway:
         trail = Trail(request_id(headers), self.clock())
         trail.endpoint, trail.protocol = scope["path"].rstrip("/"), protocol
         visit: Visit | None = None
+        admission = self.admission
+        is_admitted = False
         try:
             table = self._table()
             trail.generation = table.generation
             trail.key = key = self._authenticate(table, headers)
+            if admission.in_flight < admission.limit:
+                admission.in_flight += 1
+            else:
+                await admission.queue()
+            is_admitted = True
             body = await read_body(headers, receive)
             visit = Visit(receive, send, self.clock())
             self.visits.begin(visit)
@@ -216,8 +231,10 @@ class Gateway:
         except asyncio.CancelledError:
             if visit is None or not visit.gone:
                 trail.outcome = Outcome.INTERRUPTED
-            if visit is None or not visit.gone:
+            if visit is None or not (visit.gone or visit.cut):
                 raise
+            if visit.cut is not None and not (visit.opened and visit.hold_at is None):
+                await self._refuse(visit.cut, trail, send, visit)
         except Exception:
             log.exception("request %s failed inside the gateway", trail.request_id.decode())
             internal = GatewayError(
@@ -232,6 +249,8 @@ class Gateway:
                     trail.status = 200
             trail.ended_at = self.clock()
             self.recorder.add(trail)
+            if is_admitted:
+                admission.leave()
 
     async def _serve(self, served: Served, trail: Trail, visit: Visit) -> None:
         stream = served.stream

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from routing.gateway.errors import GatewayError
 from routing.gateway.ingress import Receive, Send
 
 TICK_S = 0.25
@@ -23,10 +24,12 @@ class Visit:
 
     `hold_at`: when a streaming caller gets its 200 and heartbeats, though nobody has answered yet;
     None for a plain request. `opened`: the 200 has gone out. `is_moving`: something has been sent
-    since the ticker looked last.
+    since the ticker looked last. `gone`: the caller has hung up. `cut`: what the caller is told
+    when the worker ends before the request does.
     """
 
     __slots__ = (
+        "cut",
         "done",
         "early_headers",
         "gone",
@@ -48,6 +51,7 @@ class Visit:
         self.hold_at: float | None = None
         self.early_headers: list[tuple[bytes, bytes]] = []
         self.opened = self.gone = self.done = self.is_moving = False
+        self.cut: GatewayError | None = None
         self.watcher: asyncio.Task[None] | None = None
 
     async def watch(self) -> None:
@@ -92,6 +96,13 @@ class Visits:
     def end(self, visit: Visit) -> None:
         self._open.discard(visit)
         visit.end()
+
+    def cut(self, error: GatewayError) -> None:
+        """Stop every request that runs; each tells its caller `error`."""
+        for visit in self._open:
+            if not visit.done and not visit.gone and visit.task is not None:
+                visit.cut = error
+                visit.task.cancel()
 
     def start(self) -> None:
         self._ticker = asyncio.create_task(self._tick(), name="visits")

@@ -3,80 +3,77 @@ One inference worker: `python -m routing.gateway.worker --fd N --data-dir DIR --
 
 Serves the gateway on the listening socket that it inherits as file descriptor N. This module and
 all it imports are free of Django; a plane that has it as well is handed in by `--app`.
+
+SIGTERM: /readyz says 503, the socket accepts for `--grace`, what runs gets `--drain`; a second one
+leaves 5 s, a third none. SIGHUP: another worker has come; make room without a word in /readyz.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import importlib
 import logging
 import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-import uvicorn
 import uvloop
 
 from routing.gateway import lifeline
+from routing.gateway.admission import Admission
 from routing.gateway.app import Gateway
+from routing.gateway.limits import Limits, limits_of
 from routing.gateway.live import Live
+from routing.gateway.server import ASGI, Server, allow_many_files
 
-ASGI = Callable[[Any, Any, Any], Awaitable[None]]
-
-KEEP_ALIVE_S = 75
-BACKLOG = 2048
-
-
-class _Server(uvicorn.Server):
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave the signals to `serve`: uvicorn would raise them again before it cleans up."""
-        yield
+QUIET_S = 1.0  # without a request for so long, a connection is not in use
+SHORTENED_S = 5.0  # what a second SIGTERM leaves
+CUT_OFF_S = 5.0  # beyond grace and drain, when the parent is gone
 
 
 async def serve(arguments: argparse.Namespace) -> None:
     loop = asyncio.get_running_loop()
-    gateway = Gateway.from_environment(os.environ, arguments.data_dir, loop.time)
+    limits: Limits = arguments.limits
+    gateway = Gateway.from_environment(
+        os.environ, arguments.data_dir, loop.time, worker=arguments.worker
+    )
+    gateway.admission = Admission(limits)
     app: ASGI = gateway
     if arguments.app:
         app = _load(arguments.app)(gateway, arguments.plane)
-    server = _Server(
-        uvicorn.Config(
-            app,
-            loop="uvloop",
-            http="httptools",
-            ws="none",
-            interface="asgi3",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            timeout_keep_alive=KEEP_ALIVE_S,
-            timeout_graceful_shutdown=arguments.drain,
-            backlog=BACKLOG,
-        )
-    )
+    server = Server(app, limits, cut=gateway.cut)
+    asked = 0
 
     def stop() -> None:
-        server.force_exit = server.should_exit
-        server.should_exit = True
+        nonlocal asked
+        asked += 1
         gateway.draining = True
+        if asked == 1:
+            grace_s = arguments.grace
+            server.leave(grace_s=grace_s, drain_s=arguments.drain, quiet_s=min(QUIET_S, grace_s))
+        else:
+            server.leave(grace_s=0, drain_s=SHORTENED_S if asked == 2 else 0, quiet_s=0)
+
+    def make_room() -> None:
+        server.leave(grace_s=0, drain_s=arguments.drain, quiet_s=QUIET_S)
 
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop)
+    loop.add_signal_handler(signal.SIGHUP, make_room)
     live = Live(gateway, arguments.data_dir, worker=arguments.worker, plane=arguments.plane)
     live.load_from_disk()
     await gateway.startup()
     live.start()
     try:
-        await server.serve(sockets=[socket.socket(fileno=arguments.fd)])
+        await server.start(socket.socket(fileno=arguments.fd))
+        if arguments.ready_fd is not None:
+            os.write(arguments.ready_fd, b"1")
+            os.close(arguments.ready_fd)
+        await server.run()
     finally:
         await live.aclose()
         await gateway.shutdown()
@@ -96,19 +93,28 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--plane", choices=["both", "inference", "admin"], default="inference")
     parser.add_argument("--app", default="", help="module:function that mounts more planes")
     parser.add_argument("--worker", default="1", help="name of this worker in status and logs")
-    parser.add_argument("--drain", type=int, default=30, help="seconds that running requests get")
+    parser.add_argument("--grace", type=float, default=5, help="seconds to accept after SIGTERM")
+    parser.add_argument("--drain", type=float, default=30, help="seconds that requests get then")
+    parser.add_argument("--limit", action="append", default=[], help="NAME=VALUE of Limits")
+    parser.add_argument("--ready-fd", type=int, help="pipe that is told when callers are served")
     parser.add_argument("--parent-fd", type=int, help="pipe whose end means the parent is gone")
-    return parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
+    try:
+        arguments.limits = limits_of(arguments.limit)
+    except ValueError as error:
+        parser.error(str(error))
+    return arguments
 
 
 def main(argv: Sequence[str]) -> None:
     arguments = _arguments(argv)
     if arguments.parent_fd is not None:
-        lifeline.hold(arguments.parent_fd, limit_s=arguments.drain + 2)
+        lifeline.hold(arguments.parent_fd, limit_s=arguments.grace + arguments.drain + CUT_OFF_S)
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    allow_many_files()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(arguments))
 

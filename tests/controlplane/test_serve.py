@@ -101,7 +101,7 @@ def test_plane_inference_starts_exactly_the_worker_command_without_an_app(
         names, values = command[3::2], command[4::2]
         options = dict(zip(names, values, strict=True))
         assert set(options) == {
-            "--fd", "--data-dir", "--plane", "--worker", "--drain", "--parent-fd",
+            "--fd", "--data-dir", "--plane", "--worker", "--grace", "--drain", "--parent-fd",
         }  # fmt: skip
         assert options["--plane"] == "inference"
         assert options["--data-dir"] == str(inference.data_dir)
@@ -202,23 +202,6 @@ def test_a_running_stream_is_finished_before_the_end_while_new_callers_are_refus
     assert answers[0].status == 200
     assert answers[0].body.rstrip().endswith(b"data: [DONE]")
     assert served.process.wait(20) == 0
-
-
-def test_a_second_signal_ends_at_once_whatever_runs(
-    gateway_process: StartGateway, upstream: Callable[..., Upstream]
-) -> None:
-    server = upstream("up", "stall_after:2")
-    served = gateway_process(pool_over(server), "--plane", "inference", "--drain", "600")
-    caller = threading.Thread(target=ask_and_forget, args=(served,))
-    caller.start()
-    wait_for(lambda: server.requests and server.requests[0]["chunks"] == 2, what="two chunks")
-    served.process.send_signal(signal.SIGTERM)
-    wait_for(lambda: is_refused(served), what="the refusal of new callers")
-
-    served.process.send_signal(signal.SIGTERM)
-
-    assert served.process.wait(20) == 0
-    caller.join(20)
 
 
 def test_a_right_edit_of_the_file_is_live_and_a_wrong_one_changes_nothing_and_says_why(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+NO_WAIT = ("--grace", "0")  # nobody has to be told that this gateway is going
 MASTER_KEY = "sy_master-key-of-the-tests"
 OURS = {
     "DATABASE_URL", "REDIS_URL", "SWITCHYARD_CONFIG", "SWITCHYARD_MASTER_KEY", "SECRET_KEY",
@@ -96,7 +97,7 @@ class GatewayProcess:
         """Start it, again if need be, and wait for its address."""
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "manage.py", "serve", "--port", "0", *self._arguments],
+                [sys.executable, "manage.py", "serve", *NO_WAIT, "--port", "0", *self._arguments],
                 cwd=ROOT,
                 env=self.env,
                 stdin=subprocess.DEVNULL,

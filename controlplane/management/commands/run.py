@@ -19,16 +19,15 @@ from controlplane import first_run
 from controlplane.supervisor import (
     CannotListen,
     Supervisor,
+    WorkerSpec,
     control_child,
     listen,
     origin,
-    worker_child,
 )
 
 FIRST_PORT, PORTS = 8000, 100
 LOOK_EVERY_S = 0.05
 READY_WITHIN_S = 60.0
-DRAIN_S = 30
 
 
 class Command(BaseCommand):
@@ -45,12 +44,9 @@ class Command(BaseCommand):
         listener = _listen_on_next_free()
         url = origin(listener)
         greeting = threading.Thread(target=self._greet, args=(url, login), daemon=True)
-        children = [
-            control_child(is_quiet=True),
-            worker_child(1, listener, data_dir=settings.DATA_DIR, plane="both", drain_s=DRAIN_S),
-        ]
+        worker = WorkerSpec(listener=listener, data_dir=settings.DATA_DIR, plane="both")
         greeting.start()
-        Supervisor(children, listener, cwd=settings.BASE_DIR, drain_s=DRAIN_S).run()
+        Supervisor(control_child(is_quiet=True), worker, cwd=settings.BASE_DIR).run()
         if login is not None and greeting.is_alive():
             self._say(url, login)  # stopped before it was ready; it cannot be shown later
 

@@ -12,13 +12,15 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from controlplane.supervisor import (
     CannotListen,
     Supervisor,
+    WorkerSpec,
     control_child,
     listen,
     origin,
-    worker_child,
 )
+from routing.gateway.limits import NAMES, limits_of
 
-DRAIN_S = 30
+GRACE_S, DRAIN_S = 5.0, 30.0
+DRAIN_MAX_S = 600.0
 
 
 def _count(text: str) -> int:
@@ -28,8 +30,25 @@ def _count(text: str) -> int:
     return count
 
 
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds <= DRAIN_MAX_S:
+        raise argparse.ArgumentTypeError(f"must be 0 to {DRAIN_MAX_S:g}")
+    return seconds
+
+
+def _limit(text: str) -> str:
+    try:
+        limits_of([text])
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
+
+
 class Command(BaseCommand):
-    help = "Serve callers and operators. Ctrl-C lets running requests finish; twice ends at once."
+    help = (
+        "Serve callers and operators. Ctrl-C lets running requests finish, twice leaves them 5 s."
+    )
     # The control child looks at the database; a broken one must not keep callers from the last
     # good snapshot.
     requires_system_checks = ()
@@ -45,30 +64,48 @@ class Command(BaseCommand):
             help="what to serve; inference alone runs without Django",
         )
         parser.add_argument(
+            "--grace",
+            type=_seconds,
+            default=GRACE_S,
+            metavar="SECONDS",
+            help="how long to accept at the end, while /readyz says 503 already",
+        )
+        parser.add_argument(
             "--drain",
-            type=int,
+            type=_seconds,
             default=DRAIN_S,
             metavar="SECONDS",
-            help="how long running requests get at the end",
+            help="how long running requests get after that",
+        )
+        parser.add_argument(
+            "--limit",
+            type=_limit,
+            action="append",
+            default=[],
+            metavar="NAME=VALUE",
+            help=f"what a worker allows its callers, again for each: {', '.join(NAMES)}",
         )
 
     def handle(self, *_args: Any, **options: Any) -> None:
         logging.basicConfig(
             level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
         )
-        plane, workers, drain_s = options["plane"], options["workers"], options["drain"]
+        plane, workers = options["plane"], options["workers"]
         try:
             listener = listen(options["host"], options["port"])
         except CannotListen as error:
             raise CommandError(str(error)) from error
-        children = [control_child()]
-        children += [
-            worker_child(number, listener, data_dir=settings.DATA_DIR, plane=plane, drain_s=drain_s)
-            for number in range(1, workers + 1)
-        ]
+        worker = WorkerSpec(
+            listener=listener,
+            data_dir=settings.DATA_DIR,
+            plane=plane,
+            grace_s=options["grace"],
+            drain_s=options["drain"],
+            limits=tuple(options["limit"]),
+        )
         noun = "worker" if workers == 1 else "workers"
         self.stdout.write(
             f"Switchyard listens on {origin(listener)} (plane {plane}, {workers} {noun})."
         )
         self.stdout.flush()
-        Supervisor(children, listener, cwd=settings.BASE_DIR, drain_s=drain_s).run()
+        Supervisor(control_child(), worker, workers=workers, cwd=settings.BASE_DIR).run()

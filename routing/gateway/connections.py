@@ -1,0 +1,261 @@
+"""
+One caller's connection: what uvicorn's HTTP/1.1 over httptools leaves open.
+
+Bounded heads, callers who are too slow, errors in the API's shape, requests to change to a
+protocol that is not spoken here, and an end without a lost request. Nothing here keeps a timer
+or reads a clock per request: the server looks at every connection once a second.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+
+import httptools
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
+from uvicorn.server import ServerState
+
+from routing.gateway.errors import GatewayError, bad_request, render
+from routing.gateway.limits import Limits
+
+HEAD_LIMIT, LINE_LIMIT, FIELDS_LIMIT = 64 << 10, 16 << 10, 100
+LINGER_S = 5.0
+OFFERS = frozenset({b"connection", b"upgrade", b"http2-settings"})
+
+
+class Phase(enum.Enum):
+    """What a connection is at; `look` times it."""
+
+    HEAD = "head"  # the first, or the next, request's head is not there yet
+    BODY = "body"
+    SERVING = "serving"
+    LEFTOVER = "leftover"  # answered, and the rest of its body still comes
+    IDLE = "idle"
+    LINGERING = "lingering"  # refused; closed once the caller has read why
+
+
+class State(ServerState):
+    """What the connections of a server share. `is_leaving`: each answer is its last."""
+
+    is_leaving = False
+
+
+class _TooLarge(Exception):
+    """The head is beyond a limit; `field` is for the caller."""
+
+
+class Connection(HttpToolsProtocol):
+    server_state: State
+    running: RequestResponseCycle | None = None
+    is_deaf = False
+    _is_upgrading = False
+    _is_reading_head = True
+    _requests = 0
+    _arrived = 0
+    _chunk_size = 0
+    _head_size = 0
+    _phase = Phase.HEAD
+    _mark = 0
+    _since = math.inf
+
+    # Bytes in
+
+    def data_received(self, data: bytes) -> None:
+        if self.is_deaf:
+            return
+        self._chunk_size = len(data)
+        self._arrived += self._chunk_size
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._go_on_without_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError as error:
+            if isinstance(error.__context__, _TooLarge):
+                self.refuse(bad_request(str(error.__context__), status=431))
+            else:
+                self.refuse(bad_request(f"This is no valid HTTP request: {error}"))
+        else:
+            if self._is_reading_head:
+                self._head_size += self._chunk_size
+                if self._head_size > HEAD_LIMIT:
+                    self.refuse(bad_request(f"The head is over {HEAD_LIMIT} bytes.", status=431))
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._requests += 1
+        self._head_size = 0
+        self._is_reading_head = True
+
+    def on_headers_complete(self) -> None:
+        if len(self.headers) > FIELDS_LIMIT or self._head_size + self._chunk_size > LINE_LIMIT:
+            self._measure_head()
+        self._is_reading_head = False
+        if self.parser.should_upgrade():
+            self._is_upgrading = True
+            return
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        if self._is_upgrading:
+            return
+        # Also of a request that has been answered before its body was here.
+        self.cycle.more_body = False
+        if not self.cycle.response_complete:
+            self.cycle.message_event.set()
+
+    def on_response_complete(self) -> None:
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            cycle, app = self.pipeline.pop()
+            self._start_asgi_task(cycle, app)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        # uvicorn tells the last request that was read; of several, an earlier one is running.
+        if self.running is not None and not self.running.response_complete:
+            self.running.disconnected = True
+            self.running.message_event.set()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self.running = cycle
+        if self.server_state.is_leaving:
+            cycle.keep_alive = False
+        super()._start_asgi_task(cycle, app)
+
+    def _measure_head(self) -> None:
+        """Hold the head against the limits. Raises _TooLarge."""
+        if len(self.headers) > FIELDS_LIMIT:
+            raise _TooLarge(f"There are more than {FIELDS_LIMIT} header fields.")
+        sizes = [len(name) + len(value) for name, value in self.headers]
+        if max([len(self.url), *sizes]) > LINE_LIMIT:
+            raise _TooLarge(f"A line of the head is over {LINE_LIMIT} bytes.")
+        if len(self.url) + sum(sizes) > HEAD_LIMIT:
+            raise _TooLarge(f"The head is over {HEAD_LIMIT} bytes.")
+
+    def _go_on_without_upgrade(self, rest: bytes) -> None:
+        """
+        Read the request as if it had not offered another protocol, as RFC 9110 7.8 allows.
+
+        llhttp ends a message at the head then, and its body would be lost: Java's HttpClient and
+        `curl --http2` offer h2c with a POST.
+        """
+        method = self.parser.get_method()
+        if method == b"CONNECT":
+            self.refuse(bad_request("This is no proxy.", status=405))
+            return
+        closing = [v for n, v in self.headers if n == b"connection" and b"close" in v.lower()]
+        kept = [(name, value) for name, value in self.headers if name not in OFFERS]
+        kept += [(b"connection", b"close")] if closing else []
+        head = [b"%s %s HTTP/1.1\r\n" % (method, self.url)]
+        head += [b"%s: %s\r\n" % field for field in kept]
+        self._is_upgrading = False
+        self.parser = httptools.HttpRequestParser(self)
+        self.data_received(b"".join([*head, b"\r\n", rest]))
+
+    # Patience
+
+    def look(self, now: float) -> tuple[Phase, float]:
+        """What the connection is at, and since how many seconds without progress."""
+        cycle = self.cycle
+        mark = self._requests
+        if self.is_deaf:
+            phase = Phase.SERVING if self.is_serving else Phase.LINGERING
+        elif self._is_reading_head:
+            phase = Phase.HEAD
+        elif cycle.more_body and cycle.response_complete:
+            phase = Phase.LEFTOVER
+        elif cycle.more_body and not self.flow.read_paused:
+            phase, mark = Phase.BODY, self._arrived
+        elif self.is_serving:
+            phase = Phase.SERVING
+        else:
+            phase = Phase.IDLE
+        if phase is not self._phase or mark != self._mark or self._since > now:
+            self._phase, self._mark, self._since = phase, mark, now
+        return phase, now - self._since
+
+    @property
+    def is_serving(self) -> bool:
+        running = self.running
+        return running is not None and not running.response_complete and not running.disconnected
+
+    def enforce(self, limits: Limits, now: float) -> None:
+        """Give up a caller who has been too slow."""
+        if self.transport.is_closing():
+            return
+        phase, age_s = self.look(now)
+        if phase is Phase.SERVING:
+            return
+        if phase is Phase.IDLE:
+            if age_s >= limits.keep_alive_s:
+                self.transport.close()
+        elif phase is Phase.HEAD:
+            if age_s >= limits.head_s:
+                self._give_up_head(limits)
+        elif phase is Phase.BODY:
+            if age_s >= limits.body_s:
+                words = f"The body made no progress for {limits.body_s:g}s."
+                self.refuse(bad_request(words, status=408))
+        elif age_s >= (LINGER_S if phase is Phase.LINGERING else limits.body_s):
+            self.transport.close()
+
+    def _give_up_head(self, limits: Limits) -> None:
+        if not self._requests:
+            self.transport.close()  # it has asked for nothing, so there is nothing to answer
+            return
+        words = f"The request's head was not here within {limits.head_s:g}s."
+        self.refuse(bad_request(words, status=408))
+
+    # Ends
+
+    def refuse(self, error: GatewayError) -> None:
+        """
+        Answer what is being read with `error`, read no more, and close once that is read.
+
+        An earlier request that is being served keeps its answer, which is then the last.
+        """
+        self.is_deaf = True
+        self.pipeline.clear()
+        running = self.running
+        if running is not None and not running.response_complete:
+            is_being_read = running is self.cycle and running.more_body
+            if running.response_started or not is_being_read:
+                running.keep_alive = False
+                return
+            running.disconnected = True
+            running.message_event.set()
+        status, headers, body = render(error)
+        headers += [
+            *self.server_state.default_headers,
+            (b"content-length", b"%d" % len(body)),
+            (b"connection", b"close"),
+        ]
+        lines = [b"%s: %s\r\n" % field for field in headers]
+        self.transport.write(b"".join([STATUS_LINE[status], *lines, b"\r\n", body]))
+        if self.transport.can_write_eof():
+            # To close at once would reset the connection while the caller still sends, and the
+            # reset would take the answer away from it.
+            self.transport.write_eof()
+        self.flow.resume_reading()
+
+    def make_last(self) -> None:
+        """Say `connection: close` in the answer that is being made, if its head is not out yet."""
+        if self.running is not None and not self.running.response_started:
+            self.running.keep_alive = False
+
+    def close_if_quiet(self, quiet_s: float, now: float) -> None:
+        """Close if no request has been on it for `quiet_s`."""
+        if self.transport.is_closing():
+            return
+        phase, age_s = self.look(now)
+        is_unused = phase is Phase.IDLE or (phase is Phase.HEAD and not self._requests)
+        if is_unused and age_s >= quiet_s:
+            self.transport.close()

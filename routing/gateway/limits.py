@@ -1,0 +1,49 @@
+"""What a worker allows its callers. Each can be set by `--limit NAME=VALUE`."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """
+    `in_flight` requests at once, `waiting` more for at most `wait_s`; the rest is shed.
+
+    A request's head has to be there in `head_s`; a body, or a reader, that makes no progress for
+    `body_s` or `stall_s` is given up; a connection without a request is kept for `keep_alive_s`.
+    """
+
+    in_flight: int = 512
+    waiting: int = 64
+    wait_s: float = 0.5
+    head_s: float = 10.0
+    body_s: float = 30.0
+    stall_s: float = 30.0
+    keep_alive_s: float = 75.0
+
+
+def limits_of(pairs: Iterable[str]) -> Limits:
+    """The defaults with `NAME=VALUE` pairs put over them. Raises ValueError, in words."""
+    given: dict[str, Any] = {}
+    for pair in pairs:
+        name, _, text = pair.partition("=")
+        if name not in NAMES:
+            raise ValueError(f"{name!r} is no limit; there are {', '.join(NAMES)}")
+        default = getattr(Limits(), name)
+        try:
+            value = int(text) if isinstance(default, int) else float(text)
+        except ValueError:
+            value = -1
+        if not 0 < value < math.inf and not (name == "waiting" and value == 0):
+            kind = "a whole number" if isinstance(default, int) else "a number"
+            raise ValueError(f"{name} is {text!r}; allowed is {kind} above 0")
+        given[name] = value
+    return Limits(**given)
+
+
+NAMES = tuple(field.name for field in dataclasses.fields(Limits))
