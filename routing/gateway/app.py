@@ -50,6 +50,7 @@ from routing.gateway.ingress import (
 )
 from routing.gateway.limits import Limits
 from routing.gateway.listing import model_entry, model_list, visible_names
+from routing.gateway.logs import about
 from routing.gateway.planner import Features, Live, plan
 from routing.gateway.recorder import Recorder
 from routing.gateway.records import Outcome
@@ -236,7 +237,9 @@ class Gateway:
             if visit.cut is not None and not (visit.opened and visit.hold_at is None):
                 await self._refuse(visit.cut, trail, send, visit)
         except Exception:
-            log.exception("request %s failed inside the gateway", trail.request_id.decode())
+            log.exception(
+                "a request failed inside the gateway", extra=about(trail.request_id.decode())
+            )
             internal = GatewayError(
                 500, "The gateway failed.", type="server_error", code="internal"
             )

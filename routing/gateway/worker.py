@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib
-import logging
 import os
 import signal
 import socket
@@ -23,7 +22,7 @@ from pathlib import Path
 
 import uvloop
 
-from routing.gateway import lifeline
+from routing.gateway import lifeline, logs
 from routing.gateway.admission import Admission
 from routing.gateway.app import Gateway
 from routing.gateway.limits import Limits, limits_of
@@ -110,10 +109,7 @@ def main(argv: Sequence[str]) -> None:
     arguments = _arguments(argv)
     if arguments.parent_fd is not None:
         lifeline.hold(arguments.parent_fd, limit_s=arguments.grace + arguments.drain + CUT_OFF_S)
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    logs.configure(os.environ, process=f"worker {arguments.worker}")
     allow_many_files()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(arguments))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 import urllib.error
@@ -24,6 +25,7 @@ from controlplane.supervisor import (
     listen,
     origin,
 )
+from routing.gateway import logs
 
 FIRST_PORT, PORTS = 8000, 100
 LOOK_EVERY_S = 0.05
@@ -35,7 +37,10 @@ class Command(BaseCommand):
     requires_system_checks = ()  # a start takes seconds; tests run the checks
 
     def handle(self, *_args: Any, **_options: Any) -> None:
-        logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+        try:
+            logs.configure(os.environ, process="run", level=logging.WARNING)
+        except logs.BadLogFormat as error:
+            raise CommandError(str(error)) from error
         executor = MigrationExecutor(connection)
         if executor.migration_plan(executor.loader.graph.leaf_nodes()):
             call_command("migrate", verbosity=0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import logging
+import os
 from typing import Any
 
 from django.conf import settings
@@ -17,6 +17,7 @@ from controlplane.supervisor import (
     listen,
     origin,
 )
+from routing.gateway import logs
 from routing.gateway.limits import NAMES, limits_of
 
 GRACE_S, DRAIN_S = 5.0, 30.0
@@ -87,9 +88,10 @@ class Command(BaseCommand):
         )
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        logging.basicConfig(
-            level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-        )
+        try:
+            logs.configure(os.environ, process="serve")
+        except logs.BadLogFormat as error:
+            raise CommandError(str(error)) from error
         plane, workers = options["plane"], options["workers"]
         try:
             listener = listen(options["host"], options["port"])
