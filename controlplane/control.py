@@ -15,6 +15,7 @@ import fcntl
 import logging
 import os
 import signal
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -24,6 +25,7 @@ from django.db import connections
 
 from controlplane.config_file import FileWatch, sync_file
 from controlplane.hub import Hub, Standing
+from controlplane.ingest import Ingester
 from controlplane.models import EditCounter
 from controlplane.publishing import publish
 from routing.gateway import channel
@@ -108,7 +110,10 @@ async def control(data_dir: Path, environ: Mapping[str, str]) -> None:
             if await _is_set_within(stopping, TICK_S):
                 return
         # One thread, so that one database connection serves all rounds, and none overlap.
-        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="publisher") as thread:
+        with (
+            _ingesting(data_dir),
+            ThreadPoolExecutor(max_workers=1, thread_name_prefix="publisher") as thread,
+        ):
             publisher = await loop.run_in_executor(thread, Publisher, data_dir, environ)
 
             async def look() -> Standing:
@@ -123,6 +128,19 @@ async def control(data_dir: Path, environ: Mapping[str, str]) -> None:
             finally:
                 await hub.aclose()
                 channel.give_up_socket_path(data_dir)
+
+
+@contextlib.contextmanager
+def _ingesting(data_dir: Path) -> Iterator[None]:
+    """Request records go into the database meanwhile; at the end, the batch under way does."""
+    ingester = Ingester(data_dir)
+    thread = threading.Thread(target=ingester.run, args=(TICK_S,), name="ingest")
+    thread.start()
+    try:
+        yield
+    finally:
+        ingester.stop()
+        thread.join()
 
 
 async def _is_set_within(event: asyncio.Event, limit_s: float) -> bool:

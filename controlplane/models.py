@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from typing import TYPE_CHECKING, Self
+from uuid import UUID
 
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -15,11 +16,13 @@ from failover.validation import statuses_problems
 from providers.managed import ManagedModel
 from providers.models import refuse
 from providers.validation import choice_problems, model_name_problems, timeouts_problems
+from routing.gateway.records import Outcome
 from routing.models import ONE_OR_MORE, Params, Strategy
 from routing.validation import capture_problems
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
 KEY_PREFIX = "sy_"
 
@@ -418,3 +421,107 @@ class EditCounter(Singleton):
 
     def __str__(self) -> str:
         return str(self.value)
+
+
+def word(name: str = "", help_text: str = "") -> models.TextField[str, str]:
+    """Text of the record's making: bounded there, so that no row is ever refused for its length."""
+    return models.TextField(name or None, blank=True, default="", help_text=help_text)
+
+
+def count(name: str = "") -> models.BigIntegerField[int | None, int | None]:
+    return models.BigIntegerField(name or None, null=True, blank=True)
+
+
+class RequestRecord(models.Model):
+    """
+    What became of one request. Written by the ingest alone (controlplane.ingest), from values of
+    the same fields in the same order: routing.gateway.records.RequestRecord.
+
+    Ids sort by time; together with it they are what every list is sorted by.
+    """
+
+    OUTCOMES = tuple(str(outcome) for outcome in Outcome)
+
+    id = models.UUIDField("record", primary_key=True, editable=False)
+    request_id = word("request id")
+    started_at = models.DateTimeField("time")
+    duration_ms = models.FloatField("duration (ms)")
+    outcome = models.CharField(max_length=30, choices=[(name, name) for name in OUTCOMES])
+    worker = word()
+    key = word()
+    team = word()
+    user_path = word()
+    endpoint = word()
+    protocol = word()
+    requested_model = word()
+    canonical_model = word()
+    resolved_by = word()
+    strategy = word()
+    config_primary = word("configured first", "Who comes first by configuration alone.")
+    effective = word("effective first", "Who came first at that moment.")
+    provider = word("provider", "Who served.")
+    model = word("model", "The exact model that served.")
+    failover = models.BooleanField(
+        default=False, help_text="Another served than the choice made without benches and health."
+    )
+    fallback_target = word("served by rule target")
+    last_standing = models.BooleanField(
+        default=False,
+        help_text="Everybody was benched, and was tried because nobody else was left.",
+    )
+    stream = models.BooleanField(default=False)
+    status = models.SmallIntegerField("HTTP status", null=True, blank=True)
+    code = word("error code")
+    generation = count()
+    first_content_ms = models.FloatField("first content (ms)", null=True, blank=True)
+    input_tokens = count()
+    output_tokens = count()
+    cached_tokens = count()
+    reasoning_tokens = count()
+    cost_usd = models.DecimalField(
+        "cost (USD)", max_digits=20, decimal_places=10, null=True, blank=True
+    )
+    estimated_input_tokens = count()
+    max_output_tokens = count()
+    needs = models.JSONField(default=list, blank=True)
+    preferred_provider = word()
+    no_failover = models.BooleanField(default=False)
+    planned = models.JSONField(default=list, blank=True)
+    rejected = models.JSONField(default=list, blank=True)
+    attempts = models.JSONField(default=list, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["request_id"], name="request_by_request_id"),
+            models.Index(fields=["key", "-id"], name="request_by_key"),
+            models.Index(fields=["canonical_model", "-id"], name="request_by_model"),
+            models.Index(fields=["provider", "-id"], name="request_by_provider"),
+            # Few rows, and those that are looked for.
+            models.Index(
+                fields=["outcome", "-id"],
+                condition=~models.Q(outcome=Outcome.ANSWERED.value),
+                name="request_not_answered",
+            ),
+            models.Index(
+                fields=["-id"], condition=models.Q(failover=True), name="request_failover"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.request_id
+
+    @staticmethod
+    def first_id_at(moment: datetime) -> UUID:
+        """The lowest id that a request of `moment` can have: time is asked for by id."""
+        return UUID(int=max(int(moment.timestamp() * 1000), 0) << 80)
+
+    @classmethod
+    def since(cls, moment: datetime) -> models.QuerySet[RequestRecord]:
+        return cls._default_manager.filter(id__gte=cls.first_id_at(moment))
+
+    @classmethod
+    def purge(cls, before: datetime) -> int:
+        """Delete the records of requests from before that moment; how many there were."""
+        deleted, _by_model = cls._default_manager.filter(id__lt=cls.first_id_at(before)).delete()
+        return deleted

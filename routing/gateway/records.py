@@ -28,7 +28,7 @@ class Outcome(StrEnum):
     INTERNAL_ERROR = "internal_error"  # a fault of the gateway itself
 
 
-class AttemptRecord(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
+class AttemptRecord(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """
     One call. Times are milliseconds since the request came in; None: it never got so far.
 
@@ -47,7 +47,7 @@ class AttemptRecord(Struct, frozen=True, kw_only=True, array_like=True, gc=False
     message: str = ""
 
 
-class RejectedRecord(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
+class RejectedRecord(Struct, frozen=True, kw_only=True, gc=False):
     """A candidate ("provider/model") that was not tried, and the planner's word for why."""
 
     candidate: str
