@@ -8,11 +8,14 @@ or reads a clock per request: the server looks at every connection once a second
 
 from __future__ import annotations
 
+import asyncio
 import enum
 import math
+from urllib.parse import unquote
 
 import httptools
 from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
     HttpToolsProtocol,
@@ -20,11 +23,13 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 from uvicorn.server import ServerState
 
+from routing.gateway.cycle import Cycle
 from routing.gateway.errors import GatewayError, bad_request, render
 from routing.gateway.limits import Limits
 
 HEAD_LIMIT, LINE_LIMIT, FIELDS_LIMIT = 64 << 10, 16 << 10, 100
 LINGER_S = 5.0
+VERSIONS = frozenset({"1.1", "1.0"})
 OFFERS = frozenset({b"connection", b"upgrade", b"http2-settings"})
 
 
@@ -45,8 +50,12 @@ class State(ServerState):
     is_leaving = False
 
 
-class _TooLarge(Exception):
-    """The head is beyond a limit; `field` is for the caller."""
+class _Unacceptable(Exception):
+    """Something that llhttp lets pass and we do not. The text is for the caller."""
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class Connection(HttpToolsProtocol):
@@ -62,6 +71,7 @@ class Connection(HttpToolsProtocol):
     _phase = Phase.HEAD
     _mark = 0
     _since = math.inf
+    _upload = (0, 0.0)  # which request's body is coming, and since when
 
     # Bytes in
 
@@ -75,10 +85,7 @@ class Connection(HttpToolsProtocol):
         except httptools.HttpParserUpgrade as upgrade:
             self._go_on_without_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError as error:
-            if isinstance(error.__context__, _TooLarge):
-                self.refuse(bad_request(str(error.__context__), status=431))
-            else:
-                self.refuse(bad_request(f"This is no valid HTTP request: {error}"))
+            self.refuse(_refusal_of(error))
         else:
             if self._is_reading_head:
                 self._head_size += self._chunk_size
@@ -94,11 +101,62 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if len(self.headers) > FIELDS_LIMIT or self._head_size + self._chunk_size > LINE_LIMIT:
             self._measure_head()
+        if self.parser.get_http_version() not in VERSIONS:
+            raise _Unacceptable("Only HTTP/1.1 and HTTP/1.0 are spoken here.", 505)
         self._is_reading_head = False
         if self.parser.should_upgrade():
             self._is_upgrading = True
             return
-        super().on_headers_complete()
+        self._describe()
+        version_has_close = self.parser.get_http_version() == "1.0"
+        before = self.cycle
+        self.cycle = Cycle(
+            scope=self.scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=not version_has_close and self.parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+        if before is None or before.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        else:  # pipelined: its turn comes when the one before is answered
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
+
+    def _describe(self) -> None:
+        """Put method, path and query into the scope."""
+        scope, url = self.scope, self.url
+        scope["method"] = self.parser.get_method().decode("ascii")
+        if url[:1] == b"/" and b"#" not in url:
+            raw_path, _, query = url.partition(b"?")
+        else:  # absolute form
+            parsed = httptools.parse_url(url)
+            raw_path, query = parsed.path or b"/", parsed.query or b""
+        path = raw_path.decode("latin-1")
+        scope["path"] = unquote(path) if "%" in path else path
+        scope["raw_path"] = raw_path
+        scope["query_string"] = query
+
+    def on_body(self, body: bytes) -> None:
+        cycle = self.cycle
+        if cycle.response_complete:
+            return
+        cycle.body += body
+        if len(cycle.body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+        cycle.message_event.set()
+
+    def on_chunk_header(self) -> None:
+        """Called at each chunk, so that requests with a length pay nothing for the check."""
+        codings = [value for name, value in self.headers if name == b"transfer-encoding"]
+        if codings[0].lower() != b"chunked" or self.scope["http_version"] != "1.1":
+            raise _Unacceptable("transfer-encoding may be `chunked`, in HTTP/1.1, and no other.")
 
     def on_message_complete(self) -> None:
         if self._is_upgrading:
@@ -131,14 +189,14 @@ class Connection(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def _measure_head(self) -> None:
-        """Hold the head against the limits. Raises _TooLarge."""
+        """Hold the head against the limits. Raises _Unacceptable."""
         if len(self.headers) > FIELDS_LIMIT:
-            raise _TooLarge(f"There are more than {FIELDS_LIMIT} header fields.")
+            raise _Unacceptable(f"There are more than {FIELDS_LIMIT} header fields.", 431)
         sizes = [len(name) + len(value) for name, value in self.headers]
         if max([len(self.url), *sizes]) > LINE_LIMIT:
-            raise _TooLarge(f"A line of the head is over {LINE_LIMIT} bytes.")
+            raise _Unacceptable(f"A line of the head is over {LINE_LIMIT} bytes.", 431)
         if len(self.url) + sum(sizes) > HEAD_LIMIT:
-            raise _TooLarge(f"The head is over {HEAD_LIMIT} bytes.")
+            raise _Unacceptable(f"The head is over {HEAD_LIMIT} bytes.", 431)
 
     def _go_on_without_upgrade(self, rest: bytes) -> None:
         """
@@ -201,11 +259,20 @@ class Connection(HttpToolsProtocol):
             if age_s >= limits.head_s:
                 self._give_up_head(limits)
         elif phase is Phase.BODY:
-            if age_s >= limits.body_s:
-                words = f"The body made no progress for {limits.body_s:g}s."
-                self.refuse(bad_request(words, status=408))
+            self._enforce_upload(limits, now, age_s)
         elif age_s >= (LINGER_S if phase is Phase.LINGERING else limits.body_s):
             self.transport.close()
+
+    def _enforce_upload(self, limits: Limits, now: float, age_s: float) -> None:
+        if self._upload[0] != self._requests:
+            self._upload = (self._requests, now)
+        if age_s >= limits.body_s:
+            words = f"The body made no progress for {limits.body_s:g}s."
+        elif now - self._upload[1] >= limits.upload_s:
+            words = f"The body was not here within {limits.upload_s:g}s."
+        else:
+            return
+        self.refuse(bad_request(words, status=408))
 
     def _give_up_head(self, limits: Limits) -> None:
         if not self._requests:
@@ -259,3 +326,12 @@ class Connection(HttpToolsProtocol):
         is_unused = phase is Phase.IDLE or (phase is Phase.HEAD and not self._requests)
         if is_unused and age_s >= quiet_s:
             self.transport.close()
+
+
+def _refusal_of(error: httptools.HttpParserError) -> GatewayError:
+    reason = error.__context__
+    if isinstance(reason, _Unacceptable):
+        return bad_request(str(reason), status=reason.status)
+    if isinstance(error, httptools.HttpParserCallbackError):
+        return bad_request("The request's target is no path.")
+    return bad_request(f"This is no valid HTTP request: {error}")

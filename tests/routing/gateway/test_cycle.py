@@ -1,0 +1,152 @@
+"""An answer on the wire: head and first body together, framing, and what may not be sent."""
+
+import asyncio
+import logging
+
+import pytest
+
+from routing.gateway.cycle import Cycle
+
+pytestmark = pytest.mark.pure
+
+
+class Wire:
+    """What a transport is asked for."""
+
+    def __init__(self):
+        self.writes = []
+        self.end = ""
+
+    def write(self, data):
+        self.writes.append(data)
+
+    def close(self):
+        self.end = "closed"
+
+    def abort(self):
+        self.end = "aborted"
+
+
+class Flow:
+    write_paused = False
+
+
+def cycle(wire, *, method="GET", keep_alive=True):
+    log = logging.getLogger("test")
+    return Cycle(
+        scope={"method": method},
+        transport=wire,
+        flow=Flow(),
+        logger=log,
+        access_logger=log,
+        access_log=False,
+        default_headers=[(b"date", b"now")],
+        message_event=asyncio.Event(),
+        expect_100_continue=False,
+        keep_alive=keep_alive,
+        on_response=lambda: None,
+    )
+
+
+def start(*headers, status=200):
+    return {"type": "http.response.start", "status": status, "headers": list(headers)}
+
+
+def body(data=b"", *, more=False):
+    return {"type": "http.response.body", "body": data, "more_body": more}
+
+
+async def test_head_and_whole_body_are_one_write():
+    wire = Wire()
+    c = cycle(wire)
+    await c.send(start((b"content-length", b"2")))
+    assert wire.writes == []
+    await c.send(body(b"hi"))
+    assert wire.writes == [
+        b"HTTP/1.1 200 OK\r\ndate: now\r\ncontent-length: 2\r\n\r\nhi",
+    ]
+    assert c.response_complete
+    assert wire.end == ""
+
+
+async def test_a_body_of_unknown_length_is_chunked_and_its_head_goes_with_the_first_chunk():
+    wire = Wire()
+    c = cycle(wire)
+    await c.send(start())
+    await c.send(body(b"one", more=True))
+    await c.send(body(b"two", more=True))
+    await c.send(body())
+    assert wire.writes == [
+        b"HTTP/1.1 200 OK\r\ndate: now\r\ntransfer-encoding: chunked\r\n\r\n3\r\none\r\n",
+        b"3\r\ntwo\r\n",
+        b"0\r\n\r\n",
+    ]
+
+
+async def test_the_last_answer_of_a_connection_says_so_and_closes_it():
+    wire = Wire()
+    c = cycle(wire)
+    await c.send(start((b"content-length", b"0")))
+    c.keep_alive = False
+    await c.send(body())
+    assert b"connection: close\r\n" in wire.writes[0]
+    assert wire.end == "closed"
+
+
+async def test_an_application_may_end_the_connection_itself():
+    wire = Wire()
+    c = cycle(wire)
+    await c.send(start((b"Connection", b"close"), (b"Content-Length", b"0")))
+    await c.send(body())
+    assert wire.writes[0].count(b"connection: close") == 1
+    assert wire.end == "closed"
+
+
+@pytest.mark.parametrize(("method", "status"), [("HEAD", 200), ("GET", 204), ("GET", 304)])
+async def test_an_answer_without_a_body_has_no_framing_of_one(method, status):
+    wire = Wire()
+    c = cycle(wire, method=method)
+    await c.send(start(status=status))
+    await c.send(body())
+    assert b"chunked" not in wire.writes[0]
+    assert wire.writes[0].endswith(b"\r\n\r\n")
+
+
+@pytest.mark.parametrize("value", [b"a\r\nset-cookie: b", b"a\nb", b"a\rb"])
+async def test_a_header_value_cannot_start_a_line_of_its_own(value):
+    wire = Wire()
+    c = cycle(wire)
+    await c.send(start((b"x", value)))
+    with pytest.raises(RuntimeError, match="line break"):
+        await c.send(body())
+    assert wire.writes == []
+    assert wire.end == "aborted"
+
+
+@pytest.mark.parametrize("data", [b"too long", b"x"])
+async def test_a_body_that_is_not_as_long_as_said_is_an_error(data):
+    c = cycle(Wire())
+    await c.send(start((b"content-length", b"3")))
+    with pytest.raises(RuntimeError, match="content-length"):
+        await c.send(body(data))
+
+
+async def test_nothing_is_written_for_a_caller_who_has_gone():
+    wire = Wire()
+    c = cycle(wire)
+    await c.send(start())
+    c.disconnected = True
+    await c.send(body(b"hi"))
+    assert wire.writes == []
+
+
+async def test_messages_out_of_order_are_errors():
+    c = cycle(Wire())
+    with pytest.raises(RuntimeError):
+        await c.send(body())
+    await c.send(start((b"content-length", b"0")))
+    with pytest.raises(RuntimeError):
+        await c.send(start())
+    await c.send(body())
+    with pytest.raises(RuntimeError):
+        await c.send(body())
