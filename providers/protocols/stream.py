@@ -179,8 +179,8 @@ class StreamScanner:
 
     def _keep(self, rest: bytes, passed: list[bytes]) -> None:
         if rest.rstrip(b"\n") in _BARE_DONE:  # some servers leave out the last blank line
-            self._is_done = self.is_over = True
-            passed.append(_BARE_DONE[0])
+            if self._passes_done():
+                passed.append(_BARE_DONE[0])
             return
         self._parts.append(rest)
         self._size = len(rest)
@@ -216,13 +216,17 @@ class StreamScanner:
             document = msgspec.json.decode(payload)
         except (ValueError, RecursionError):
             if payload.strip() == _DONE:
-                self._is_done = self.is_over = True
-                return True
+                return self._passes_done()
             self._fail("an event of the stream is not JSON")
             return False
         return self._passes_document(document, payload)
 
     # What an event says
+
+    def _passes_done(self) -> bool:
+        """The terminator. Without a finish reason it is withheld: the caller would believe it."""
+        self._is_done = self.is_over = True
+        return self.end() is None
 
     def _passes_document(self, document: Any, payload: bytes) -> bool:
         """The same for whatever JSON: first events, last events, and those of odd shape."""
