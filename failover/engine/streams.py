@@ -13,7 +13,7 @@ from typing import Protocol
 from failover.engine.benches import Key
 from failover.engine.outcome import Attempt
 from failover.engine.plan import Candidate
-from providers.errors import Failure, Fault, ProviderError
+from providers.errors import Failure, Fault, ProviderError, UpstreamTimedOut
 from providers.protocols import Request, StreamScanner, Usage, error_event
 from providers.transport import Response
 
@@ -92,7 +92,10 @@ class Stream:
         scanner, response = self._scanner, self._response
         held = b""
         while True:
-            raw = await response.read(min(deadline, self._observer.clock() + self._idle_s))
+            now = self._observer.clock()
+            if now >= deadline:  # a flood of comments never lets a read wait that long
+                raise UpstreamTimedOut("no content before the deadline")
+            raw = await response.read(min(deadline, now + self._idle_s))
             if not raw:
                 failure = scanner.end()
                 if failure is not None:
@@ -132,7 +135,8 @@ class Stream:
             deadline = self._observer.clock() + CLOSING_S
             try:
                 while await self._response.read(deadline):
-                    pass
+                    if self._observer.clock() >= deadline:
+                        break
             except ProviderError:
                 pass  # the answer is complete; only the connection is lost
         self._response.close()
