@@ -7,6 +7,7 @@ HTTP/1.1 to upstreams: pooled, bounded, one deadline per wait.
     proxy                 CONNECT tunnels and absolute-form requests
     connection.Connection one socket, its parser, its one timer: the fast path
     response.Response     what the caller reads and closes
+    unpacking.unpacked    the same for a reply with a content coding
 
 Content codings are left as they came: the caller decides what it asks for, and sees the field.
 """
@@ -14,5 +15,6 @@ Content codings are left as they came: the caller decides what it asks for, and 
 from providers.transport.client import Transport
 from providers.transport.endpoint import Endpoint, Limits
 from providers.transport.response import Response
+from providers.transport.unpacking import unpacked
 
-__all__ = ["Endpoint", "Limits", "Response", "Transport"]
+__all__ = ["Endpoint", "Limits", "Response", "Transport", "unpacked"]
