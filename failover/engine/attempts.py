@@ -35,7 +35,8 @@ from providers.errors import (
     UpstreamTimedOut,
 )
 from providers.protocols import Request, Usage, check_reply
-from providers.transport import Response, Transport
+from providers.protocols.reshaping import reshape
+from providers.transport import Response, Transport, unpacked
 
 Header = tuple[bytes, bytes]
 
@@ -251,6 +252,8 @@ class Engine:
             )
             attempt.headers_at = self.clock()
             attempt.status = response.status
+            if response.header(b"content-encoding") is not None:
+                response = unpacked(response)
             if response.status != 200:
                 return upstream.classify(
                     response.status,
@@ -277,10 +280,11 @@ class Engine:
             body = await response.read_all(deadline)
             content_type = response.header(b"content-type")
             checked = check_reply(request.protocol, 200, content_type, body, secrets=secrets)
-            if isinstance(checked, Failure):
-                return checked
-            if request.stream:
-                return Failure(fault=Fault.BAD_REPLY, message="a stream was asked for", status=200)
+            if request.stream or isinstance(checked, Failure):
+                reply = reshape(request, checked, content_type, body, secrets=secrets)
+                if isinstance(reply, Failure):
+                    return reply
+                body, content_type, checked = reply.body, reply.content_type, reply.usage
             attempt.content_at = self.clock()
             return Served(
                 candidate=candidate,
