@@ -46,6 +46,7 @@ class Candidate:
     is_known: bool = True
     endpoint_key: Key = field(init=False)
     candidate_key: Key = field(init=False)
+    _keys: dict[str, tuple[Key, Key, Key, Key]] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "endpoint_key", (f"{self.provider}/*", None))
@@ -64,7 +65,11 @@ class Candidate:
 
     def keys(self, label: str) -> tuple[Key, Key, Key, Key]:
         """Everything that a call with this credential says something about."""
-        return (self.candidate_key, self.endpoint_key, *self.credential_keys(label))
+        keys = self._keys.get(label)
+        if keys is None:
+            keys = (self.candidate_key, self.endpoint_key, *self.credential_keys(label))
+            self._keys[label] = keys
+        return keys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

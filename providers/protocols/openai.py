@@ -19,7 +19,7 @@ from providers.errors import Failure, Fault
 from providers.protocols.headers import forwarded_headers
 from providers.protocols.request import Request, parse
 from providers.protocols.stream import FAILED_FINISHES, StreamScanner
-from providers.protocols.usage import Usage, openai_usage
+from providers.protocols.usage import StatedUsage, Usage, openai_usage
 
 __all__ = [
     "Request",
@@ -66,7 +66,7 @@ class _Completion(Struct, gc=False):
     """What nearly every chat answer needs looking at: 1 µs instead of 4 for the whole document."""
 
     choices: list[_Choice]
-    usage: Any = None
+    usage: StatedUsage | None = None
     error: Any = None
 
 
@@ -166,7 +166,7 @@ def _completion_usage(body: bytes) -> Usage | None:
     for choice in completion.choices:
         if not choice.message.content:
             return None
-    return openai_usage(completion.usage) or Usage()
+    return completion.usage.usage() if completion.usage is not None else Usage()
 
 
 _QUICK: Mapping[str, Callable[[bytes], Usage | None]] = {

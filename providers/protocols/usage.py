@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+Count = Annotated[int, Meta(ge=0, lt=2**53)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
+class Usage(Struct, frozen=True, kw_only=True, gc=False):
     """
     Token counts as the provider stated them; None where it stated nothing.
 
@@ -21,6 +23,38 @@ class Usage:
     reasoning_tokens: int | None = None
 
 
+class _Details(Struct, gc=False):
+    cached_tokens: Count | None = None
+    cache_write_tokens: Count | None = None
+    reasoning_tokens: Count | None = None
+
+
+_NO_DETAILS = _Details()
+
+
+class StatedUsage(Struct, gc=False):
+    """A plain `usage` member of an OpenAI reply, for a decoder; odd ones take `openai_usage`."""
+
+    prompt_tokens: Count | None = None
+    completion_tokens: Count | None = None
+    prompt_tokens_details: _Details | None = None
+    completion_tokens_details: _Details | None = None
+    prompt_cache_hit_tokens: Count | None = None
+
+    def usage(self) -> Usage:
+        prompt = self.prompt_tokens_details or _NO_DETAILS
+        completion = self.completion_tokens_details or _NO_DETAILS
+        cached = prompt.cached_tokens
+        return Usage(
+            input_tokens=self.prompt_tokens,
+            output_tokens=self.completion_tokens,
+            # DeepSeek counts cache hits beside prompt_tokens, not inside its details.
+            cached_tokens=self.prompt_cache_hit_tokens if cached is None else cached,
+            cache_write_tokens=prompt.cache_write_tokens,
+            reasoning_tokens=completion.reasoning_tokens,
+        )
+
+
 def openai_usage(stated: Any) -> Usage | None:
     """The `usage` member of an OpenAI reply or chunk; None if it is not an object."""
     if not isinstance(stated, dict):
@@ -29,7 +63,6 @@ def openai_usage(stated: Any) -> Usage | None:
     completion = _members(stated.get("completion_tokens_details"))
     cached = _count(prompt.get("cached_tokens"))
     if cached is None:
-        # DeepSeek counts cache hits beside prompt_tokens, not inside its details.
         cached = _count(stated.get("prompt_cache_hit_tokens"))
     return Usage(
         input_tokens=_count(stated.get("prompt_tokens")),
