@@ -9,7 +9,7 @@ DEFAULT_RETRY_STATUSES = (
 )  # fmt: skip
 
 
-class Backoff(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Backoff(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Full jitter: uniform in [0, min(max_ms, base_ms * factor ** n)]."""
 
     base_ms: float = 100
@@ -17,7 +17,7 @@ class Backoff(Struct, frozen=True, kw_only=True, omit_defaults=True):
     max_ms: float = 5000
 
 
-class FailoverPolicy(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class FailoverPolicy(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """`routing.defaults.failover`, and what a pool overrides of it, already merged."""
 
     enabled: bool = True
@@ -33,7 +33,7 @@ class FailoverPolicy(Struct, frozen=True, kw_only=True, omit_defaults=True):
     backoff: Backoff = Backoff()
 
 
-class BenchPolicy(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class BenchPolicy(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """When a candidate is benched by its window, and for how long (seconds)."""
 
     failures: int = 3

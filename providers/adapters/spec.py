@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 
-class Timeouts(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Timeouts(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Seconds. None means not set at this level; the next level down counts (see `over`)."""
 
     connect_s: float | None = None
@@ -25,14 +25,14 @@ class Timeouts(Struct, frozen=True, kw_only=True, omit_defaults=True):
         )
 
 
-class CredentialSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class CredentialSpec(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """`secret` is a Fernet token of ENCRYPTION_KEYS; `label` is what operators see."""
 
     label: str
     secret: str
 
 
-class ProviderSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ProviderSpec(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """
     One provider.
 

@@ -16,7 +16,7 @@ from failover.engine.policy import BenchPolicy, FailoverPolicy
 from providers.adapters.spec import ProviderSpec, Timeouts
 
 
-class CandidateSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class CandidateSpec(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A provider model in a pool. Lower `priority` first; the position in the list breaks ties."""
 
     provider: str
@@ -30,7 +30,7 @@ class CandidateSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     timeouts: Timeouts = Timeouts()
 
 
-class PoolSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class PoolSpec(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A canonical model and its candidates. None means: as `routing.defaults` says."""
 
     name: str
@@ -48,7 +48,7 @@ class PoolSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     source: str = "dashboard"
 
 
-class AliasSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class AliasSpec(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A name for a canonical model (`target`), or for targets of its own."""
 
     name: str
@@ -59,7 +59,7 @@ class AliasSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     source: str = "dashboard"
 
 
-class RuleSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class RuleSpec(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """`fallbacks` are names (a pool, an alias or provider/model), tried in order. One hop."""
 
     primary: str
@@ -68,7 +68,7 @@ class RuleSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     source: str = "dashboard"
 
 
-class KeySpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class KeySpec(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """
     An API key: `digest` is SHA-256 of the whole key. `models` are patterns (fnmatch); empty
     means every model. `expires_at` is Unix time in seconds.
@@ -86,7 +86,7 @@ class KeySpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     expires_at: float | None = None
 
 
-class RoutingDefaults(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class RoutingDefaults(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """`routing.defaults`."""
 
     strategy: str = "priority_failover"
@@ -99,7 +99,7 @@ class RoutingDefaults(Struct, frozen=True, kw_only=True, omit_defaults=True):
     failover: FailoverPolicy = FailoverPolicy()
 
 
-class Content(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Content(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What a snapshot says. Every list is sorted by name, so that equal content has equal bytes."""
 
     providers: tuple[ProviderSpec, ...] = ()
