@@ -155,7 +155,7 @@ class Connection(HttpToolsProtocol):
     def on_chunk_header(self) -> None:
         """Called at each chunk, so that requests with a length pay nothing for the check."""
         codings = [value for name, value in self.headers if name == b"transfer-encoding"]
-        if codings[0].lower() != b"chunked" or self.scope["http_version"] != "1.1":
+        if codings[0].lower() != b"chunked" or self.parser.get_http_version() != "1.1":
             raise _Unacceptable("transfer-encoding may be `chunked`, in HTTP/1.1, and no other.")
 
     def on_message_complete(self) -> None:

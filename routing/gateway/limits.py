@@ -14,8 +14,9 @@ class Limits:
     """
     `in_flight` requests at once, `waiting` more for at most `wait_s`; the rest is shed.
 
-    A request's head has to be there in `head_s`; a body, or a reader, that makes no progress for
-    `body_s` or `stall_s` is given up; a connection without a request is kept for `keep_alive_s`.
+    A request's head has to be there in `head_s`, its body in `upload_s`. A body, or a reader, that
+    makes no progress for `body_s` or `stall_s` is given up. A connection without a request is kept
+    for `keep_alive_s`.
     """
 
     in_flight: int = 512
@@ -23,6 +24,7 @@ class Limits:
     wait_s: float = 0.5
     head_s: float = 10.0
     body_s: float = 30.0
+    upload_s: float = 600.0
     stall_s: float = 30.0
     keep_alive_s: float = 75.0
 
