@@ -22,6 +22,7 @@ from failover.engine.availability import blocked, mended
 from failover.engine.benches import Benches
 from failover.engine.outcome import Attempt, Ending, Failed
 from failover.engine.plan import Plan
+from failover.engine.streams import INTERRUPTED_CODE
 from providers.encryption import load_keyring
 from providers.errors import ProtocolError
 from providers.protocols import forwarded_headers, parse
@@ -107,7 +108,7 @@ class Gateway:
         self.live = Live(benches=self.benches)
         self.visits = Visits()
         self.admission = Admission(Limits())
-        self.recorder = Recorder(spool=spool, worker=worker, clock=clock, wall=wall)
+        self.recorder = Recorder(spool=spool, worker=worker, wall=wall)
         self.engine = Engine(
             transport=self._transport,
             benches=self.benches,
@@ -172,7 +173,7 @@ class Gateway:
 
     async def _infer(self, protocol: str, scope: Scope, receive: Receive, send: Send) -> None:
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        trail = Trail(request_id(headers), self.clock())
+        trail = Trail(request_id(headers), time.monotonic())
         trail.endpoint, trail.protocol = scope["path"].rstrip("/"), protocol
         visit: Visit | None = None
         admission = self.admission
@@ -250,7 +251,7 @@ class Gateway:
                 self.visits.end(visit)
                 if trail.status is None and visit.opened:
                     trail.status = 200
-            trail.ended_at = self.clock()
+            trail.ended_at = time.monotonic()
             self.recorder.add(trail)
             if is_admitted:
                 admission.leave()
@@ -275,8 +276,10 @@ class Gateway:
                     {"type": "http.response.body", "body": chunk, "more_body": not stream.ended}
                 )
             visit.done = True
-            broke = stream.failure is not None
-            trail.outcome = Outcome.INTERRUPTED if broke else Outcome.ANSWERED
+            if stream.failure is None:
+                trail.outcome = Outcome.ANSWERED
+            else:
+                trail.outcome, trail.code = Outcome.INTERRUPTED, INTERRUPTED_CODE
         finally:
             if stream is not None:
                 trail.usage = stream.usage

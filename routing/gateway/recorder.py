@@ -46,7 +46,7 @@ class Recorder:
     The recorder of one worker; without a `spool`, only the observers learn of requests.
 
     `observers` are called in the event loop with each record, those without a key included.
-    `clock` is that of the trails, in seconds; `wall` is Unix time.
+    `clock` is that of the trails and of their attempts, in seconds; `wall` is Unix time.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Recorder:
         *,
         spool: SpoolWriter | None = None,
         worker: str = "",
-        clock: Callable[[], float],
+        clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.observers: list[Callable[[RequestRecord], None]] = []

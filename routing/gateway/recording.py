@@ -48,7 +48,10 @@ class RecordMaker:
         asked, served, usage = trail.features, trail.served, trail.usage
         started_at = trail.started_at
         wall = started_at + self._offset
-        attempts = tuple([_attempt(attempt, started_at) for attempt in trail.calls or ()])
+        calls = trail.calls or ()
+        # The engine's clock stands still during a turn of the loop, so it may lag behind ours.
+        since = min(started_at, calls[0].started_at) if calls else started_at
+        attempts = tuple([_attempt(attempt, since) for attempt in calls])
         moved = served is not None and plan is not None and plan.preferred is not served
         return RequestRecord(
             id=self._new_id(wall),

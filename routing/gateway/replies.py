@@ -33,8 +33,8 @@ class Trail(Struct):
     What is known of a request so far, whatever becomes of it: for its response headers, and in the
     end for its record.
 
-    Times are the event loop's. `calls` is None until the engine is asked. The request's body is
-    not held, nor is the answer's.
+    Times are time.monotonic's, of which the event loop's own are the coarser reading. `calls` is
+    None until the engine is asked. The request's body is not held, nor is the answer's.
     """
 
     request_id: bytes
