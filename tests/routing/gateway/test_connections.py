@@ -129,9 +129,7 @@ class Site:
         with contextlib.suppress(ConnectionError):
             got = await asyncio.wait_for(reader.read(), 10)
         writer.close()
-        return [
-            int(line[9:12]) for line in got.split(b"\r\n") if line.startswith(b"HTTP/1.1 ")
-        ], got
+        return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3}) ", got)], got
 
 
 @pytest.fixture
