@@ -14,15 +14,31 @@ from django.http import HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextInputWidget
 
 from controlplane.config_settings import SETTING_OF_KEY, effective_settings, setting_sources
-from controlplane.models import ApiKey, ConfigSource, PublishedSnapshot, Settings, Team, new_key
-from providers.managed_admin import HistoryAdmin, LinesField, ManagedAdmin, ManagedForm
+from controlplane.models import (
+    ApiKey,
+    ConfigSource,
+    PublishedSnapshot,
+    RequestRecord,
+    Settings,
+    Team,
+    new_key,
+)
+from controlplane.records_admin import RequestRecordAdmin
+from providers.managed_admin import (
+    HistoryAdmin,
+    LinesField,
+    ManagedAdmin,
+    ManagedForm,
+    ReadOnly,
+    lines,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,6 +46,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
 
 admin.site.index_title = "Overview"
+admin.site.register(RequestRecord, RequestRecordAdmin)
 admin.site.unregister(User)
 admin.site.unregister(Group)
 
@@ -299,19 +316,6 @@ for _key, _field in {**SETTING_OF_KEY, "routing.defaults.timeouts": "timeouts"}.
     setattr(SettingsAdmin, f"effective_{_field}", _effective(_field, _key))
 
 
-class ReadOnly:
-    """For tables that the control plane writes."""
-
-    def has_add_permission(self, _request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
-        return False
-
-
 @admin.register(ConfigSource)
 class ConfigSourceAdmin(ReadOnly, OneRowAdmin):
     fieldsets = [
@@ -340,11 +344,6 @@ class ConfigSourceAdmin(ReadOnly, OneRowAdmin):
             f"{key} = {json.dumps(entry['value'])} ({entry['source']})"
             for key, entry in sorted(row.values.items())
         )
-
-
-def lines(texts: Any) -> str:
-    """Texts below one another, or a dash."""
-    return format_html_join("", "<div>{}</div>", ((text,) for text in texts)) or "none"
 
 
 @admin.register(PublishedSnapshot)

@@ -222,7 +222,12 @@ UNFOLD: dict[str, Any] = {
         "show_search": False,
         "navigation": [
             {
-                "items": [_link("Overview", "dashboard", "admin:index")],
+                "items": [
+                    _link("Overview", "dashboard", "admin:index"),
+                    _link(
+                        "Requests", "receipt_long", "admin:controlplane_requestrecord_changelist"
+                    ),
+                ],
             },
             {
                 "title": "Routing",

@@ -13,5 +13,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/", include("routing.api")),
     path("api/", include("failover.api")),
     path("api/", include("controlplane.benches_api")),
+    path("api/", include("controlplane.records_api")),
     path("api/", include("controlplane.api")),
 ]

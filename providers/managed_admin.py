@@ -10,6 +10,7 @@ from django.contrib import messages
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.http import HttpResponseRedirect
+from django.utils.html import format_html_join
 from simple_history.admin import SimpleHistoryAdmin
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
@@ -249,3 +250,21 @@ class ManagedAdmin(HistoryAdmin):
 
 def _is_config(row: Model | None) -> bool:
     return isinstance(row, ManagedModel) and row.is_managed_by_config
+
+
+class ReadOnly:
+    """For tables that the control plane writes."""
+
+    def has_add_permission(self, _request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
+        return False
+
+
+def lines(texts: Any) -> str:
+    """Texts below one another, or a dash."""
+    return format_html_join("", "<div>{}</div>", ((text,) for text in texts)) or "none"
