@@ -1,0 +1,151 @@
+"""How many requests are let in, who waits, and who is turned away."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from routing.gateway.admission import Admission
+from routing.gateway.errors import GatewayError
+from routing.gateway.limits import Limits, limits_of
+
+LONG = Limits(in_flight=1, waiting=3, wait_s=600)
+
+
+def full(limits: Limits) -> Admission:
+    """With every place taken."""
+    admission = Admission(limits)
+    admission.in_flight = admission.limit
+    return admission
+
+
+async def queued(admission: Admission, count: int) -> list[asyncio.Task[None]]:
+    tasks = []
+    for _ in range(count):
+        tasks.append(asyncio.create_task(admission.queue()))
+        await asyncio.sleep(0)
+    return tasks
+
+
+async def settle() -> None:
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
+async def test_who_waits_takes_the_place_of_who_leaves_in_their_order() -> None:
+    admission = full(LONG)
+    first, second = await queued(admission, 2)
+
+    admission.leave()
+    await settle()
+
+    assert (first.done(), second.done()) == (True, False)
+    assert admission.in_flight == 1
+    admission.leave()
+    await second
+    admission.leave()
+    assert (admission.in_flight, admission.waiting) == (0, 0)
+
+
+async def test_when_the_first_has_waited_long_the_newest_goes_first() -> None:
+    admission = full(LONG)
+    first, second = await queued(admission, 2)
+    since, place = admission._queue[0]
+    admission._queue[0] = (since - 599, place)
+
+    admission.leave()
+    await settle()
+
+    assert (first.done(), second.done()) == (False, True)
+    admission.leave()
+    await first
+
+
+async def test_nobody_waits_where_the_queue_is_full() -> None:
+    admission = full(LONG)
+    waiting = await queued(admission, 3)
+
+    with pytest.raises(GatewayError) as refusal:
+        await admission.queue()
+
+    assert refusal.value.status == 503
+    assert refusal.value.code == "server_is_overloaded"
+    assert refusal.value.should_retry
+    assert (admission.waiting, admission.shed) == (3, 1)
+    admission.refuse_all()
+    await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def test_nobody_waits_longer_than_allowed() -> None:
+    admission = full(Limits(in_flight=1, waiting=1, wait_s=0.01))
+
+    with pytest.raises(GatewayError):
+        await admission.queue()
+
+    assert (admission.in_flight, admission.waiting, admission.shed) == (1, 0, 1)
+
+
+@pytest.mark.parametrize("was_granted", [False, True])
+async def test_a_request_that_is_cancelled_while_it_waits_takes_no_place(was_granted: bool) -> None:
+    admission = full(LONG)
+    [waiting] = await queued(admission, 1)
+    if was_granted:
+        admission.leave()
+
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+    assert admission.waiting == 0
+    assert admission.in_flight == (0 if was_granted else 1)
+
+
+async def test_a_place_goes_to_somebody_who_is_still_there() -> None:
+    admission = full(LONG)
+    cancelled, patient = await queued(admission, 2)
+
+    cancelled.cancel()
+    admission.leave()
+    await asyncio.gather(cancelled, return_exceptions=True)
+    await patient
+
+    assert (admission.in_flight, admission.waiting) == (1, 0)
+
+
+async def test_at_the_end_all_who_wait_are_told() -> None:
+    admission = full(LONG)
+    waiting = await queued(admission, 3)
+
+    admission.refuse_all()
+
+    ends = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(end) for end in ends] == [GatewayError] * 3
+
+
+@pytest.mark.pure
+def test_limits_are_given_by_name() -> None:
+    limits = limits_of(["in_flight=7", "wait_s=0.25", "waiting=0"])
+
+    assert limits == Limits(in_flight=7, wait_s=0.25, waiting=0)
+    assert limits_of([]) == Limits()
+
+
+@pytest.mark.pure
+@pytest.mark.parametrize(
+    ("pair", "says"),
+    [
+        ("in_fligth=7", "'in_fligth' is no limit; there are in_flight, waiting, "),
+        ("in_flight", "in_flight is ''; allowed is a whole number above 0"),
+        ("in_flight=1.5", "in_flight is '1.5'; allowed is a whole number above 0"),
+        ("in_flight=0", "in_flight is '0'; allowed is a whole number above 0"),
+        ("head_s=-1", "head_s is '-1'; allowed is a number above 0"),
+        ("head_s=inf", "head_s is 'inf'; allowed is a number above 0"),
+        ("head_s=nan", "head_s is 'nan'; allowed is a number above 0"),
+    ],
+)
+def test_a_limit_that_is_wrong_is_named(pair: str, says: str) -> None:
+    with pytest.raises(ValueError) as error:
+        limits_of([pair])
+
+    assert str(error.value).startswith(says)
