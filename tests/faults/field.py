@@ -1,0 +1,357 @@
+"""
+One gateway, one provider made of bytes, and what has to hold of every request between them.
+
+`ask` checks an answer at once; `settle` runs after every test, `close_books` after every module:
+
+1. a stream is sound to its last byte or ends in an error event; anything else is whole JSON;
+2. no more upstream calls than max_attempts, and no answer after the deadline;
+3. one record a request, with one attempt a call, that say what the caller was told;
+4. no key in an answer or in the log, no prompt in the log;
+5. sockets and threads are back to where they were, memory nearly;
+6. who served, and who was tried, is what the provider's own log says.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tests.faults import says
+from tests.faults.caller import Answer, Caller, request
+from tests.faults.provider import KEEP, Script, ScriptedProvider
+from tests.support.processes import wait_for
+from tests.support.validator import Told, read_error, read_json, read_stream
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.support.gateways import GatewayProcess
+
+SPARE = "spare"
+PROMPT = "a-prompt-that-nobody-may-log"
+MAX_ATTEMPTS = 3
+DEADLINE_S = 8.0
+SLACK_S = 4.0  # a machine that is busy with other tests
+MEMORY_SLACK_KB = 64 << 10
+EVENT_STREAM = "text/event-stream; charset=utf-8"
+SPARE_TEXT = "Hello from the spare one"
+WELL: Script = (
+    says.whole(says.dump(says.reply({"content": SPARE_TEXT}))),
+    KEEP,
+)
+WELL_STREAM: Script = (
+    says.chunked(says.ROLE, says.says(SPARE_TEXT), says.FINISH, says.USED, says.DONE),
+    KEEP,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """
+    One fault: what the provider sends, to callers of which kind, and what is configured for it.
+
+    `unlogged` calls never reach the provider. `is_alone`: nobody stands behind it.
+    """
+
+    script: Script = ()
+    timeouts: Mapping[str, float] = field(default_factory=dict)
+    failover: Mapping[str, Any] = field(default_factory=dict)
+    base_url: str = ""
+    unlogged: int = 0
+    is_alone: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class Asked:
+    """A request and what has become of it."""
+
+    request_id: str
+    test: str
+    calls: list[str] = field(default_factory=list)
+    unlogged: int = 0
+    answer: Answer | None = None
+    told: Told | None = None
+    is_refused: bool = False  # by the gateway, before anybody was tried
+
+
+class Field:
+    """`ask` a case by its name; a model of the same name stands for it in the configuration."""
+
+    def __init__(
+        self, gateway: GatewayProcess, provider: ScriptedProvider, spare: ScriptedProvider
+    ) -> None:
+        self.gateway = gateway
+        self.provider = provider
+        self.spare = spare  # on a port of its own: connections of a port are shared
+        self.cases: dict[str, Case] = {}
+        self.test = ""
+        self.asked: list[Asked] = []
+        self._config = starting_config(spare)
+        self._secrets = [gateway.key, key_of(SPARE)]
+        self._sockets = self._threads = self._memory_kb = self._log_seen = 0
+        self._made = 0
+        spare.scripts |= {SPARE: WELL, f"{SPARE}-stream": WELL_STREAM}
+
+    def begin(self, cases: Mapping[str, Case]) -> None:
+        """Configure a module's cases, warm up, and note where everything stands."""
+        self.cases = dict(cases)
+        config = copy.deepcopy(self._config)
+        for name, case in cases.items():
+            self.provider.scripts[name] = case.script
+            self._secrets.append(key_of(name))
+            config["providers"][name] = {
+                "kind": "openai_compatible",
+                "base_url": case.base_url or self.provider.base_url(name),
+                "api_key": key_of(name),
+                "trust_env_proxy": False,
+            }
+            kinds = ["plain", "stream"]
+            for kind in kinds:
+                spare = SPARE if kind == "plain" else f"{SPARE}-stream"
+                after = [] if case.is_alone else [{"provider": spare, "model": "m"}]
+                config["routing"]["model_pools"][f"{name}-{kind}"] = {
+                    "candidates": [{"provider": name, "model": f"m-{kind}"}, *after],
+                    "timeouts": dict(case.timeouts),
+                    "failover": dict(case.failover),
+                }
+        before = self._generation()
+        self.gateway.write_config(config)
+        wait_for(lambda: self._generation() > before, what="the configuration to be live")
+        for stream in (False, True):
+            self.ask(SPARE, stream=stream)
+        self._note_start()
+
+    def _generation(self) -> int:
+        ready = self.gateway.ready() or {}
+        assert not ready.get("config_errors"), ready
+        return int(ready.get("generation") or 0)
+
+    # Asking
+
+    def new_request(self, unlogged: int = 0) -> Asked:
+        self._made += 1
+        asked = Asked(
+            request_id=f"fault-{os.getpid()}-{self._made}", test=self.test, unlogged=unlogged
+        )
+        self.asked.append(asked)
+        return asked
+
+    def body(self, name: str, *, stream: bool, usage: bool = False, **more: Any) -> dict[str, Any]:
+        body: dict[str, Any] = {
+            "model": f"{name}-{'stream' if stream else 'plain'}",
+            "messages": [{"role": "user", "content": PROMPT}],
+        }
+        if stream:
+            body["stream"] = True
+        if usage:
+            body["stream_options"] = {"include_usage": True}
+        return body | more
+
+    def request(self, body: Any, asked: Asked, **headers: str) -> bytes:
+        return request(body, key=self.gateway.key, x_request_id=asked.request_id, **headers)
+
+    def ask(self, name: str, *, stream: bool = False, usage: bool = False, **headers: str) -> Asked:
+        """Ask for a case, and check the answer as far as it can be checked by itself."""
+        case = self.cases.get(name, Case())
+        return self.ask_raw(
+            self.body(name, stream=stream, usage=usage), usage=usage, unlogged=case.unlogged,
+            **headers,
+        )  # fmt: skip
+
+    def ask_raw(
+        self, body: Any, *, usage: bool = False, unlogged: int = 0, **headers: str
+    ) -> Asked:
+        asked = self.new_request(unlogged)
+        first = len(self.provider.calls)
+        began = time.monotonic()
+        with Caller(self.gateway.url) as caller:
+            caller.send(self.request(body, asked, **headers))
+            answer = caller.answer()
+        assert time.monotonic() - began < DEADLINE_S + SLACK_S
+        asked.answer = answer
+        asked.calls = [call.provider for call in self.provider.calls[first:]]
+        asked.told = self._read(answer, usage=usage)
+        self._check_secrets("an answer", caller.received)
+        self._check_calls(asked)
+        return asked
+
+    def _read(self, answer: Answer, *, usage: bool) -> Told | None:
+        """The stream, if it is one; sound JSON otherwise."""
+        kind = answer.headers["content-type"]
+        if kind == EVENT_STREAM:
+            assert answer.status == 200
+            return read_stream(answer.body, wants_usage=usage)
+        document = read_json(answer.body)
+        if answer.status != 200:
+            read_error(document)
+        return None
+
+    def _check_calls(self, asked: Asked) -> None:
+        answer, calls = asked.answer, asked.calls
+        assert answer is not None
+        made = len(calls) + asked.unlogged
+        assert made <= MAX_ATTEMPTS
+        headers = answer.headers
+        assert headers["x-request-id"] == asked.request_id
+        if "x-switchyard-attempts" in headers:
+            assert int(headers["x-switchyard-attempts"]) == made
+        else:
+            asked.is_refused = answer.status != 200
+            assert calls == []
+        if "x-switchyard-provider" in headers:
+            assert headers["x-switchyard-provider"] == calls[-1]
+            assert headers["x-switchyard-failover"] == ("true" if made > 1 else "false")
+        if answer.status >= 500:
+            stated = json.loads(answer.body)["error"]["attempts"]
+            assert len(stated) == made
+            assert [a["provider"] for a in stated][asked.unlogged :] == calls
+
+    # What has to hold afterwards
+
+    def settle(self) -> None:
+        """After a test: nothing has been said that should not, and nothing is left open."""
+        log = self.gateway.logs().encode()
+        self._check_secrets("the log", log[self._log_seen :], PROMPT)
+        assert b"Traceback" not in log[self._log_seen :], log[self._log_seen :].decode()
+        self._log_seen = len(log)
+        wait_for(
+            lambda: self.provider.connections == 0 and self._open_sockets() <= self._sockets,
+            what=f"sockets to be back at {self._sockets}, from {self._open_sockets()}",
+        )
+
+    def close_books(self) -> None:
+        """After a module: one record for each request, and no more memory or threads."""
+        wanted = {asked.request_id: asked for asked in self.asked}
+        found: Counter[str] = Counter()
+
+        def look() -> bool:
+            found.clear()
+            found.update(
+                row["request_id"] for row in self._records() if row["request_id"] in wanted
+            )
+            return len(found) == len(wanted)
+
+        wait_for(look, what="a record for every request", limit_s=10)
+        assert set(found.values()) == {1}
+        for asked in self.asked:
+            self._check_record(asked)
+        self.asked.clear()
+        assert self._status("Threads") <= self._threads
+        grown = self._status("VmRSS") - self._memory_kb
+        assert grown < MEMORY_SLACK_KB, f"the worker has grown by {grown} kB"
+
+    def _records(self) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = []
+        path = "/api/requests?limit=500"
+        while path:
+            page = self.gateway.request(path).json()
+            rows += page["results"]
+            path = (page["next"] or "").removeprefix(self.gateway.url)
+        return rows
+
+    def _check_record(self, asked: Asked) -> None:
+        row = self.gateway.request(f"/api/requests/{asked.request_id}").json()
+        tried = [attempt["provider"] for attempt in row["attempts"]]
+        assert len(tried) == len(asked.calls) + asked.unlogged, asked
+        assert tried[asked.unlogged :] == asked.calls, asked
+        assert PROMPT not in json.dumps(row)
+        self._check_secrets("a record", json.dumps(row).encode())
+        answer = asked.answer
+        if answer is None:
+            assert row["outcome"] == "abandoned", asked
+            return
+        assert row["status"] == answer.status, asked
+        if answer.status == 200:
+            broke = asked.told is not None and asked.told.error is not None
+            assert row["outcome"] == ("interrupted" if broke else "answered"), (asked, row)
+            assert row["provider"] == answer.headers["x-switchyard-provider"]
+        else:
+            assert row["outcome"] in {"failed", "refused", "caller_error"}, (asked, row)
+
+    def _check_secrets(self, where: str, data: bytes, *more: str) -> None:
+        for secret in (*self._secrets, *more):
+            assert secret.encode() not in data, f"{secret} stands in {where}"
+
+    def is_benched(self, provider: str) -> bool:
+        rows = self.gateway.request("/api/benches").json()
+        return any(row["model"].startswith(f"{provider}/") for row in rows)
+
+    # /proc
+
+    def _worker(self) -> int:
+        return next(iter(self.gateway.workers()))
+
+    def _open_sockets(self) -> int:
+        count = 0
+        for descriptor in Path(f"/proc/{self._worker()}/fd").iterdir():
+            try:
+                count += str(descriptor.readlink()).startswith("socket:")
+            except OSError:
+                continue  # closed while we looked
+        return count
+
+    def _settled_sockets(self) -> int:
+        """How many sockets are open once the ones just used have been closed."""
+        least = self._open_sockets()
+        for _turn in range(50):
+            time.sleep(0.01)
+            least = min(least, self._open_sockets())
+        return least
+
+    def _status(self, name: str) -> int:
+        """A figure of /proc/PID/status: kB, or a count."""
+        for line in Path(f"/proc/{self._worker()}/status").read_text().splitlines():
+            if line.startswith(name + ":"):
+                return int(line.split()[1])
+        raise AssertionError(name)
+
+    def forget_peak(self) -> None:
+        """Let the peak of the worker's memory begin at what it holds now."""
+        Path(f"/proc/{self._worker()}/clear_refs").write_text("5")
+
+    def peak_kb(self) -> int:
+        return self._status("VmHWM")
+
+    def _note_start(self) -> None:
+        # The admin API's threads and modules come with its first request.
+        self.gateway.request("/api/benches")
+        self.gateway.request("/api/requests")
+        wait_for(lambda: self.spare.connections == 1, what="one kept connection")
+        self._sockets = self._settled_sockets()
+        self._threads = self._status("Threads")
+        self._memory_kb = self._status("VmRSS")
+
+
+def key_of(provider: str) -> str:
+    return f"sk-secret-of-{provider}-0123456789"
+
+
+def starting_config(spare: ScriptedProvider) -> dict[str, Any]:
+    spares = {
+        name: {
+            "kind": "openai_compatible",
+            "base_url": spare.base_url(name),
+            "api_key": key_of(SPARE),
+            "trust_env_proxy": False,
+        }
+        for name in (SPARE, f"{SPARE}-stream")
+    }
+    pools = {
+        f"{SPARE}-{kind}": {"candidates": [{"provider": name, "model": "m"}]}
+        for kind, name in [("plain", SPARE), ("stream", f"{SPARE}-stream")]
+    }
+    failover = {
+        "max_attempts": MAX_ATTEMPTS,
+        "deadline_s": DEADLINE_S,
+        "backoff": {"base_ms": 1},
+    }
+    return {
+        "providers": spares,
+        "routing": {"defaults": {"failover": failover}, "model_pools": pools},
+    }
