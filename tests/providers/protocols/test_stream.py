@@ -74,6 +74,21 @@ def test_nothing_follows_the_terminator() -> None:
     assert scanner.finished
 
 
+def test_of_several_choices_each_has_to_finish() -> None:
+    def of(index: int, text: str, finish: str | None = None) -> bytes:
+        return event(text, finish).replace(b'"index": 0', b'"index": %d' % index)
+
+    begun = of(0, "a") + of(0, "b") + of(1, "c") + of(0, "", "stop")
+    scanner = StreamScanner("openai_chat")
+    assert scanner.feed(begun + DONE) == begun
+    assert scanner.failure is not None
+    assert scanner.failure.fault is Fault.INTERRUPTED
+    scanner = StreamScanner("openai_chat")
+    whole = begun + of(1, "", "length") + of(0, "") + DONE
+    assert scanner.feed(whole) == whole
+    assert scanner.end() is None
+
+
 def test_a_secret_in_an_error_event_is_taken_out() -> None:
     scanner = StreamScanner("openai_chat", secrets=("hush-hush",))
     scanner.feed(b'data: {"error":{"message":"key hush-hush is odd"}}\n\n')
