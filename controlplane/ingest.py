@@ -170,7 +170,10 @@ def _copy(rows: Sequence[Row]) -> None:
         cursor.execute(
             f"CREATE TEMPORARY TABLE IF NOT EXISTS spooled (LIKE {_TABLE}) ON COMMIT DELETE ROWS"
         )
-        with cursor.copy(f"COPY spooled ({_NAMES}) FROM STDIN") as copy:
+        with (
+            connection.wrap_database_errors,  # what comes while copying is the driver's own
+            cursor.copy(f"COPY spooled ({_NAMES}) FROM STDIN") as copy,
+        ):
             copy.write("".join(map(_copied, rows)))
         cursor.execute(
             f"INSERT INTO {_TABLE} ({_NAMES}) SELECT {_NAMES} FROM spooled ON CONFLICT DO NOTHING"  # noqa: S608

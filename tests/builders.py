@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from itertools import count
 from random import Random
 from typing import Any
 
@@ -14,6 +15,7 @@ from providers.adapters.classify import classify
 from providers.adapters.spec import CredentialSpec, ProviderSpec
 from providers.adapters.upstream import Credential
 from providers.errors import Failure, Fault
+from routing.gateway.records import AttemptRecord, Outcome, RequestRecord
 from routing.gateway.snapshot import CandidateSpec, Content, PoolSpec, Snapshot, checksum
 from routing.gateway.table import Table, compile_table
 
@@ -158,6 +160,42 @@ def bench_entry(subject: str = "one/m", **changes: Any) -> BenchEntry:
         "reason": "status",
     }
     return BenchEntry(**{**fields, **changes})
+
+
+_RECORDS = count(1)
+
+
+def request_record(**changes: Any) -> RequestRecord:
+    """A plain request that the first candidate answered; its id is one of its own."""
+    number = next(_RECORDS)
+    fields: dict[str, Any] = {
+        "id": f"{int(WALL * 1000) + number:012x}7{number & 0xFFF:03x}a{number:015x}",
+        "request_id": f"req_{number}",
+        "started_at": WALL + number / 1000,
+        "duration_ms": 12.5,
+        "outcome": Outcome.ANSWERED,
+        "key": "team-a",
+        "canonical_model": "gpt",
+        "provider": "one",
+        "model": "m",
+        "status": 200,
+        "attempts": (attempt_record(),),
+    }
+    return RequestRecord(**{**fields, **changes})
+
+
+def attempt_record(**changes: Any) -> AttemptRecord:
+    fields: dict[str, Any] = {
+        "provider": "one",
+        "model": "m",
+        "credential": "main",
+        "started_ms": 0.25,
+        "headers_ms": 9.5,
+        "content_ms": 10.0,
+        "ended_ms": 12.0,
+        "status": 200,
+    }
+    return AttemptRecord(**{**fields, **changes})
 
 
 def provider(name: str, **changes: Any) -> ProviderSpec:

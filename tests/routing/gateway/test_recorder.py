@@ -1,0 +1,165 @@
+"""The recorder: bounded, off the request's way, and honest about what it drops."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from failover.engine.outcome import Attempt
+from providers.errors import Failure, Fault
+from routing.gateway.auth import Key
+from routing.gateway.recorder import BUFFER_LIMIT, COMPLAIN_EVERY_S, FLUSH_AT, Recorder
+from routing.gateway.recording import RecordMaker
+from routing.gateway.records import Outcome, RequestRecord
+from routing.gateway.replies import Trail
+from routing.gateway.snapshot import KeySpec
+from routing.gateway.spool import SpoolWriter, read_frames, spool_files
+from tests.builders import WALL, FakeClock, candidate
+
+KEY = Key.compile(KeySpec(name="team-a", digest=b"", team="a", user_path="/a"))
+
+
+def trail(number: int = 0, *, key: Key | None = KEY) -> Trail:
+    return Trail(b"req_%d" % number, 1000.0, 1000.5, key=key, outcome=Outcome.ANSWERED, status=200)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+async def recorder(tmp_path: Path, clock: FakeClock) -> AsyncIterator[Recorder]:
+    made = Recorder(spool=SpoolWriter(tmp_path, worker="1"), clock=clock, wall=clock.wall)
+    made.start()
+    yield made
+    await made.aclose()
+
+
+def stored(folder: Path) -> list[RequestRecord]:
+    return [r for path in spool_files(folder) for r in read_frames(path.read_bytes())[0]]
+
+
+async def test_what_was_added_is_on_the_disk_when_the_recorder_closes(
+    recorder: Recorder, tmp_path: Path
+) -> None:
+    count = 3 * FLUSH_AT + 7
+    for number in range(count):
+        recorder.add(trail(number))
+
+    await recorder.aclose()
+
+    found = stored(tmp_path)
+    assert [r.request_id for r in found] == [f"req_{n}" for n in range(count)]
+    assert len({r.id for r in found}) == count
+    assert recorder.counters.recorded == count
+    assert recorder.counters.bytes == sum(p.stat().st_size for p in spool_files(tmp_path))
+    assert recorder.lag == 0
+
+
+async def test_a_request_that_nobody_was_let_in_with_is_shown_and_not_kept(
+    recorder: Recorder, tmp_path: Path
+) -> None:
+    shown: list[RequestRecord] = []
+    recorder.observers.append(shown.append)
+    recorder.add(trail(1, key=None))
+    recorder.add(trail(2))
+
+    await recorder.aclose()
+
+    assert [r.request_id for r in shown] == ["req_1", "req_2"]
+    assert [r.request_id for r in stored(tmp_path)] == ["req_2"]
+
+
+async def test_the_buffer_has_a_bound_and_counts_what_it_cannot_take() -> None:
+    recorder = Recorder()  # not started: nobody empties it
+
+    for number in range(BUFFER_LIMIT + 25):
+        recorder.add(trail(number))
+
+    assert recorder.lag == BUFFER_LIMIT
+    assert recorder.counters.dropped == 25
+
+
+async def test_a_spool_that_cannot_be_written_costs_records_and_nothing_else(
+    tmp_path: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "spool").write_text("in the way")
+    recorder = Recorder(
+        spool=SpoolWriter(tmp_path / "spool", worker="1"), clock=clock, wall=clock.wall
+    )
+    recorder.start()
+    for number in range(3):
+        recorder.add(trail(number))
+        await recorder._flush()
+        clock.now += 1
+    said_at_first = len(caplog.records)
+    clock.now += COMPLAIN_EVERY_S
+    recorder.add(trail(3))
+    await recorder._flush()
+    (tmp_path / "spool").unlink()
+    recorder.add(trail(4))
+    await recorder.aclose()
+
+    assert said_at_first == 1
+    assert [r.levelno for r in caplog.records] == [logging.ERROR] * 2
+    assert caplog.records[1].getMessage().startswith("4 request records dropped, 3 since")
+    assert recorder.counters.dropped == 4
+    assert [r.request_id for r in stored(tmp_path / "spool")] == ["req_4"]
+    assert recorder.status() == {"recorded": 1, "dropped": 4, "error": ""}
+
+
+async def test_an_observer_that_fails_costs_its_record_and_no_other(
+    recorder: Recorder, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(record: RequestRecord) -> None:
+        if record.request_id == "req_1":
+            raise RuntimeError("cannot count this")
+
+    recorder.observers.append(refuse)
+    for number in range(3):
+        recorder.add(trail(number))
+
+    await recorder.aclose()
+
+    assert [r.request_id for r in stored(tmp_path)] == ["req_0", "req_2"]
+    assert recorder.counters.dropped == 1
+    assert "req_1" in caplog.text
+
+
+async def test_a_providers_words_are_not_held_beyond_the_request(recorder: Recorder) -> None:
+    failure = Failure(fault=Fault.CALLER, message="no", status=400, body=b"x" * 1000)
+    call = Attempt(candidate=candidate(), credential="main", started_at=1000.1, failure=failure)
+    ended = trail()
+    ended.calls = [call]
+
+    recorder.add(ended)
+
+    assert call.failure is not None
+    assert call.failure.body is None
+    assert call.failure.message == "no"
+
+
+def test_ids_sort_by_time_and_stay_unique_when_the_clock_is_set_back() -> None:
+    maker = RecordMaker("1")
+    maker.begin(WALL)
+    before = [maker.record(trail()).id for _ in range(100)]
+    maker.begin(WALL - 0.05)
+    after = [maker.record(trail()).id for _ in range(10_000)]
+
+    assert before == sorted(before)
+    assert len({*before, *after}) == 10_100
+    assert all(later < before[0] for later in after)
+
+
+def test_names_that_callers_make_up_are_cut() -> None:
+    maker = RecordMaker("1")
+    long = trail()
+    long.requested = long.canonical_model = "x" * 10_000
+
+    record = maker.record(long)
+
+    assert len(record.requested_model) == len(record.canonical_model) == 200
