@@ -49,9 +49,9 @@ lint: setup-dev
 	.venv/bin/python -m mypy
 	.venv/bin/lint-imports
 
-# Parts of it by name: make bench PARTS="plain stream"
+# Parts of it by name: make bench PARTS="plain stream". Beside other gateways: make bench PEERS=1
 bench: setup
-	.venv/bin/python -m bench $(PARTS)
+	.venv/bin/python -m bench $(if $(PEERS),--peers) $(PARTS)
 
 # For maintainers: needs `uv` on the PATH.
 lock:

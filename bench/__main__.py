@@ -8,13 +8,14 @@ import tempfile
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-from bench import driver, inprocess, measures, profiling, report
+from bench import comparison, driver, inprocess, measures, profiling, report
 from bench.gateways import GatewayUnderTest, Switchyard, running, upstream
 from bench.processes import BenchmarkFailed, allow_many_files
 
 OVER_SOCKETS = ("plain", "stream", "failover", "latency", "memory")
 IN_PROCESS = ("plan", "snapshot")
 PARTS = (*OVER_SOCKETS, *IN_PROCESS)
+ALONE = ("peers", "profile")
 RUNS, SECONDS = 3, 3.0
 REQUESTS_PER_S = 100  # of each model, one caller: what a failover run of that length takes
 
@@ -25,8 +26,15 @@ def main(argv: Sequence[str]) -> int:
         profiling.run(seconds=asked.seconds)
         return 0
     allow_many_files()
+    parts = asked.parts or PARTS
+    compared = [part for part in comparison.PARTS if part in parts or parts == ["peers"]]
+    values: dict[str, list[float]] = {}
+    peers = comparison.Comparison()
     try:
-        values = collect(asked.parts or PARTS, runs=asked.runs, seconds=asked.seconds)
+        if parts != ["peers"]:
+            values = collect(parts, runs=asked.runs, seconds=asked.seconds)
+        if asked.peers or parts == ["peers"]:
+            peers = comparison.compare(compared, runs=asked.runs, seconds=asked.seconds)
     except BenchmarkFailed as error:
         print(error, file=sys.stderr)
         return 1
@@ -36,8 +44,11 @@ def main(argv: Sequence[str]) -> int:
         f"Switchyard {place['commit'] or ''} on {place['cpu']}, {place['cores']} cores, "
         f"Python {place['python']}; plain load by {load}; median of {asked.runs} runs.\n"
     )
-    print(report.markdown(values))
-    print(f"\nEvery figure of every run: {report.write(values, driver=load)}")
+    tables = [report.markdown(values)] if values else []
+    tables += [comparison.markdown(peers)] if peers.values else []
+    print("\n\n".join(tables))
+    path = report.write({**values, **comparison.flat(peers)}, driver=load)
+    print(f"\nEvery figure of every run: {path}")
     return 0
 
 
@@ -89,14 +100,16 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
         "parts",
         nargs="*",
         metavar="PART",
-        help=f"of {', '.join(PARTS)}; all if none is named. `profile` alone shows the time's way",
+        help=f"of {', '.join(PARTS)}; all if none is named. `peers` alone: only the comparison;"
+        " `profile` alone shows the time's way",
     )
+    parser.add_argument("--peers", action="store_true", help="install and measure peers, too")
     parser.add_argument("--runs", type=int, default=RUNS, help="a gateway each (default: 3)")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of each load (default: 3)")
     asked = parser.parse_args(argv)
-    unknown = set(asked.parts) - {*PARTS, "profile"}
-    if unknown or ("profile" in asked.parts and len(asked.parts) > 1):
-        parser.error(f"parts are {', '.join(PARTS)}, or profile alone")
+    unknown = set(asked.parts) - {*PARTS, *ALONE}
+    if unknown or (len(asked.parts) > 1 and set(asked.parts) & set(ALONE)):
+        parser.error(f"parts are {', '.join(PARTS)}, or one of {', '.join(ALONE)}")
     return asked
 
 

@@ -56,9 +56,11 @@ def at_rate(
     return _own("rate", url, headers, PairResult, *more, seconds=seconds)
 
 
-def pair(url: str, headers: Headers, *, requests: int) -> PairResult:
+def pair(url: str, headers: Headers, failing_headers: Headers, *, requests: int) -> PairResult:
     """One caller in turn: a pool whose first candidate is well, and one whose first refuses."""
-    more = ("--requests", str(requests), "--second-model", scene.FAILING)
+    more = ["--requests", str(requests), "--second-model", scene.FAILING]
+    for name, value in failing_headers.items():
+        more += ["--second-header", f"{name}: {value}"]
     return _own("pair", url, headers, PairResult, *more, seconds=0)
 
 

@@ -20,8 +20,11 @@ from typing import Protocol, TypeVar
 
 from bench import scene
 from bench.processes import ROOT, BenchmarkFailed, started, stop, tree
+from routing.gateway.recorder import FLUSH_EVERY_S
+from routing.gateway.spool import SPOOL_DIR, spool_files
 
 START_S = 30.0
+SETTLE_S = 60.0
 # What would give the gateway under test another database, file or key than its own.
 FOREIGN = (
     "DATABASE_URL", "DATA_DIR", "REDIS_URL", "SWITCHYARD_", "SECRET_KEY", "ENCRYPTION_KEYS",
@@ -37,17 +40,21 @@ class GatewayUnderTest(Protocol):
 
     `url` is the whole address of its chat endpoint, `root_pid` the head of its process tree and
     `worker_pid` the process that answers. Its models are those of bench.scene, or nothing is
-    comparable.
+    comparable; a request for the failing one goes out with `failing_headers`.
     """
 
     name: str
     url: str
     headers: Mapping[str, str]
+    failing_headers: Mapping[str, str]
     root_pid: int
     worker_pid: int
 
     def start(self, ports: Sequence[int]) -> None:
         """Start it and wait until it answers."""
+
+    def settle(self) -> None:
+        """Wait until what it owes its last answers (records above all) is done, as far as known."""
 
     def stop(self) -> None:
         """End it and everything that it started."""
@@ -60,6 +67,7 @@ class Switchyard:
         self.name = "Switchyard"
         self.url = ""
         self.headers: Mapping[str, str] = {"authorization": f"Bearer {scene.KEY}"}
+        self.failing_headers: Mapping[str, str] = self.headers
         self.root_pid = 0
         self.worker_pid = 0
         self._folder = folder
@@ -87,6 +95,16 @@ class Switchyard:
         self.url = origin + scene.PATH
         self._wait_for(lambda: _is_ready(origin + "/readyz"), "/readyz to be 200")
         self.worker_pid = self._wait_for(self._worker, "its worker")
+
+    def settle(self) -> None:
+        """Wait until every record is in the database; fails if they do not get there."""
+        spool = self._folder / "data" / SPOOL_DIR
+        deadline = time.monotonic() + SETTLE_S
+        time.sleep(FLUSH_EVERY_S * 2)  # until the worker has written down its last ones
+        while next(spool_files(spool), None) is not None:
+            if time.monotonic() > deadline:
+                raise BenchmarkFailed(f"{self.name}: records still wait after {SETTLE_S:g} s")
+            time.sleep(0.1)
 
     def stop(self) -> None:
         if self._process is not None:

@@ -267,15 +267,15 @@ async def rate(
     return [tally.result() for tally in tallies]
 
 
-async def pair(target: Target, bodies: tuple[bytes, bytes], *, requests: int) -> PairResult:
-    """`requests` of each body, in turn, over one connection."""
+async def pair(target: Target, asked: tuple[bytes, bytes], *, requests: int) -> PairResult:
+    """Each of two whole requests `requests` times, in turn, over one connection."""
     caller = await dial(target)
     tallies = (Tally(), Tally())
     for _ in range(requests):
-        for tally, body in zip(tallies, bodies, strict=True):
+        for tally, request in zip(tallies, asked, strict=True):
             if not caller.is_open:
                 caller = await dial(target)
-            await tally.ask(caller, target.request(body))
+            await tally.ask(caller, request)
     caller.close()
     return PairResult(first=tallies[0].result(), second=tallies[1].result())
 
@@ -324,6 +324,7 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--header", action="append", default=[], help="name: value")
     parser.add_argument("--model", default=scene.CHAT)
     parser.add_argument("--second-model", default=scene.FAILING, help="of a pair")
+    parser.add_argument("--second-header", action="append", default=[], help="of a pair")
     parser.add_argument("--stream", action="store_true")
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--requests", type=int, default=300, help="of each model of a pair")
@@ -333,10 +334,13 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def _headers(given: Sequence[str]) -> list[tuple[str, str]]:
+    return [(name, value.strip()) for name, _, value in (line.partition(":") for line in given)]
+
+
 async def main(argv: Sequence[str]) -> None:
     asked = _arguments(argv)
-    headers = [(name, value.strip()) for name, _, value in (h.partition(":") for h in asked.header)]
-    target = Target.of(asked.url, headers)
+    target = Target.of(asked.url, _headers(asked.header))
     body = scene.body(asked.model, stream=asked.stream or asked.scenario == "hold")
     match asked.scenario:
         case "closed":
@@ -350,8 +354,9 @@ async def main(argv: Sequence[str]) -> None:
             )
             _report(PairResult(first=first, second=second))
         case "pair":
-            bodies = (body, scene.body(asked.second_model))
-            _report(await pair(target, bodies, requests=asked.requests))
+            other = Target.of(asked.url, _headers(asked.second_header))
+            both = (target.request(body), other.request(scene.body(asked.second_model)))
+            _report(await pair(target, both, requests=asked.requests))
         case _:
             await _hold_until_told(target, body, asked.connections)
 

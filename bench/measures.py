@@ -32,10 +32,10 @@ def stream(gateway: GatewayUnderTest, seconds: float) -> Figures:
 def _cpu_of(gateway: GatewayUnderTest, load: Load, name: str, seconds: float) -> Figures:
     """CPU time of the gateway's whole process tree over whole answers, until it is quiet again."""
     load(gateway.url, gateway.headers, seconds=WARM_UP_S)
-    wait_until_quiet(gateway.root_pid)
+    _rest(gateway)
     before = cpu_s(gateway.root_pid)
     result = load(gateway.url, gateway.headers, seconds=seconds)
-    wait_until_quiet(gateway.root_pid)
+    _rest(gateway)
     used = cpu_s(gateway.root_pid) - before
     _check(result, f"{gateway.name}, {name}")
     return {
@@ -45,6 +45,11 @@ def _cpu_of(gateway: GatewayUnderTest, load: Load, name: str, seconds: float) ->
         f"{name}_p99_ms": result.p99_ms,
         f"{name}_errors": result.errors,
     }
+
+
+def _rest(gateway: GatewayUnderTest) -> None:
+    gateway.settle()
+    wait_until_quiet(gateway.root_pid)
 
 
 def latency(gateway: GatewayUnderTest, ports: Sequence[int], seconds: float) -> Figures:
@@ -64,7 +69,7 @@ def latency(gateway: GatewayUnderTest, ports: Sequence[int], seconds: float) -> 
 
 def failover(gateway: GatewayUnderTest, requests: int) -> Figures:
     """What a 503 at the first candidate adds to a whole answer."""
-    result = driver.pair(gateway.url, gateway.headers, requests=requests)
+    result = driver.pair(gateway.url, gateway.headers, gateway.failing_headers, requests=requests)
     _check(result.second, f"{gateway.name}, failover")
     return {
         "failover_added_ms": result.second.p50_ms - result.first.p50_ms,

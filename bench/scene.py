@@ -13,7 +13,7 @@ CHUNKS = 60
 
 CHAT = "bench-chat"  # two candidates, both well
 FAILING = "bench-failing"  # the first always answers 503
-PACED = "bench-paced"  # streams as a model speaks: a chunk every PACE_S
+PACED = "bench-paced"  # two candidates that stream as models speak: a chunk every PACE_S
 HELD = "bench-held"  # a first chunk, then silence: one provider
 SPREAD = "bench-spread"  # the same over all four providers
 
@@ -24,12 +24,16 @@ NEVER = 1_000_000_000
 
 
 def body(model: str, *, stream: bool = False) -> bytes:
-    """A chat request of BODY_BYTES, whatever the model's name."""
+    """
+    A chat request of BODY_BYTES, whatever the model's name.
+
+    A paced one says so to the upstream in its first message: gateways change models' names.
+    """
     asked: dict[str, Any] = {"model": model, "temperature": 0.7, "max_tokens": 256}
     if stream:
         asked["stream"] = True
     asked["messages"] = [
-        {"role": "system", "content": "You are a terse assistant."},
+        {"role": "system", "content": "paced" if model == PACED else "You are a terse assistant."},
         {"role": "user", "content": ""},
     ]
     missing = BODY_BYTES - len(json.dumps(asked))

@@ -3,8 +3,8 @@ The provider behind every gateway that is measured: fixed answers, as cheap as P
 
 `python -m bench.upstream` prints its ports on one line and serves until it is killed. A path that
 begins with /refuse answers 503; the model "held" gets one chunk and then nothing; `"stream": true`
-gets CHUNKS events, each written in an event-loop turn of its own (the model "paced": PACE_S
-apart); the rest a plain answer.
+gets CHUNKS events, each written in an event-loop turn of its own (PACE_S apart where "paced"
+stands somewhere in the body); the rest a plain answer.
 """
 
 from __future__ import annotations

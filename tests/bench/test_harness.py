@@ -14,7 +14,18 @@ import urllib.request
 import pytest
 
 from bench import __main__ as command
-from bench import driver, gateways, inprocess, load, measures, processes, report, scene
+from bench import (
+    comparison,
+    driver,
+    gateways,
+    inprocess,
+    load,
+    measures,
+    peers,
+    processes,
+    report,
+    scene,
+)
 from bench.load import Target
 
 
@@ -30,10 +41,13 @@ class Bare:
     def __init__(self, ports):
         self.name = "bare"
         self.url = chat_url(ports)
-        self.headers = {}
+        self.headers = self.failing_headers = {}
         self.root_pid = self.worker_pid = os.getpid()
 
     def start(self, ports):
+        pass
+
+    def settle(self):
         pass
 
     def stop(self):
@@ -220,6 +234,50 @@ def test_results_are_kept_as_json(tmp_path, monkeypatch):
     kept = json.loads(path.read_text())
     assert kept["figures"] == {"idle_mb": [43.0]}
     assert kept["machine"]["cores"] == os.cpu_count()
+
+
+# Peers
+
+
+@pytest.mark.pure
+def test_a_paced_request_says_so_whatever_a_gateway_makes_of_its_model():
+    assert b'"paced"' in scene.body(scene.PACED)
+    assert b'"paced"' not in scene.body(scene.CHAT)
+
+
+def test_a_package_that_is_not_to_be_had_says_why(tmp_path, monkeypatch):
+    monkeypatch.setattr(peers, "HOME", tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    package = peers.Package(installer="npm", name="@none/none", version="1")
+    peer = peers.Peer(name="none", package=package, gateway=peers.Portkey)
+
+    with pytest.raises(peers.CannotInstall, match="node is not installed"):
+        peer.install()
+
+
+@pytest.mark.pure
+def test_our_cpu_time_over_a_peers_is_the_mean_of_before_and_after_it():
+    before, theirs, after = ({"plain_cpu_us": us, "plain_rate": 1.0} for us in (90.0, 200.0, 110.0))
+
+    assert comparison.ratios(before, theirs, after) == {"plain_cpu_us": 0.5}
+
+
+@pytest.mark.pure
+def test_the_comparison_names_who_is_missing_and_why():
+    found = comparison.Comparison()
+    found.values = {"Switchyard": {"plain_cpu_us": [90, 110, 100]}, "Peer": {"plain_errors": [2]}}
+    found.ratios = {"Peer": {"plain_cpu_us": [0.5]}}
+    found.missing = {"Other": "cannot be installed: no node"}
+
+    lines = comparison.markdown(found).splitlines()
+
+    assert lines[2:] == [
+        "| **Switchyard** | 100 (90 … 110) |  |  |  |  | 0 |",
+        "| Peer |  |  |  |  |  | 2 |",
+        "| Switchyard ÷ Peer | 0.50 |  |  |  |  | |",
+        "",
+        "- Other: cannot be installed: no node",
+    ]
 
 
 # Whole runs
