@@ -26,6 +26,7 @@ from django.db import connections
 from controlplane.config_file import FileWatch, sync_file
 from controlplane.hub import Hub, Standing
 from controlplane.ingest import Ingester
+from controlplane.metering import Metering
 from controlplane.models import EditCounter
 from controlplane.publishing import publish
 from routing.gateway import channel
@@ -119,7 +120,7 @@ async def control(data_dir: Path, environ: Mapping[str, str]) -> None:
             async def look() -> Standing:
                 return await loop.run_in_executor(thread, publisher.round)
 
-            hub = Hub(channel.claim_socket_path(data_dir), look)
+            hub = Hub(channel.claim_socket_path(data_dir), look, Metering(data_dir))
             await hub.start()
             try:
                 while not stopping.is_set():

@@ -18,10 +18,13 @@ import msgspec
 
 from failover.engine.benches import BenchEntry, Key, newer
 from routing.gateway import channel
+from routing.gateway.failure_log import note_bench
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
     from pathlib import Path
+
+    from controlplane.metering import Metering
 
 ANSWER_WITHIN_S = 2.0
 BACKLOG_LIMIT = 64 * 1024 * 1024  # of bytes that a worker has not read; it is met afresh then
@@ -50,6 +53,7 @@ class _Worker:
 
     hello: channel.Hello
     writer: asyncio.StreamWriter
+    instance: str = ""
     generation: int | None = None
     error: str | None = None
     due_generation: int | None = None
@@ -65,12 +69,18 @@ class _Worker:
 class Hub:
     """
     Listens at `path`. `publish` makes the database's state the published one and returns the
-    standing after that; it never raises.
+    standing after that; it never raises. Without `metering` nobody's counts are kept.
     """
 
-    def __init__(self, path: Path, publish: Callable[[], Awaitable[Standing]]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        publish: Callable[[], Awaitable[Standing]],
+        metering: Metering | None = None,
+    ) -> None:
         self._path = path
         self._publish = publish
+        self._metering = metering
         self._standing = Standing()
         self._workers: list[_Worker] = []
         self._board: dict[Key, BenchEntry] = {}
@@ -132,6 +142,7 @@ class Hub:
             del self._connections[writer]
             if worker is not None:
                 self._workers.remove(worker)
+                self._see_off(worker)
                 self._progress.set()
             writer.close()
 
@@ -143,6 +154,11 @@ class Hub:
         if self._board:
             worker.send(channel.BenchesChanged(entries=tuple(self._board.values())))
         return worker
+
+    def _see_off(self, worker: _Worker) -> None:
+        is_back = any(other.instance == worker.instance for other in self._workers)
+        if self._metering is not None and worker.instance and not is_back:
+            self._metering.leave(worker.instance)
 
     def _hear(self, worker: _Worker, message: channel.ToHub) -> None:
         if isinstance(message, channel.Loaded):
@@ -157,6 +173,11 @@ class Hub:
             worker.due_acks.discard(message.ack)
         elif isinstance(message, channel.BenchesChanged):
             self._share(message.entries, told_by=worker)
+            return
+        elif isinstance(message, channel.Metered):
+            worker.instance = message.instance
+            if self._metering is not None:
+                self._metering.hear(message, is_here=True)
             return
         self._progress.set()
 
@@ -190,6 +211,8 @@ class Hub:
             return self._answer_status()
         if isinstance(message, channel.BenchesChanged):
             return {"entries": self._sitting()}
+        if isinstance(message, channel.Metered) and self._metering is not None:
+            return {"text": self._metrics(message, self._metering)}
         if isinstance(message, channel.BenchByHand):
             return {"entry": await self._bench(message.entry)}
         if isinstance(message, channel.Release):
@@ -238,12 +261,19 @@ class Hub:
         ]
         return sorted(live, key=lambda e: (e.subject, e.credential or ""))
 
+    def _metrics(self, told: channel.Metered, metering: Metering) -> str:
+        """For a scrape of the worker that asks; its own counts come with the question."""
+        is_here = any(worker.instance == told.instance for worker in self._workers)
+        metering.hear(told, is_here=is_here)
+        return metering.text(self._sitting(), is_config_refused=bool(self._standing.refused))
+
     async def _bench(self, entry: BenchEntry) -> BenchEntry:
         """Put a manual bench on the board; it holds over whatever is there."""
         current = self._board.get(entry.key)
         epoch = current.epoch + 1 if current else entry.epoch
         entry = msgspec.structs.replace(entry, epoch=epoch, manual=True, released=False)
         await self._share_and_wait([entry])
+        note_bench(entry)
         return entry
 
     async def _release(self, wanted: channel.Release) -> int:
@@ -255,6 +285,8 @@ class Hub:
             if e.subject == wanted.subject and wanted.credential in {None, e.credential}
         ]
         await self._share_and_wait(ended)
+        for entry in ended:
+            note_bench(entry)
         return len(ended)
 
     async def _share_and_wait(self, entries: list[BenchEntry]) -> None:

@@ -7,10 +7,11 @@ The planner asks `blocked` for a reason to leave a candidate out; the engine ask
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from failover.engine.benches import BenchEntry, Benches, Key
+from failover.engine.outcome import Attempt
 from failover.engine.plan import Candidate
 from providers.adapters.upstream import Credential, Upstream
 from providers.errors import Fault
@@ -48,6 +49,26 @@ def blocked(candidate: Candidate, benches: Benches, now: float) -> Block | None:
         if best is None or _openness(block) > _openness(best):
             best = block
     return best
+
+
+def soonest_return_s(
+    steps: Sequence[Candidate], attempts: Sequence[Attempt], benches: Benches, now: float
+) -> float | None:
+    """When the first of `steps` may be called again; None if one may be at once."""
+    waits = []
+    for candidate in steps:
+        block = blocked(candidate, benches, now)
+        stated = [
+            attempt.failure.retry_after_s
+            for attempt in attempts
+            if attempt.candidate is candidate
+            and attempt.failure is not None
+            and attempt.failure.retry_after_s is not None
+        ]
+        if block is None and not stated:
+            return None
+        waits.append(block.returns_in_s if block is not None else min(stated))
+    return min(waits, default=None)
 
 
 def usable_credential(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -37,8 +37,8 @@ from routing.gateway.errors import (
     bad_request,
     providers_failed,
     render,
-    unknown_model,
 )
+from routing.gateway.failure_log import FailureLog
 from routing.gateway.ingress import (
     INFERENCE_PATHS,
     Hangup,
@@ -50,9 +50,11 @@ from routing.gateway.ingress import (
     request_id,
 )
 from routing.gateway.limits import Limits
-from routing.gateway.listing import model_entry, model_list, visible_names
+from routing.gateway.listing import answer_models, visible_names
 from routing.gateway.logs import about
+from routing.gateway.metrics import Meter
 from routing.gateway.planner import Features, Live, plan
+from routing.gateway.promtext import CONTENT_TYPE
 from routing.gateway.recorder import Recorder
 from routing.gateway.records import Outcome
 from routing.gateway.replies import (
@@ -71,6 +73,9 @@ from routing.gateway.visits import Visit, Visits
 
 log = logging.getLogger("switchyard.gateway")
 MODELS_PATH = "/v1/models"
+METRICS_PATH = "/metrics"
+METRICS = (b"content-type", CONTENT_TYPE)
+Scrape = Callable[[Mapping[bytes, bytes]], Awaitable[str]]
 
 
 class Gateway:
@@ -99,7 +104,7 @@ class Gateway:
         self.table: Table | None = None
         self._decrypt = decrypt
         self._environ = environ
-        self._master = master
+        self.master = master
         self._rng = rng or Random()
         self.clock = clock
         self._wall = wall
@@ -109,6 +114,9 @@ class Gateway:
         self.visits = Visits()
         self.admission = Admission(Limits())
         self.recorder = Recorder(spool=spool, worker=worker, wall=wall)
+        self.meter = Meter(lambda: self.table)
+        self.recorder.observers += [self.meter.observe, FailureLog().observe]
+        self.scrape: Scrape | None = None
         self.engine = Engine(
             transport=self._transport,
             benches=self.benches,
@@ -348,7 +356,7 @@ class Gateway:
         return self.table
 
     def _authenticate(self, table: Table, headers: Mapping[bytes, bytes]) -> Key:
-        return authenticate(headers, table.keys, master=self._master, now=self._wall())
+        return authenticate(headers, table.keys, master=self.master, now=self._wall())
 
     def _resolve(self, table: Table, name: str, key: Key) -> Resolution:
         try:
@@ -364,15 +372,19 @@ class Gateway:
     async def _answer(self, path: str, scope: Scope, send: Send, protocol: str | None) -> None:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         trail = Trail(request_id(headers))
+        status, kind, body = 200, JSON, b""
         try:
             if path == "/healthz":
-                status, body = 200, {"status": "ok"}
+                body = b'{"status":"ok"}'
             elif path == "/readyz":
-                status, body = self.readiness()
+                status, found = self.readiness()
+                body = msgspec.json.encode(found)
+            elif path == METRICS_PATH and self.scrape is not None:
+                kind, body = METRICS, (await self.scrape(headers)).encode()
             elif path == MODELS_PATH or path.startswith(MODELS_PATH + "/"):
                 if scope["method"] not in ("GET", "HEAD"):
                     raise bad_request(f"{path} takes GET", status=405)
-                status, body = 200, self._models(path, headers)
+                body = msgspec.json.encode(self._models(path, headers))
             elif protocol is not None:
                 raise bad_request(f"{path} takes POST", status=405)
             else:
@@ -380,19 +392,15 @@ class Gateway:
         except GatewayError as error:
             await self._refuse(error, trail, send, None)
             return
-        await send_start(send, status, [JSON, *trail.headers()])
-        await send_body(send, msgspec.json.encode(body), last=True)
+        await send_start(send, status, [kind, *trail.headers()])
+        await send_body(send, body, last=True)
 
     def _models(self, path: str, headers: Mapping[bytes, bytes]) -> dict[str, Any]:
         table = self._table()
         names = visible_names(table, self._authenticate(table, headers))
         anthropic = b"anthropic-version" in headers
-        if path == MODELS_PATH:
-            return model_list(names, table.created_at, anthropic=anthropic)
         name = path[len(MODELS_PATH) + 1 :]
-        if name not in names:
-            raise unknown_model(name, [])
-        return model_entry(name, table.created_at, anthropic=anthropic)
+        return answer_models(name, names, table.created_at, anthropic=anthropic)
 
     def readiness(self) -> tuple[int, dict[str, Any]]:
         table = self.table

@@ -58,9 +58,10 @@ def authenticate(
     *,
     master: bytes | None,
     now: float,
+    scope: str = "inference",
 ) -> Key:
     """
-    The caller's key. Raises Refused (401, or 403 for a key without the inference scope).
+    The caller's key. Raises Refused (401, or 403 for a key without `scope`).
 
     `master` is the digest of SWITCHYARD_MASTER_KEY; `now` is Unix time, for expiry.
     """
@@ -75,10 +76,10 @@ def authenticate(
         raise _unauthenticated("The API key is not known.")
     if key.spec.expires_at is not None and now >= key.spec.expires_at:
         raise _unauthenticated("The API key has expired.")
-    if "inference" not in key.spec.scopes:
+    if scope not in key.spec.scopes:
         raise Refused(
             403,
-            "This API key has no inference scope.",
+            f"This API key has no {scope} scope.",
             type="permission_error",
             code="scope_missing",
         )

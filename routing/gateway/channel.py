@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from failover.engine.benches import BenchEntry
+from routing.gateway.promtext import Sample
 
 RUN_DIR = "run"
 SNAPSHOT_FILE = "snapshot.msgpack"
@@ -63,6 +64,19 @@ class Acknowledged(Struct, frozen=True, kw_only=True, tag_field="op", tag="ack")
     ack: int
 
 
+class Metered(Struct, frozen=True, kw_only=True, tag_field="op", tag="metered"):
+    """
+    Worker to hub: its counters that have moved, as totals, and its gauges.
+
+    On a connection without `hello` it is a question as well, answered with {"text": ...}: the
+    metrics of all workers.
+    """
+
+    instance: str
+    counters: tuple[Sample, ...] = ()
+    gauges: tuple[Sample, ...] = ()
+
+
 class Publish(Struct, frozen=True, kw_only=True, tag_field="op", tag="publish"):
     """Client: publish what the database says now, and answer when every worker has it."""
 
@@ -84,7 +98,17 @@ class Release(Struct, frozen=True, kw_only=True, tag_field="op", tag="release"):
     credential: str | None = None
 
 
-ToHub = Hello | Loaded | BenchesChanged | Acknowledged | Publish | Status | BenchByHand | Release
+ToHub = (
+    Hello
+    | Loaded
+    | BenchesChanged
+    | Acknowledged
+    | Metered
+    | Publish
+    | Status
+    | BenchByHand
+    | Release
+)
 ToWorker = Announced | BenchesChanged
 
 _encoder = msgspec.json.Encoder()
@@ -104,6 +128,18 @@ def read_by_hub(raw: bytes) -> ToHub:
 def read_by_worker(raw: bytes) -> ToWorker:
     """Raises msgspec.DecodeError for anything that is not a message."""
     return _to_worker.decode(raw)
+
+
+class _Metrics(Struct):
+    text: str
+
+
+_to_scraper: msgspec.json.Decoder[_Metrics] = msgspec.json.Decoder(_Metrics)
+
+
+def read_metrics(raw: bytes) -> str:
+    """The answer to Metered. Raises msgspec.DecodeError for anything else."""
+    return _to_scraper.decode(raw).text
 
 
 def socket_path(data_dir: Path) -> Path:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from routing.gateway.auth import Key
+from routing.gateway.errors import unknown_model
 from routing.gateway.table import Table
 
 
@@ -52,3 +53,14 @@ def model_entry(name: str, created_at: float, *, anthropic: bool) -> dict[str, A
         return {"id": name, "object": "model", "created": int(created_at), "owned_by": "switchyard"}
     created = datetime.fromtimestamp(int(created_at), UTC).isoformat().replace("+00:00", "Z")
     return {"type": "model", "id": name, "display_name": name, "created_at": created}
+
+
+def answer_models(
+    name: str, names: list[str], created_at: float, *, anthropic: bool
+) -> dict[str, Any]:
+    """All of `names`, or the one that `name` says. Raises Refused."""
+    if not name:
+        return model_list(names, created_at, anthropic=anthropic)
+    if name not in names:
+        raise unknown_model(name, [])
+    return model_entry(name, created_at, anthropic=anthropic)

@@ -14,6 +14,7 @@ import os
 from typing import TYPE_CHECKING, Any, Protocol
 
 from routing.gateway import channel
+from routing.gateway.failure_log import note_bench
 from routing.gateway.snapshot import Snapshot, decode
 
 if TYPE_CHECKING:
@@ -23,9 +24,12 @@ if TYPE_CHECKING:
     import msgspec
 
     from failover.engine.benches import BenchEntry, Benches, Key
+    from routing.gateway.scraping import Counts
 
 LOOK_EVERY_S = 0.5
 RECONNECT_S = 0.25
+TELL_COUNTS_EVERY_S = 1.0
+FAREWELL_S = 1.0
 
 logger = logging.getLogger("switchyard.live")
 
@@ -53,12 +57,19 @@ class Live:
     """
 
     def __init__(
-        self, gateway: Served, data_dir: Path, *, worker: str = "1", plane: str = "both"
+        self,
+        gateway: Served,
+        data_dir: Path,
+        *,
+        worker: str = "1",
+        plane: str = "both",
+        counts: Counts | None = None,
     ) -> None:
         self._gateway = gateway
         self._data_dir = data_dir
         self._file = data_dir / channel.SNAPSHOT_FILE
         self._hello = channel.Hello(worker=worker, pid=os.getpid(), plane=plane)
+        self._counts = counts
         self._stamp: Stamp | None = None
         self._generation: int | None = None
         self._error: str | None = None
@@ -77,10 +88,12 @@ class Live:
         self._tasks = [
             asyncio.create_task(self._look_forever()),
             asyncio.create_task(self._talk_forever()),
+            asyncio.create_task(self._tell_counts_forever()),
         ]
 
     async def aclose(self) -> None:
         self._gateway.benches.changes = None
+        await self._tell_last_counts()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -141,6 +154,8 @@ class Live:
         try:
             self._send(self._hello)
             self._send_benches(self._gateway.benches.entries(self._gateway.clock()))
+            if self._counts is not None:
+                self._send(self._counts.all())
             while raw := await reader.readline():
                 self._hear(channel.read_by_worker(raw))
         finally:
@@ -172,6 +187,9 @@ class Live:
         if not self._changed:
             asyncio.get_running_loop().call_soon(self._flush_changes)
         self._changed[entry.key] = entry
+        if self._counts is not None:
+            self._counts.note_bench(entry)
+        note_bench(entry)
 
     def _flush_changes(self) -> None:
         entries = list(self._changed.values())
@@ -186,3 +204,22 @@ class Live:
         """Say it to the control child; without one it is told all at the next meeting."""
         if self._writer is not None and not self._writer.is_closing():
             self._writer.write(channel.line(message))
+
+    # Counts
+
+    async def _tell_counts_forever(self) -> None:
+        while True:
+            await asyncio.sleep(TELL_COUNTS_EVERY_S)
+            self._tell_counts()
+
+    def _tell_counts(self) -> None:
+        if self._counts is not None and self._writer is not None:  # who comes later is told all
+            self._send(self._counts.news())
+
+    async def _tell_last_counts(self) -> None:
+        self._tell_counts()
+        if self._writer is not None:
+            # A control child that does not read any more has to do without.
+            with contextlib.suppress(OSError, TimeoutError):
+                async with asyncio.timeout(FAREWELL_S):
+                    await self._writer.drain()

@@ -209,3 +209,12 @@ def spool_files(folder: Path) -> Iterator[Path]:
     except FileNotFoundError:
         names = []
     return (folder / name for name in names)
+
+
+def lag_s(data_dir: Path) -> float:
+    """How long the oldest records have been waiting for the database, in seconds."""
+    oldest = next(spool_files(data_dir / SPOOL_DIR), None)
+    if oldest is None:
+        return 0.0
+    made_ms = oldest.name.partition("-")[0]
+    return max(0.0, round(time.time() - int(made_ms) / 1000, 3)) if made_ms.isdigit() else 0.0

@@ -101,6 +101,12 @@ class Table:
             cut = name.rfind("/", 0, cut)
         return None
 
+    def names(self, name: str) -> bool:
+        """Whether operators wrote `name`: of a pool or an alias, or a model of a provider."""
+        return (
+            name in self.pools or name in self.aliases or name in self.known or name in self._listed
+        )
+
     def is_provider_enabled(self, name: str) -> bool:
         provider = self.providers.get(name)
         return provider is not None and provider.enabled

@@ -27,6 +27,7 @@ from routing.gateway.admission import Admission
 from routing.gateway.app import Gateway
 from routing.gateway.limits import Limits, limits_of
 from routing.gateway.live import Live
+from routing.gateway.scraping import Counts
 from routing.gateway.server import ASGI, Server, allow_many_files
 
 QUIET_S = 1.0  # without a request for so long, a connection is not in use
@@ -63,7 +64,15 @@ async def serve(arguments: argparse.Namespace) -> None:
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop)
     loop.add_signal_handler(signal.SIGHUP, make_room)
-    live = Live(gateway, arguments.data_dir, worker=arguments.worker, plane=arguments.plane)
+    counts = Counts(gateway, arguments.data_dir, worker=arguments.worker)
+    gateway.scrape = counts.scrape
+    live = Live(
+        gateway,
+        arguments.data_dir,
+        worker=arguments.worker,
+        plane=arguments.plane,
+        counts=counts,
+    )
     live.load_from_disk()
     await gateway.startup()
     live.start()
@@ -74,6 +83,7 @@ async def serve(arguments: argparse.Namespace) -> None:
             os.close(arguments.ready_fd)
         await server.run()
     finally:
+        await gateway.recorder.aclose()  # its last records are counted
         await live.aclose()
         await gateway.shutdown()
 
