@@ -18,10 +18,9 @@ from typing import Any
 import msgspec
 
 from failover.engine.attempts import Call, Engine, Served
-from failover.engine.availability import blocked, mended
+from failover.engine.availability import mended, soonest_return_s
 from failover.engine.benches import Benches
-from failover.engine.outcome import Attempt, Ending, Failed
-from failover.engine.plan import Plan
+from failover.engine.outcome import Ending, Failed
 from failover.engine.streams import INTERRUPTED_CODE
 from providers.encryption import load_keyring
 from providers.errors import ProtocolError
@@ -295,7 +294,9 @@ class Gateway:
 
     async def _fail(self, failed: Failed, trail: Trail, visit: Visit) -> None:
         if failed.ending is not Ending.CALLER:
-            failed.returns_in_s = self._returns_in_s(failed.attempts, trail.plan)
+            steps = trail.plan.steps if trail.plan is not None else ()
+            now = self.clock()
+            failed.returns_in_s = soonest_return_s(steps, failed.attempts, self.benches, now)
             raise providers_failed(failed)
         failure = failed.failure
         if visit.opened:
@@ -322,26 +323,6 @@ class Gateway:
         trail.status = status
         await send_start(send, status, headers + trail.headers())
         await send_body(send, body, last=True)
-
-    def _returns_in_s(self, attempts: list[Attempt], planned: Plan | None) -> float | None:
-        """When the soonest candidate returns; None if one may be called at once."""
-        if planned is None:
-            return None
-        now = self.clock()
-        waits = []
-        for candidate in planned.steps:
-            block = blocked(candidate, self.benches, now)
-            stated = [
-                attempt.failure.retry_after_s
-                for attempt in attempts
-                if attempt.candidate is candidate
-                and attempt.failure is not None
-                and attempt.failure.retry_after_s is not None
-            ]
-            if block is None and not stated:
-                return None
-            waits.append(block.returns_in_s if block is not None else min(stated))
-        return min(waits, default=None)
 
     def _table(self) -> Table:
         if self.table is None:
@@ -373,16 +354,17 @@ class Gateway:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         trail = Trail(request_id(headers))
         status, kind, body = 200, JSON, b""
+        is_look = scope["method"] in ("GET", "HEAD")
         try:
             if path == "/healthz":
                 body = b'{"status":"ok"}'
             elif path == "/readyz":
                 status, found = self.readiness()
                 body = msgspec.json.encode(found)
-            elif path == METRICS_PATH and self.scrape is not None:
+            elif path == METRICS_PATH and self.scrape is not None and is_look:
                 kind, body = METRICS, (await self.scrape(headers)).encode()
             elif path == MODELS_PATH or path.startswith(MODELS_PATH + "/"):
-                if scope["method"] not in ("GET", "HEAD"):
+                if not is_look:
                     raise bad_request(f"{path} takes GET", status=405)
                 body = msgspec.json.encode(self._models(path, headers))
             elif protocol is not None:
