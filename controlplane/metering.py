@@ -66,7 +66,7 @@ class Metering:
             [
                 *self._ledger.samples(),
                 *bench_samples(benches),
-                (CONFIG_REFUSED.name, (), (is_config_refused,)),
+                (CONFIG_REFUSED.name, (), (int(is_config_refused),)),
                 (RECORD_LAG.name, (), (lag_s(self._data_dir),)),
                 (WORKERS.name, (), (self._ledger.present,)),
                 (COMPLETE.name, (), (1,)),

@@ -118,7 +118,7 @@ class Counts:
             (IN_FLIGHT.name, labels, (admission.in_flight,)),
             (WAITING.name, labels, (admission.waiting,)),
             (GENERATION.name, labels, (gateway.table.generation if gateway.table else 0,)),
-            (SNAPSHOT_REFUSED.name, labels, (bool(gateway.status.get("snapshot_error")),)),
+            (SNAPSHOT_REFUSED.name, labels, (int(bool(gateway.status.get("snapshot_error"))),)),
             (RECORDS_WAITING.name, labels, (recorder.lag,)),
             *process_samples(labels),
         )
