@@ -3,8 +3,9 @@ A provider made of bytes, in a thread of the test process: it does exactly what 
 
 The first segment of the path names the script, so that one port serves every case. A script is a
 tuple of steps: bytes are sent, a number is a pause in seconds, a Flood is repeated until the
-caller has gone, RESET closes with RST, HANG waits until the caller hangs up, KEEP keeps the
-connection for its next request. Without KEEP the connection is closed at the end.
+caller has gone, GATE waits until the test opens the gate, RESET closes with RST, HANG waits until
+the caller hangs up, KEEP keeps the connection for its next request. Without KEEP the connection is
+closed at the end.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ class Act(Enum):
     RESET = auto()
     HANG = auto()
     KEEP = auto()
+    GATE = auto()
 
 
-RESET, HANG, KEEP = Act.RESET, Act.HANG, Act.KEEP
+RESET, HANG, KEEP, GATE = Act.RESET, Act.HANG, Act.KEEP, Act.GATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ class ScriptedProvider:
         self.scripts: dict[str, Script] = {}
         self._loop = asyncio.new_event_loop()
         self._end = asyncio.Event()
+        self._gate = asyncio.Event()
         self._peers: set[Peer] = set()
         ready = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(ready,), name="provider")
@@ -81,11 +84,11 @@ class ScriptedProvider:
         """How many are open now."""
         return len(self._peers)
 
-    def hang_up(self) -> None:
-        """Close every connection."""
-        self._loop.call_soon_threadsafe(
-            lambda: [peer.writer.transport.abort() for peer in self._peers]
-        )
+    def open_gate(self) -> None:
+        self._loop.call_soon_threadsafe(self._gate.set)
+
+    def close_gate(self) -> None:
+        self._loop.call_soon_threadsafe(self._gate.clear)
 
     def stop(self) -> None:
         self._loop.call_soon_threadsafe(self._end.set)
@@ -122,6 +125,8 @@ class ScriptedProvider:
                 if step is RESET:
                     await asyncio.sleep(0.02)  # a reset drops what the kernel still holds
                     peer.reset()
+                elif step is GATE:
+                    await self._gate.wait()
                 elif step is HANG:
                     await peer.closed()
                     call.gone_at = time.monotonic()
