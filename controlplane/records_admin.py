@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
     from django.http import HttpRequest, HttpResponse
 
-COUNTED = 10_000
 COLOURS = {
     Outcome.ANSWERED.value: "success",
     Outcome.CALLER_ERROR.value: "warning",
@@ -41,12 +40,14 @@ COLOURS = {
 
 
 class BoundedPaginator(Paginator):  # type: ignore[type-arg]
-    """Counts no further than COUNTED: counting millions would take longer than showing them."""
+    """Counts no further than `most`: counting millions would take longer than showing them."""
+
+    most = 10_000
 
     @cached_property
     def count(self) -> int:
         rows: Any = self.object_list
-        return len(rows.order_by().values_list("pk")[:COUNTED])
+        return len(rows.order_by().values_list("pk")[: self.most])
 
 
 class Choice(admin.SimpleListFilter):
