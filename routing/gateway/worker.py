@@ -73,7 +73,7 @@ async def serve(arguments: argparse.Namespace) -> None:
         plane=arguments.plane,
         counts=counts,
     )
-    live.load_from_disk()
+    await live.load_from_disk()
     await gateway.startup()
     live.start()
     try:

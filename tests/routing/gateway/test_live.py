@@ -91,7 +91,7 @@ class Host(contextlib.AsyncExitStack):
     async def start_worker(self, name: str = "1") -> Gateway:
         gateway = Gateway()
         live = Live(gateway, self.data_dir, worker=name)
-        live.load_from_disk()
+        await live.load_from_disk()
         live.start()
         self.push_async_callback(live.aclose)
         return gateway
@@ -109,60 +109,60 @@ class Host(contextlib.AsyncExitStack):
                 await asyncio.sleep(0.005)
 
 
-def test_a_worker_starts_with_the_last_good_snapshot_on_disk(tmp_path: Path) -> None:
+async def test_a_worker_starts_with_the_last_good_snapshot_on_disk(tmp_path: Path) -> None:
     write_snapshot(tmp_path, 7)
     gateway = Gateway()
 
-    Live(gateway, tmp_path).load_from_disk()
+    await Live(gateway, tmp_path).load_from_disk()
 
     assert gateway.loaded == [7]
     assert gateway.status["source"] == "disk"
     assert gateway.status["snapshot_error"] == ""
 
 
-def test_no_snapshot_on_disk_is_no_error(tmp_path: Path) -> None:
+async def test_no_snapshot_on_disk_is_no_error(tmp_path: Path) -> None:
     gateway = Gateway()
 
-    Live(gateway, tmp_path).load_from_disk()
+    await Live(gateway, tmp_path).load_from_disk()
 
     assert gateway.loaded == []
     assert gateway.status["snapshot_error"] == ""
 
 
-def test_a_torn_snapshot_leaves_what_is_there_and_is_noted(tmp_path: Path) -> None:
+async def test_a_torn_snapshot_leaves_what_is_there_and_is_noted(tmp_path: Path) -> None:
     write_snapshot(tmp_path, 7)
     gateway = Gateway()
     live = Live(gateway, tmp_path)
-    live.load_from_disk()
+    await live.load_from_disk()
     file = tmp_path / channel.SNAPSHOT_FILE
 
     file.write_bytes(file.read_bytes()[:-9])
-    live.load_from_disk()
+    await live.load_from_disk()
 
     assert gateway.loaded == [7]
     assert "not a snapshot" in gateway.status["snapshot_error"]
 
 
-def test_a_snapshot_that_the_gateway_refuses_is_noted_with_its_reason(tmp_path: Path) -> None:
+async def test_a_snapshot_that_the_gateway_refuses_is_noted_with_its_reason(tmp_path: Path) -> None:
     gateway = Gateway()
     gateway.refusal = "a secret cannot be decrypted"
     write_snapshot(tmp_path, 3)
 
-    Live(gateway, tmp_path).load_from_disk()
+    await Live(gateway, tmp_path).load_from_disk()
 
     assert gateway.status["snapshot_error"] == "a secret cannot be decrypted"
 
 
-def test_a_good_snapshot_after_a_refused_one_clears_the_error(tmp_path: Path) -> None:
+async def test_a_good_snapshot_after_a_refused_one_clears_the_error(tmp_path: Path) -> None:
     gateway = Gateway()
     live = Live(gateway, tmp_path)
     gateway.refusal = "no"
     write_snapshot(tmp_path, 3)
-    live.load_from_disk()
+    await live.load_from_disk()
 
     gateway.refusal = ""
     write_snapshot(tmp_path, 4)
-    live.load_from_disk()
+    await live.load_from_disk()
 
     assert gateway.loaded == [4]
     assert gateway.status["snapshot_error"] == ""
