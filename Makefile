@@ -3,7 +3,7 @@
 PIP := .venv/bin/python -m pip --disable-pip-version-check --no-input -qq install \
 	--root-user-action=ignore
 
-.PHONY: run setup test setup-dev chromium lint bench lock
+.PHONY: run setup test setup-dev chromium lint bench soak lock
 .SILENT:
 
 run: setup
@@ -52,6 +52,10 @@ lint: setup-dev
 # Parts of it by name: make bench PARTS="plain stream". Beside other gateways: make bench PEERS=1
 bench: setup
 	.venv/bin/python -m bench $(if $(PEERS),--peers) $(PARTS)
+
+# Mixed load with faults against a whole gateway, and a verdict: make soak MINUTES=60
+soak: setup
+	.venv/bin/python -m bench.soak $(or $(MINUTES),60)
 
 # For maintainers: needs `uv` on the PATH.
 lock:

@@ -1,0 +1,1 @@
+"""Mixed load with faults for an hour: `make soak MINUTES=60`, described in docs/performance.md."""

@@ -1,0 +1,293 @@
+"""`python -m bench.soak MINUTES`: mixed load with faults, then a verdict; exit code 0 if sound."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import uvloop
+
+from bench.gateways import FOREIGN
+from bench.processes import ROOT, BenchmarkFailed, allow_many_files, stop
+from bench.soak import watch
+from bench.soak.callers import LEFT, WRONG, Answer, Callers, Connection
+from bench.soak.ledger import Ledger, records_of
+from bench.soak.world import UPSTREAMS, Kind, Mix, configuration
+from tests.support.upstreams import Upstream
+
+PER_SECOND: Final = 100.0
+IN_FLIGHT: Final = 300
+SAMPLE_S: Final = 5.0
+START_S, REST_S, INGEST_S = 60.0, 10.0, 60.0
+LIVE_S: Final = 5.0
+BROKEN_EDIT: Final = "providers: [this is no configuration"
+# Honest errors where an answer was due, of all requests.
+SURPRISES: Final = 0.001
+SHOWN: Final = 20
+
+
+class Gateway:
+    """`manage.py serve` with two workers on SQLite, in a folder of its own."""
+
+    def __init__(self, folder: Path, ports: Sequence[int]) -> None:
+        self._config = folder / "switchyard.yaml"
+        self._log = folder / "serve.log"
+        self.database = folder / "data" / "switchyard.sqlite3"
+        self._ports = ports
+        self.write(json.dumps(configuration(ports)))
+        env = {k: v for k, v in os.environ.items() if not k.startswith(FOREIGN)}
+        env |= {"DATA_DIR": str(folder / "data"), "SWITCHYARD_CONFIG": str(self._config)}
+        env["PYTHONUNBUFFERED"] = "1"
+        with self._log.open("ab") as log:
+            migrate = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
+            subprocess.run(migrate, cwd=ROOT, env=env, stdout=log, stderr=log, check=True)
+            serve = [sys.executable, "manage.py", "serve", "--port", "0", "--workers", "2"]
+            self.process = subprocess.Popen(
+                serve, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        self.database = next((folder / "data").glob("*.sqlite3"))
+
+    def write(self, text: str) -> None:
+        draft = self._config.with_suffix(".new")
+        draft.write_text(text)
+        draft.replace(self._config)
+
+    def edit(self, number: int) -> None:
+        self.write(json.dumps(configuration(self._ports, number)))
+
+    def break_configuration(self) -> None:
+        self.write(BROKEN_EDIT)
+
+    def log(self) -> str:
+        return self._log.read_text(errors="replace")
+
+    async def address(self) -> tuple[str, int]:
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline and self.process.poll() is None:
+            found = re.search(r"listens on http://([^:/\s]+):(\d+)", self.log())
+            if found and (await ready(found[1], int(found[2]))) is not None:
+                return found[1], int(found[2])
+            await asyncio.sleep(0.1)
+        raise BenchmarkFailed(f"the gateway did not start:\n{self.log()[-4000:]}")
+
+
+async def ready(host: str, port: int) -> dict[str, Any] | None:
+    """What /readyz says with a 200."""
+    try:
+        reader, writer = await asyncio.open_connection(host, port)
+    except OSError:
+        return None
+    connection = Connection(reader, writer)
+    writer.write(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\n\r\n")
+    status, headers = await connection.head()
+    found: dict[str, Any] = json.loads(await connection.body(headers))
+    writer.close()
+    return found if status == 200 else None
+
+
+class Soak:
+    def __init__(self, gateway: Gateway, upstreams: Sequence[Upstream]) -> None:
+        self.gateway = gateway
+        self.ledger = Ledger()
+        self.samples: list[watch.Sample] = []
+        self.answers: Counter[tuple[str, str]] = Counter()
+        self.wrong: list[str] = []
+        self.surprises: list[str] = []
+        self.edits: list[str] = []
+        self._upstreams = upstreams
+        self._number = itertools.count(1)
+
+    async def run(self, minutes: float) -> None:
+        host, port = await self.gateway.address()
+        self.callers = Callers(host, port)
+        until = time.monotonic() + minutes * 60
+        aside = [self._watch(until), self._edit(until), self._flap(until), self._report(until)]
+        async with asyncio.TaskGroup() as tasks:
+            for each in aside:
+                tasks.create_task(each)
+            tasks.create_task(self._load(until))
+        self.callers.close()
+        await asyncio.sleep(REST_S)
+
+    async def ask(self, kind: Kind) -> Answer:
+        request_id = f"soak-{next(self._number)}"
+        answer = await self.callers.ask(kind, request_id)
+        self.ledger.note(request_id, kind, answer)
+        self.answers[kind.name, answer.verdict] += 1
+        line = f"{request_id} {kind.name}: {answer.verdict} {answer.status} {answer.reason}"
+        if answer.verdict == WRONG:
+            self.wrong.append(line)
+            print(f"WRONG {line}", flush=True)
+        elif answer.verdict != LEFT and answer.verdict not in kind.right and not kind.leaves:
+            self.surprises.append(line)
+            print(f"surprise {line}", flush=True)
+        return answer
+
+    async def _load(self, until: float) -> None:
+        mix = Mix(seed=1)
+        gate = asyncio.Semaphore(IN_FLIGHT)
+        asking: set[asyncio.Task[None]] = set()
+
+        async def ask(kind: Kind) -> None:
+            async with gate:
+                await self.ask(kind)
+
+        began = time.monotonic()
+        for number in itertools.count():
+            due = began + number / PER_SECOND
+            if due > until:
+                break
+            await asyncio.sleep(due - time.monotonic())
+            task = asyncio.create_task(ask(mix.draw()))
+            asking.add(task)
+            task.add_done_callback(asking.discard)
+        await asyncio.gather(*asking)
+
+    async def _watch(self, until: float) -> None:
+        while time.monotonic() < until:
+            self.samples.append(await asyncio.to_thread(watch.sample, self.gateway.process.pid))
+            await asyncio.sleep(SAMPLE_S)
+
+    async def _edit(self, until: float) -> None:
+        """One edit a minute, soon live; every third follows a broken one, which changes nothing."""
+        for number in itertools.count(1):
+            await asyncio.sleep(min(60.0, max(0.0, until - time.monotonic())))
+            if time.monotonic() + 2 * LIVE_S > until:
+                return
+            if number % 3 == 0:
+                self.gateway.break_configuration()
+                await asyncio.sleep(3)
+            self.gateway.edit(number)
+            await self._wait_until_live(f"edit-{number}")
+            for upstream in self._upstreams:
+                await asyncio.to_thread(upstream.clear)
+
+    async def _wait_until_live(self, model: str) -> None:
+        both = frozenset({"whole", "error"})
+        kind = Kind(name="a pool just added", model=model, right=both)
+        began = time.monotonic()
+        while time.monotonic() < began + LIVE_S:
+            # Several in a row: both workers have to know.
+            answers = [await self.ask(kind) for _ in range(8)]
+            if all(answer.verdict == "whole" for answer in answers):
+                return
+            await asyncio.sleep(0.2)
+        self.edits.append(f"{model} was not live after {LIVE_S:g} s")
+
+    async def _flap(self, until: float) -> None:
+        flapping = self._upstreams[UPSTREAMS.index("flapping")]
+        while time.monotonic() + 30 < until:
+            await asyncio.sleep(25)
+            await asyncio.to_thread(flapping.refuse)
+            await asyncio.sleep(5)
+            await asyncio.to_thread(flapping.accept)
+
+    async def _report(self, until: float) -> None:
+        began = time.monotonic()
+        while time.monotonic() < until:
+            await asyncio.sleep(min(60.0, max(0.1, until - time.monotonic())))
+            now = self.samples[-1] if self.samples else {}
+            sizes = ", ".join(
+                f"{name} {held['rss_mib']:.0f} MiB {held['fds']:.0f} fds"
+                for name, held in now.items()
+            )
+            asked = len(self.ledger.seen)
+            minutes = (time.monotonic() - began) / 60
+            print(
+                f"{minutes:5.1f} min: {asked:,} requests, {len(self.wrong)} wrong, "
+                f"{len(self.surprises)} surprises; {sizes}",
+                flush=True,
+            )
+
+    def verdict(self) -> list[str]:
+        """Everything that is not as it should be."""
+        problems = [f"wrong answer: {line}" for line in self.wrong[:SHOWN]]
+        if len(self.surprises) > SURPRISES * len(self.ledger.seen):
+            problems += [f"error where an answer was due: {x}" for x in self.surprises[:SHOWN]]
+        problems += self.edits
+        gone = watch.came_and_went(self.samples[1:])
+        problems += [f"process {name} came or went" for name in sorted(gone)]
+        for found in watch.growth(self.samples):
+            if found.is_too_much:
+                grew = f"{found.early:,.1f} to {found.late:,.1f}"
+                problems.append(f"{found.process}: {found.measure} grew from {grew}")
+        problems += self.ledger.compare(self.gateway.database)
+        problems += [f"in the log: {line}" for line in _tracebacks(self.gateway.log())]
+        return problems
+
+
+def _tracebacks(log: str) -> list[str]:
+    count = log.count("Traceback (most recent call last)")
+    return [f"{count} tracebacks"] if count else []
+
+
+def wait_for_ingest(soak: Soak) -> None:
+    """Until the database holds what has to be there, and no more comes."""
+    deadline = time.monotonic() + INGEST_S
+    before = -1
+    while time.monotonic() < deadline:
+        now = records_of(soak.gateway.database)
+        if now == before and now >= soak.ledger.to_be_recorded:
+            return
+        before = now
+        time.sleep(2)
+
+
+def table(soak: Soak) -> str:
+    lines = ["", "| kind | answers |", "|---|---|"]
+    by_kind: dict[str, list[str]] = {}
+    for (kind, verdict), count in sorted(soak.answers.items()):
+        by_kind.setdefault(kind, []).append(f"{count:,} {verdict}")
+    lines += [f"| {kind} | {', '.join(found)} |" for kind, found in by_kind.items()]
+    lines += ["", "| process | held | second sixth | last sixth |", "|---|---|---:|---:|"]
+    for found in watch.growth(soak.samples):
+        values = f"{found.early:,.1f} | {found.late:,.1f}"
+        lines.append(f"| {found.process} | {found.measure} | {values} |")
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.soak", description=__doc__)
+    parser.add_argument("minutes", type=float)
+    parser.add_argument("--folder", type=Path, help="kept afterwards; else a temporary one")
+    asked = parser.parse_args(argv)
+    allow_many_files()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    with tempfile.TemporaryDirectory(prefix="switchyard-soak-") as temporary:
+        folder = asked.folder or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        upstreams = [Upstream(name) for name in UPSTREAMS]
+        gateway = Gateway(folder, [upstream.port for upstream in upstreams])
+        try:
+            soak = Soak(gateway, upstreams)
+            uvloop.run(soak.run(asked.minutes))
+            wait_for_ingest(soak)
+            print(table(soak))
+            problems = soak.verdict()
+        finally:
+            stop(gateway.process)
+            for upstream in upstreams:
+                upstream.stop()
+    asked_for, kept = len(soak.ledger.seen), soak.ledger.to_be_recorded
+    print(f"\n{asked_for:,} requests, of which {kept:,} must be recorded; "
+          f"{len(soak.surprises)} errors where an answer was due.")  # fmt: skip
+    print("\n".join(f"- {problem}" for problem in problems))
+    print("NOT SOUND" if problems else "SOUND")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
