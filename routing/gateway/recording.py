@@ -53,54 +53,55 @@ class RecordMaker:
         since = min(started_at, calls[0].started_at) if calls else started_at
         attempts = tuple([_attempt(attempt, since) for attempt in calls])
         moved = served is not None and plan is not None and plan.preferred is not served
+        # In the order of the fields: by keyword it would take 1.2 µs more.
         return RequestRecord(
-            id=self._new_id(wall),
-            request_id=trail.request_id.decode(),
-            started_at=wall,
-            duration_ms=_ms(trail.ended_at - started_at),
-            outcome=trail.outcome,
-            worker=self._worker,
-            key=key.name,
-            team=key.team,
-            user_path=key.user_path,
-            endpoint=trail.endpoint,
-            protocol=trail.protocol,
-            requested_model=trail.requested[:NAME_LIMIT],
-            canonical_model=trail.canonical_model[:NAME_LIMIT],
-            resolved_by=planned.resolved_by,
-            strategy=planned.strategy,
-            config_primary=planned.config_primary,
-            effective=planned.names[0] if planned.names else "",
-            provider=served.provider if served is not None else "",
-            model=served.model[:NAME_LIMIT] if served is not None else "",
-            failover=moved,
-            fallback_target=planned.targets.get(served.name, "") if served is not None else "",
-            last_standing=planned.last_standing,
-            stream=trail.stream,
-            status=trail.status,
-            code=trail.code[:NAME_LIMIT],
-            generation=trail.generation,
-            first_content_ms=attempts[-1].content_ms if attempts else None,
-            input_tokens=usage.input_tokens if usage else None,
-            output_tokens=usage.output_tokens if usage else None,
-            cached_tokens=usage.cached_tokens if usage else None,
-            reasoning_tokens=usage.reasoning_tokens if usage else None,
-            estimated_input_tokens=trail.estimated_input_tokens,
-            max_output_tokens=trail.max_output_tokens,
-            needs=tuple(sorted(trail.needs)) if trail.needs else (),
-            preferred_provider=asked.preferred_provider[:NAME_LIMIT] if asked else "",
-            no_failover=asked.no_failover if asked else False,
-            planned=planned.names,
-            rejected=planned.rejected,
-            attempts=attempts,
+            self._new_id(wall),
+            trail.request_id.decode(),
+            wall,  # started_at
+            _ms(trail.ended_at - started_at),  # duration_ms
+            trail.outcome,
+            self._worker,
+            key.name,
+            key.team,
+            key.user_path,
+            trail.endpoint,
+            trail.protocol,
+            trail.requested[:NAME_LIMIT],  # requested_model
+            trail.canonical_model[:NAME_LIMIT],
+            planned.resolved_by,
+            planned.strategy,
+            planned.config_primary,
+            planned.names[0] if planned.names else "",  # effective
+            served.provider if served is not None else "",
+            served.model[:NAME_LIMIT] if served is not None else "",
+            moved,  # failover
+            planned.targets.get(served.name, "") if served is not None else "",  # fallback_target
+            planned.last_standing,
+            trail.stream,
+            trail.status,
+            trail.code[:NAME_LIMIT],
+            trail.generation,
+            attempts[-1].content_ms if attempts else None,  # first_content_ms
+            usage.input_tokens if usage else None,
+            usage.output_tokens if usage else None,
+            usage.cached_tokens if usage else None,
+            usage.reasoning_tokens if usage else None,
+            None,  # cost_usd
+            trail.estimated_input_tokens,
+            trail.max_output_tokens,
+            tuple(sorted(trail.needs)) if trail.needs else (),
+            asked.preferred_provider[:NAME_LIMIT] if asked else "",
+            asked.no_failover if asked else False,
+            planned.names,
+            planned.rejected,
+            attempts,
         )
 
     def _new_id(self, wall: float) -> str:
         """A UUID of version 7. Number and prefix keep it unique when the clock is set back."""
         number = self._made
-        return (
-            f"{int(wall * 1000):012x}7{number & 0xFFF:03x}{self._prefix}{number & 0xFFFFFFFF:08x}"
-        )
+        parts = (int(wall * 1000), number & 0xFFF, self._prefix, number & 0xFFFFFFFF)
+        return "%012x7%03x%s%08x" % parts  # noqa: UP031 - half the time of an f-string
 
 
 class _Planned(Struct, frozen=True, kw_only=True):
@@ -162,16 +163,16 @@ def _attempt(attempt: Attempt, since: float) -> AttemptRecord:
     candidate, failure = attempt.candidate, attempt.failure
     headers_at, content_at, ended_at = attempt.headers_at, attempt.content_at, attempt.ended_at
     return AttemptRecord(
-        provider=candidate.provider,
-        model=candidate.model[:NAME_LIMIT],
-        credential=attempt.credential,
-        started_ms=_ms(attempt.started_at - since),
-        headers_ms=None if headers_at is None else _ms(headers_at - since),
-        content_ms=None if content_at is None else _ms(content_at - since),
-        ended_ms=None if ended_at is None else _ms(ended_at - since),
-        status=attempt.status,
-        fault="" if failure is None else failure.fault.value,
-        message="" if failure is None else failure.message[:MESSAGE_LIMIT],
+        candidate.provider,
+        candidate.model[:NAME_LIMIT],
+        attempt.credential,
+        _ms(attempt.started_at - since),
+        None if headers_at is None else _ms(headers_at - since),
+        None if content_at is None else _ms(content_at - since),
+        None if ended_at is None else _ms(ended_at - since),
+        attempt.status,
+        "" if failure is None else failure.fault.value,
+        "" if failure is None else failure.message[:MESSAGE_LIMIT],
     )
 
 

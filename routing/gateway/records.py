@@ -28,7 +28,7 @@ class Outcome(StrEnum):
     INTERNAL_ERROR = "internal_error"  # a fault of the gateway itself
 
 
-class AttemptRecord(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+class AttemptRecord(Struct, frozen=True, omit_defaults=True, gc=False):
     """
     One call. Times are milliseconds since the request came in; None: it never got so far.
 
@@ -54,7 +54,7 @@ class RejectedRecord(Struct, frozen=True, kw_only=True, gc=False):
     reason: str
 
 
-class RequestRecord(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
+class RequestRecord(Struct, frozen=True, array_like=True, gc=False):
     """
     One inference request.
 

@@ -9,17 +9,24 @@ from pathlib import Path
 import pytest
 
 from failover.engine.outcome import Attempt
+from failover.engine.plan import Plan, Rejected
+from failover.engine.policy import FailoverPolicy
 from providers.errors import Failure, Fault
+from providers.protocols import Usage
 from routing.gateway.auth import Key
+from routing.gateway.planner import Features
 from routing.gateway.recorder import BUFFER_LIMIT, COMPLAIN_EVERY_S, FLUSH_AT, Recorder
 from routing.gateway.recording import RecordMaker
-from routing.gateway.records import Outcome, RequestRecord
+from routing.gateway.records import AttemptRecord, Outcome, RejectedRecord, RequestRecord
 from routing.gateway.replies import Trail
-from routing.gateway.snapshot import KeySpec
+from routing.gateway.resolver import resolve
+from routing.gateway.snapshot import KeySpec, RuleSpec
 from routing.gateway.spool import SpoolWriter, read_frames, spool_files
-from tests.builders import WALL, FakeClock, candidate
+from tests.builders import WALL, FakeClock, candidate, pool, table
 
 KEY = Key.compile(KeySpec(name="team-a", digest=b"", team="a", user_path="/a"))
+
+RULES = (RuleSpec(primary="chat", fallbacks=("spare",)),)
 
 
 def trail(number: int = 0, *, key: Key | None = KEY) -> Trail:
@@ -163,3 +170,132 @@ def test_names_that_callers_make_up_are_cut() -> None:
     record = maker.record(long)
 
     assert len(record.requested_model) == len(record.canonical_model) == 200
+
+
+def test_a_record_says_what_the_trail_said() -> None:
+    routes = table(pool("chat", "one/m", "two/n"), pool("spare", "three/o"), rules=RULES)
+    resolution = resolve(routes, "chat")
+    (first, second), (third,) = (group.pool.candidates for group in resolution.groups)
+    limited = Failure(fault=Fault.RATE_LIMITED, message="slow down", status=429)
+    rejected = Rejected(candidate=first, reason="benched")
+    ended = Trail(
+        b"req_1",
+        1000.0,
+        1000.75,
+        endpoint="/v1/chat/completions",
+        protocol="openai_chat",
+        key=KEY,
+        generation=7,
+        requested="nick",
+        canonical_model="chat",
+        resolution=resolution,
+        plan=Plan(
+            steps=(first, second),
+            rejected=(rejected,),
+            preferred=first,
+            policy=FailoverPolicy(),
+            strategy="fill_first",
+            last_standing=True,
+        ),
+        calls=[
+            Attempt(
+                candidate=first,
+                credential="main",
+                started_at=1000.0,
+                headers_at=1000.125,
+                ended_at=1000.25,
+                status=429,
+                failure=limited,
+            ),
+            Attempt(
+                candidate=third,
+                credential="other",
+                started_at=1000.25,
+                headers_at=1000.375,
+                content_at=1000.5,
+                ended_at=1000.75,
+                status=200,
+            ),
+        ],
+        served=third,
+        usage=Usage(input_tokens=1, output_tokens=2, cached_tokens=3, reasoning_tokens=4),
+        stream=True,
+        estimated_input_tokens=5,
+        max_output_tokens=6,
+        needs=frozenset({"tools", "streaming"}),
+        features=Features(
+            protocol="openai_chat", key=KEY, preferred_provider="one", no_failover=True
+        ),
+        status=200,
+        code="none",
+        outcome=Outcome.ANSWERED,
+    )
+    maker = RecordMaker("3")
+    maker.begin(WALL)
+    record = maker.record(ended)
+
+    assert record == RequestRecord(
+        id=record.id,
+        request_id="req_1",
+        started_at=WALL + 1000,
+        duration_ms=750.0,
+        outcome="answered",
+        worker="3",
+        key="team-a",
+        team="a",
+        user_path="/a",
+        endpoint="/v1/chat/completions",
+        protocol="openai_chat",
+        requested_model="nick",
+        canonical_model="chat",
+        resolved_by="pool",
+        strategy="fill_first",
+        config_primary="one/m",
+        effective="one/m",
+        provider="three",
+        model="o",
+        failover=True,
+        fallback_target="spare",
+        last_standing=True,
+        stream=True,
+        status=200,
+        code="none",
+        generation=7,
+        first_content_ms=500.0,
+        input_tokens=1,
+        output_tokens=2,
+        cached_tokens=3,
+        reasoning_tokens=4,
+        cost_usd=None,
+        estimated_input_tokens=5,
+        max_output_tokens=6,
+        needs=("streaming", "tools"),
+        preferred_provider="one",
+        no_failover=True,
+        planned=("one/m", "two/n"),
+        rejected=(RejectedRecord(candidate="one/m", reason="benched"),),
+        attempts=(
+            AttemptRecord(
+                provider="one",
+                model="m",
+                credential="main",
+                started_ms=0.0,
+                headers_ms=125.0,
+                content_ms=None,
+                ended_ms=250.0,
+                status=429,
+                fault="rate_limited",
+                message="slow down",
+            ),
+            AttemptRecord(
+                provider="three",
+                model="o",
+                credential="other",
+                started_ms=250.0,
+                headers_ms=375.0,
+                content_ms=500.0,
+                ended_ms=750.0,
+                status=200,
+            ),
+        ),
+    )
