@@ -1,8 +1,9 @@
 """
 Names to addresses without blocking the loop.
 
-Lookups run in the loop's thread pool, one at a time per name. An answer serves for 30 s; when the
-resolver fails or is slow, the last good one serves for 10 min more.
+Lookups run in the loop's thread pool, one at a time per name. An answer serves for 30 s; then a
+new one is waited for, but for long only by those who have none: while the resolver fails or is
+slow, the last good one serves for 10 min more.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from providers.errors import ConnectFailed
 FRESH_S = 30
 LAST_GOOD_S = 600
 LOOKUP_S = 2
+REFRESH_S = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,13 +49,14 @@ class Resolver:
         if lookup is None:
             lookup = self._lookups[key] = loop.create_task(self._look_up(key))
             lookup.add_done_callback(lambda done: self._forget(key, done))
+        last_good = known[1] if known and loop.time() - known[0] < LAST_GOOD_S else None
         try:
             # Shielded: it goes on past our patience, and its answer serves the next call.
-            async with asyncio.timeout(LOOKUP_S):
+            async with asyncio.timeout(LOOKUP_S if last_good is None else REFRESH_S):
                 return await asyncio.shield(lookup)
         except (OSError, UnicodeError) as error:  # TimeoutError is an OSError
-            if known is not None and loop.time() - known[0] < LAST_GOOD_S:
-                return known[1]
+            if last_good is not None:
+                return last_good
             raise ConnectFailed(f"the host name {host[:100]} does not resolve") from error
 
     async def _look_up(self, key: tuple[str, int]) -> list[Address]:
