@@ -91,7 +91,7 @@ def _run(
     before = ours()
     for peer in peers:
         gateway = peer.gateway(peer.package, next(folders))
-        refused: list[str] = []
+        refused: dict[str, str] = {}
         try:
             theirs = figures_of(
                 gateway, parts, ports, seconds, failovers=peer.failovers, refused=refused
@@ -100,7 +100,7 @@ def _run(
             print(error, file=sys.stderr)
             found.missing[peer.name] = str(error).splitlines()[0]
             continue
-        found.missing |= {f"{peer.name}: {text}": "" for text in refused}
+        found.missing |= {f"{peer.name}, {part}": text for part, text in refused.items()}
         _note(found.values, peer.name, theirs)
         after = ours()
         _note(found.ratios, peer.name, ratios(before, theirs, after))
@@ -114,12 +114,12 @@ def figures_of(
     seconds: float,
     *,
     failovers: int = 300,
-    refused: list[str] | None = None,
+    refused: dict[str, str] | None = None,
 ) -> Figures:
     """
     Start it, measure it, end it.
 
-    With a list of `refused`, a part that it cannot do is noted there instead of raised.
+    With `refused`, a part that it cannot do is noted there, and why, instead of raised.
     """
     loads: dict[str, Callable[[], Figures]] = {
         "plain": lambda: measures.plain(gateway, seconds),
@@ -136,7 +136,7 @@ def figures_of(
             except BenchmarkFailed as error:
                 if refused is None:
                     raise
-                refused.append(str(error))
+                refused[part] = str(error)
     return figures
 
 
@@ -168,7 +168,7 @@ def markdown(found: Comparison) -> str:
         cells = [_cell(values.get(figure), 2) for figure, _, _ in COLUMNS]
         lines.append(f"| {OURS} ÷ {name} | {' | '.join(cells)} | |")
     lines += [""] if found.missing else []
-    lines += [f"- {name}{': ' if why else ''}{why}" for name, why in found.missing.items()]
+    lines += [f"- {name}: {why}" for name, why in found.missing.items()]
     return "\n".join(lines)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from bench import driver, scene
 from bench.gateways import GatewayUnderTest
 from bench.load import LoadResult
-from bench.processes import BenchmarkFailed, cpu_s, tree, wait_until_quiet
+from bench.processes import BenchmarkFailed, Process, cpu_s, tree, wait_until_quiet
 
 WARM_UP_S = 1.0
 PER_SECOND = 300.0
@@ -33,13 +33,15 @@ def _cpu_of(gateway: GatewayUnderTest, load: Load, name: str, seconds: float) ->
     """CPU time of the gateway's whole process tree over whole answers, until it is quiet again."""
     load(gateway.url, gateway.headers, seconds=WARM_UP_S)
     _rest(gateway)
-    before = cpu_s(gateway.root_pid)
+    before, before_worker = cpu_s(gateway.root_pid), _worker(gateway).cpu_s
     result = load(gateway.url, gateway.headers, seconds=seconds)
     _rest(gateway)
     used = cpu_s(gateway.root_pid) - before
+    used_by_worker = _worker(gateway).cpu_s - before_worker
     _check(result, f"{gateway.name}, {name}")
     return {
         f"{name}_cpu_us": used / result.requests * 1e6,
+        f"{name}_worker_us": used_by_worker / result.requests * 1e6,
         f"{name}_rate": result.rate,
         f"{name}_p50_ms": result.p50_ms,
         f"{name}_p99_ms": result.p99_ms,
@@ -96,8 +98,11 @@ def open_streams(gateway: GatewayUnderTest, streams: int = OPEN_STREAMS) -> Figu
 
 
 def _worker_mb(gateway: GatewayUnderTest) -> float:
-    sizes: Mapping[int, int] = {p.pid: p.rss_bytes for p in tree(gateway.root_pid)}
-    return sizes[gateway.worker_pid] / MIB
+    return _worker(gateway).rss_bytes / MIB
+
+
+def _worker(gateway: GatewayUnderTest) -> Process:
+    return next(p for p in tree(gateway.root_pid) if p.pid == gateway.worker_pid)
 
 
 def _check(result: LoadResult, what: str) -> None:

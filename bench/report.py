@@ -42,16 +42,19 @@ class Row:
 # named there; they say nothing about another machine.
 ROWS = (
     Row(figure="plain_cpu_us", label="plain chat, CPU per request", unit="µs", goal=115),
+    Row(figure="plain_worker_us", label="— of it in the worker", unit="µs"),
     Row(figure="plain_rate", label="plain chat, 32 connections", unit="1/s"),
     Row(figure="plain_p50_ms", label="— p50", unit="ms", digits=2),
     Row(figure="plain_p99_ms", label="— p99", unit="ms", digits=2),
     Row(figure="plain_errors", label="— failed", goal=0),
     Row(figure="stream_cpu_us", label="60-chunk stream, CPU per stream", unit="µs", goal=870),
+    Row(figure="stream_worker_us", label="— of it in the worker", unit="µs"),
     Row(figure="stream_rate", label="60-chunk streams, 32 connections", unit="1/s"),
     Row(figure="stream_p50_ms", label="— p50", unit="ms", digits=2),
     Row(figure="stream_p99_ms", label="— p99", unit="ms", digits=2),
     Row(figure="stream_errors", label="— failed or without [DONE]", goal=0),
     Row(figure="paced_cpu_us", label="60 chunks 5 ms apart, CPU per stream", unit="µs"),
+    Row(figure="paced_worker_us", label="— of it in the worker", unit="µs"),
     Row(figure="paced_rate", label="— 128 connections", unit="1/s"),
     Row(figure="paced_errors", label="— failed or without [DONE]", goal=0),
     Row(
