@@ -8,6 +8,9 @@ from typing import Any
 
 from django.core.asgi import get_asgi_application
 
+from routing.gateway.ingress import request_id
+from routing.gateway.logs import REQUEST_ID
+
 ASGI = Callable[[Any, Any, Any], Awaitable[None]]
 
 HEALTH_PATHS = frozenset({"/healthz", "/readyz"})
@@ -33,6 +36,11 @@ def mount(gateway: ASGI, plane: str) -> ASGI:
             or path.startswith(prefixes)
             or (path.rstrip("/") or path) in paths
         )
-        await (gateway if is_for_gateway else django)(scope, receive, send)
+        if is_for_gateway:
+            await gateway(scope, receive, send)
+        else:
+            # Django passes it on to its threads; whatever is logged there says which request.
+            REQUEST_ID.set(request_id(dict(scope["headers"])).decode())
+            await django(scope, receive, send)
 
     return application

@@ -16,6 +16,8 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
+from providers.redaction import known
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -26,6 +28,7 @@ MAX_BYTES: Final = 4 * 1024 * 1024
 MAX_VALUES: Final = 400_000  # after anchors are followed: bounds "billion laughs"
 MAX_DEPTH: Final = 24
 MAX_DIGITS: Final = 40
+NOT_SECRET: Final = frozenset({"auth", "affinity_key"})  # though their names sound like it
 
 Path = tuple[str | int, ...]
 
@@ -97,6 +100,7 @@ class Tree:
         except _TooMuch as error:
             self._wrong((), 1, str(error))
             return
+        _remember_secrets("", root)
         if isinstance(root, dict):
             self.root = root
         elif not self.mistakes:
@@ -277,3 +281,17 @@ def _whole_number(text: str) -> int:
         if digits.startswith(prefix):
             return sign * int(digits[2:], base)
     return sign * int(digits)
+
+
+def _remember_secrets(name: str, value: Any) -> None:
+    """Keep what looks like a secret by its name out of the log, even if the edit is refused."""
+    if isinstance(value, dict):
+        for member, inner in value.items():
+            _remember_secrets(str(member), inner)
+    elif isinstance(value, list):
+        for inner in value:
+            _remember_secrets(name, inner)
+    elif isinstance(value, str):
+        known.remember_url(value)
+        if name not in NOT_SECRET:
+            known.remember_named([(name, value)])

@@ -22,7 +22,9 @@ KEY_SHAPES: Final = re.compile(
 SHORTEST: Final = 6  # less is a word like "none", which would take sense out of the logs
 REMEMBERED: Final = 200_000
 # Where a key may begin and end: ours hold only these characters, configured ones may hold more.
-_TOKENS: Final = (re.compile(r"[\w-]{12,}"), re.compile(r"[^\s\"',;=]{8,}"))
+_TOKENS: Final = tuple(
+    re.compile(pattern) for pattern in (r"[\w-]{12,}", r"[^\s\"',;=]{8,}", r"[^\s\"',;=/?&:]{8,}")
+)
 _SECRET_NAMES: Final = re.compile(r"auth|cookie|key|pass|secret|token", re.IGNORECASE)
 
 

@@ -30,7 +30,7 @@ OURS = {
     "DATABASE_URL", "REDIS_URL", "SWITCHYARD_CONFIG", "SWITCHYARD_MASTER_KEY", "SECRET_KEY",
     "ENCRYPTION_KEYS", "ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS", "TRUSTED_PROXIES", "DEBUG",
     "LOG_FORMAT", "FAILOVER_ENABLED", "FAILOVER_RULES_JSON", "FAILOVER_DISABLED_MODELS_JSON",
-    "FEATURE_FALLBACK_MODE", "DJANGO_SETTINGS_MODULE",
+    "FEATURE_FALLBACK_MODE", "METRICS_PUBLIC", "DJANGO_SETTINGS_MODULE",
 }  # fmt: skip
 
 
@@ -212,3 +212,15 @@ class GatewayProcess:
             what=f"the children to end: {self._ever}",
         )
         return code
+
+
+def is_refused(served: GatewayProcess) -> bool:
+    """Whether nobody listens at its address any more."""
+    host, port = served.url.removeprefix("http://").split(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=1):
+            return False
+    except ConnectionRefusedError:
+        return True
+    except TimeoutError:
+        return False
