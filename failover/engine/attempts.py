@@ -48,6 +48,7 @@ _FAULTS: dict[type[ProviderError], Fault] = {
     PoolFull: Fault.BUSY,
 }
 INJECTED_FIELD = "stream_options"
+EARLY_S = 0.005  # the transport's timers may end a wait this much before its deadline
 
 
 class Clock(Protocol):
@@ -185,7 +186,7 @@ class Engine:
         first = attempts[0].failure if attempts else None
         if first is not None and first.body is not None:
             return Failed(ending=Ending.CALLER, failure=first, attempts=attempts)
-        if failure.fault is Fault.OWN and self.clock() >= call.deadline:
+        if failure.fault is Fault.OWN and self.clock() + EARLY_S >= call.deadline:
             ending = Ending.TIMED_OUT
         else:
             ending = ending_of(attempts)
@@ -308,7 +309,7 @@ class Engine:
 
     def classify_error(self, error: ProviderError, deadline: float) -> Failure:
         """A broken connection as a Failure; the request's own deadline is nobody's fault."""
-        if isinstance(error, UpstreamTimedOut) and self.clock() >= deadline:
+        if isinstance(error, UpstreamTimedOut) and self.clock() + EARLY_S >= deadline:
             return Failure(fault=Fault.OWN, message="the request's deadline passed")
         return Failure(fault=_FAULTS[type(error)], message=str(error))
 
