@@ -30,6 +30,7 @@ from routing.gateway.live import Live
 from routing.gateway.scraping import Counts
 from routing.gateway.server import ASGI, Server, allow_many_files
 
+FIRST_SNAPSHOT_S, LOOK_EVERY_S = 3.0, 0.02
 QUIET_S = 1.0  # without a request for so long, a connection is not in use
 SHORTENED_S = 5.0  # what a second SIGTERM leaves
 CUT_OFF_S = 5.0  # beyond grace and drain, when the parent is gone
@@ -77,6 +78,7 @@ async def serve(arguments: argparse.Namespace) -> None:
     await gateway.startup()
     live.start()
     try:
+        await _wait_for_snapshot(gateway)
         await server.start(socket.socket(fileno=arguments.fd))
         if arguments.ready_fd is not None:
             os.write(arguments.ready_fd, b"1")
@@ -86,6 +88,20 @@ async def serve(arguments: argparse.Namespace) -> None:
         await gateway.recorder.aclose()  # its last records are counted
         await live.aclose()
         await gateway.shutdown()
+
+
+async def _wait_for_snapshot(gateway: Gateway) -> None:
+    """
+    Let no caller in before the first snapshot is here, for a moment.
+
+    At the very first start the workers get it one after the other, and callers who were told by
+    one that it is ready would meet another that is not. Without a snapshot after that moment it
+    is better to answer, and to say so.
+    """
+    loop = asyncio.get_running_loop()
+    until = loop.time() + FIRST_SNAPSHOT_S
+    while gateway.table is None and loop.time() < until:  # noqa: ASYNC110 - Live sets no event
+        await asyncio.sleep(LOOK_EVERY_S)
 
 
 def _load(target: str) -> Callable[[Gateway, str], ASGI]:

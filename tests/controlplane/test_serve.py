@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import http.client
 import os
 import signal
 import socket
@@ -14,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.gateways import ROOT, GatewayProcess, environment, manage
+from tests.support.gateways import ROOT, GatewayProcess, environment, is_refused, manage
 from tests.support.processes import is_alive, wait_for
 
 if TYPE_CHECKING:
@@ -289,20 +287,3 @@ def test_two_serves_on_one_folder_share_one_control_child_and_the_second_takes_o
     second.config_file.write_text("providers: {lab: {kind: simulator, wieght: 3}}\n")
 
     wait_for(lambda: (second.ready() or {}).get("config_errors"), what="the second's own control")
-
-
-def is_refused(served: GatewayProcess) -> bool:
-    host, port = served.url.removeprefix("http://").split(":")
-    try:
-        with socket.create_connection((host, int(port)), timeout=1):
-            return False
-    except ConnectionRefusedError:
-        return True
-    except TimeoutError:
-        return False
-
-
-def ask_and_forget(served: GatewayProcess) -> None:
-    """One streamed request that is going to be cut off."""
-    with contextlib.suppress(OSError, http.client.HTTPException):
-        served.chat("chat", stream=True)
