@@ -26,6 +26,7 @@ EVENT_STREAM: tuple[Header, ...] = (
     (b"x-accel-buffering", b"no"),
 )
 UPSTREAM_ID = b"x-request-id"
+REFLECTED_MAX, REFLECTED_BYTES = 32, 256  # 8 KiB: many clients take no more than that in all
 
 
 class Trail(Struct):
@@ -90,7 +91,8 @@ def served_headers(served: Served, trail: Trail) -> list[Header]:
     candidate, plan = served.candidate, trail.plan
     headers = trail.headers()
     if served.stream is None:
-        headers.append((b"content-type", served.content_type))
+        kind = served.content_type
+        headers.append((b"content-type", kind) if _is_modest(kind) else JSON)
         headers.append((b"content-length", b"%d" % len(served.first)))
     else:
         headers += EVENT_STREAM
@@ -100,12 +102,19 @@ def served_headers(served: Served, trail: Trail) -> list[Header]:
         (b"x-switchyard-provider-model", visible(candidate.model)),
         (b"x-switchyard-failover", b"true" if moved else b"false"),
     )
+    reflected: dict[bytes, bytes] = {}
     for name, value in served.headers:
-        if name.startswith((b"openai-", b"x-ratelimit-")):
-            headers.append((name, value))
-        elif name == UPSTREAM_ID:
-            headers.append((b"x-switchyard-upstream-request-id", value))
+        if name.startswith((b"openai-", b"x-ratelimit-")) and _is_modest(value):
+            reflected.setdefault(name, value)
+        elif name == UPSTREAM_ID and _is_modest(value):
+            reflected[b"x-switchyard-upstream-request-id"] = value
+    headers += list(reflected.items())[:REFLECTED_MAX]
     return headers
+
+
+def _is_modest(value: bytes) -> bool:
+    """Whether a provider's header value may go to a caller: others' parsers are stricter."""
+    return len(value) <= REFLECTED_BYTES and value.isascii()
 
 
 @lru_cache(maxsize=4096)
