@@ -254,9 +254,17 @@ class Field:
         for asked in self.asked:
             self._check_record(asked)
         self.asked.clear()
+        wait_for(self._is_idle, what="/metrics to say that nothing is in flight")
         assert self._status("Threads") <= self._threads + THREAD_SLACK
         grown = self._status("VmRSS") - self._memory_kb
         assert grown < MEMORY_SLACK_KB, f"the worker has grown by {grown} kB"
+
+    def _is_idle(self) -> bool:
+        metrics = self.gateway.request("/metrics").body
+        self._check_secrets("the metrics", metrics, PROMPT)
+        name = b"switchyard_requests_in_flight"
+        figures = [line.split()[-1] for line in metrics.splitlines() if line.startswith(name)]
+        return bool(figures) and all(float(figure) == 0 for figure in figures)
 
     def _records(self) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []

@@ -5,6 +5,8 @@ breaks ends with an error event, and the caller is never told that it was whole.
 
 from __future__ import annotations
 
+import zlib
+
 import pytest
 
 from tests.faults import says
@@ -44,8 +46,16 @@ def goes_on(*pieces: bytes) -> Case:
     return after(BEGUN, b"".join(map(chunk, pieces)) + b"0\r\n\r\n")
 
 
+def packed(begun: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=31)
+    return packer.compress(begun) + packer.flush(zlib.Z_SYNC_FLUSH)
+
+
 CALLING = says.ROLE + call(name="f", arguments="") + call(arguments='{"a":')
 BROKEN = {
+    "row-34-corrupt-gzip": Case(
+        script=(head(SSE, content_encoding="gzip") + packed(BEGUN), GATE, b"no gzip" * 9)
+    ),
     "row-61-reset": after(BEGUN, RESET),
     "row-62-cut-between-chunks": after(BEGUN),
     "row-62-cut-inside-a-chunk": after(BEGUN, chunk(says.says("!") + FINISH)[:-9]),

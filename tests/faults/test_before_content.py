@@ -169,6 +169,20 @@ OTHERS = {
         )
     ),
 }
+MANY = {f"x_ratelimit_{i}": "7" * 500 if i % 2 else "7" for i in range(80)}
+OTHERS |= {
+    "row-17-odd-headers-plain": Case(
+        script=(
+            head("application/json; \xff", content_length=str(len(GOOD)), **MANY).replace(
+                b"x-ratelimit-0: 7", b"x-ratelimit-0: \xff"
+            )
+            + GOOD,
+        )
+    ),
+    "row-17-odd-headers-stream": Case(
+        script=(head(SSE, x_request_id="ü" * 9, **MANY) + says.STREAM + DONE,)
+    ),
+}
 CASES = BOTH | STREAMED | MENDED | OTHERS
 
 
@@ -226,6 +240,20 @@ def test_row_19_a_redirect_is_not_followed_and_no_key_goes_elsewhere(
     asked = field.ask(name, stream=kind == "stream")
 
     assert asked.calls == [name, "spare" if kind == "plain" else "spare-stream"]
+
+
+@pytest.mark.parametrize("kind", ["plain", "stream"])
+def test_row_17_few_and_modest_headers_of_the_provider_reach_the_caller(
+    field: Field, kind: str
+) -> None:
+    asked = field.ask(f"row-17-odd-headers-{kind}", stream=kind == "stream")
+
+    assert asked.answer is not None
+    assert asked.answer.status == 200
+    reflected = {n: v for n, v in asked.answer.headers.items() if n.startswith("x-ratelimit-")}
+    assert set(reflected.values()) == {"7"}
+    assert 0 < len(reflected) <= 32
+    assert "x-switchyard-upstream-request-id" not in asked.answer.headers
 
 
 @pytest.mark.parametrize("kind", ["plain", "stream"])
