@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.journeys.stage import HELLO, Stage, candidate
+from tests.journeys.stage import HELLO, Stage, calls, candidate
 from tests.support.processes import wait_for
 
 if TYPE_CHECKING:
@@ -25,19 +25,19 @@ def config(whole_session_stage: Stage) -> None:
     pools: dict[str, Any] = {
         "kept": [candidate("kept-1", "kept")],
         "kept-moving": [
-            candidate("kept-1", "moves~status:503:message=Busy-today"),
+            candidate("kept-1", "kept-moves~status:503:message=Busy-today"),
             candidate("kept-2", "m"),
         ],
-        "kept-refusing": [candidate("kept-1", "refuses~status:400:code=bad_tool")],
+        "kept-refusing": [candidate("kept-1", "kept-refuses~status:400:code=bad_tool")],
         "kept-failing": [
-            candidate("kept-1", "fails~status:500"),
-            candidate("kept-2", "fails~status:500"),
+            candidate("kept-1", "kept-fails~status:500"),
+            candidate("kept-2", "kept-fails~status:500"),
         ],
-        "kept-breaking": [candidate("kept-1", "breaks~reset_after:3:gate=2")],
-        "kept-endless": [candidate("kept-1", "endless~slow:gap_ms=20:chunks=5000")],
-        "kept-stalling": [candidate("kept-1", "stalls~stall")],
+        "kept-breaking": [candidate("kept-1", "kept-breaks~reset_after:3:gate=2")],
+        "kept-endless": [candidate("kept-1", "kept-endless~slow:gap_ms=20:chunks=5000")],
+        "kept-stalling": [candidate("kept-1", "kept-stalls~stall")],
         "kept-off": [candidate("kept-off", "m")],
-        "kept-ruled": [candidate("kept-1", "ruled~status:500")],
+        "kept-ruled": [candidate("kept-1", "kept-rules~status:500")],
     }
     stage.add(
         providers={
@@ -141,7 +141,7 @@ def test_a_failover_is_told_with_the_attempt_that_failed(kept: Kept, stream: boo
     assert reply.headers["x-switchyard-failover"] == "true"
     assert (record["outcome"], record["failover"], record["stream"]) == ("answered", True, stream)
     assert record["provider"] == "kept-2"
-    assert record["effective"] == "kept-1/moves~status:503:message=Busy-today"
+    assert record["effective"] == "kept-1/kept-moves~status:503:message=Busy-today"
     assert len(record["attempts"]) == int(reply.headers["x-switchyard-attempts"]) == 2
     first, second = record["attempts"]
     assert (first["status"], first["fault"]) == (503, "status")
@@ -246,7 +246,7 @@ def test_a_caller_that_hangs_up_is_told_with_the_call_that_ran(
             assert caller.recv(100)
         else:
             wait_for(
-                lambda: any(r["mode"] == "stall" for r in stage.first.requests),
+                lambda: calls(stage.first, "kept-stalls~stall"),
                 what="the provider to be asked",
             )
     record = kept.record()
