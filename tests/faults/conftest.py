@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.faults.field import Field
+from tests.faults.field import Case, Field, config_of
 from tests.faults.provider import ScriptedProvider
 from tests.support.gateways import GatewayProcess
 
@@ -17,28 +17,44 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def whole_session_field(
-    tmp_path_factory: pytest.TempPathFactory, migrated_data_dir: Path
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    migrated_data_dir: Path,
 ) -> Iterator[Field]:
+    cases = all_cases(request.session.items)
     provider = ScriptedProvider()
     spare = ScriptedProvider(provider.calls)
     gateway = GatewayProcess(
         tmp_path_factory.mktemp("field"),
         template=migrated_data_dir,
-        config={},
+        config=config_of(cases, provider, spare),
         arguments=("--workers", "1"),
         env={},
     )
     gateway.wait_until_ready()
-    yield Field(gateway, provider, spare)
+    yield Field(gateway, provider, spare, cases)
     gateway.stop()
     provider.stop()
     spare.stop()
 
 
+def all_cases(items: list[pytest.Item]) -> dict[str, Case]:
+    """CASES of every module here, so that the gateway is configured once."""
+    modules = {item.module for item in items if isinstance(item, pytest.Function)}
+    ours = [
+        module.CASES
+        for module in modules
+        if module.__name__.startswith(f"{__package__}.") and hasattr(module, "CASES")
+    ]
+    cases = {name: case for found in ours for name, case in found.items()}
+    assert len(cases) == sum(map(len, ours)), "two modules have a case of the same name"
+    return cases
+
+
 @pytest.fixture(scope="module")
-def module_field(request: pytest.FixtureRequest, whole_session_field: Field) -> Iterator[Field]:
-    """The field with the module's CASES; afterwards every request has its record."""
-    whole_session_field.begin(request.module.CASES)
+def module_field(whole_session_field: Field) -> Iterator[Field]:
+    """The field for one module; afterwards every request has its record."""
+    whole_session_field.begin()
     yield whole_session_field
     whole_session_field.close_books()
 

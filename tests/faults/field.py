@@ -13,7 +13,6 @@ One gateway, one provider made of bytes, and what has to hold of every request b
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 import time
@@ -85,53 +84,35 @@ class Field:
     """`ask` a case by its name; a model of the same name stands for it in the configuration."""
 
     def __init__(
-        self, gateway: GatewayProcess, provider: ScriptedProvider, spare: ScriptedProvider
+        self,
+        gateway: GatewayProcess,
+        provider: ScriptedProvider,
+        spare: ScriptedProvider,
+        cases: Mapping[str, Case],
     ) -> None:
         self.gateway = gateway
         self.provider = provider
         self.spare = spare  # on a port of its own: connections of a port are shared
-        self.cases: dict[str, Case] = {}
+        self.cases = cases
         self.test = ""
         self.asked: list[Asked] = []
-        self._config = starting_config(spare)
-        self._secrets = [gateway.key, key_of(SPARE)]
+        self._secrets = [gateway.key, *map(key_of, (SPARE, *cases))]
         self._sockets = self._threads = self._memory_kb = self._log_seen = 0
         self._made = 0
+        self._worker = next(iter(gateway.workers()))
+        provider.scripts |= {name: case.script for name, case in cases.items()}
         spare.scripts |= {SPARE: WELL, f"{SPARE}-stream": WELL_STREAM}
 
-    def begin(self, cases: Mapping[str, Case]) -> None:
-        """Configure a module's cases, warm up, and note where everything stands."""
-        self.cases = dict(cases)
-        config = copy.deepcopy(self._config)
-        for name, case in cases.items():
-            self.provider.scripts[name] = case.script
-            self._secrets.append(key_of(name))
-            config["providers"][name] = {
-                "kind": "openai_compatible",
-                "base_url": case.base_url or self.provider.base_url(name),
-                "api_key": key_of(name),
-                "trust_env_proxy": False,
-            }
-            kinds = ["plain", "stream"]
-            for kind in kinds:
-                spare = SPARE if kind == "plain" else f"{SPARE}-stream"
-                after = [] if case.is_alone else [{"provider": spare, "model": "m"}]
-                config["routing"]["model_pools"][f"{name}-{kind}"] = {
-                    "candidates": [{"provider": name, "model": f"m-{kind}"}, *after],
-                    "timeouts": dict(case.timeouts),
-                    "failover": dict(case.failover),
-                }
-        before = self._generation()
-        self.gateway.write_config(config)
-        wait_for(lambda: self._generation() > before, what="the configuration to be live")
+    def begin(self) -> None:
+        """Before a module: note where everything stands, once what comes with use has come."""
         for stream in (False, True):
             self.ask(SPARE, stream=stream)
-        self._note_start()
-
-    def _generation(self) -> int:
-        ready = self.gateway.ready() or {}
-        assert not ready.get("config_errors"), ready
-        return int(ready.get("generation") or 0)
+        self.gateway.request("/api/benches")
+        self.gateway.request("/api/requests")
+        wait_for(lambda: self.spare.connections == 1, what="one kept connection")
+        self._sockets = self._settled_sockets()
+        self._threads = self._status("Threads")
+        self._memory_kb = self._status("VmRSS")
 
     # Asking
 
@@ -316,12 +297,9 @@ class Field:
 
     # /proc
 
-    def _worker(self) -> int:
-        return next(iter(self.gateway.workers()))
-
     def _open_sockets(self) -> int:
         count = 0
-        for descriptor in Path(f"/proc/{self._worker()}/fd").iterdir():
+        for descriptor in Path(f"/proc/{self._worker}/fd").iterdir():
             try:
                 count += str(descriptor.readlink()).startswith("socket:")
             except OSError:
@@ -338,52 +316,49 @@ class Field:
 
     def _status(self, name: str) -> int:
         """A figure of /proc/PID/status: kB, or a count."""
-        for line in Path(f"/proc/{self._worker()}/status").read_text().splitlines():
+        for line in Path(f"/proc/{self._worker}/status").read_text().splitlines():
             if line.startswith(name + ":"):
                 return int(line.split()[1])
         raise AssertionError(name)
 
     def forget_peak(self) -> None:
         """Let the peak of the worker's memory begin at what it holds now."""
-        Path(f"/proc/{self._worker()}/clear_refs").write_text("5")
+        Path(f"/proc/{self._worker}/clear_refs").write_text("5")
 
     def peak_kb(self) -> int:
         return self._status("VmHWM")
-
-    def _note_start(self) -> None:
-        # The admin API's threads and modules come with its first request.
-        self.gateway.request("/api/benches")
-        self.gateway.request("/api/requests")
-        wait_for(lambda: self.spare.connections == 1, what="one kept connection")
-        self._sockets = self._settled_sockets()
-        self._threads = self._status("Threads")
-        self._memory_kb = self._status("VmRSS")
 
 
 def key_of(provider: str) -> str:
     return f"sk-secret-of-{provider}-0123456789"
 
 
-def starting_config(spare: ScriptedProvider) -> dict[str, Any]:
-    spares = {
-        name: {
-            "kind": "openai_compatible",
-            "base_url": spare.base_url(name),
-            "api_key": key_of(SPARE),
-            "trust_env_proxy": False,
-        }
-        for name in (SPARE, f"{SPARE}-stream")
-    }
-    pools = {
-        f"{SPARE}-{kind}": {"candidates": [{"provider": name, "model": "m"}]}
-        for kind, name in [("plain", SPARE), ("stream", f"{SPARE}-stream")]
-    }
-    failover = {
-        "max_attempts": MAX_ATTEMPTS,
-        "deadline_s": DEADLINE_S,
-        "backoff": {"base_ms": 1},
-    }
+def config_of(
+    cases: Mapping[str, Case], provider: ScriptedProvider, spare: ScriptedProvider
+) -> dict[str, Any]:
+    """A provider for each case, and two pools of it: one for plain callers, one for streams."""
+    failover = {"max_attempts": MAX_ATTEMPTS, "deadline_s": DEADLINE_S, "backoff": {"base_ms": 1}}
+    providers, pools = {}, {}
+    for kind, name in (("plain", SPARE), ("stream", f"{SPARE}-stream")):
+        behind = {"provider": name, "model": "m"}
+        providers[name] = _entry(spare.base_url(name), key_of(SPARE))
+        pools[f"{SPARE}-{kind}"] = {"candidates": [behind]}
+        for case_name, case in cases.items():
+            first = {"provider": case_name, "model": f"m-{kind}"}
+            pools[f"{case_name}-{kind}"] = {
+                "candidates": [first] if case.is_alone else [first, behind],
+                "timeouts": dict(case.timeouts),
+                "failover": dict(case.failover),
+            }
+    for case_name, case in cases.items():
+        base_url = case.base_url or provider.base_url(case_name)
+        providers[case_name] = _entry(base_url, key_of(case_name))
+    routing = {"defaults": {"failover": failover}, "model_pools": pools}
+    return {"providers": providers, "routing": routing}
+
+
+def _entry(base_url: str, key: str) -> dict[str, Any]:
     return {
-        "providers": spares,
-        "routing": {"defaults": {"failover": failover}, "model_pools": pools},
-    }
+        "kind": "openai_compatible", "base_url": base_url, "api_key": key,
+        "trust_env_proxy": False,
+    }  # fmt: skip

@@ -53,7 +53,7 @@ def packed(begun: bytes) -> bytes:
 
 CALLING = says.ROLE + call(name="f", arguments="") + call(arguments='{"a":')
 BROKEN = {
-    "row-34-corrupt-gzip": Case(
+    "row-34-gzip-that-goes-bad": Case(
         script=(head(SSE, content_encoding="gzip") + packed(BEGUN), GATE, b"no gzip" * 9)
     ),
     "row-61-reset": after(BEGUN, RESET),
