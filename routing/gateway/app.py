@@ -34,6 +34,7 @@ from routing.gateway.errors import (
     NoCandidate,
     Refused,
     bad_request,
+    not_ready,
     providers_failed,
     render,
 )
@@ -326,14 +327,7 @@ class Gateway:
 
     def _table(self) -> Table:
         if self.table is None:
-            raise GatewayError(
-                503,
-                "The gateway has no routing snapshot yet.",
-                type="server_error",
-                code="not_ready",
-                returns_in_s=1,
-                should_retry=True,
-            )
+            raise not_ready()
         return self.table
 
     def _authenticate(self, table: Table, headers: Mapping[bytes, bytes]) -> Key:

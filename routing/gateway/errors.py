@@ -77,6 +77,17 @@ def bad_request(message: str, param: str | None = None, status: int = 400) -> Re
     return Refused(status, message, type="invalid_request_error", param=param)
 
 
+def not_ready() -> GatewayError:
+    return GatewayError(
+        503,
+        "The gateway has no routing snapshot yet.",
+        type="server_error",
+        code="not_ready",
+        returns_in_s=1,
+        should_retry=True,
+    )
+
+
 def unknown_model(name: str, close: Sequence[str]) -> Refused:
     hint = f" Did you mean {_or(close)}?" if close else ""
     return Refused(

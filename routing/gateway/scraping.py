@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from routing.gateway import channel
 from routing.gateway.auth import authenticate
+from routing.gateway.errors import Refused, not_ready
 from routing.gateway.logs import LineHandler
 from routing.gateway.metrics import bench_samples, process_samples
 from routing.gateway.promtext import (
@@ -74,12 +75,11 @@ class Counts:
         The metrics of all workers, or of this one alone if the control child is away.
 
         They tell of models and traffic, so they are for operators unless these say otherwise.
-        Raises Refused.
+        Raises Refused, or GatewayError without a routing table.
         """
         gateway = self._gateway
         if not self._is_public:
-            keys = gateway.table.keys if gateway.table is not None else {}
-            authenticate(headers, keys, master=gateway.master, now=time.time(), scope="admin")
+            self._authenticate(headers)
         told = self.all()
         try:
             async with asyncio.timeout(ANSWER_WITHIN_S):
@@ -96,6 +96,16 @@ class Counts:
                 (COMPLETE.name, (), (0,)),
             ]
         )
+
+    def _authenticate(self, headers: Mapping[bytes, bytes]) -> None:
+        table = self._gateway.table
+        keys = table.keys if table is not None else {}
+        try:
+            authenticate(headers, keys, master=self._gateway.master, now=time.time(), scope="admin")
+        except Refused:
+            if table is None:  # the key may be a good one
+                raise not_ready() from None
+            raise
 
     async def _ask(self, told: channel.Metered) -> str:
         path = channel.socket_path(self._data_dir)

@@ -44,7 +44,19 @@ CONFIG: dict[str, Any] = {
 
 @pytest.fixture
 def served(gateway_process: Callable[..., GatewayProcess]) -> GatewayProcess:
-    return gateway_process(CONFIG, "--plane", "inference", "--workers", "2")
+    started = gateway_process(CONFIG, "--plane", "inference", "--workers", "2")
+    wait_until_all_route(started)
+    return started
+
+
+def wait_until_all_route(served: GatewayProcess) -> None:
+    """/readyz speaks for one worker; the other may not have its first snapshot yet."""
+
+    def look() -> bool:
+        workers = served.hub(op="status").get("workers", [])
+        return len(workers) == 2 and all(worker["generation"] for worker in workers)
+
+    wait_for(look, what="both workers to route")
 
 
 def metrics(served: GatewayProcess, key: str | None = None) -> Read:
@@ -158,6 +170,6 @@ def test_the_counts_of_a_stopped_gateway_are_where_the_next_one_begins(
         served.chat("chat")
     served.stop()
     served.start()
-    served.wait_until_ready()
+    wait_until_all_route(served)
 
     assert when(served, all_counted(5)).value(REQUESTS, model="chat") == 5
