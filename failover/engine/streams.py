@@ -72,7 +72,10 @@ class Stream:
         self._keys = keys
         self._request_id = request_id
         self._scanner = StreamScanner(
-            request.protocol, wants_usage=request.wants_usage, secrets=secrets
+            request.protocol,
+            wants_usage=request.wants_usage,
+            several=request.several,
+            secrets=secrets,
         )
         self._idle_s = times.idle_s
         self._ends_at = attempt.started_at + times.stream_total_s

@@ -125,6 +125,13 @@ class Request:
             needs.add("json_schema")
 
     @property
+    def several(self) -> bool:
+        """Whether the answer may have more choices than one."""
+        if "n" in self.fields and bytes(self.fields["n"]) not in (b"1", b"null"):
+            return True
+        return self.protocol == "openai_completions" and _first(self.fields["prompt"]) == b"["
+
+    @property
     def session(self) -> str | None:
         """The caller's own word for who is talking, for affinity."""
         for name in ("prompt_cache_key", "safety_identifier", "user"):

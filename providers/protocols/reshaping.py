@@ -144,7 +144,9 @@ def _from_events(request: Request, body: bytes, secrets: Sequence[str]) -> Reply
         message = f"an event stream of more than {EVENTS_LIMIT >> 20} MiB came as a whole reply"
         return Failure(fault=Fault.BAD_REPLY, message=message, status=200)
     wants_usage = request.wants_usage or not request.stream
-    scanner = StreamScanner(request.protocol, wants_usage=wants_usage, secrets=secrets)
+    scanner = StreamScanner(
+        request.protocol, wants_usage=wants_usage, several=request.several, secrets=secrets
+    )
     passed = scanner.feed(body)
     failure = scanner.end()
     if failure is not None:

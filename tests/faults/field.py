@@ -138,12 +138,21 @@ class Field:
     def request(self, body: Any, asked: Asked, **headers: str) -> bytes:
         return request(body, key=self.gateway.key, x_request_id=asked.request_id, **headers)
 
-    def ask(self, name: str, *, stream: bool = False, usage: bool = False, **headers: str) -> Asked:
+    def ask(
+        self,
+        name: str,
+        *,
+        stream: bool = False,
+        usage: bool = False,
+        more: Mapping[str, Any] | None = None,
+        **headers: str,
+    ) -> Asked:
         """Ask for a case, and check the answer as far as it can be checked by itself."""
         case = self.cases.get(name, Case())
         return self.ask_raw(
-            self.body(name, stream=stream, usage=usage), usage=usage, unlogged=case.unlogged,
-            primary=f"{SPARE}-stream" if stream and name == SPARE else name, **headers,
+            self.body(name, stream=stream, usage=usage, **more or {}), usage=usage,
+            unlogged=case.unlogged, primary=f"{SPARE}-stream" if stream and name == SPARE else name,
+            **headers,
         )  # fmt: skip
 
     def ask_raw(

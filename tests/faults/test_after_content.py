@@ -143,7 +143,8 @@ CASES = (
 
 
 def told(field: Field, name: str, *, usage: bool = False) -> Told:
-    asked = field.ask(name, stream=True, usage=usage)
+    more = {"n": 2} if "choice" in name else None
+    asked = field.ask(name, stream=True, usage=usage, more=more)
     assert asked.answer is not None
     assert asked.answer.status == 200
     assert asked.calls == [name]  # nobody else is asked to go on

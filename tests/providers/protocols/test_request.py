@@ -327,3 +327,21 @@ def depth(value: Any) -> int:
     if isinstance(value, list):
         return 1 + max(map(depth, value), default=0)
     return 0
+
+
+@pytest.mark.parametrize(
+    ("protocol", "more", "several"),
+    [
+        ("openai_chat", "", False),
+        ("openai_chat", ',"n":1', False),
+        ("openai_chat", ',"n":null', False),
+        ("openai_chat", ',"n":2', True),
+        ("openai_completions", ',"prompt":"a"', False),
+        ("openai_completions", ',"prompt":["a","b"]', True),
+    ],
+)
+def test_several_choices_may_come_where_they_were_asked_for(
+    protocol: str, more: str, several: bool
+) -> None:
+    body = '{"model":"m","messages":[{}],"stream":true' + more + "}"
+    assert parse(protocol, body.encode()).several is several

@@ -79,11 +79,11 @@ def test_of_several_choices_each_has_to_finish() -> None:
         return event(text, finish).replace(b'"index": 0', b'"index": %d' % index)
 
     begun = of(0, "a") + of(0, "b") + of(1, "c") + of(0, "", "stop")
-    scanner = StreamScanner("openai_chat")
+    scanner = StreamScanner("openai_chat", several=True)
     assert scanner.feed(begun + DONE) == begun
     assert scanner.failure is not None
     assert scanner.failure.fault is Fault.INTERRUPTED
-    scanner = StreamScanner("openai_chat")
+    scanner = StreamScanner("openai_chat", several=True)
     whole = begun + of(1, "", "length") + of(0, "") + DONE
     assert scanner.feed(whole) == whole
     assert scanner.end() is None
