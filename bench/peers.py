@@ -291,10 +291,16 @@ PORTKEY: Final = Package(installer="npm", name="@portkey-ai/gateway", version="1
 LITELLM: Final = Package(installer="pip", name="litellm[proxy]", version="1.106.2")
 
 PEERS: Final = (
-    Peer(name=f"Ferro {FERRO.version} (Go)", package=FERRO, gateway=Ferro),
+    Peer(name=f"Ferro {FERRO.version} (Go), no records", package=FERRO, gateway=Ferro),
     Peer(name=f"Ferro {FERRO.version}, records in SQLite", package=FERRO, gateway=FerroWithRecords),
     Peer(name=f"Portkey {PORTKEY.version} (Node)", package=PORTKEY, gateway=Portkey),
-    Peer(name=f"LiteLLM {LITELLM.version} (Python)", package=LITELLM, gateway=LiteLLM, failovers=3),
+    Peer(
+        name=f"LiteLLM {LITELLM.version} (Python)",
+        package=LITELLM,
+        gateway=LiteLLM,
+        failovers=3,
+        is_slow=True,
+    ),
 )
 
 
