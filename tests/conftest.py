@@ -17,6 +17,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """
+    Browser tests come last.
+
+    Playwright's sync interface leaves an event loop running in its process until the end of the
+    session, and no test with a loop of its own could run after it.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """DATA_DIR of the test process itself: never the developer's own."""
