@@ -79,8 +79,8 @@ class Table:
         return name
 
     def direct(self, name: str) -> Pool | None:
-        """The pool of one provider/model, configured or not."""
-        pair = self.split(name)
+        """The pool of one provider/model, configured or not; a comma makes a chain of it."""
+        pair = self.split(name) if "," not in name else None
         if pair is None or (self.inventory_is_allowlist and not self._lists(*pair)):
             return None
         return self._compiler.unconfigured(name, pair, is_known=name in self.known)

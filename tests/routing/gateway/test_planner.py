@@ -124,6 +124,11 @@ def test_a_chain_is_tried_in_order_without_repeats():
     assert world.names("m, n") == ["a/x", "b/x", "c/z"]
 
 
+def test_a_chain_may_begin_with_a_provider_and_model():
+    assert World(AB).names("c/z,m") == ["a/x", "b/x"]
+    assert World(AB).names("b/other,m") == ["b/other", "a/x", "b/x"]
+
+
 def test_an_unknown_name_in_a_chain_is_left_out_and_told():
     planned = World(AB).plan("nope,m")
     assert [c.name for c in planned.steps] == ["a/x", "b/x"]
