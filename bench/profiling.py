@@ -18,7 +18,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
-import uvicorn
 import uvloop
 
 from bench import scene
@@ -28,6 +27,8 @@ from bench.processes import ROOT
 from providers.adapters.spec import CredentialSpec, ProviderSpec
 from routing.gateway.app import Gateway
 from routing.gateway.auth import digest_of
+from routing.gateway.limits import Limits
+from routing.gateway.server import Server
 from routing.gateway.snapshot import (
     CandidateSpec,
     Content,
@@ -62,22 +63,10 @@ async def _served(
     gateway = Gateway(decrypt=lambda token: token, environ={}, clock=clock)
     gateway.load(_snapshot(ports))
     listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            gateway,
-            loop="uvloop",
-            http="httptools",
-            ws="none",
-            interface="asgi3",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-        )
-    )
+    server = Server(gateway, Limits(), cut=gateway.cut)
+    await server.start(listener)
     await gateway.startup()
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    serving = asyncio.create_task(server.run())
     url = f"http://127.0.0.1:{listener.getsockname()[1]}{scene.PATH}"
     try:
         await _load(url, more, 1)
@@ -85,7 +74,7 @@ async def _served(
         result = await _load(url, more, seconds)
         profile.disable()
     finally:
-        server.should_exit = True
+        server.leave(grace_s=0, drain_s=1, quiet_s=0)
         await serving
         await gateway.shutdown()
     return result
