@@ -130,22 +130,6 @@ def test_the_short_way_and_the_long_way_count_the_same(meter: Meter, fault: str)
         assert found.value("switchyard_tokens_total", provider="b", kind=kind) == number
 
 
-def test_names_that_callers_make_up_add_no_series(meter: Meter) -> None:
-    def flood(start: int) -> int:
-        for number in range(start, start + 50_000):
-            name = f"made-up-{number}"
-            meter.observe(record(name, attempt(f"a/{name}")))
-            meter.observe(record(name, outcome="refused"))
-        return len(meter.samples())
-
-    assert flood(0) == flood(50_000)
-    found = counted(meter)
-    assert found.value(REQUESTS.name, model="other") == 200_000
-    assert found.values_of(REQUESTS.name, "model") == {"other"}
-    assert found.values_of("switchyard_attempts_total", "model") == {"other"}
-    assert not meter._cells
-
-
 def test_a_name_is_a_label_for_as_long_as_the_routing_table_knows_it() -> None:
     tables = [table(pool("chat", "a/x")), table(pool("talk", "a/x"))]
     meter = Meter(lambda: tables[0])
