@@ -205,7 +205,8 @@ class Engine:
         try:
             result = await self._call(call, attempt, credential, keys, ask_usage=ask_usage)
             if isinstance(result, Failure) and ask_usage and self._blames_us(result, call):
-                self._refuses_usage.add(candidate.name)
+                if candidate.is_known:  # what callers make up leaves nothing behind
+                    self._refuses_usage.add(candidate.name)
                 result = await self._call(call, attempt, credential, keys, ask_usage=False)
         except BaseException:
             self.benches.abandon(keys)  # cancelled: the caller went away, nobody failed

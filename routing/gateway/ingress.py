@@ -13,6 +13,7 @@ from random import Random
 from types import MappingProxyType
 from typing import Any
 
+from providers.protocols import PROTOCOLS
 from routing.gateway.errors import bad_request
 
 Scope = MutableMapping[str, Any]
@@ -25,11 +26,7 @@ BODY_LIMIT = 32 << 20
 READ_TIMEOUT_SHARE = 0.9  # of the client's own patience, so that our answer comes first
 
 INFERENCE_PATHS: Mapping[str, str] = MappingProxyType(
-    {
-        "/v1/chat/completions": "openai_chat",
-        "/v1/completions": "openai_completions",
-        "/v1/embeddings": "openai_embeddings",
-    }
+    {protocol.path: name for name, protocol in PROTOCOLS.items()}
 )
 _dice = Random()  # ids have to be unique, not secret; the system's dice cost 1 µs more
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")

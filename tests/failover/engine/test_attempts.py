@@ -366,6 +366,17 @@ async def test_a_refused_usage_field_is_dropped_the_call_repeated_and_the_fact_r
     assert sent == [True, False, False]
 
 
+async def test_a_refusal_by_a_model_that_a_caller_made_up_is_not_remembered():
+    refusal = b'{"error":{"message":"Unknown: stream_options","type":"invalid_request_error"}}'
+    good = lambda: events(EVENT % b"a", FINISH, DONE)  # noqa: E731
+    refused = lambda: status(400, refusal)  # noqa: E731
+    world = World([refused, good, refused, good], is_known=False)
+    for _ in range(2):
+        await world.run(stream=True)
+    sent = [b"stream_options" in body for body in world.upstreams[0].bodies]
+    assert sent == [True, False, True, False]
+
+
 async def test_the_same_candidate_is_not_retried_once_its_retry_bucket_is_empty():
     world = World([lambda: status(500)], policy=FailoverPolicy(), bench=None)
     world.plan = planned(candidate("p0/m", upstream=world.upstreams[0], is_known=False))
