@@ -98,6 +98,7 @@ SNAPSHOT_REFUSED: Final = _gauge(
 RECORDS_WAITING: Final = _gauge(
     "records_waiting", "Ended requests whose record is not on the disk yet.", *_PROCESS
 )
+TASKS: Final = _gauge("tasks", "Tasks in a worker's event loop.", *_PROCESS)
 MEMORY: Final = _gauge("worker_resident_memory_bytes", "Resident memory.", *_PROCESS)
 CPU: Final = Family(
     name="switchyard_worker_cpu_seconds_total",
@@ -127,7 +128,7 @@ FAMILIES: Final = (
     REQUESTS, DURATION, FIRST_TOKEN, ATTEMPTS, ATTEMPT_FIRST_CONTENT, FAILOVERS, TOKENS,
     BENCHINGS, BENCHES, IN_FLIGHT, WAITING, SHED, GENERATION, SNAPSHOT_REFUSED, CONFIG_REFUSED,
     RECORDS, RECORDS_DROPPED, RECORDS_WAITING, RECORD_LAG, LOG_DROPPED,
-    MEMORY, CPU, STARTED, WORKERS, COMPLETE,
+    TASKS, MEMORY, CPU, STARTED, WORKERS, COMPLETE,
 )  # fmt: skip
 BY_NAME: Final[Mapping[str, Family]] = MappingProxyType({f.name: f for f in FAMILIES})
 

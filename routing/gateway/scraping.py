@@ -26,6 +26,7 @@ from routing.gateway.promtext import (
     RECORDS_WAITING,
     SHED,
     SNAPSHOT_REFUSED,
+    TASKS,
     WAITING,
     WORKERS,
     Sample,
@@ -130,6 +131,7 @@ class Counts:
             (GENERATION.name, labels, (gateway.table.generation if gateway.table else 0,)),
             (SNAPSHOT_REFUSED.name, labels, (int(bool(gateway.status.get("snapshot_error"))),)),
             (RECORDS_WAITING.name, labels, (recorder.lag,)),
+            (TASKS.name, labels, (len(asyncio.all_tasks()),)),
             *process_samples(labels),
         )
 
