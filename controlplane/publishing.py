@@ -18,7 +18,7 @@ from controlplane.config_settings import effective_settings
 from controlplane.models import ApiKey, ConfigSource, EditCounter, PublishedSnapshot, Settings
 from failover.engine.policy import Backoff, BenchPolicy, FailoverPolicy
 from failover.models import FailoverRule
-from providers.adapters.spec import CredentialSpec, ProviderSpec, Timeouts
+from providers.adapters.spec import CredentialSpec, ModelFacts, ProviderSpec, Timeouts
 from providers.fields import keyring
 from providers.models import Credential, Provider, ProviderModel
 from providers.redaction import known
@@ -233,13 +233,13 @@ def _providers(rows: list[Provider]) -> tuple[ProviderSpec, ...]:
                 CredentialSpec(label=credential.label, secret=credential.secret.token)
             )
     inventory: defaultdict[int, list[str]] = defaultdict(list)
-    windows: defaultdict[int, dict[str, int]] = defaultdict(dict)
+    facts: defaultdict[int, dict[str, ModelFacts]] = defaultdict(dict)
     for provider_id, model_id, metadata in ProviderModel.objects.order_by(
         "position", "pk"
     ).values_list("provider_id", "model_id", "metadata"):
         inventory[provider_id].append(model_id)
         if isinstance(window := metadata.get("context_window"), int):
-            windows[provider_id][model_id] = window
+            facts[provider_id][model_id] = ModelFacts(context_window=window)
     return tuple(
         ProviderSpec(
             name=row.name,
@@ -249,7 +249,7 @@ def _providers(rows: list[Provider]) -> tuple[ProviderSpec, ...]:
             enabled=row.enabled,
             credentials=tuple(credentials[row.pk]),
             models=tuple(inventory[row.pk]),
-            context_windows=windows[row.pk],
+            facts=facts[row.pk],
             protocols=tuple(row.protocols),
             headers=row.headers,
             timeouts=_timeouts(row.timeouts, f"provider {row.name}"),

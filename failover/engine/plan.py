@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from failover.engine.benches import Key
 from failover.engine.policy import BenchPolicy, FailoverPolicy
+from providers.adapters.spec import NO_FACTS, ModelFacts
 from providers.adapters.upstream import Credential, Upstream
 
 
@@ -38,7 +39,7 @@ class Candidate:
     upstream: Upstream | None
     times: Times
     bench_policy: BenchPolicy
-    context_window: int | None = None
+    facts: ModelFacts = NO_FACTS
     priority: int = 1
     weight: int = 1
     is_enabled: bool = True
@@ -54,6 +55,10 @@ class Candidate:
 
     def __repr__(self) -> str:
         return f"<Candidate {self.name}>"
+
+    @property
+    def context_window(self) -> int | None:
+        return self.facts.context_window
 
     @property
     def credentials(self) -> tuple[Credential, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec import Struct
 
 
@@ -32,13 +34,65 @@ class CredentialSpec(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
     secret: str
 
 
+class PriceTier(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """What replaces the prices of a whole request whose input is over so many tokens."""
+
+    above_input_tokens: int
+    input: float | None = None
+    output: float | None = None
+    cached_input: float | None = None
+    cache_write: float | None = None
+
+
+class Prices(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """
+    US dollars a million tokens. None is unknown; 0 is free.
+
+    `tiers` ascend; the last one that the input is over counts, and what it leaves out stays.
+    """
+
+    input: float | None = None
+    output: float | None = None
+    cached_input: float | None = None
+    cache_write: float | None = None
+    tiers: tuple[PriceTier, ...] = ()
+
+
+class ModelFacts(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """
+    What is known of a provider's model. Whatever is missing is unknown, and refuses nobody.
+
+    `capabilities` has keys of CAPABILITIES. `reasons`: it reasons by itself, unasked.
+    """
+
+    context_window: int | None = None
+    max_output_tokens: int | None = None
+    capabilities: dict[str, bool] = {}
+    reasons: bool | None = None
+    prices: Prices | None = None
+
+
+CAPABILITIES: Final = (
+    "tools",
+    "parallel_tools",
+    "vision",
+    "audio",
+    "files",
+    "json_schema",
+    "reasoning",
+    "embeddings",
+    "streaming",
+)
+NO_FACTS: Final = ModelFacts()
+
+
 class ProviderSpec(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """
     One provider.
 
-    `models` is its configured inventory (exact upstream ids, in order); `context_windows` gives
-    tokens per model id where the operator states them. `protocols` are what it speaks besides
-    its kind's usual. `proxy`: "" means none given; then the environment counts
+    `models` is its configured inventory (exact upstream ids, in order); `facts` has what is
+    known of models that this snapshot names, by upstream id. `protocols` are what it speaks
+    besides its kind's usual. `proxy`: "" means none given; then the environment counts
     unless `trust_env_proxy` is off. `fault` is the simulator's setting ("" none), for example
     "status:503".
     """
@@ -50,7 +104,7 @@ class ProviderSpec(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
     enabled: bool = True
     credentials: tuple[CredentialSpec, ...] = ()
     models: tuple[str, ...] = ()
-    context_windows: dict[str, int] = {}
+    facts: dict[str, ModelFacts] = {}
     protocols: tuple[str, ...] = ()
     headers: dict[str, str] = {}
     timeouts: Timeouts = Timeouts()

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from failover.engine.plan import Candidate, Rejected, Times
 from failover.engine.policy import FailoverPolicy
-from providers.adapters.spec import ProviderSpec, Timeouts
+from providers.adapters.spec import NO_FACTS, ProviderSpec, Timeouts
 from providers.adapters.upstream import Upstream
 from routing.gateway.snapshot import AliasSpec, CandidateSpec, Content, PoolSpec
 from routing.gateway.strategies import STRATEGIES
@@ -130,7 +130,7 @@ class Compiler:
             upstream=self._upstreams.get(spec.provider),
             times=Times(**stated),
             bench_policy=content.provider_bench.get(spec.provider, content.bench),
-            context_window=provider.context_windows.get(spec.model) if provider else None,
+            facts=provider.facts.get(spec.model, NO_FACTS) if provider else NO_FACTS,
             priority=spec.priority,
             weight=spec.weight,
             is_enabled=spec.enabled,

@@ -16,7 +16,7 @@ from controlplane.models import ApiKey, EditCounter, PublishedSnapshot, Settings
 from controlplane.publishing import SNAPSHOT_FILE, build_content, publish
 from failover.engine.policy import Backoff, BenchPolicy
 from failover.models import FailoverRule
-from providers.adapters.spec import Timeouts
+from providers.adapters.spec import ModelFacts, Timeouts
 from providers.models import Credential, Provider
 from routing.gateway.snapshot import Content, Snapshot, checksum, decode
 from routing.models import Alias, Candidate, CanonicalModel
@@ -364,4 +364,4 @@ def test_what_no_worker_could_load_is_not_published(tmp_path: Path) -> None:
 
 def test_a_models_stated_context_window_is_published() -> None:
     apply("providers: {a: {kind: openai, models: [m, {id: n, metadata: {context_window: 9}}]}}\n")
-    assert build_content().providers[0].context_windows == {"n": 9}
+    assert build_content().providers[0].facts == {"n": ModelFacts(context_window=9)}

@@ -8,6 +8,7 @@ import pytest
 from failover.engine.attempts import Call, Engine, Served
 from failover.engine.outcome import Ending, Failed
 from failover.engine.policy import Backoff, FailoverPolicy
+from providers.adapters.spec import ModelFacts
 from providers.errors import BadFraming, ConnectFailed, ConnectionReset, Fault, UpstreamTimedOut
 from providers.protocols import parse
 from tests.builders import FakeClock, FakeResponse, FakeUpstream, benches, candidate, planned
@@ -203,7 +204,10 @@ async def test_a_context_too_small_goes_only_to_larger_or_unknown_windows():
     world = World([lambda: status(400, too_long)], [ok], [ok])
     windows = zip(world.candidates, (1000, 500, None), strict=True)
     world.plan = planned(
-        *(candidate(c.name, upstream=c.upstream, context_window=window) for c, window in windows)
+        *(
+            candidate(c.name, upstream=c.upstream, facts=ModelFacts(context_window=window))
+            for c, window in windows
+        )
     )
     served = await world.run()
     assert served.candidate.name == "p2/m"
