@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from django.core.asgi import get_asgi_application
 
+from controlplane.local_worker import SCOPE_KEY, LocalWorker
+from routing.gateway.app import Gateway
 from routing.gateway.ingress import request_id
 from routing.gateway.logs import REQUEST_ID
 
@@ -18,9 +21,11 @@ INFERENCE_PATHS = HEALTH_PATHS | {"/metrics", "/v1", "/v1beta"}
 INFERENCE_PREFIXES = ("/v1/", "/v1beta/")
 
 
-def mount(gateway: ASGI, plane: str) -> ASGI:
+def mount(gateway: Gateway, plane: str) -> ASGI:
     """
     `gateway` with Django behind it. Plane admin keeps only the health paths of the gateway.
+
+    Pages find the gateway in their scope (controlplane.local_worker).
 
     Handed to `routing.gateway.worker --app`, so that the data plane need not know of Django.
     """
@@ -41,6 +46,8 @@ def mount(gateway: ASGI, plane: str) -> ASGI:
         else:
             # Django passes it on to its threads; whatever is logged there says which request.
             REQUEST_ID.set(request_id(dict(scope["headers"])).decode())
-            await django(scope, receive, send)
+            loop = asyncio.get_running_loop()
+            worker = LocalWorker(gateway=gateway, loop=loop, plane=plane)
+            await django({**scope, SCOPE_KEY: worker}, receive, send)
 
     return application

@@ -409,6 +409,18 @@ class PublishedSnapshot(models.Model):
         return f"generation {self.generation}"
 
 
+class SnapshotContent(models.Model):
+    """What a published snapshot says, packed: controlplane.snapshots reads and writes it."""
+
+    published = models.OneToOneField(
+        PublishedSnapshot, primary_key=True, on_delete=models.CASCADE, related_name="content"
+    )
+    packed = models.BinaryField()
+
+    def __str__(self) -> str:
+        return f"content of {self.published}"
+
+
 class EditCounter(Singleton):
     """Moves with every edit, in its own transaction: a cheap question for the control child."""
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 from django.db import IntegrityError, transaction
 
+from controlplane import snapshots
 from controlplane.config_settings import effective_settings
 from controlplane.models import ApiKey, ConfigSource, EditCounter, PublishedSnapshot, Settings
 from failover.engine.policy import Backoff, BenchPolicy, FailoverPolicy
@@ -83,6 +84,8 @@ def _numbered(data_dir: Path) -> Snapshot:
         known = max(latest.generation if latest else 0, on_disk.generation)
         with transaction.atomic():
             latest = PublishedSnapshot.objects.create(generation=known + 1, checksum=digest)
+            snapshots.keep(latest, content)
+            snapshots.prune()
     return Snapshot(
         generation=latest.generation,
         created_at=latest.created_at.timestamp(),

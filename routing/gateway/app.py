@@ -83,7 +83,7 @@ class Gateway:
     The ASGI application of one worker.
 
     `load` swaps the routing table. `status` is what /readyz adds to what it knows itself;
-    `draining` makes /readyz say no.
+    `draining` makes /readyz say no. `workers` is how many the host has.
     """
 
     def __init__(
@@ -98,7 +98,9 @@ class Gateway:
         wall: Callable[[], float] = time.time,
         spool: SpoolWriter | None = None,
         worker: str = "1",
+        workers: int = 1,
     ) -> None:
+        self.worker, self.workers = worker, workers
         self.status: dict[str, Any] = {}
         self.draining = False
         self.table: Table | None = None
@@ -133,6 +135,7 @@ class Gateway:
         data_dir: Path,
         clock: Callable[[], float],
         worker: str = "1",
+        workers: int = 1,
     ) -> Gateway:
         """`clock` is the event loop's: deadlines that the transport gets are its."""
         master = environ.get("SWITCHYARD_MASTER_KEY")
@@ -143,6 +146,7 @@ class Gateway:
             clock=clock,
             spool=SpoolWriter.from_environment(environ, data_dir, worker=worker),
             worker=worker,
+            workers=workers,
         )
 
     def load(self, snapshot: Snapshot) -> None:
