@@ -88,8 +88,8 @@ class WorkerSpec:
     What all workers have in common; `at(n)` is the n-th.
 
     `grace_s`: how long they accept after SIGTERM; `drain_s`: what running requests get then;
-    `limits`: `NAME=VALUE` of routing.gateway.limits. For plane inference a worker is given
-    nothing that would make it import Django.
+    `limits`: `NAME=VALUE` of routing.gateway.limits; `workers`: how many there are, so that each
+    knows its share. For plane inference a worker is given nothing that would make it import Django.
     """
 
     listener: socket.socket
@@ -98,12 +98,13 @@ class WorkerSpec:
     grace_s: float = 0.0
     drain_s: float = 30.0
     limits: tuple[str, ...] = ()
+    workers: int = 1
 
     def at(self, number: int) -> ChildSpec:
         fd = self.listener.fileno()
         argv = [sys.executable, "-m", "routing.gateway.worker", "--fd", str(fd)]
         argv += ["--data-dir", str(self.data_dir), "--plane", self.plane]
-        argv += ["--worker", str(number)]
+        argv += ["--worker", str(number), "--workers", str(self.workers)]
         argv += ["--grace", f"{self.grace_s:g}", "--drain", f"{self.drain_s:g}"]
         for limit in self.limits:
             argv += ["--limit", limit]
@@ -217,7 +218,7 @@ class _Newcomer:
 
 class Supervisor:
     """
-    Runs the control child and `workers` workers until SIGTERM or SIGINT.
+    Runs the control child and `worker.workers` workers until SIGTERM or SIGINT.
 
     A first signal lets the workers drain, a second leaves them 5 s, a third kills them. The
     control child ends after the last worker. SIGHUP replaces all of them without a lost request:
@@ -225,12 +226,10 @@ class Supervisor:
     last.
     """
 
-    def __init__(
-        self, control: ChildSpec, worker: WorkerSpec, *, workers: int = 1, cwd: Path
-    ) -> None:
+    def __init__(self, control: ChildSpec, worker: WorkerSpec, *, cwd: Path) -> None:
         self._control = _Child(control)
         self._spec = worker
-        self._workers = [_Child(worker.at(number)) for number in range(1, workers + 1)]
+        self._workers = [_Child(worker.at(number)) for number in range(1, worker.workers + 1)]
         self._leaving: list[_Child] = []
         self._to_replace: list[_Child] = []
         self._newcomer: _Newcomer | None = None

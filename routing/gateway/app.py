@@ -45,9 +45,10 @@ from routing.gateway.ingress import (
     Receive,
     Scope,
     Send,
+    given_id,
+    new_id,
     patience_s,
     read_body,
-    request_id,
 )
 from routing.gateway.limits import Limits
 from routing.gateway.listing import answer_models, visible_names
@@ -185,7 +186,9 @@ class Gateway:
 
     async def _infer(self, protocol: str, scope: Scope, receive: Receive, send: Send) -> None:
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        trail = Trail(request_id(headers), time.monotonic())
+        given = given_id(headers)
+        trail = Trail(given or new_id(), time.monotonic())
+        trail.is_named = given is not None
         trail.endpoint, trail.protocol = scope["path"].rstrip("/"), protocol
         visit: Visit | None = None
         admission = self.admission
@@ -350,7 +353,7 @@ class Gateway:
 
     async def _answer(self, path: str, scope: Scope, send: Send, protocol: str | None) -> None:
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        trail = Trail(request_id(headers))
+        trail = Trail(given_id(headers) or new_id())
         status, kind, body = 200, JSON, b""
         is_look = scope["method"] in ("GET", "HEAD")
         try:

@@ -40,7 +40,11 @@ async def serve(arguments: argparse.Namespace) -> None:
     loop = asyncio.get_running_loop()
     limits: Limits = arguments.limits
     gateway = Gateway.from_environment(
-        os.environ, arguments.data_dir, loop.time, worker=arguments.worker
+        os.environ,
+        arguments.data_dir,
+        loop.time,
+        worker=arguments.worker,
+        workers=arguments.workers,
     )
     gateway.admission = Admission(limits)
     app: ASGI = gateway
@@ -118,6 +122,7 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--plane", choices=["both", "inference", "admin"], default="inference")
     parser.add_argument("--app", default="", help="module:function that mounts more planes")
     parser.add_argument("--worker", default="1", help="name of this worker in status and logs")
+    parser.add_argument("--workers", type=int, default=1, help="how many there are on this host")
     parser.add_argument("--grace", type=float, default=5, help="seconds to accept after SIGTERM")
     parser.add_argument("--drain", type=float, default=30, help="seconds that requests get then")
     parser.add_argument("--limit", action="append", default=[], help="NAME=VALUE of Limits")

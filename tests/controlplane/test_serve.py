@@ -99,9 +99,11 @@ def test_plane_inference_starts_exactly_the_worker_command_without_an_app(
         names, values = command[3::2], command[4::2]
         options = dict(zip(names, values, strict=True))
         assert set(options) == {
-            "--fd", "--data-dir", "--plane", "--worker", "--grace", "--drain", "--parent-fd",
+            "--fd", "--data-dir", "--plane", "--worker", "--workers", "--grace", "--drain",
+            "--parent-fd",
         }  # fmt: skip
         assert options["--plane"] == "inference"
+        assert options["--workers"] == "2"
         assert options["--data-dir"] == str(inference.data_dir)
     assert len(inference.workers()) == 2
 

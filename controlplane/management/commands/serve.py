@@ -104,10 +104,11 @@ class Command(BaseCommand):
             grace_s=options["grace"],
             drain_s=options["drain"],
             limits=tuple(options["limit"]),
+            workers=workers,
         )
         noun = "worker" if workers == 1 else "workers"
         self.stdout.write(
             f"Switchyard listens on {origin(listener)} (plane {plane}, {workers} {noun})."
         )
         self.stdout.flush()
-        Supervisor(control_child(), worker, workers=workers, cwd=settings.BASE_DIR).run()
+        Supervisor(control_child(), worker, cwd=settings.BASE_DIR).run()
