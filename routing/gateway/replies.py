@@ -35,7 +35,8 @@ class Trail(Struct):
     end for its record.
 
     Times are time.monotonic's, of which the event loop's own are the coarser reading. `calls` is
-    None until the engine is asked. The request's body is not held, nor is the answer's.
+    None until the engine is asked. `is_named` if the request id is the caller's. The request's body
+    is not held, nor is the answer's.
     """
 
     request_id: bytes
@@ -61,6 +62,7 @@ class Trail(Struct):
     status: int | None = None
     code: str = ""
     outcome: Outcome = Outcome.ABANDONED
+    is_named: bool = False
 
     def note(self, request: Request) -> None:
         """Keep what the record says of the request."""

@@ -192,7 +192,7 @@ def test_a_sane_request_id_is_kept_and_any_other_replaced(stage: Stage) -> None:
     assert answered_id("my.id-1:2_3") == "my.id-1:2_3"
     made = {answered_id("a b"), answered_id("x" * 500), answered_id("")}
     assert len(made) == 3
-    assert all(re.fullmatch(r"req_[0-9a-f]{24}", name) for name in made)
+    assert all(re.fullmatch(r"req_[0-9a-f]{12}7[0-9a-f]{3}a[0-9a-f]{15}", name) for name in made)
 
 
 def test_an_error_has_a_request_id_too(stage: Stage) -> None:
