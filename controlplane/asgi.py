@@ -11,7 +11,7 @@ from django.core.asgi import get_asgi_application
 
 from controlplane.local_worker import SCOPE_KEY, LocalWorker
 from routing.gateway.app import Gateway
-from routing.gateway.ingress import request_id
+from routing.gateway.ingress import given_id, new_id
 from routing.gateway.logs import REQUEST_ID
 
 ASGI = Callable[[Any, Any, Any], Awaitable[None]]
@@ -45,7 +45,7 @@ def mount(gateway: Gateway, plane: str) -> ASGI:
             await gateway(scope, receive, send)
         else:
             # Django passes it on to its threads; whatever is logged there says which request.
-            REQUEST_ID.set(request_id(dict(scope["headers"])).decode())
+            REQUEST_ID.set((given_id(dict(scope["headers"])) or new_id()).decode())
             loop = asyncio.get_running_loop()
             worker = LocalWorker(gateway=gateway, loop=loop, plane=plane)
             await django({**scope, SCOPE_KEY: worker}, receive, send)
