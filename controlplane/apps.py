@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.apps import AppConfig, apps
 from django.db import connections, transaction
 from django.db.models import F, Model
 from django.db.models.signals import post_delete, post_save
+
+if TYPE_CHECKING:
+    from providers.managed import ManagedModel
 
 CONFIG_MODELS = (
     "providers.Provider",
@@ -34,6 +37,16 @@ class ControlPlaneConfig(AppConfig):
             model = apps.get_model(label)
             post_save.connect(note_edit, sender=model, dispatch_uid=f"edit.{label}")
             post_delete.connect(note_edit, sender=model, dispatch_uid=f"edit.{label}")
+        from providers.managed import caution_sources  # noqa: PLC0415 - models load after this
+
+        if cautions_of not in caution_sources:
+            caution_sources.append(cautions_of)
+
+
+def cautions_of(row: ManagedModel) -> list[str]:
+    from controlplane import scene  # noqa: PLC0415 - models load after this
+
+    return scene.cautions_of(row)
 
 
 def note_edit(sender: type[Model], using: str, **_signal: Any) -> None:  # noqa: ARG001

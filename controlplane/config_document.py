@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from controlplane.config_cautions import FileScene, file_cautions
 from controlplane.config_environment import (
+    RULES,
     VARIABLES,
     Rules,
     kind_of,
@@ -90,7 +92,20 @@ def parse(text: str, *, filename: str, environ: Mapping[str, str]) -> Document:
         values["failover.disabled_models"] = _given(
             list(environment.disabled_models), "environment"
         )
-    warnings = sorted(reference_warnings(tree), key=lambda warning: (warning.line, warning.path))
+    scene = FileScene(
+        blocks,
+        rules_are_on=values.get("failover.enabled", {}).get("value", True),
+        disabled_models=values.get("failover.disabled_models", {}).get("value", ()),
+    )
+    elsewhere = {
+        **dict.fromkeys(file_rules, str(rules_path(tree))),
+        **dict.fromkeys(blocks.failover.rules, ""),
+        **dict.fromkeys(environment.rules, RULES),
+    }
+    warnings = sorted(
+        (*reference_warnings(tree), *file_cautions(tree, scene, rules, elsewhere)),
+        key=lambda warning: (warning.line, warning.path),
+    )
     return Document(
         filename=filename,
         checksum=_checksum(text, rules_text, environ),

@@ -7,7 +7,6 @@ wrong elsewhere. Whatever has not the right shape is passed over here; the schem
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from controlplane.config_types import suggestion
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from controlplane.config_yaml import Mistake, Path, Tree
-
-WEIGHTLESS = frozenset({"priority_failover", "fill_first", "round_robin"})
 
 
 def mapping(value: Any, *keys: str) -> dict[str, Any]:
@@ -49,8 +46,6 @@ def reference_mistakes(tree: Tree) -> Iterator[Mistake]:
 
 def reference_warnings(tree: Tree) -> Iterator[Mistake]:
     """What is legal, and does less than it seems to."""
-    yield from _weight_warnings(tree)
-    yield from _embedding_warnings(tree)
     yield from _unknown_name_warnings(tree)
     yield from _key_warnings(tree)
 
@@ -99,19 +94,19 @@ def _repeated(words: list[str]) -> Iterator[tuple[int, str]]:
         seen.add(word)
 
 
-def target_lists(tree: Tree) -> Iterator[tuple[Path, list[Any], Any]]:
-    """Each list of candidates or targets: its path, itself, and the strategy of its owner."""
+def target_lists(tree: Tree) -> Iterator[tuple[Path, list[Any]]]:
+    """Each list of candidates or targets: its path, and itself."""
     for name, pool in mapping(tree.root, "routing", "model_pools").items():
         path: Path = ("routing", "model_pools", name, "candidates")
-        yield path, _items(mapping(pool).get("candidates")), mapping(pool).get("strategy")
+        yield path, _items(mapping(pool).get("candidates"))
     for name, alias in mapping(tree.root, "aliases").items():
         path = ("aliases", name, "targets")
-        yield path, _items(mapping(alias).get("targets")), mapping(alias).get("strategy")
+        yield path, _items(mapping(alias).get("targets"))
 
 
 def _target_mistakes(tree: Tree) -> Iterator[Mistake]:
     providers = mapping(tree.root, "providers")
-    for path, targets, _strategy in target_lists(tree):
+    for path, targets in target_lists(tree):
         pairs = []
         for index, target in enumerate(targets):
             provider, model = text(mapping(target).get("provider")), mapping(target).get("model")
@@ -223,45 +218,6 @@ def _key_mistakes(tree: Tree) -> Iterator[Mistake]:
         yield tree.mistake(
             ("keys", index, "key"), "the same key as an earlier entry, allowed: each key once"
         )
-
-
-def _weight_warnings(tree: Tree) -> Iterator[Mistake]:
-    default = mapping(tree.root, "routing", "defaults").get("strategy")
-    for path, targets, own in target_lists(tree):
-        strategy = own or default
-        blocks = [mapping(target) for target in targets]
-        tiers = Counter(repr(block.get("priority", 1)) for block in blocks)
-        for index, block in enumerate(blocks):
-            if "weight" not in block:
-                continue
-            if tiers[repr(block.get("priority", 1))] == 1:
-                reason = "it is alone in its priority"
-            elif strategy in WEIGHTLESS:
-                reason = f"strategy {strategy} ignores weights"
-            else:
-                continue
-            yield tree.mistake((*path, index, "weight"), f"this weight has no effect: {reason}")
-
-
-def _embedding_warnings(tree: Tree) -> Iterator[Mistake]:
-    known = {
-        f"{provider}/{text(entry.get('id'))}"
-        for provider, block in mapping(tree.root, "providers").items()
-        for entry in _items(mapping(block).get("models"))
-        if isinstance(entry, dict)
-        and mapping(entry, "metadata", "capabilities").get("embeddings") is True
-    }
-    for path, targets, _strategy in target_lists(tree):
-        models = [text(mapping(target).get("model")) for target in targets]
-        pairs = {f"{text(mapping(target).get('provider'))}/{text(mapping(target).get('model'))}"
-                 for target in targets}  # fmt: skip
-        is_embedding = bool(pairs & known) or any("embed" in model.lower() for model in models)
-        if is_embedding and len(set(models)) > 1:
-            yield tree.mistake(
-                path,
-                f"mixes embedding models ({', '.join(sorted(set(models)))}): another model's"
-                " vectors cannot be compared",
-            )
 
 
 def _unknown_name_warnings(tree: Tree) -> Iterator[Mistake]:

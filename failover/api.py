@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 
 from failover.models import FailoverRule
 from providers.managed import ManagedSource
-from providers.managed_api import ManagedSerializer, refuse_config
+from providers.managed_api import MANAGED_FIELDS, ManagedSerializer, refuse_config
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -32,10 +32,7 @@ class RuleSerializer(ManagedSerializer):
             "primary_model",
             "fallback_models",
             "enabled",
-            "managed_source",
-            "is_shadowed",
-            "created_at",
-            "updated_at",
+            *MANAGED_FIELDS,
         ]
         validators: list[Any] = []
 

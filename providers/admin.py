@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import Count
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget
@@ -26,8 +25,6 @@ from providers.validation import AUTH_SCHEMES
 if TYPE_CHECKING:
     from django.db.models import Field, QuerySet
     from django.http import HttpRequest
-
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 class CredentialForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -122,15 +119,6 @@ class ProviderAdmin(ManagedAdmin):
                 widget=UnfoldAdminSelectWidget,
             )
         return super().formfield_for_dbfield(db_field, request, **options)
-
-    def save_model(self, request: HttpRequest, obj: Provider, form: Any, change: bool) -> None:
-        super().save_model(request, obj, form, change)
-        parts = urlsplit(obj.base_url)
-        if parts.scheme == "http" and parts.hostname not in LOOPBACK:
-            messages.warning(
-                request,
-                f"{obj.name} is called by plain http: keys and prompts can be read on the way.",
-            )
 
     @display(description="credentials", ordering="credential_count")
     def keys(self, row: Any) -> int:

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Self
 
 from django.core.exceptions import ValidationError
 from django.db import models
 
 IS_CONFIG = "This is managed by configuration; change the file or the environment instead."
+
+
+# Functions from a row that has been saved to what its operator ought to know of it, as sentences.
+# controlplane adds its own, which knows every kind of row.
+caution_sources: list[Callable[[ManagedModel], list[str]]] = []
+
+
+def cautions_of(row: ManagedModel) -> list[str]:
+    """What is legal about a saved row, and does less than it seems to; as sentences."""
+    return [caution for cautions in caution_sources for caution in cautions(row)]
 
 
 class ManagedSource(models.TextChoices):

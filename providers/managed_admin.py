@@ -21,7 +21,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from providers.managed import ManagedModel
+from providers.managed import ManagedModel, cautions_of
 from providers.validation import secret_problems
 
 if TYPE_CHECKING:
@@ -211,6 +211,11 @@ class ManagedAdmin(HistoryAdmin):
                 ("false", "no"),
             ]
         return field
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        for caution in cautions_of(form.instance):
+            messages.warning(request, caution)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         deleted, counts, missing, protected = super().get_deleted_objects(objs, request)

@@ -11,17 +11,18 @@ from django.db import IntegrityError, transaction
 from django.http import Http404
 from rest_framework import serializers, viewsets
 from rest_framework.exceptions import ValidationError
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.routers import SimpleRouter
 from rest_framework.settings import api_settings
 
-from providers.managed import IS_CONFIG, ManagedModel, ManagedSource
+from providers.managed import IS_CONFIG, ManagedModel, ManagedSource, cautions_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from django.db.models import Model, QuerySet
 
-MANAGED_FIELDS = ("managed_source", "is_shadowed", "created_at", "updated_at")
+MANAGED_FIELDS = ("managed_source", "is_shadowed", "created_at", "updated_at", "warnings")
 
 
 def as_api_error(error: ModelError) -> ValidationError:
@@ -73,11 +74,23 @@ class CleanSerializer(serializers.ModelSerializer[Any]):
         """Give the would-be row what the body does not carry."""
 
 
+class Cautions(serializers.ListField):
+    """What is legal about a row, and does less than it seems to. Only in the answer to a write."""
+
+    child = serializers.CharField()
+
+    def get_attribute(self, instance: Any) -> list[str]:
+        if self.context["request"].method in SAFE_METHODS:
+            raise serializers.SkipField  # a list would pay with a query a row, or more
+        return cautions_of(instance)
+
+
 class ManagedSerializer(CleanSerializer):
     """One dashboard row with its parts. A config row of the same name refuses the write."""
 
     managed_source = serializers.ChoiceField(choices=ManagedSource.choices, read_only=True)
     is_shadowed = serializers.BooleanField(read_only=True)
+    warnings = Cautions(read_only=True)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         attrs = super().validate(attrs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.core.exceptions import ValidationError
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget
@@ -98,20 +98,6 @@ class CanonicalModelAdmin(ManagedAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).prefetch_related("candidates")
-
-    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        super().save_related(request, form, formsets, change)
-        pool: CanonicalModel = form.instance
-        candidates = list(pool.candidates.all())
-        if not candidates:
-            messages.warning(request, f"{pool.name} has no candidates: nobody can serve it yet.")
-        ids = {candidate.model for candidate in candidates}
-        if len(ids) > 1 and any("embed" in model.lower() for model in (pool.name, *ids)):
-            messages.warning(
-                request,
-                f"{pool.name} mixes embedding models: the vectors of one cannot be compared with"
-                " those of another.",
-            )
 
     @display(description="candidates")
     def pool(self, row: CanonicalModel) -> str:

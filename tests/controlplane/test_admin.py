@@ -335,7 +335,7 @@ def test_an_operator_is_warned_of_empty_pools_and_mixed_embeddings(admin):
     rows.provider("lab")
     page = address("routing_canonicalmodel", "add")
     empty = admin.post(page, pool_form(name="empty"), follow=True).content.decode()
-    assert "empty has no candidates" in empty
+    assert "it has no candidates" in empty
     mixed = pool_form(candidate("lab", "embed-1", 0), candidate("lab", "embed-2", 1))
     assert "mixes embedding models" in admin.post(page, mixed, follow=True).content.decode()
 

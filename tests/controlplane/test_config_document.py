@@ -32,7 +32,7 @@ MISTAKES = [
 POOL = """\
 providers:
   a: {kind: openai}
-  b: {kind: openai}
+  b: {kind: openai, base_url: "https://b.example.com"}
 routing:
   model_pools:
     m:
@@ -511,6 +511,64 @@ def test_names_that_only_admin_may_know_are_warnings() -> None:
     assert [line.split(": ")[1] for line in document.warnings] == [
         "aliases.s", "failover.rules.m[1]", "failover.rules.m[2]",
     ]  # fmt: skip
+
+
+def test_what_helps_nobody_is_a_warning_at_its_place() -> None:
+    document = read(
+        """\
+        providers:
+          a: {kind: openai, models: [{id: x, metadata: {context_window: 9}}]}
+          b: {kind: openai, base_url: "http://b.example.com", enabled: false}
+          c:
+            kind: openai
+            models: [{id: z, metadata: {context_window: 8, capabilities: {tools: false}}}]
+        routing:
+          model_pools:
+            m:
+              aliases: [n]
+              candidates: [{provider: a, model: x}, {provider: b, model: y}]
+            off:
+              enabled: false
+              candidates: [{provider: a, model: x}]
+        aliases:
+          o: off
+          p: {targets: [{provider: a, model: x}, {provider: c, model: z}]}
+        failover:
+          rules:
+            m: [b/y, o]
+            n: [c/z]
+        """
+    )
+    assert [line.removeprefix("c.yaml:") for line in document.warnings] == [
+        (
+            "3: providers.b.base_url: it is called by plain http: keys and prompts can be read on the"
+            " way"
+        ),
+        "11: routing.model_pools.m.candidates[1]: provider b is disabled",
+        "16: aliases.o: nobody can serve it: model pool off is disabled",
+        (
+            "17: aliases.p.targets: the candidates may all fail together: they share host"
+            " api.openai.com"
+        ),
+        (
+            "17: aliases.p.targets[1]: its context window (8 tokens) is smaller than the first"
+            " candidate's (9)"
+        ),
+        "20: failover.rules.m[0]: nobody can serve it: provider b is disabled",
+        "20: failover.rules.m[1]: nobody can serve it: model pool off is disabled",
+        (
+            "21: failover.rules.n[0]: its context window (8 tokens) is smaller than the model's own"
+            " (9)"
+        ),
+    ]
+
+
+def test_a_rule_from_elsewhere_is_warned_of_where_it_stands() -> None:
+    text = POOL.replace("kind: openai}", "kind: openai, enabled: false}")
+    (caution, *_others) = [
+        line for line in read(text, FAILOVER_RULES_JSON='{"m": ["a/z"]}').warnings if "JSON" in line
+    ]
+    assert caution == "FAILOVER_RULES_JSON: m[0]: nobody can serve it: provider a is disabled"
 
 
 def test_a_repeated_credential_is_a_warning() -> None:

@@ -1,0 +1,150 @@
+"""What the configuration file says of pools, aliases, rules and addresses that helps nobody."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from controlplane.config_yaml import Mistake
+from failover.cautions import (
+    Caution,
+    KnownProvider,
+    Meaning,
+    Member,
+    address_cautions,
+    host_of,
+    members_cautions,
+    rule_cautions,
+)
+from providers.adapters.spec import NO_FACTS, ModelFacts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from controlplane.config_environment import Rules
+    from controlplane.config_schema import AliasTargetBlock, CandidateBlock, ConfigurationBlock
+    from controlplane.config_yaml import Path, Tree
+
+
+class FileScene:
+    """A Scene of the file alone: what only admin knows, nothing is said of."""
+
+    def __init__(
+        self, blocks: ConfigurationBlock, *, rules_are_on: bool, disabled_models: Iterable[str]
+    ) -> None:
+        self.blocks = blocks
+        self.rules_are_on = rules_are_on
+        self.disabled_models = frozenset(disabled_models)
+        self._pool_of = {
+            alias: name
+            for name, pool in blocks.routing.model_pools.items()
+            for alias in pool.aliases
+        }
+        self._facts = {
+            (name, entry.id): ModelFacts(
+                context_window=entry.metadata.context_window,
+                max_output_tokens=entry.metadata.max_output_tokens,
+                capabilities=entry.metadata.capabilities.given()
+                if entry.metadata.capabilities
+                else {},
+            )
+            for name, block in blocks.providers.items()
+            for entry in block.models
+        }
+
+    def provider(self, name: str) -> KnownProvider | None:
+        block = self.blocks.providers.get(name)
+        if block is None:
+            return None
+        return KnownProvider(
+            name=name,
+            enabled=block.enabled,
+            host=host_of(block.kind, block.base_url),
+            domain=block.failure_domain,
+        )
+
+    def named(self, name: str) -> Meaning | None:
+        name = self._pool_of.get(name, name)
+        for _ in range(len(self.blocks.aliases) + 1):
+            if pool := self.blocks.routing.model_pools.get(name):
+                off = "" if pool.enabled else f"model pool {name} is disabled"
+                return Meaning(members=members_of(pool.candidates), off=off)
+            alias = self.blocks.aliases.get(name)
+            if alias is None:
+                return None
+            if not alias.enabled:
+                return Meaning(members=(), off=f"alias {name} is disabled")
+            if alias.targets:
+                return Meaning(members=members_of(alias.targets))
+            name = self._pool_of.get(alias.target, alias.target)
+        return None
+
+    def listed(self, model: str) -> tuple[Member, ...]:
+        return tuple(
+            Member(provider=name, model=model)
+            for name, block in self.blocks.providers.items()
+            if any(entry.id == model for entry in block.models)
+        )
+
+    def facts(self, member: Member) -> ModelFacts:
+        return self._facts.get((member.provider, member.model), NO_FACTS)
+
+
+def members_of(targets: Iterable[CandidateBlock | AliasTargetBlock]) -> tuple[Member, ...]:
+    return tuple(
+        Member(
+            provider=target.provider,
+            model=target.model,
+            enabled=getattr(target, "enabled", True),
+            priority=target.priority,
+            weight=target.weight if "weight" in target.model_fields_set else None,
+        )
+        for target in targets
+    )
+
+
+def file_cautions(
+    tree: Tree,
+    scene: FileScene,
+    rules: Rules,
+    origins: Mapping[str, str],
+) -> Iterator[Mistake]:
+    """
+    Cautions by their place in the file.
+
+    `rules` are all of them; `origins` names the file or variable of those that the file itself
+    does not hold.
+    """
+    blocks = scene.blocks
+    default = blocks.routing.defaults.strategy or ""  # admin may say another
+    for name, provider in blocks.providers.items():
+        for caution in address_cautions(provider.base_url):
+            yield tree.mistake(("providers", name, "base_url"), caution.text)
+    for name, pool in blocks.routing.model_pools.items():
+        path: Path = ("routing", "model_pools", name, "candidates")
+        members = members_of(pool.candidates)
+        for caution in members_cautions(scene, members, pool.strategy or default, name):
+            yield _at(tree, path, caution)
+    for name, alias in blocks.aliases.items():
+        if alias.targets:
+            members = members_of(alias.targets)
+            for caution in members_cautions(scene, members, alias.strategy or default, name):
+                yield _at(tree, ("aliases", name, "targets"), caution)
+        elif (meaning := scene.named(alias.target)) is not None and meaning.off:
+            yield tree.mistake(("aliases", name), f"nobody can serve it: {meaning.off}")
+    if not scene.rules_are_on:
+        return  # whoever switches them off knows
+    for primary, fallbacks in rules.items():
+        for caution in rule_cautions(scene, primary, fallbacks):
+            if origin := origins.get(primary):
+                place = "" if caution.place is None else f"[{caution.place}]"
+                yield Mistake(file=origin, line=0, path=f"{primary}{place}", text=caution.text)
+            else:
+                yield _at(tree, ("failover", "rules", primary), caution)
+
+
+def _at(tree: Tree, path: Path, caution: Caution) -> Mistake:
+    if caution.place is None:
+        return tree.mistake(path, caution.text)
+    has_weight = caution.text.startswith("this weight")
+    where = (*path, caution.place, "weight") if has_weight else (*path, caution.place)
+    return tree.mistake(where, caution.text)

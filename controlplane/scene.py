@@ -1,0 +1,177 @@
+"""What the database has configured, for the cautions about a row that has just been saved."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+from controlplane.config_settings import effective_settings
+from controlplane.models import ConfigSource, Settings
+from failover.cautions import (
+    Caution,
+    KnownProvider,
+    Meaning,
+    Member,
+    address_cautions,
+    host_of,
+    meaning_of,
+    members_cautions,
+    rule_cautions,
+    unknown_fallbacks,
+)
+from failover.models import FailoverRule
+from providers.adapters.spec import NO_FACTS, ModelFacts
+from providers.models import Provider, ProviderModel
+from routing.models import Alias, AliasTarget, Candidate, CanonicalModel, Target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from django.db.models import QuerySet
+
+    from providers.managed import ManagedModel
+
+ALIAS_DEPTH: Final = 16
+
+
+class StoredScene:
+    """
+    A Scene over the rows that count, each looked up when it is asked for, and once.
+
+    It is for one question: what is saved after it was made is not seen.
+    """
+
+    def __init__(self) -> None:
+        self._providers: dict[str, KnownProvider | None] = {}
+        self._facts: dict[str, Mapping[str, ModelFacts]] = {}
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        source = ConfigSource.objects.filter(pk=1).first()
+        row = Settings.objects.filter(pk=1).first() or Settings()
+        return effective_settings(row, source.values if source else {})
+
+    @property
+    def rules_are_on(self) -> bool:
+        return bool(self.settings["failover_enabled"])
+
+    @property
+    def disabled_models(self) -> frozenset[str]:
+        return frozenset(self.settings["disabled_models"])
+
+    def provider(self, name: str) -> KnownProvider | None:
+        if name not in self._providers:
+            row = _counting(Provider.objects.filter(name=name))
+            self._providers[name] = row and KnownProvider(
+                name=name,
+                enabled=row.enabled,
+                host=host_of(row.kind, row.base_url),
+                domain=row.failure_domain,
+            )
+        return self._providers[name]
+
+    def named(self, name: str) -> Meaning | None:
+        for _ in range(ALIAS_DEPTH):
+            pool = _counting(CanonicalModel.objects.filter(name=name))
+            if pool is not None:
+                off = "" if pool.enabled else f"model pool {name} is disabled"
+                return Meaning(members=members_of(pool.candidates.all()), off=off)
+            alias = _counting(Alias.objects.filter(name=name))
+            if alias is None:
+                return None
+            if not alias.enabled:
+                return Meaning(members=(), off=f"alias {name} is disabled")
+            if not alias.target:
+                return Meaning(members=members_of(alias.targets.all()))
+            name = alias.target
+        return None
+
+    def listed(self, model: str) -> tuple[Member, ...]:
+        names = ProviderModel.objects.filter(model_id=model).values_list("provider__name")
+        return tuple(Member(provider=name, model=model) for (name,) in names.distinct().order_by())
+
+    def facts(self, member: Member) -> ModelFacts:
+        if member.provider not in self._facts:
+            row = _counting(Provider.objects.filter(name=member.provider))
+            self._facts[member.provider] = facts_of(row) if row else {}
+        return self._facts[member.provider].get(member.model, NO_FACTS)
+
+
+def facts_of(provider: Provider) -> dict[str, ModelFacts]:
+    """What is known of the models that a provider lists, by model id."""
+    return {
+        model_id: ModelFacts(
+            context_window=metadata.get("context_window"),
+            max_output_tokens=metadata.get("max_output_tokens"),
+            capabilities=metadata.get("capabilities") or {},
+        )
+        for model_id, metadata in provider.models.values_list("model_id", "metadata")
+    }
+
+
+def members_of(targets: Iterable[Target]) -> tuple[Member, ...]:
+    return tuple(
+        Member(
+            provider=target.provider_name,
+            model=target.model,
+            enabled=getattr(target, "enabled", True),
+            priority=target.priority,
+            weight=None if target.weight == 1 else target.weight,
+        )
+        for target in targets
+    )
+
+
+def _counting(rows: QuerySet[Any]) -> Any:
+    """The row that counts among those of one name: the configuration's, if there is one."""
+    return rows.order_by("managed_source").first()  # "config" sorts before "dashboard"
+
+
+def cautions_of(row: ManagedModel) -> list[str]:
+    """What an operator ought to know of a row that has just been saved, as sentences."""
+    if row.is_shadowed:
+        return ["The configuration has one of the same name, which counts instead of this one."]
+    scene = StoredScene()
+    if isinstance(row, FailoverRule):
+        names = row.fallback_models
+        found = [
+            *unknown_fallbacks(scene, names),
+            *rule_cautions(scene, row.primary_model, names),
+        ]
+        return [*_unknown_primary(scene, row.primary_model), *_sentences(found, names)]
+    if isinstance(row, CanonicalModel):
+        return _members(scene, list(row.candidates.all()), row)
+    if isinstance(row, Alias):
+        if not row.target:
+            return _members(scene, list(row.targets.all()), row)
+        meaning = scene.named(row.target)
+        off = meaning.off if meaning else ""
+        return [f"Nobody can serve it: {off}."] if off else []
+    if isinstance(row, Provider):
+        return _sentences(address_cautions(row.base_url), ())
+    return []
+
+
+def _unknown_primary(scene: StoredScene, primary: str) -> Iterator[str]:
+    if meaning_of(scene, primary) is None:
+        yield (
+            f"{primary} is no model pool, alias, provider/model or listed model: nobody can ask"
+            " for it, so the rule is never followed."
+        )
+
+
+def _members(
+    scene: StoredScene, targets: Sequence[Candidate | AliasTarget], row: CanonicalModel | Alias
+) -> list[str]:
+    strategy = row.strategy or scene.settings["strategy"]
+    found = members_cautions(scene, members_of(targets), strategy, row.name)
+    return _sentences(found, [str(target) for target in targets])
+
+
+def _sentences(cautions: Iterable[Caution], names: Sequence[str]) -> list[str]:
+    return [
+        (caution.text[0].upper() + caution.text[1:] + ".")
+        if caution.place is None
+        else f"{names[caution.place]}: {caution.text}."
+        for caution in cautions
+    ]

@@ -1,0 +1,238 @@
+"""
+What is legal, and does less than it seems to: said when it is saved, and never refused.
+
+Admin, API and the configuration file ask these functions, each with its own Scene. Facts that
+nobody knows give no caution.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final, Protocol
+from urllib.parse import urlsplit
+
+from providers.adapters.registry import ADAPTERS
+from providers.adapters.spec import ModelFacts
+
+WEIGHTLESS: Final = frozenset({"priority_failover", "fill_first", "round_robin"})
+LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caution:
+    """`place`: the index of the candidate or fallback that it is about; None: the whole."""
+
+    text: str
+    place: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownProvider:
+    """`host` is empty where nothing is called; `domain` is what the operator says of it."""
+
+    name: str
+    enabled: bool = True
+    host: str = ""
+    domain: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """A candidate or target. `weight` is None where nobody has given one."""
+
+    provider: str
+    model: str
+    enabled: bool = True
+    priority: int = 1
+    weight: int | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.provider}/{self.model}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meaning:
+    """What a name stands for. `off` says why operators keep it from being served, if they do."""
+
+    members: tuple[Member, ...]
+    off: str = ""
+
+
+class Scene(Protocol):
+    """What is configured, as far as it is asked for."""
+
+    @property
+    def rules_are_on(self) -> bool: ...
+
+    @property
+    def disabled_models(self) -> frozenset[str]: ...
+
+    def provider(self, name: str) -> KnownProvider | None: ...
+
+    def named(self, name: str) -> Meaning | None:
+        """A model pool or an alias, whatever it stands for in the end."""
+
+    def listed(self, model: str) -> tuple[Member, ...]:
+        """Those whose inventories have a model id."""
+
+    def facts(self, member: Member) -> ModelFacts: ...
+
+
+def meaning_of(scene: Scene, name: str) -> Meaning | None:
+    """What `name` stands for, looked up in the order in which requests are; None: nothing."""
+    if found := scene.named(name):
+        return found
+    cut = name.rfind("/")
+    while cut > 0:
+        if cut + 1 < len(name) and scene.provider(name[:cut]) is not None:
+            return Meaning(members=(Member(provider=name[:cut], model=name[cut + 1 :]),))
+        cut = name.rfind("/", 0, cut)
+    members = scene.listed(name)
+    return Meaning(members=members) if members else None
+
+
+def rule_cautions(scene: Scene, primary: str, fallbacks: Sequence[str]) -> Iterator[Caution]:
+    """What a failover rule does not do, or does badly. Unknown names are `unknown_fallbacks`."""
+    own = meaning_of(scene, primary)
+    meanings = [meaning_of(scene, name) for name in fallbacks]
+    if not scene.rules_are_on:
+        yield Caution(text="failover rules are switched off")
+    if primary in scene.disabled_models:
+        yield Caution(text="failover is disabled for this model, so the rule is not followed")
+    if own is not None and own.members and _embeds(scene, own.members):
+        yield Caution(text="embeddings follow no rules: another model's vectors cannot be compared")
+    for place, meaning in enumerate(meanings):
+        if meaning is None:
+            continue
+        if reason := unserved(scene, meaning):
+            yield Caution(place=place, text=f"nobody can serve it: {reason}")
+        elif own is not None:
+            for text in _lesser(scene, meaning.members, own.members, "the model's own"):
+                yield Caution(place=place, text=text)
+    known = [meaning for meaning in meanings if meaning is not None]
+    if own is not None and own.members and known and len(known) == len(meanings):
+        everyone = (*own.members, *(m for meaning in known for m in meaning.members))
+        if shared := shared_domain(scene, everyone):
+            yield Caution(text=f"model and fallbacks may all fail together: they share {shared}")
+
+
+def unknown_fallbacks(scene: Scene, fallbacks: Sequence[str]) -> Iterator[Caution]:
+    for place, name in enumerate(fallbacks):
+        if meaning_of(scene, name) is None:
+            yield Caution(
+                place=place,
+                text="it is no model pool, alias, provider/model or listed model,"
+                " so it is passed over",
+            )
+
+
+def members_cautions(
+    scene: Scene, members: Sequence[Member], strategy: str, name: str = ""
+) -> Iterator[Caution]:
+    """What candidates of one pool, or targets of one alias, do not do for each other."""
+    if reason := unserved(scene, Meaning(members=tuple(members))):
+        yield Caution(text=f"nobody can serve it: {reason}")
+    else:
+        for place, member in enumerate(members):
+            provider = scene.provider(member.provider)
+            if member.enabled and provider is not None and not provider.enabled:
+                yield Caution(place=place, text=f"provider {member.provider} is disabled")
+    tiers = Counter(member.priority for member in members)
+    for place, member in enumerate(members):
+        if member.weight is not None and tiers[member.priority] == 1:
+            reason = "it is alone in its priority"
+        elif member.weight is not None and strategy in WEIGHTLESS:
+            reason = f"strategy {strategy} ignores weights"
+        else:
+            continue
+        yield Caution(place=place, text=f"this weight has no effect: {reason}")
+    for place, member in enumerate(members[1:], start=1):
+        for text in _lesser(scene, [member], members[:1], "the first candidate's"):
+            yield Caution(place=place, text=text)
+    models = sorted({member.model for member in members})
+    if len(models) > 1 and (_embeds(scene, members) or "embed" in name.lower()):
+        yield Caution(
+            text=f"it mixes embedding models ({', '.join(models)}): another model's vectors"
+            " cannot be compared"
+        )
+    if len(members) > 1 and (shared := shared_domain(scene, members)):
+        yield Caution(text=f"the candidates may all fail together: they share {shared}")
+
+
+def host_of(kind: str, base_url: str) -> str:
+    """The host that a provider of `kind` is called at; empty if it is none's."""
+    adapter = ADAPTERS.get(kind)
+    return urlsplit(base_url or (adapter.default_base_url if adapter else "")).hostname or ""
+
+
+def address_cautions(base_url: str) -> Iterator[Caution]:
+    parts = urlsplit(base_url)
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+        yield Caution(text="it is called by plain http: keys and prompts can be read on the way")
+
+
+def unserved(scene: Scene, meaning: Meaning) -> str:
+    """Why operators leave nobody to serve it; empty if there is somebody."""
+    if meaning.off:
+        return meaning.off
+    if not meaning.members:
+        return "it has no candidates"
+    reasons = [_out(scene, member) for member in meaning.members]
+    if not all(reasons):
+        return ""
+    return reasons[0] if len(set(reasons)) == 1 else "every candidate is disabled or missing"
+
+
+def _out(scene: Scene, member: Member) -> str:
+    provider = scene.provider(member.provider)
+    if provider is None:
+        return f"there is no provider {member.provider}"
+    if not provider.enabled:
+        return f"provider {member.provider} is disabled"
+    return "" if member.enabled else "every candidate is disabled"
+
+
+def _lesser(
+    scene: Scene, others: Iterable[Member], first: Iterable[Member], whose: str
+) -> Iterator[str]:
+    """In what the best of `others` can do less than the best of `first`."""
+    own, other = [scene.facts(m) for m in first], [scene.facts(m) for m in others]
+    largest = max((f.context_window or 0 for f in own), default=0)
+    windows = [f.context_window for f in other]
+    if windows and all(windows) and (most := max(w or 0 for w in windows)) < largest:
+        yield f"its context window ({most:,} tokens) is smaller than {whose} ({largest:,})"
+    able = {name for f in own for name, can in f.capabilities.items() if can}
+    missing = sorted(
+        name for name in able if other and all(f.capabilities.get(name) is False for f in other)
+    )
+    if missing:
+        yield f"it cannot do what {whose} can: {', '.join(missing)}"
+
+
+def _embeds(scene: Scene, members: Sequence[Member]) -> bool:
+    return any(
+        "embed" in member.model.lower() or scene.facts(member).capabilities.get("embeddings")
+        for member in members
+    )
+
+
+def shared_domain(scene: Scene, members: Iterable[Member]) -> str:
+    """What all of `members` would fail with, in words; empty if nothing is known of the kind."""
+    found = {member.provider: scene.provider(member.provider) for member in members}
+    providers = [provider for provider in found.values() if provider is not None]
+    if not providers or len(providers) < len(found):
+        return ""
+    first = providers[0]
+    if len(providers) == 1:
+        return f"provider {first.name}"
+    if all(provider.domain for provider in providers):
+        if any(provider.domain != first.domain for provider in providers):
+            return ""
+        return "failure domain " + ", ".join(f"{k} {v}" for k, v in sorted(first.domain.items()))
+    if first.host and all(provider.host == first.host for provider in providers):
+        return f"host {first.host}"
+    return ""
