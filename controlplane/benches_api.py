@@ -92,7 +92,7 @@ class BenchesView(APIView):
     def get(self, request: Request) -> Response:
         del request
         entries = msgspec.convert(_ask({"op": "benches"})["entries"], list[BenchEntry])
-        return Response([_view(entry) for entry in entries])
+        return Response([bench_view(entry) for entry in entries])
 
     @extend_schema(operation_id="benches_create", request=BenchOrder, responses={201: BenchView})
     def post(self, request: Request) -> Response:
@@ -108,7 +108,7 @@ class BenchesView(APIView):
         )
         answer = _ask({"op": "bench", "entry": msgspec.to_builtins(entry)})
         benched = msgspec.convert(answer["entry"], BenchEntry)
-        return Response(_view(benched), status=status.HTTP_201_CREATED)
+        return Response(bench_view(benched), status=status.HTTP_201_CREATED)
 
     @extend_schema(
         operation_id="benches_delete",
@@ -137,7 +137,8 @@ def _ask(message: dict[str, Any]) -> dict[str, Any]:
     return answer
 
 
-def _view(entry: BenchEntry) -> dict[str, Any]:
+def bench_view(entry: BenchEntry) -> dict[str, Any]:
+    """A bench as the API shows it."""
     row = BenchView(
         {
             "model": entry.subject,

@@ -14,5 +14,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/", include("failover.api")),
     path("api/", include("controlplane.benches_api")),
     path("api/", include("controlplane.records_api")),
+    path("api/", include("controlplane.pools_api")),
     path("api/", include("controlplane.api")),
 ]

@@ -160,6 +160,12 @@ class Gateway:
             for provider, labels in mended(before.upstreams, table.upstreams):
                 self.benches.release_mended(provider, labels, self.clock())
 
+    def foresight(self) -> Random:
+        """Dice that fall as those of the next request will, and leave those alone."""
+        dice = Random()
+        dice.setstate(self._rng.getstate())
+        return dice
+
     async def startup(self) -> None:
         self.visits.start()
         self.recorder.start()

@@ -1,0 +1,227 @@
+"""
+What each pool would do now: who is configured first, who is chosen, and who sits out why.
+
+Pure: it asks `plan` for a key that may use everything, and never commits what it answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from random import Random
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from failover.engine.benches import BenchEntry, Key
+from failover.engine.plan import Candidate, Rejected
+from providers.protocols import PROTOCOLS
+from routing.gateway.auth import MASTER
+from routing.gateway.errors import NoCandidate
+from routing.gateway.planner import Features, Live, plan
+from routing.gateway.pools import Pool
+from routing.gateway.resolver import Group, Resolution
+from routing.gateway.strategies import SETTLED_STRATEGIES
+from routing.gateway.table import Table
+from routing.gateway.wording import words_of
+
+RuntimeStatus = Literal["healthy", "degraded", "unhealthy", "unknown"]
+PoolStatus = Literal["enabled", "degraded", "disabled", "unavailable"]
+
+OPERATORS: Final = frozenset(
+    {"provider_disabled", "canonical_model_disabled", "candidate_disabled"}
+)
+# Left out of this one plan, and yet somebody who may serve the next request.
+_CHOOSABLE: Final = frozenset({"failover_disabled"})
+
+
+class CandidateView(Struct, frozen=True, kw_only=True):
+    """A candidate of a pool as it stands now. `blocked_reason` is the planner's word."""
+
+    provider_name: str
+    model: str
+    priority: int
+    weight: int
+    enabled: bool
+    runtime_status: RuntimeStatus
+    selectable: bool
+    blocked_reason: str | None
+    bench: BenchEntry | None
+    is_config_primary: bool
+    is_effective_candidate: bool
+
+    @property
+    def name(self) -> str:
+        return f"{self.provider_name}/{self.model}"
+
+
+class PoolView(Struct, frozen=True, kw_only=True):
+    """A pool as it stands now. The two candidates are "provider/model", None if there is none."""
+
+    canonical_model: str
+    aliases: tuple[str, ...]
+    strategy: str
+    managed_source: str
+    enabled: bool
+    status: PoolStatus
+    status_reason: str
+    config_primary_candidate: str | None
+    effective_candidate: str | None
+    candidates: tuple[CandidateView, ...]
+
+
+def aliases_by_pool(table: Table) -> dict[str, tuple[str, ...]]:
+    """The aliases of each canonical model, sorted."""
+    found: dict[str, list[str]] = {}
+    for name in sorted(table.aliases):
+        found.setdefault(table.canonical(name), []).append(name)
+    return {name: tuple(aliases) for name, aliases in found.items()}
+
+
+def view_pool(
+    table: Table,
+    name: str,
+    aliases: Mapping[str, Sequence[str]],
+    live: Live,
+    now: float,
+    rng: Random,
+) -> PoolView | None:
+    """The pool of the canonical model `name` as it stands now; None if there is none."""
+    spec, pool = table.pools.get(name), table.pool(name)
+    if spec is None or pool is None:
+        return None
+    steps, rejected, is_last_standing = _asked(table, pool, live, now, rng)
+    board = {entry.key: entry for entry in live.benches.entries(now)}
+    effective = steps[0] if steps else None
+    reasons = {entry.candidate.name: entry for entry in rejected}
+    candidates = tuple(
+        _candidate(
+            candidate,
+            reasons.get(candidate.name),
+            pool=pool,
+            effective=effective,
+            is_last_standing=is_last_standing,
+            bench=_bench(candidate, board),
+        )
+        for candidate in pool.candidates
+    )
+    status, reason = _status(pool, candidates, effective)
+    return PoolView(
+        canonical_model=name,
+        aliases=tuple(aliases.get(name, ())),
+        strategy=pool.strategy,
+        managed_source=spec.source,
+        enabled=spec.enabled,
+        status=status,
+        status_reason=reason,
+        config_primary_candidate=pool.primary.name if pool.primary else None,
+        effective_candidate=effective.name if effective else None,
+        candidates=candidates,
+    )
+
+
+def _asked(
+    table: Table, pool: Pool, live: Live, now: float, rng: Random
+) -> tuple[Sequence[Candidate], Sequence[Rejected], bool]:
+    """What the planner says of a plain request, by the protocol that most candidates speak."""
+    group = Group(requested=pool.name, pool=pool, resolved_by="pool")
+    resolution = Resolution(requested=pool.name, groups=(group,), rule=None, resolved_by="pool")
+    features = Features(protocol=_usual_protocol(pool), key=MASTER)
+    try:
+        made = plan(table, resolution, features, live, now, rng)
+    except NoCandidate as error:
+        return (), error.rejected, False
+    return made.steps, made.rejected, made.last_standing
+
+
+def _usual_protocol(pool: Pool) -> str:
+    """The protocol that most candidates speak; of equals the first."""
+    return max(
+        PROTOCOLS,
+        key=lambda protocol: sum(
+            c.upstream is not None and c.upstream.speaks(protocol) for c in pool.candidates
+        ),
+    )
+
+
+def _candidate(
+    candidate: Candidate,
+    rejected: Rejected | None,
+    *,
+    pool: Pool,
+    effective: Candidate | None,
+    is_last_standing: bool,
+    bench: BenchEntry | None,
+) -> CandidateView:
+    reason = rejected.reason if rejected is not None else None
+    if reason in _CHOOSABLE:
+        reason = None
+    elif reason is None and is_last_standing:
+        reason = "benched"
+    return CandidateView(
+        provider_name=candidate.provider,
+        model=candidate.model,
+        priority=candidate.priority,
+        weight=candidate.weight,
+        enabled=candidate.is_enabled,
+        runtime_status=_runtime_status(bench, is_blocked=reason == "benched"),
+        selectable=reason is None,
+        blocked_reason=reason,
+        bench=bench,
+        is_config_primary=candidate is pool.primary,
+        is_effective_candidate=candidate is effective,
+    )
+
+
+def _bench(candidate: Candidate, board: Mapping[Key, BenchEntry]) -> BenchEntry | None:
+    """The widest bench that bears on `candidate`, half-open ones too."""
+    keys = [candidate.endpoint_key, candidate.candidate_key]
+    for credential in candidate.credentials:
+        keys += candidate.credential_keys(credential.label)
+    return next((board[key] for key in keys if key in board), None)
+
+
+def _runtime_status(bench: BenchEntry | None, *, is_blocked: bool) -> RuntimeStatus:
+    """What traffic has shown: benched as a whole, on its way back, or nothing to the contrary."""
+    if bench is None or bench.manual:
+        return "unknown"
+    return "unhealthy" if is_blocked and bench.credential is None else "degraded"
+
+
+def _status(
+    pool: Pool, candidates: Sequence[CandidateView], effective: Candidate | None
+) -> tuple[PoolStatus, str]:
+    """One word for the pool, and why, in words."""
+    if not pool.is_enabled:
+        return "disabled", "An operator has disabled the pool."
+    if not candidates:
+        return "unavailable", "The pool has no candidates."
+    blocked = [c for c in candidates if not c.selectable]
+    if len(blocked) == len(candidates):
+        if all(c.blocked_reason in OPERATORS for c in blocked):
+            return "disabled", f"Operators have left nobody: {_list(blocked)}."
+        after_all = f"; {effective.name} is tried all the same" if effective else ""
+        return "unavailable", f"Nobody can be chosen: {_list(blocked)}{after_all}."
+    reasons = []
+    if blocked:
+        reasons.append(f"left out: {_list(blocked)}")
+    chosen = next((c for c in candidates if c.is_effective_candidate), None)
+    if chosen is not None and chosen.runtime_status in ("degraded", "unhealthy"):
+        reasons.append(f"{chosen.name} is chosen, and {chosen.runtime_status}")
+    primary = pool.primary
+    if effective is not None and primary is not None and _has_moved(pool, primary, effective):
+        reasons.append(f"{effective.name} is chosen, not {primary.name}, which is configured first")
+    if reasons:
+        text = "; ".join(reasons)
+        return "degraded", f"{text[0].upper()}{text[1:]}."
+    return "enabled", "Every candidate can be chosen."
+
+
+def _has_moved(pool: Pool, primary: Candidate, effective: Candidate) -> bool:
+    """Whether somebody else than the configuration says is chosen: turns within a tier are not."""
+    if pool.strategy in SETTLED_STRATEGIES:
+        return effective is not primary
+    return effective.priority != primary.priority
+
+
+def _list(candidates: Sequence[CandidateView]) -> str:
+    return ", ".join(f"{c.name} ({words_of(c.blocked_reason or '')})" for c in candidates)
