@@ -16,6 +16,7 @@ CONFIG_MODELS = (
     "providers.Provider",
     "providers.Credential",
     "providers.ProviderModel",
+    "providers.CatalogEntry",
     "routing.CanonicalModel",
     "routing.Candidate",
     "routing.Alias",

@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from simple_history.models import HistoricalRecords
 
+from providers.catalog.metadata import metadata_problems
 from providers.fields import EncryptedTextField
 from providers.managed import ManagedModel
 from providers.validation import (
@@ -210,8 +211,9 @@ class ProviderModel(models.Model):
     metadata = models.JSONField(
         default=dict,
         blank=True,
-        help_text="What is known of it, as JSON: context_window and max_output_tokens (tokens),"
-        " capabilities, pricing (US dollars a million tokens).",
+        help_text="What you know better than the catalogue, as JSON: catalog, family,"
+        " context_window and max_output_tokens (tokens), capabilities, reasons, pricing (US"
+        " dollars a million tokens).",
     )
     position = models.PositiveIntegerField(default=0, db_index=True)
     history = HistoricalRecords()
@@ -233,6 +235,30 @@ class ProviderModel(models.Model):
         problems: dict[str, list[str]] = {
             "model_id": model_name_problems(self.model_id) if self.model_id else []
         }
-        if not isinstance(self.metadata, dict):
-            problems["metadata"] = ["must be a JSON object, for example {}"]
+        problems["metadata"] = metadata_problems(self.metadata)
         refuse(problems)
+
+
+class CatalogEntry(models.Model):
+    """
+    What an imported file says of one vendor's model. It wins over what the project ships.
+
+    `facts` is a providers.catalog.entry.Entry without its vendor, id and sources.
+    """
+
+    vendor = models.CharField(max_length=50)
+    model_id = models.CharField("model id", max_length=200)
+    facts = models.JSONField(default=dict)
+    source = models.CharField(max_length=300, help_text="The file that it came from.")
+    as_of = models.DateField("as of")
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["vendor", "model_id"]
+        verbose_name_plural = "catalog entries"
+        constraints = [
+            models.UniqueConstraint(fields=["vendor", "model_id"], name="catalog_entry_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.vendor}/{self.model_id}"
