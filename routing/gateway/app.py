@@ -83,7 +83,8 @@ class Gateway:
     """
     The ASGI application of one worker.
 
-    `load` swaps the routing table. `status` is what /readyz adds to what it knows itself;
+    `load` swaps the routing table. `guests` are keys by digest that pages of this process made for
+    one request each. `status` is what /readyz adds to what it knows itself;
     `draining` makes /readyz say no. `workers` is how many the host has.
     """
 
@@ -108,6 +109,7 @@ class Gateway:
         self._decrypt = decrypt
         self._environ = environ
         self.master = master
+        self.guests: dict[bytes, Key] = {}
         self._rng = rng or Random()
         self.clock = clock
         self._wall = wall
@@ -344,7 +346,9 @@ class Gateway:
         return self.table
 
     def _authenticate(self, table: Table, headers: Mapping[bytes, bytes]) -> Key:
-        return authenticate(headers, table.keys, master=self.master, now=self._wall())
+        return authenticate(
+            headers, table.keys, master=self.master, now=self._wall(), guests=self.guests
+        )
 
     def _resolve(self, table: Table, name: str, key: Key) -> Resolution:
         try:

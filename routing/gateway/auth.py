@@ -7,12 +7,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
+from types import MappingProxyType
 
 from routing.gateway.errors import Refused
 from routing.gateway.snapshot import KeySpec
 
 CREDENTIAL_HEADERS = (b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key")
 BEARER = b"bearer "
+_NO_GUESTS: Mapping[bytes, Key] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +61,13 @@ def authenticate(
     master: bytes | None,
     now: float,
     scope: str = "inference",
+    guests: Mapping[bytes, Key] = _NO_GUESTS,
 ) -> Key:
     """
     The caller's key. Raises Refused (401, or 403 for a key without `scope`).
 
-    `master` is the digest of SWITCHYARD_MASTER_KEY; `now` is Unix time, for expiry.
+    `master` is the digest of SWITCHYARD_MASTER_KEY; `now` is Unix time, for expiry. `guests` are
+    keys that this process made for single requests of its own.
     """
     secret = presented(headers)
     if not secret:
@@ -73,6 +77,8 @@ def authenticate(
     if key is None:
         if digest == master:
             return MASTER
+        if (guest := guests.get(digest)) is not None:
+            return guest
         raise _unauthenticated("The API key is not known.")
     if key.spec.expires_at is not None and now >= key.spec.expires_at:
         raise _unauthenticated("The API key has expired.")
