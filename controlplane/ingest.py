@@ -12,32 +12,25 @@ import logging
 import re
 import threading
 import time
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-import msgspec
 from django.db import DataError, InterfaceError, OperationalError, connection, transaction
 
 from controlplane.models import RequestRecord
-from routing.gateway import records
+from routing.gateway.records import COLUMNS
 from routing.gateway.spool import SPOOL_DIR, spool_files, take
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from routing.gateway.records import Row
     from routing.gateway.spool import Taken
 
 BATCH: Final = 500
 BREATH_S: Final = 0.01  # at least, between transactions: SQLite has one writer at a time
 RETRY_FIRST_S: Final = 0.25
 RETRY_MAX_S: Final = 5.0
-
-COLUMNS: Final = records.RequestRecord.__struct_fields__
-STARTED_AT: Final = COLUMNS.index("started_at")
-AS_JSON: Final = tuple(map(COLUMNS.index, ("needs", "planned", "rejected", "attempts")))
-
-Row = list[Any]
 
 logger = logging.getLogger("switchyard.ingest")
 
@@ -98,7 +91,7 @@ class Ingester:
                 if self._is_stopping.is_set():
                     return start
                 began = time.monotonic()
-                store([row_of(record) for record in found[start : start + BATCH]])
+                store(found[start : start + BATCH])
                 # Half the time is other writers', so that nobody in admin waits for long.
                 if connection.vendor == "sqlite":
                     time.sleep(max((time.monotonic() - began) / 2, BREATH_S))
@@ -106,21 +99,6 @@ class Ingester:
         finally:
             taken.release()
         return len(found)
-
-
-def row_of(record: records.RequestRecord) -> Row:
-    """The values of COLUMNS, as both databases take them."""
-    row = list(msgspec.structs.astuple(record))
-    # Naive, in UTC: how Django writes to SQLite, and reads from a PostgreSQL session in UTC.
-    moment = datetime.fromtimestamp(row[STARTED_AT], UTC)
-    row[STARTED_AT] = moment.replace(tzinfo=None).isoformat(" ", "microseconds")
-    for index in AS_JSON:
-        value = row[index]
-        row[index] = _to_json(value).decode() if value else "[]"
-    return row
-
-
-_to_json = msgspec.json.Encoder().encode
 
 
 def store(rows: Sequence[Row]) -> None:
@@ -136,15 +114,12 @@ def store(rows: Sequence[Row]) -> None:
 
 def _store_one(row: Row) -> None:
     """A row of a batch that was refused: without NUL characters, or, if need be, not at all."""
-    clean = [_without_nul(value) if isinstance(value, str) else value for value in row]
+    # In `detail` it is escaped, as JSON has it.
+    clean = tuple([v.replace("\0", "") if isinstance(v, str) else v for v in row])
     try:
         _store([clean])
     except DataError as error:
         logger.error("the record of request %s was refused: %s", clean[1], error)  # noqa: TRY400 - the database's words say it all
-
-
-def _without_nul(text: str) -> str:
-    return text.replace("\\u0000", "").replace("\0", "")
 
 
 _NAMES: Final = ", ".join(f'"{name}"' for name in COLUMNS)

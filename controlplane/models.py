@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Self
 from uuid import UUID
 
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+from django.utils.functional import cached_property
 from simple_history.models import HistoricalRecords
 
 from failover.engine.policy import DEFAULT_RETRY_STATUSES
@@ -16,15 +18,15 @@ from failover.validation import statuses_problems
 from providers.managed import ManagedModel
 from providers.models import refuse
 from providers.validation import choice_problems, model_name_problems, timeouts_problems
-from routing.gateway.records import Outcome
+from routing.gateway.records import OWN_PREFIX, Detail, Outcome, detail_of
 from routing.models import ONE_OR_MORE, Params, Strategy
 from routing.validation import capture_problems
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
 KEY_PREFIX = "sy_"
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def digest_of(key: str) -> str:
@@ -447,44 +449,32 @@ def count(name: str = "") -> models.BigIntegerField[int | None, int | None]:
 class RequestRecord(models.Model):
     """
     What became of one request. Written by the ingest alone (controlplane.ingest), from values of
-    the same fields in the same order: routing.gateway.records.RequestRecord.
+    the same fields in the same order: routing.gateway.records.RecordRow.
 
-    Ids sort by time; together with it they are what every list is sorted by.
+    Ids sort by time; together with it they are what every list is sorted by. `detail` is the JSON
+    text of routing.gateway.records.Detail as the worker wrote it, and not a JSONField: that
+    would have it checked in the database with every row.
     """
 
     OUTCOMES = tuple(str(outcome) for outcome in Outcome)
 
     id = models.UUIDField("record", primary_key=True, editable=False)
-    request_id = word("request id")
-    started_at = models.DateTimeField("time")
-    duration_ms = models.FloatField("duration (ms)")
+    request_id = word("request id", "Empty where it is ours: req_ and the record's id.")
     outcome = models.CharField(max_length=30, choices=[(name, name) for name in OUTCOMES])
-    worker = word()
+    status = models.SmallIntegerField("HTTP status", null=True, blank=True)
+    code = word("error code")
     key = word()
     team = word()
-    user_path = word()
-    endpoint = word()
-    protocol = word()
     requested_model = word()
     canonical_model = word()
-    resolved_by = word()
-    strategy = word()
-    config_primary = word("configured first", "Who comes first by configuration alone.")
-    effective = word("effective first", "Who came first at that moment.")
     provider = word("provider", "Who served.")
     model = word("model", "The exact model that served.")
     failover = models.BooleanField(
         default=False, help_text="Another served than the choice made without benches and health."
     )
-    fallback_target = word("served by rule target")
-    last_standing = models.BooleanField(
-        default=False,
-        help_text="Everybody was benched, and was tried because nobody else was left.",
-    )
     stream = models.BooleanField(default=False)
-    status = models.SmallIntegerField("HTTP status", null=True, blank=True)
-    code = word("error code")
-    generation = count()
+    calls = models.SmallIntegerField(default=0, help_text="Attempts made.")
+    duration_ms = models.FloatField("duration (ms)")
     first_content_ms = models.FloatField("first content (ms)", null=True, blank=True)
     input_tokens = count()
     output_tokens = count()
@@ -493,40 +483,51 @@ class RequestRecord(models.Model):
     cost_usd = models.DecimalField(
         "cost (USD)", max_digits=20, decimal_places=10, null=True, blank=True
     )
-    estimated_input_tokens = count()
-    max_output_tokens = count()
-    needs = models.JSONField(default=list, blank=True)
-    preferred_provider = word()
-    no_failover = models.BooleanField(default=False)
-    planned = models.JSONField(default=list, blank=True)
-    rejected = models.JSONField(default=list, blank=True)
-    attempts = models.JSONField(default=list, blank=True)
+    generation = count()
+    detail = models.TextField(default="{}")
 
     class Meta:
         ordering = ["-id"]
+        # Ascending, though all lists are descending: rows come in that order, and what is appended
+        # at an index's end costs SQLite half of what is put at its beginning.
         indexes = [
-            models.Index(fields=["request_id"], name="request_by_request_id"),
-            models.Index(fields=["key", "-id"], name="request_by_key"),
-            models.Index(fields=["canonical_model", "-id"], name="request_by_model"),
-            models.Index(fields=["provider", "-id"], name="request_by_provider"),
+            models.Index(fields=["key", "id"], name="request_by_key"),
+            models.Index(fields=["canonical_model", "id"], name="request_by_model"),
+            models.Index(fields=["provider", "id"], name="request_by_provider"),
             # Few rows, and those that are looked for.
             models.Index(
-                fields=["outcome", "-id"],
+                fields=["request_id"], condition=models.Q(request_id__gt=""), name="request_by_name"
+            ),
+            models.Index(
+                fields=["outcome", "id"],
                 condition=~models.Q(outcome=Outcome.ANSWERED.value),
                 name="request_not_answered",
             ),
-            models.Index(
-                fields=["-id"], condition=models.Q(failover=True), name="request_failover"
-            ),
+            models.Index(fields=["id"], condition=models.Q(failover=True), name="request_failover"),
         ]
 
     def __str__(self) -> str:
-        return self.request_id
+        return self.public_id
+
+    @property
+    def public_id(self) -> str:
+        """The x-request-id of the answer."""
+        return self.request_id or f"{OWN_PREFIX}{self.id.hex}"
+
+    @property
+    def started_at(self) -> datetime:
+        """When the request came in, to the millisecond."""
+        return EPOCH + timedelta(milliseconds=self.id.int >> 80)
+
+    @cached_property
+    def told(self) -> Detail:
+        """What is kept of the request beside the columns."""
+        return detail_of(self.detail)
 
     @staticmethod
     def first_id_at(moment: datetime) -> UUID:
         """The lowest id that a request of `moment` can have: time is asked for by id."""
-        return UUID(int=max(int(moment.timestamp() * 1000), 0) << 80)
+        return UUID(int=max((moment - EPOCH) // timedelta(milliseconds=1), 0) << 80)
 
     @classmethod
     def since(cls, moment: datetime) -> models.QuerySet[RequestRecord]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -17,7 +18,7 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
 from controlplane.models import RequestRecord
-from controlplane.records_api import names_model, with_id
+from controlplane.records_api import names_model, of_outcome, with_id
 from providers.managed_admin import ReadOnly, lines
 from providers.models import Provider
 from routing.gateway.records import AttemptRecord, Outcome
@@ -67,6 +68,22 @@ class OutcomeChoice(Choice):
         del request, model_admin
         return [(name, name.replace("_", " ")) for name in RequestRecord.OUTCOMES]
 
+    def queryset(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
+        del request
+        return of_outcome(rows, self.value() or "") if self.value() else rows
+
+
+class FailoverChoice(Choice):
+    title = parameter_name = field = "failover"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        del request, model_admin
+        return [("True", "another served")]
+
+    def queryset(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
+        del request
+        return rows.filter(failover=True) if self.value() else rows
+
 
 class ProviderChoice(Choice):
     title = parameter_name = field = "provider"
@@ -104,10 +121,20 @@ class TimeChoice(admin.SimpleListFilter):
         return rows.filter(pk__gte=RequestRecord.first_id_at(begin))
 
 
+def told(path: str, label: str = "", *, is_claim: bool = False) -> Any:
+    """A readonly field from a record's detail; `path` leads there."""
+
+    @display(description=label or path.rpartition(".")[2].replace("_", " "), boolean=is_claim)
+    def show(_admin: Any, row: RequestRecord) -> Any:
+        return attrgetter(path)(row.told)
+
+    return show
+
+
 class RequestRecordAdmin(ReadOnly, ModelAdmin):
     list_display = [
         "began",
-        "request_id",
+        "public_id",
         "key",
         "canonical_model",
         "served_by",
@@ -116,7 +143,7 @@ class RequestRecordAdmin(ReadOnly, ModelAdmin):
         "calls",
         "moved",
     ]
-    list_filter = [OutcomeChoice, TimeChoice, ProviderChoice, ModelChoice]
+    list_filter = [OutcomeChoice, FailoverChoice, TimeChoice, ProviderChoice, ModelChoice]
     list_filter_submit = False
     list_per_page = 50
     search_fields = ["request_id"]
@@ -131,14 +158,15 @@ class RequestRecordAdmin(ReadOnly, ModelAdmin):
             "Request",
             {
                 "fields": [
-                    ("request_id", "id"),
+                    ("public_id", "id"),
                     ("began", "endpoint"),
                     ("key", "team"),
                     ("user_path", "worker"),
                     ("requested_model", "canonical_model"),
-                    ("stream", "needs_shown"),
+                    ("stream", "needs"),
                     ("estimated_input_tokens", "max_output_tokens"),
                     ("preferred_provider", "no_failover"),
+                    ("session", "strict_params"),
                 ]
             },
         ),
@@ -148,8 +176,9 @@ class RequestRecordAdmin(ReadOnly, ModelAdmin):
                 "fields": [
                     ("resolved_by", "strategy"),
                     ("config_primary", "effective"),
-                    ("planned_shown", "rejected_shown"),
-                    ("last_standing", "generation"),
+                    ("planned", "rejected"),
+                    ("last_standing", "pin"),
+                    ("generation", "inputs"),
                 ]
             },
         ),
@@ -168,7 +197,28 @@ class RequestRecordAdmin(ReadOnly, ModelAdmin):
             },
         ),
     ]
-    readonly_fields = ["began", "needs_shown", "planned_shown", "rejected_shown"]
+    readonly_fields = [
+        "public_id", "began", "worker", "endpoint", "user_path", "fallback_target", "needs",
+        "estimated_input_tokens", "max_output_tokens", "preferred_provider", "no_failover",
+        "session", "strict_params", "resolved_by", "strategy", "config_primary", "effective",
+        "planned", "rejected", "last_standing", "pin", "inputs",
+    ]  # fmt: skip
+    worker = told("worker")
+    endpoint = told("endpoint")
+    user_path = told("user_path")
+    fallback_target = told("fallback_target", "served by rule target")
+    estimated_input_tokens = told("features.estimated_input_tokens")
+    max_output_tokens = told("features.max_output_tokens")
+    preferred_provider = told("features.preferred_provider")
+    no_failover = told("features.no_failover", is_claim=True)
+    session = told("features.session", "session (digest)")
+    strict_params = told("features.strict_params", is_claim=True)
+    resolved_by = told("decision.resolved_by")
+    strategy = told("decision.strategy")
+    config_primary = told("decision.config_primary", "configured first")
+    effective = told("decision.effective", "effective first")
+    last_standing = told("decision.last_standing", is_claim=True)
+    pin = told("decision.pin", "pinned to")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -209,30 +259,34 @@ class RequestRecordAdmin(ReadOnly, ModelAdmin):
     def took(self, row: RequestRecord) -> str:
         return duration(row.duration_ms)
 
-    @display(description="calls")
-    def calls(self, row: RequestRecord) -> int:
-        return len(row.attempts)
-
     @display(description="failover", label={"failover": "info"})
     def moved(self, row: RequestRecord) -> str | None:
         return "failover" if row.failover else None
 
+    @display(description="request id")
+    def public_id(self, row: RequestRecord) -> str:
+        return row.public_id
+
     @display(description="needs")
-    def needs_shown(self, row: RequestRecord) -> str:
-        return ", ".join(row.needs) or "nothing in particular"
+    def needs(self, row: RequestRecord) -> str:
+        return ", ".join(row.told.features.needs) or "nothing in particular"
 
     @display(description="planned, in this order")
-    def planned_shown(self, row: RequestRecord) -> str:
-        return lines(row.planned)
+    def planned(self, row: RequestRecord) -> str:
+        return lines(row.told.decision.planned)
 
     @display(description="left out, and why")
-    def rejected_shown(self, row: RequestRecord) -> str:
+    def rejected(self, row: RequestRecord) -> str:
+        left_out = row.told.decision.rejected
         return (
-            format_html_join(
-                "", "<div>{}: {}</div>", ((e["candidate"], e["reason"]) for e in row.rejected)
-            )
+            format_html_join("", "<div>{}: {}</div>", ((e.candidate, e.reason) for e in left_out))
             or "nobody"
         )
+
+    @display(description="the strategy went by")
+    def inputs(self, row: RequestRecord) -> str:
+        inputs = row.told.decision.inputs
+        return "nothing" if inputs is None else msgspec.json.encode(inputs).decode()
 
 
 def duration(ms: float | None) -> str:
@@ -275,7 +329,7 @@ class RequestTrail:
 
 def trail_of(row: RequestRecord) -> RequestTrail:
     """The attempts laid out on a time axis from the request's start to its end."""
-    attempts = msgspec.convert(row.attempts, list[AttemptRecord])
+    attempts = row.told.attempts
     total = max([row.duration_ms, 0.001, *(a.ended_ms or 0.0 for a in attempts)])
     return RequestTrail(
         calls=tuple(_call(number, a, row, total) for number, a in enumerate(attempts, 1)),

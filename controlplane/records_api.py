@@ -6,17 +6,16 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import django_filters
-import msgspec
 from django.db.models import Q
 from django.http import Http404
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers, viewsets
 from rest_framework.pagination import CursorPagination
 
 from controlplane.models import RequestRecord
 from providers.managed_api import SlashOrNoneRouter
-from routing.gateway.records import AttemptRecord
+from routing.gateway.records import OWN_PREFIX, Outcome
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -25,10 +24,15 @@ if TYPE_CHECKING:
     from rest_framework.request import Request
     from rest_framework.response import Response
 
-WITHOUT_PARTS = tuple(
-    field.name
-    for field in RequestRecord._meta.fields  # noqa: SLF001 - Django's own API
-    if field.name not in {"rejected", "attempts"}
+LISTED = (
+    "id",
+    "request_id",
+    "started_at",
+    *[
+        field.name
+        for field in RequestRecord._meta.fields  # noqa: SLF001 - Django's own API
+        if field.name not in {"id", "request_id", "detail"}
+    ],
 )
 
 
@@ -58,29 +62,81 @@ class Words(serializers.ListField):
     child = serializers.CharField()
 
 
-class RecordSerializer(serializers.ModelSerializer[RequestRecord]):
+class FeaturesView(serializers.Serializer[Any]):
+    """What the request asked of routing."""
+
     needs = Words()
-    planned = Words()
+    estimated_input_tokens = serializers.IntegerField(allow_null=True)
+    max_output_tokens = serializers.IntegerField(allow_null=True)
+    preferred_provider = serializers.CharField(allow_blank=True)
+    no_failover = serializers.BooleanField()
+    strict_params = serializers.BooleanField()
+    session = serializers.CharField(
+        allow_blank=True, help_text="A digest of the affinity key; empty without one."
+    )
+
+
+class DecisionView(serializers.Serializer[Any]):
+    """Who was to be tried, and why not the others."""
+
+    resolved_by = serializers.CharField(allow_blank=True)
+    strategy = serializers.CharField(allow_blank=True)
+    config_primary = serializers.CharField(
+        allow_blank=True, help_text="Who comes first by configuration alone."
+    )
+    effective = serializers.CharField(allow_blank=True, help_text="Who came first at that moment.")
+    planned = Words(help_text="In the order of trying.")
+    rejected = RejectedView(many=True)
+    last_standing = serializers.BooleanField(
+        help_text="Everybody was benched, and was tried because nobody else was left."
+    )
+    inputs = serializers.JSONField(
+        allow_null=True, help_text="What the strategy went by; null where it went by nothing."
+    )
+    pin = serializers.CharField(
+        allow_blank=True, help_text="The candidate that the session was pinned to."
+    )
+
+
+class RecordSerializer(serializers.ModelSerializer[RequestRecord]):
+    request_id = serializers.CharField(source="public_id")
+    started_at = serializers.DateTimeField()
 
     class Meta:
         model = RequestRecord
-        fields = WITHOUT_PARTS
+        fields: tuple[str, ...] = LISTED
         read_only_fields = fields
 
 
 class WholeRecordSerializer(RecordSerializer):
-    """A record with its attempts, and those who were left out."""
+    """A record with what was decided, and every attempt."""
 
-    rejected = RejectedView(many=True)
-    attempts = serializers.SerializerMethodField()
+    worker = serializers.CharField(source="told.worker", allow_blank=True)
+    endpoint = serializers.CharField(source="told.endpoint", allow_blank=True)
+    protocol = serializers.CharField(source="told.protocol", allow_blank=True)
+    user_path = serializers.CharField(source="told.user_path", allow_blank=True)
+    fallback_target = serializers.CharField(
+        source="told.fallback_target",
+        allow_blank=True,
+        help_text="The failover rule's name for who served.",
+    )
+    features = FeaturesView(source="told.features")
+    decision = DecisionView(source="told.decision")
+    attempts = AttemptView(source="told.attempts", many=True)
 
     class Meta(RecordSerializer.Meta):
-        fields = (*WITHOUT_PARTS, "rejected", "attempts")
+        fields = (
+            *LISTED,
+            "worker",
+            "endpoint",
+            "protocol",
+            "user_path",
+            "fallback_target",
+            "features",
+            "decision",
+            "attempts",
+        )
         read_only_fields = fields
-
-    @extend_schema_field(AttemptView(many=True))
-    def get_attempts(self, row: RequestRecord) -> Any:
-        return AttemptView(msgspec.convert(row.attempts, list[AttemptRecord]), many=True).data
 
 
 def uuid_of(text: str) -> UUID | None:
@@ -93,15 +149,29 @@ def uuid_of(text: str) -> UUID | None:
 
 def with_id(rows: QuerySet[RequestRecord], text: str) -> QuerySet[RequestRecord]:
     """By the record's own id or the request's, which callers may have used twice."""
+    # The second condition is the index's.
+    given = Q(request_id=text, request_id__gt="")
+    if text.startswith(OWN_PREFIX):
+        own = uuid_of(text.removeprefix(OWN_PREFIX))
+        return rows.filter(given if own is None else Q(pk=own, request_id="") | given)
     own = uuid_of(text)
     found = rows.filter(pk=own) if own is not None else rows.none()
-    return found if found.exists() else rows.filter(request_id=text)
+    return found if found.exists() else rows.filter(given)
+
+
+def of_outcome(rows: QuerySet[RequestRecord], outcome: str) -> QuerySet[RequestRecord]:
+    """Those that ended so."""
+    found = rows.filter(outcome=outcome)
+    if outcome == Outcome.ANSWERED:
+        return found
+    return found.exclude(outcome=Outcome.ANSWERED.value)  # the index's condition
 
 
 def names_model(text: str) -> Q:
     """Who asked for the canonical model `text`, or was served by the provider/model `text`."""
-    provider, _, model = text.partition("/")
-    return Q(canonical_model=text) | Q(provider=provider, model=model)
+    provider, slash, model = text.partition("/")
+    canonical = Q(canonical_model=text)
+    return canonical | Q(provider=provider, model=model) if slash else canonical
 
 
 class RecordFilter(django_filters.FilterSet):  # type: ignore[misc] # it carries no types
@@ -111,7 +181,12 @@ class RecordFilter(django_filters.FilterSet):  # type: ignore[misc] # it carries
         method="by_model", help_text="A canonical model, or the provider/model that served."
     )
     provider = django_filters.CharFilter()
-    outcome = django_filters.ChoiceFilter(choices=[(name, name) for name in RequestRecord.OUTCOMES])
+    outcome = django_filters.ChoiceFilter(
+        method="by_outcome", choices=[(name, name) for name in RequestRecord.OUTCOMES]
+    )
+    failover = django_filters.BooleanFilter(
+        help_text="Whether another served than the choice made without benches and health."
+    )
     since = django_filters.IsoDateTimeFilter(method="from_time")
     until = django_filters.IsoDateTimeFilter(method="to_time", help_text="Not included.")
 
@@ -128,6 +203,11 @@ class RecordFilter(django_filters.FilterSet):  # type: ignore[misc] # it carries
         self, rows: QuerySet[RequestRecord], _name: str, text: str
     ) -> QuerySet[RequestRecord]:
         return rows.filter(names_model(text))
+
+    def by_outcome(
+        self, rows: QuerySet[RequestRecord], _name: str, outcome: str
+    ) -> QuerySet[RequestRecord]:
+        return of_outcome(rows, outcome)
 
     def from_time(
         self, rows: QuerySet[RequestRecord], _name: str, moment: datetime
@@ -163,7 +243,7 @@ class RecordViewSet(viewsets.ReadOnlyModelViewSet[RequestRecord]):
 
     def get_queryset(self) -> QuerySet[RequestRecord]:
         rows = super().get_queryset()
-        return rows.defer("rejected", "attempts") if self.action == "list" else rows
+        return rows.defer("detail") if self.action == "list" else rows
 
     @extend_schema(
         parameters=[

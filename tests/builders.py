@@ -15,7 +15,15 @@ from providers.adapters.classify import classify
 from providers.adapters.spec import CredentialSpec, ProviderSpec
 from providers.adapters.upstream import Credential
 from providers.errors import Failure, Fault
-from routing.gateway.records import AttemptRecord, Outcome, RequestRecord
+from routing.gateway.records import (
+    COLUMNS,
+    AttemptRecord,
+    DecisionRecord,
+    Detail,
+    FeaturesRecord,
+    Outcome,
+    RequestRecord,
+)
 from routing.gateway.snapshot import CandidateSpec, Content, PoolSpec, Snapshot, checksum
 from routing.gateway.table import Table, compile_table
 
@@ -166,12 +174,15 @@ _RECORDS = count(1)
 
 
 def request_record(**changes: Any) -> RequestRecord:
-    """A plain request that the first candidate answered; its id is one of its own."""
+    """
+    A plain request that the first candidate answered; its id is one of its own.
+
+    `changes` may also name fields of its detail, of its features and of its decision.
+    """
     number = next(_RECORDS)
     fields: dict[str, Any] = {
         "id": f"{int(WALL * 1000) + number:012x}7{number & 0xFFF:03x}a{number:015x}",
         "request_id": f"req_{number}",
-        "started_at": WALL + number / 1000,
         "duration_ms": 12.5,
         "outcome": Outcome.ANSWERED,
         "key": "team-a",
@@ -179,9 +190,17 @@ def request_record(**changes: Any) -> RequestRecord:
         "provider": "one",
         "model": "m",
         "status": 200,
-        "attempts": (attempt_record(),),
     }
-    return RequestRecord(**{**fields, **changes})
+    parts = {name: changes.pop(name) for name in list(changes) if name not in COLUMNS}
+    attempts = parts.pop("attempts", (attempt_record(),))
+    features = FeaturesRecord(**_taken(parts, FeaturesRecord.__struct_fields__))
+    decision = DecisionRecord(**_taken(parts, DecisionRecord.__struct_fields__))
+    detail = Detail(attempts=attempts, features=features, decision=decision, **parts)
+    return RequestRecord(**{**fields, "calls": len(attempts), "detail": detail, **changes})
+
+
+def _taken(parts: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    return {name: parts.pop(name) for name in names if name in parts}
 
 
 def attempt_record(**changes: Any) -> AttemptRecord:

@@ -55,10 +55,12 @@ class FailureLog:
                 model=record.requested_model,
                 canonical_model=record.canonical_model,
                 key=record.key,
-                endpoint=record.endpoint,
+                endpoint=record.detail.endpoint,
                 duration_ms=record.duration_ms,
-                attempts="; ".join(map(_summary, record.attempts)),
-                rejected="; ".join(f"{r.candidate} {r.reason}" for r in record.rejected[:10]),
+                attempts="; ".join(map(_summary, record.detail.attempts)),
+                rejected="; ".join(
+                    f"{r.candidate} {r.reason}" for r in record.detail.decision.rejected[:10]
+                ),
             ),
         )
 

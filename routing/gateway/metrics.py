@@ -102,7 +102,8 @@ class Meter:
 
     def observe(self, record: RequestRecord) -> None:
         """Count a request that has ended."""
-        attempts = record.attempts
+        detail = record.detail
+        attempts = detail.attempts
         if (
             len(attempts) != 1
             or record.failover
@@ -117,7 +118,7 @@ class Meter:
             self._cells.clear()
             self._cells_table = table
         kind = (
-            record.protocol, record.canonical_model, record.stream, record.provider, record.model,
+            detail.protocol, record.canonical_model, record.stream, record.provider, record.model,
         )  # fmt: skip
         cell = self._cells.get(kind)
         if cell is None:
@@ -179,7 +180,7 @@ class Meter:
     ) -> _Cell:
         provider, served = _candidate(table, record.provider, record.model)
         labels = _Kind(
-            protocol=record.protocol or OTHER,
+            protocol=record.detail.protocol or OTHER,
             model=_model(table, record.canonical_model),
             outcome=record.outcome,
             stream=record.stream,
@@ -197,17 +198,17 @@ class Meter:
         table = self._table()
         model = _model(table, record.canonical_model)
         stream = "true" if record.stream else "false"
-        self.add(REQUESTS, record.protocol or OTHER, model, record.outcome)
+        self.add(REQUESTS, record.detail.protocol or OTHER, model, record.outcome)
         self._time(DURATION, record.duration_ms, model, stream)
         if record.stream and record.first_content_ms is not None:
             self._time(FIRST_TOKEN, record.first_content_ms, model)
-        for attempt in record.attempts:
+        for attempt in record.detail.attempts:
             self._count_attempt(table, attempt, stream)
         if not record.provider:
             return
         provider, served = _candidate(table, record.provider, record.model)
         if record.failover:
-            fault = next((a.fault for a in record.attempts if a.fault), "skipped")
+            fault = next((a.fault for a in record.detail.attempts if a.fault), "skipped")
             self.add(FAILOVERS, model, provider, fault)
         if record.input_tokens is not None:
             self.add(TOKENS, provider, served, "input", by=record.input_tokens)

@@ -22,7 +22,7 @@ from typing import Final
 
 import msgspec
 
-from routing.gateway.records import RequestRecord
+from routing.gateway.records import RecordRow, RequestRecord, Row, row_of
 
 SPOOL_DIR: Final = "spool"
 SUFFIX: Final = ".msgpack"
@@ -34,7 +34,8 @@ MANY_FILES_AGE_S: Final = 10.0
 
 _HEAD: Final = Layout(">II")  # length and CRC-32 of what follows
 _encoder: Final = msgspec.msgpack.Encoder()
-_decoder: Final = msgspec.msgpack.Decoder(list[RequestRecord])
+_decoder: Final = msgspec.msgpack.Decoder(list[RecordRow])
+_astuple: Final = msgspec.structs.astuple
 
 
 class SpoolRefused(Exception):
@@ -85,7 +86,7 @@ class SpoolWriter:
         return size
 
     def _store(self, records: Sequence[RequestRecord]) -> int:
-        body = _encoder.encode(records)
+        body = _encoder.encode([row_of(record) for record in records])
         frame = _HEAD.pack(len(body), zlib.crc32(body)) + body
         try:
             if self._fd is None:
@@ -153,8 +154,8 @@ class Taken:
     path: Path
     fd: int
 
-    def read(self) -> tuple[list[RequestRecord], int]:
-        """Its records, and how many bytes could not be read. Raises OSError."""
+    def read(self) -> tuple[list[Row], int]:
+        """Its records as rows, and how many bytes could not be read. Raises OSError."""
         with open(self.fd, "rb", closefd=False) as file:
             file.seek(0)
             return read_frames(file.read())
@@ -163,24 +164,24 @@ class Taken:
         os.close(self.fd)
 
 
-def read_frames(raw: bytes) -> tuple[list[RequestRecord], int]:
-    """The records in `raw`, and how many of its bytes are torn, altered or foreign."""
-    records: list[RequestRecord] = []
+def read_frames(raw: bytes) -> tuple[list[Row], int]:
+    """The rows in `raw`, and how many of its bytes are torn, altered or foreign."""
+    rows: list[Row] = []
     position = lost = 0
     while position < len(raw):
         body_at = position + _HEAD.size
         if body_at > len(raw):
-            return records, lost + len(raw) - position
+            return rows, lost + len(raw) - position
         length, checksum = _HEAD.unpack_from(raw, position)
         body = raw[body_at : body_at + length]
         if len(body) < length:
-            return records, lost + len(raw) - position
+            return rows, lost + len(raw) - position
         try:
-            records += _decoder.decode(body if zlib.crc32(body) == checksum else b"")
+            rows += map(_astuple, _decoder.decode(body if zlib.crc32(body) == checksum else b""))
         except ValueError:
             lost += _HEAD.size + length
         position = body_at + length
-    return records, lost
+    return rows, lost
 
 
 def take(path: Path) -> Taken | None:

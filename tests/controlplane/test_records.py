@@ -11,10 +11,11 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from controlplane.ingest import row_of, store
+from controlplane.ingest import store
 from controlplane.models import RequestRecord
 from controlplane.records_admin import BoundedPaginator, trail_of
-from routing.gateway.records import RejectedRecord
+from routing.gateway.ingress import new_id
+from routing.gateway.records import OWN_PREFIX, RejectedRecord, row_of
 from tests.builders import attempt_record, request_record
 from tests.controlplane import rows
 
@@ -80,6 +81,8 @@ def test_pages_lead_from_one_to_the_next_and_stay_put_while_records_come(api: Cl
         ({"model": "two/m2"}, ["r3"]),
         ({"provider": "two"}, ["r3"]),
         ({"outcome": "failed"}, ["r4"]),
+        ({"outcome": "answered"}, ["r3", "r2", "r1", "r0"]),
+        ({"failover": "true"}, ["r3"]),
         ({"key": "team-b", "outcome": "failed"}, []),
         ({"id": "team-b"}, []),
     ],
@@ -91,7 +94,7 @@ def test_a_filter_leaves_what_it_names(
         request_record(request_id="r0"),
         request_record(request_id="r1", key="team-b"),
         request_record(request_id="r2", canonical_model="claude"),
-        request_record(request_id="r3", provider="two", model="m2"),
+        request_record(request_id="r3", provider="two", model="m2", failover=True),
         request_record(request_id="r4", outcome="failed", provider="", model=""),
     )
     assert ids(api, **query) == found
@@ -100,7 +103,7 @@ def test_a_filter_leaves_what_it_names(
 def test_since_is_included_and_until_is_not(api: Client) -> None:
     made = [request_record(request_id=f"r{n}") for n in range(4)]
     keep(*made)
-    at = [datetime.fromtimestamp(record.started_at, UTC).isoformat() for record in made]
+    at = [row.started_at.isoformat() for row in RequestRecord.objects.order_by("id")]
 
     assert ids(api, since=at[1], until=at[3]) == ["r2", "r1"]
 
@@ -121,7 +124,7 @@ def test_one_record_comes_with_its_attempts_by_either_id(api: Client) -> None:
     by_own, by_request = (api.get(f"/api/requests/{i}").json() for i in (record.id, "mine"))
 
     assert by_own == by_request
-    assert by_own["rejected"] == [{"candidate": "off/m", "reason": "provider_disabled"}]
+    assert by_own["decision"]["rejected"] == [{"candidate": "off/m", "reason": "provider_disabled"}]
     assert [a["fault"] for a in by_own["attempts"]] == ["status", ""]
     assert by_own["attempts"][0] == {
         "provider": "one",
@@ -135,6 +138,85 @@ def test_one_record_comes_with_its_attempts_by_either_id(api: Client) -> None:
         "fault": "status",
         "message": "",
     }
+
+
+def test_a_record_tells_what_was_asked_and_what_was_decided(api: Client) -> None:
+    keep(
+        request_record(
+            request_id="mine",
+            endpoint="/v1/messages",
+            user_path="/search",
+            needs=("tools",),
+            max_output_tokens=50,
+            strategy="lowest_cost",
+            planned=("one/m", "two/m"),
+            inputs={"one/m": 0.25},
+            pin="two/m",
+        )
+    )
+    record = api.get("/api/requests/mine").json()
+
+    assert (record["endpoint"], record["user_path"]) == ("/v1/messages", "/search")
+    assert record["features"] == {
+        "needs": ["tools"],
+        "estimated_input_tokens": None,
+        "max_output_tokens": 50,
+        "preferred_provider": "",
+        "no_failover": False,
+        "strict_params": False,
+        "session": "",
+    }
+    assert record["decision"] == {
+        "resolved_by": "",
+        "strategy": "lowest_cost",
+        "config_primary": "",
+        "effective": "one/m",
+        "planned": ["one/m", "two/m"],
+        "rejected": [],
+        "last_standing": False,
+        "inputs": {"one/m": 0.25},
+        "pin": "two/m",
+    }
+
+
+def test_an_id_of_ours_finds_its_record_and_those_of_callers_who_sent_it_back(
+    api: Client, page: Client
+) -> None:
+    made = new_id().decode()
+    own = made.removeprefix(OWN_PREFIX)
+    named = request_record(request_id="named")
+    keep(request_record(id=own, request_id=made), request_record(request_id=made), named)
+
+    assert ids(api, id=own) == [made]
+    assert ids(api, id=made) == [made, made]
+    assert api.get(f"/api/requests/{own}").json()["request_id"] == made
+    assert api.get(f"/api/requests/{OWN_PREFIX}{named.id}").status_code == 404
+    assert made in page.get(LIST, {"q": made}).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [
+        ({"id": "mine"}, "request_by_name"),
+        ({"id": f"{OWN_PREFIX}{1:032x}"}, "request_by_name"),
+        ({"key": "team-a"}, "request_by_key"),
+        ({"model": "gpt"}, "request_by_model"),
+        ({"provider": "one"}, "request_by_provider"),
+        ({"outcome": "failed"}, "request_not_answered"),
+        ({"failover": "true"}, "request_failover"),
+    ],
+)
+def test_every_filter_has_its_index(api: Client, query: dict[str, str], index: str) -> None:
+    if connection.vendor != "sqlite":
+        pytest.skip("PostgreSQL scans a table as small as this one")
+    with CaptureQueriesContext(connection) as queries:
+        assert api.get("/api/requests", query).status_code == 200
+    [asked] = [q["sql"] for q in queries if "requestrecord" in q["sql"]]
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {asked}")
+        steps = [row[3] for row in cursor.fetchall()]
+
+    assert any(f"INDEX {index}" in step for step in steps), steps
 
 
 def test_of_requests_with_one_id_the_newest_is_shown(api: Client) -> None:

@@ -108,10 +108,6 @@ def test_an_answer_is_told_whole(stage: Stage, kept: Kept) -> None:
         "endpoint": "/v1/chat/completions",
         "requested_model": "kept-alias",
         "canonical_model": reply.headers["x-switchyard-model"],
-        "resolved_by": "alias",
-        "strategy": "priority_failover",
-        "config_primary": "kept-1/kept",
-        "effective": "kept-1/kept",
         "provider": reply.headers["x-switchyard-provider"],
         "model": reply.headers["x-switchyard-provider-model"],
         "failover": False,
@@ -119,12 +115,19 @@ def test_an_answer_is_told_whole(stage: Stage, kept: Kept) -> None:
         "generation": int(reply.headers["x-switchyard-generation"]),
         "input_tokens": reply.json()["usage"]["prompt_tokens"],
         "output_tokens": reply.json()["usage"]["completion_tokens"],
-        "max_output_tokens": 50,
-        "preferred_provider": "nobody",
+    }
+    assert {name: record[name] for name in expected} == expected
+    decided = {
+        "resolved_by": "alias",
+        "strategy": "priority_failover",
+        "config_primary": "kept-1/kept",
+        "effective": "kept-1/kept",
         "planned": ["kept-1/kept"],
         "rejected": [],
     }
-    assert {name: record[name] for name in expected} == expected
+    assert {name: record["decision"][name] for name in decided} == decided
+    assert record["features"]["max_output_tokens"] == 50
+    assert record["features"]["preferred_provider"] == "nobody"
     [attempt] = record["attempts"]
     assert attempt["status"] == 200
     assert attempt["fault"] == ""
@@ -141,7 +144,7 @@ def test_a_failover_is_told_with_the_attempt_that_failed(kept: Kept, stream: boo
     assert reply.headers["x-switchyard-failover"] == "true"
     assert (record["outcome"], record["failover"], record["stream"]) == ("answered", True, stream)
     assert record["provider"] == "kept-2"
-    assert record["effective"] == "kept-1/kept-moves~status:503:message=Busy-today"
+    assert record["decision"]["effective"] == "kept-1/kept-moves~status:503:message=Busy-today"
     assert len(record["attempts"]) == int(reply.headers["x-switchyard-attempts"]) == 2
     first, second = record["attempts"]
     assert (first["status"], first["fault"]) == (503, "status")
@@ -190,7 +193,9 @@ def test_nobody_to_try_is_told_with_the_reasons(kept: Kept) -> None:
     record = kept.record()
 
     assert (record["outcome"], record["status"]) == ("unavailable", reply.status)
-    assert record["rejected"] == [{"candidate": "kept-off/m", "reason": "provider_disabled"}]
+    assert record["decision"]["rejected"] == [
+        {"candidate": "kept-off/m", "reason": "provider_disabled"}
+    ]
     assert record["attempts"] == []
 
 

@@ -11,7 +11,7 @@ from routing.gateway.metrics import Meter
 from routing.gateway.promtext import FAMILIES, REQUESTS, SECONDS, Sample, render
 from routing.gateway.records import AttemptRecord, Outcome, RequestRecord
 from routing.gateway.table import Table, compile_table
-from tests.builders import content, pool, snapshot
+from tests.builders import content, pool, request_record, snapshot
 from tests.support.promtext import Read, read
 
 pytestmark = pytest.mark.pure
@@ -48,14 +48,8 @@ def record(model: str = "chat", *attempts: AttemptRecord, **more: Any) -> Reques
         "first_content_ms": served.content_ms if served else None,
         **more,
     }
-    return RequestRecord(
-        id="1",
-        request_id="req_1",
-        started_at=1.0,
-        protocol="openai_chat",
-        canonical_model=model,
-        attempts=attempts,
-        **fields,
+    return request_record(
+        protocol="openai_chat", canonical_model=model, attempts=attempts, **fields
     )
 
 

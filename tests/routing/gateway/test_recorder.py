@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -14,10 +15,20 @@ from failover.engine.policy import FailoverPolicy
 from providers.errors import Failure, Fault
 from providers.protocols import Usage
 from routing.gateway.auth import Key
+from routing.gateway.ingress import new_id
 from routing.gateway.planner import Features
 from routing.gateway.recorder import BUFFER_LIMIT, COMPLAIN_EVERY_S, FLUSH_AT, Recorder
 from routing.gateway.recording import RecordMaker
-from routing.gateway.records import AttemptRecord, Outcome, RejectedRecord, RequestRecord
+from routing.gateway.records import (
+    AttemptRecord,
+    DecisionRecord,
+    Detail,
+    FeaturesRecord,
+    Outcome,
+    RecordRow,
+    RejectedRecord,
+    RequestRecord,
+)
 from routing.gateway.replies import Trail
 from routing.gateway.resolver import resolve
 from routing.gateway.snapshot import KeySpec, RuleSpec
@@ -30,7 +41,15 @@ RULES = (RuleSpec(primary="chat", fallbacks=("spare",)),)
 
 
 def trail(number: int = 0, *, key: Key | None = KEY) -> Trail:
-    return Trail(b"req_%d" % number, 1000.0, 1000.5, key=key, outcome=Outcome.ANSWERED, status=200)
+    return Trail(
+        b"req_%d" % number,
+        1000.0,
+        1000.5,
+        key=key,
+        outcome=Outcome.ANSWERED,
+        status=200,
+        is_named=True,
+    )
 
 
 @pytest.fixture
@@ -46,8 +65,10 @@ async def recorder(tmp_path: Path, clock: FakeClock) -> AsyncIterator[Recorder]:
     await made.aclose()
 
 
-def stored(folder: Path) -> list[RequestRecord]:
-    return [r for path in spool_files(folder) for r in read_frames(path.read_bytes())[0]]
+def stored(folder: Path) -> list[RecordRow]:
+    return [
+        RecordRow(*row) for path in spool_files(folder) for row in read_frames(path.read_bytes())[0]
+    ]
 
 
 async def test_what_was_added_is_on_the_disk_when_the_recorder_closes(
@@ -229,6 +250,7 @@ def test_a_record_says_what_the_trail_said() -> None:
         status=200,
         code="none",
         outcome=Outcome.ANSWERED,
+        is_named=True,
     )
     maker = RecordMaker("3")
     maker.begin(WALL)
@@ -237,65 +259,94 @@ def test_a_record_says_what_the_trail_said() -> None:
     assert record == RequestRecord(
         id=record.id,
         request_id="req_1",
-        started_at=WALL + 1000,
-        duration_ms=750.0,
         outcome="answered",
-        worker="3",
+        status=200,
+        code="none",
         key="team-a",
         team="a",
-        user_path="/a",
-        endpoint="/v1/chat/completions",
-        protocol="openai_chat",
         requested_model="nick",
         canonical_model="chat",
-        resolved_by="pool",
-        strategy="fill_first",
-        config_primary="one/m",
-        effective="one/m",
         provider="three",
         model="o",
         failover=True,
-        fallback_target="spare",
-        last_standing=True,
         stream=True,
-        status=200,
-        code="none",
-        generation=7,
+        calls=2,
+        duration_ms=750.0,
         first_content_ms=500.0,
         input_tokens=1,
         output_tokens=2,
         cached_tokens=3,
         reasoning_tokens=4,
         cost_usd=None,
-        estimated_input_tokens=5,
-        max_output_tokens=6,
-        needs=("streaming", "tools"),
-        preferred_provider="one",
-        no_failover=True,
-        planned=("one/m", "two/n"),
-        rejected=(RejectedRecord(candidate="one/m", reason="benched"),),
-        attempts=(
-            AttemptRecord(
-                provider="one",
-                model="m",
-                credential="main",
-                started_ms=0.0,
-                headers_ms=125.0,
-                content_ms=None,
-                ended_ms=250.0,
-                status=429,
-                fault="rate_limited",
-                message="slow down",
+        generation=7,
+        detail=Detail(
+            worker="3",
+            endpoint="/v1/chat/completions",
+            protocol="openai_chat",
+            user_path="/a",
+            fallback_target="spare",
+            features=FeaturesRecord(
+                needs=("streaming", "tools"),
+                estimated_input_tokens=5,
+                max_output_tokens=6,
+                preferred_provider="one",
+                no_failover=True,
             ),
-            AttemptRecord(
-                provider="three",
-                model="o",
-                credential="other",
-                started_ms=250.0,
-                headers_ms=375.0,
-                content_ms=500.0,
-                ended_ms=750.0,
-                status=200,
+            decision=DecisionRecord(
+                resolved_by="pool",
+                strategy="fill_first",
+                config_primary="one/m",
+                planned=("one/m", "two/n"),
+                rejected=(RejectedRecord(candidate="one/m", reason="benched"),),
+                last_standing=True,
+            ),
+            attempts=(
+                AttemptRecord(
+                    provider="one",
+                    model="m",
+                    credential="main",
+                    started_ms=0.0,
+                    headers_ms=125.0,
+                    content_ms=None,
+                    ended_ms=250.0,
+                    status=429,
+                    fault="rate_limited",
+                    message="slow down",
+                ),
+                AttemptRecord(
+                    provider="three",
+                    model="o",
+                    credential="other",
+                    started_ms=250.0,
+                    headers_ms=375.0,
+                    content_ms=500.0,
+                    ended_ms=750.0,
+                    status=200,
+                ),
             ),
         ),
     )
+    assert int(record.id[:12], 16) == (WALL + 1000) * 1000
+
+
+def test_a_request_id_of_ours_is_the_id_of_its_record() -> None:
+    made = new_id()
+    ended = Trail(made, 1000.0, 1000.5, key=KEY)
+
+    record = RecordMaker("1").record(ended)
+
+    assert (record.request_id, record.id) == (made.decode(), made.decode().removeprefix("req_"))
+    assert UUID(record.id).version == 7
+
+
+def test_a_callers_copy_of_an_id_of_ours_does_not_take_its_records_place() -> None:
+    made = new_id()
+    maker = RecordMaker("1")
+
+    first, second = (
+        maker.record(Trail(made, 1000.0, 1000.5, key=KEY, is_named=is_named))
+        for is_named in (False, True)
+    )
+
+    assert first.request_id == second.request_id
+    assert first.id != second.id

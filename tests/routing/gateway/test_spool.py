@@ -11,6 +11,7 @@ from textwrap import dedent
 
 import pytest
 
+from routing.gateway.records import row_of
 from routing.gateway.spool import SpoolRefused, SpoolWriter, read_frames, spool_files, take
 from tests.builders import attempt_record, request_record
 from tests.support.gateways import ROOT
@@ -68,7 +69,7 @@ def test_what_is_written_is_what_is_read_in_order(writer: SpoolWriter) -> None:
     taken = take(only_file(writer))
 
     assert taken is not None
-    assert taken.read() == (records, 0)
+    assert taken.read() == (list(map(row_of, records)), 0)
     taken.release()
 
 
@@ -119,7 +120,7 @@ def test_a_torn_end_costs_only_the_frame_that_it_tore(writer: SpoolWriter) -> No
     for size in range(len(raw)):
         whole = sum(end <= size for end in ends) - 1
         found, lost = read_frames(raw[:size])
-        assert found == records[:whole]
+        assert found == list(map(row_of, records[:whole]))
         assert lost == size - ends[whole]
 
 
@@ -130,7 +131,7 @@ def test_a_frame_that_was_altered_is_left_out_and_the_next_is_read(writer: Spool
     raw = bytearray(only_file(writer).read_bytes())
     raw[size - 3] ^= 0xFF
 
-    assert read_frames(bytes(raw)) == ([second], size)
+    assert read_frames(bytes(raw)) == ([row_of(second)], size)
 
 
 def test_foreign_bytes_are_no_records() -> None:
