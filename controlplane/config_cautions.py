@@ -15,21 +15,31 @@ from failover.cautions import (
     members_cautions,
     rule_cautions,
 )
-from providers.adapters.spec import NO_FACTS, ModelFacts
+from providers.catalog.effective import Lookup
+from providers.catalog.shipped import Catalog, shipped
+from providers.catalog.vendors import vendor_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from datetime import datetime
 
     from controlplane.config_environment import Rules
     from controlplane.config_schema import AliasTargetBlock, CandidateBlock, ConfigurationBlock
     from controlplane.config_yaml import Path, Tree
+    from providers.adapters.spec import ModelFacts
+    from providers.catalog.effective import Known
 
 
 class FileScene:
     """A Scene of the file alone: what only admin knows, nothing is said of."""
 
     def __init__(
-        self, blocks: ConfigurationBlock, *, rules_are_on: bool, disabled_models: Iterable[str]
+        self,
+        blocks: ConfigurationBlock,
+        *,
+        rules_are_on: bool,
+        disabled_models: Iterable[str],
+        now: datetime,
     ) -> None:
         self.blocks = blocks
         self.rules_are_on = rules_are_on
@@ -39,17 +49,14 @@ class FileScene:
             for name, pool in blocks.routing.model_pools.items()
             for alias in pool.aliases
         }
-        self._facts = {
-            (name, entry.id): ModelFacts(
-                context_window=entry.metadata.context_window,
-                max_output_tokens=entry.metadata.max_output_tokens,
-                capabilities=entry.metadata.capabilities.given()
-                if entry.metadata.capabilities
-                else {},
-            )
+        self._metadata = {
+            (name, entry.id): entry.metadata.given()
             for name, block in blocks.providers.items()
             for entry in block.models
         }
+        # What was imported is in the database, which a check of the file must not need.
+        self._catalogs = Lookup(shipped(), Catalog((), {}), now=now)
+        self._today = now.date()
 
     def provider(self, name: str) -> KnownProvider | None:
         block = self.blocks.providers.get(name)
@@ -86,7 +93,16 @@ class FileScene:
         )
 
     def facts(self, member: Member) -> ModelFacts:
-        return self._facts.get((member.provider, member.model), NO_FACTS)
+        return self._known(member).facts
+
+    def notes(self, member: Member) -> list[str]:
+        return self._known(member).warnings(self._today)
+
+    def _known(self, member: Member) -> Known:
+        block = self.blocks.providers.get(member.provider)
+        vendor = vendor_of(block.kind, block.base_url) if block else ""
+        metadata = self._metadata.get((member.provider, member.model), {})
+        return self._catalogs.known(vendor, member.model, metadata)
 
 
 def members_of(targets: Iterable[CandidateBlock | AliasTargetBlock]) -> tuple[Member, ...]:

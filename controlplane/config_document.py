@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_args
 
@@ -96,6 +97,7 @@ def parse(text: str, *, filename: str, environ: Mapping[str, str]) -> Document:
         blocks,
         rules_are_on=values.get("failover.enabled", {}).get("value", True),
         disabled_models=values.get("failover.disabled_models", {}).get("value", ()),
+        now=datetime.now(UTC),
     )
     elsewhere = {
         **dict.fromkeys(file_rules, str(rules_path(tree))),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
+from django.utils import timezone
+
 from controlplane.config_settings import effective_settings
 from controlplane.models import ConfigSource, Settings
 from failover.cautions import (
@@ -20,15 +22,19 @@ from failover.cautions import (
     unknown_fallbacks,
 )
 from failover.models import FailoverRule
-from providers.adapters.spec import NO_FACTS, ModelFacts
+from providers.catalog.vendors import vendor_of
+from providers.catalog_rows import lookup
 from providers.models import Provider, ProviderModel
 from routing.models import Alias, AliasTarget, Candidate, CanonicalModel, Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from django.db.models import QuerySet
 
+    from providers.adapters.spec import ModelFacts
+    from providers.catalog.effective import Known, Lookup
     from providers.managed import ManagedModel
 
 ALIAS_DEPTH: Final = 16
@@ -42,8 +48,9 @@ class StoredScene:
     """
 
     def __init__(self) -> None:
-        self._providers: dict[str, KnownProvider | None] = {}
-        self._facts: dict[str, Mapping[str, ModelFacts]] = {}
+        self._providers: dict[str, Provider | None] = {}
+        self._metadata: dict[str, Mapping[str, Any]] = {}
+        self._known: dict[Member, Known] = {}
 
     @cached_property
     def settings(self) -> dict[str, Any]:
@@ -60,14 +67,19 @@ class StoredScene:
         return frozenset(self.settings["disabled_models"])
 
     def provider(self, name: str) -> KnownProvider | None:
+        row = self._row(name)
+        if row is None:
+            return None
+        return KnownProvider(
+            name=name,
+            enabled=row.enabled,
+            host=host_of(row.kind, row.base_url),
+            domain=row.failure_domain,
+        )
+
+    def _row(self, name: str) -> Provider | None:
         if name not in self._providers:
-            row = _counting(Provider.objects.filter(name=name))
-            self._providers[name] = row and KnownProvider(
-                name=name,
-                enabled=row.enabled,
-                host=host_of(row.kind, row.base_url),
-                domain=row.failure_domain,
-            )
+            self._providers[name] = _counting(Provider.objects.filter(name=name))
         return self._providers[name]
 
     def named(self, name: str) -> Meaning | None:
@@ -90,23 +102,31 @@ class StoredScene:
         names = ProviderModel.objects.filter(model_id=model).values_list("provider__name")
         return tuple(Member(provider=name, model=model) for (name,) in names.distinct().order_by())
 
+    @cached_property
+    def now(self) -> datetime:
+        return timezone.now()
+
+    @cached_property
+    def _catalogs(self) -> Lookup:
+        return lookup(self.now)
+
+    def known(self, member: Member) -> Known:
+        """The facts that count, with their sources."""
+        if member not in self._known:
+            row = self._row(member.provider)
+            vendor = vendor_of(row.kind, row.base_url) if row else ""
+            if member.provider not in self._metadata:
+                listed = row.models.values_list("model_id", "metadata") if row else ()
+                self._metadata[member.provider] = dict(listed)
+            metadata = self._metadata[member.provider].get(member.model, {})
+            self._known[member] = self._catalogs.known(vendor, member.model, metadata)
+        return self._known[member]
+
     def facts(self, member: Member) -> ModelFacts:
-        if member.provider not in self._facts:
-            row = _counting(Provider.objects.filter(name=member.provider))
-            self._facts[member.provider] = facts_of(row) if row else {}
-        return self._facts[member.provider].get(member.model, NO_FACTS)
+        return self.known(member).facts
 
-
-def facts_of(provider: Provider) -> dict[str, ModelFacts]:
-    """What is known of the models that a provider lists, by model id."""
-    return {
-        model_id: ModelFacts(
-            context_window=metadata.get("context_window"),
-            max_output_tokens=metadata.get("max_output_tokens"),
-            capabilities=metadata.get("capabilities") or {},
-        )
-        for model_id, metadata in provider.models.values_list("model_id", "metadata")
-    }
+    def notes(self, member: Member) -> list[str]:
+        return self.known(member).warnings(self.now.date())
 
 
 def members_of(targets: Iterable[Target]) -> tuple[Member, ...]:

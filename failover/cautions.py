@@ -81,6 +81,9 @@ class Scene(Protocol):
 
     def facts(self, member: Member) -> ModelFacts: ...
 
+    def notes(self, member: Member) -> Sequence[str]:
+        """What its vendor plans for a model, in words; empty as a rule."""
+
 
 def meaning_of(scene: Scene, name: str) -> Meaning | None:
     """What `name` stands for, looked up in the order in which requests are; None: nothing."""
@@ -110,7 +113,11 @@ def rule_cautions(scene: Scene, primary: str, fallbacks: Sequence[str]) -> Itera
             continue
         if reason := unserved(scene, meaning):
             yield Caution(place=place, text=f"nobody can serve it: {reason}")
-        elif own is not None:
+            continue
+        if scene.named(fallbacks[place]) is None:  # of a pool's own members the pool is told
+            for note in dict.fromkeys(n for m in meaning.members for n in scene.notes(m)):
+                yield Caution(place=place, text=note)
+        if own is not None:
             for text in _lesser(scene, meaning.members, own.members, "the model's own"):
                 yield Caution(place=place, text=text)
     known = [meaning for meaning in meanings if meaning is not None]
@@ -150,6 +157,9 @@ def members_cautions(
         else:
             continue
         yield Caution(place=place, text=f"this weight has no effect: {reason}")
+    for place, member in enumerate(members):
+        for note in scene.notes(member):
+            yield Caution(place=place, text=note)
     for place, member in enumerate(members[1:], start=1):
         for text in _lesser(scene, [member], members[:1], "the first candidate's"):
             yield Caution(place=place, text=text)

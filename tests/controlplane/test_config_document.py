@@ -66,8 +66,9 @@ def test_the_example_passes_with_an_empty_environment() -> None:
     document = parse(EXAMPLE.read_text(), filename=str(EXAMPLE), environ={})
     assert set(document.blocks.routing.model_pools) == {"claude-sonnet-4-6", "gpt-4o-mini"}
     assert document.rules == {"claude-sonnet-4-6": ("openai_main/gpt-4o", "gpt-4o-mini")}
-    assert len(document.warnings) == 1
-    assert document.warnings[0].endswith('keys[0]: "team-a" has no key, so it is left out')
+    smaller, keyless = document.warnings
+    assert "claude-sonnet-4-6[0]: its context window (128,000 tokens) is smaller" in smaller
+    assert keyless.endswith('keys[0]: "team-a" has no key, so it is left out')
 
 
 def test_the_values_that_the_example_shows_are_the_defaults() -> None:
@@ -541,8 +542,8 @@ def test_what_helps_nobody_is_a_warning_at_its_place() -> None:
     )
     assert [line.removeprefix("c.yaml:") for line in document.warnings] == [
         (
-            "3: providers.b.base_url: it is called by plain http: keys and prompts can be read on the"
-            " way"
+            "3: providers.b.base_url: it is called by plain http:"
+            " keys and prompts can be read on the way"
         ),
         "11: routing.model_pools.m.candidates[1]: provider b is disabled",
         "16: aliases.o: nobody can serve it: model pool off is disabled",

@@ -27,6 +27,7 @@ class World:
     names: dict[str, Meaning] = field(default_factory=dict)
     known: dict[str, ModelFacts] = field(default_factory=dict)
     inventory: dict[str, tuple[Member, ...]] = field(default_factory=dict)
+    plans: dict[str, list[str]] = field(default_factory=dict)
     rules_are_on: bool = True
     disabled_models: frozenset[str] = frozenset()
 
@@ -41,6 +42,9 @@ class World:
 
     def facts(self, member):
         return self.known.get(member.name, NO_FACTS)
+
+    def notes(self, member):
+        return self.plans.get(member.name, [])
 
 
 def world(**more) -> World:
@@ -201,6 +205,15 @@ def test_a_disabled_provider_beside_a_live_one_is_told():
     scene = world()
     scene.providers["b"] = KnownProvider(name="b", enabled=False)
     assert of_pool(scene, member("a/x"), member("b/y")) == [(1, "provider b is disabled")]
+
+
+def test_what_a_vendor_plans_is_told_where_the_model_is_named():
+    scene = world(plans={"b/small": ["its vendor retires it on 2026-12-01"]})
+    assert of_pool(scene, member("a/x"), member("b/small")) == [
+        (1, "its vendor retires it on 2026-12-01")
+    ]
+    assert of_rule(scene, "c/x", "b/small") == [(1, "its vendor retires it on 2026-12-01")]
+    assert of_rule(scene, "c/x", "small") == []  # its pool has been told
 
 
 def test_plain_http_is_told_unless_it_stays_on_this_machine():
