@@ -45,6 +45,8 @@ from routing.gateway.ingress import (
     Receive,
     Scope,
     Send,
+    check_body_headers,
+    exchange_of,
     given_id,
     new_id,
     patience_s,
@@ -62,6 +64,7 @@ from routing.gateway.replies import (
     JSON,
     Trail,
     error_event_of,
+    pass_on,
     send_body,
     send_start,
     served_headers,
@@ -193,7 +196,8 @@ class Gateway:
     # Inference
 
     async def _infer(self, protocol: str, scope: Scope, receive: Receive, send: Send) -> None:
-        headers: dict[bytes, bytes] = dict(scope["headers"])
+        exchange = exchange_of(scope)
+        headers = dict(scope["headers"]) if exchange is None else exchange.fields
         given = given_id(headers)
         trail = Trail(given or new_id(), time.monotonic())
         trail.is_named = given is not None
@@ -210,7 +214,10 @@ class Gateway:
             else:
                 await admission.queue()
             is_admitted = True
-            body = await read_body(headers, receive)
+            check_body_headers(headers)
+            body = exchange.whole_body() if exchange is not None else None
+            if body is None:
+                body = await read_body(receive)
             visit = Visit(receive, send, self.clock())
             self.visits.begin(visit)
             request = parse(protocol, body)
@@ -242,7 +249,8 @@ class Gateway:
                 )
             )
             if isinstance(result, Served):
-                await self._serve(result, trail, visit)
+                if exchange is None or visit.opened or not pass_on(result, trail, exchange):
+                    await self._serve(result, trail, visit)
             else:
                 await self._fail(result, trail, visit)
         except ProtocolError as error:

@@ -8,28 +8,26 @@ or reads a clock per request: the server looks at every connection once a second
 
 from __future__ import annotations
 
-import asyncio
 import enum
 import math
+from collections import deque
 from urllib.parse import unquote
 
 import httptools
-from uvicorn._types import ASGI3Application
+from uvicorn._types import ASGI3Application, ASGIVersions, HTTPScope
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import (
-    STATUS_LINE,
-    HttpToolsProtocol,
-    RequestResponseCycle,
-)
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from routing.gateway.cycle import Cycle
 from routing.gateway.errors import GatewayError, bad_request, render
+from routing.gateway.ingress import EXCHANGE
 from routing.gateway.limits import Limits
 
 HEAD_LIMIT, LINE_LIMIT, FIELDS_LIMIT = 64 << 10, 16 << 10, 100
 LINGER_S = 5.0
 VERSIONS = frozenset({"1.1", "1.0"})
+ASGI_VERSION: ASGIVersions = {"version": "3.0", "spec_version": "2.3"}
 OFFERS = frozenset({b"connection", b"upgrade", b"http2-settings"})
 
 
@@ -48,6 +46,7 @@ class State(ServerState):
     """What the connections of a server share. `is_leaving`: each answer is its last."""
 
     is_leaving = False
+    date = b""  # the header line that every answer begins with
 
 
 class _Unacceptable(Exception):
@@ -60,7 +59,9 @@ class _Unacceptable(Exception):
 
 class Connection(HttpToolsProtocol):
     server_state: State
-    running: RequestResponseCycle | None = None
+    cycle: Cycle  # type: ignore[assignment]
+    pipeline: deque[tuple[Cycle, ASGI3Application]]  # type: ignore[assignment]
+    running: Cycle | None = None
     is_deaf = False
     _is_upgrading = False
     _is_reading_head = True
@@ -93,64 +94,77 @@ class Connection(HttpToolsProtocol):
                     self.refuse(bad_request(f"The head is over {HEAD_LIMIT} bytes.", status=431))
 
     def on_message_begin(self) -> None:
-        super().on_message_begin()
+        self.url = b""
+        self.headers = []
         self._requests += 1
         self._head_size = 0
         self._is_reading_head = True
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.lower(), value))
+
     def on_headers_complete(self) -> None:
         if len(self.headers) > FIELDS_LIMIT or self._head_size + self._chunk_size > LINE_LIMIT:
             self._measure_head()
-        if self.parser.get_http_version() not in VERSIONS:
+        version = self.parser.get_http_version()
+        if version not in VERSIONS:
             raise _Unacceptable("Only HTTP/1.1 and HTTP/1.0 are spoken here.", 505)
         self._is_reading_head = False
         if self.parser.should_upgrade():
             self._is_upgrading = True
             return
-        self._describe()
-        version_has_close = self.parser.get_http_version() == "1.0"
+        self.scope = scope = self._describe(version)
+        fields = dict(self.headers)
         before = self.cycle
-        self.cycle = Cycle(
-            scope=self.scope,
+        self.cycle = cycle = Cycle(
+            scope=scope,
+            fields=fields,
             transport=self.transport,
             flow=self.flow,
-            logger=self.logger,
-            access_logger=self.access_logger,
-            access_log=False,
-            default_headers=self.server_state.default_headers,
-            message_event=asyncio.Event(),
-            expect_100_continue=self.expect_100_continue,
-            keep_alive=not version_has_close and self.parser.should_keep_alive(),
+            date=self.server_state.date,
+            expects_continue=fields.get(b"expect", b"").lower() == b"100-continue",
+            keep_alive=version == "1.1" and self.parser.should_keep_alive(),
             on_response=self.on_response_complete,
         )
+        scope["extensions"] = {EXCHANGE: {"cycle": cycle}}
         if before is None or before.response_complete:
             self._start_asgi_task(self.cycle, self.app)
         else:  # pipelined: its turn comes when the one before is answered
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.app))
 
-    def _describe(self) -> None:
-        """Put method, path and query into the scope."""
-        scope, url = self.scope, self.url
-        scope["method"] = self.parser.get_method().decode("ascii")
+    def _describe(self, version: str) -> HTTPScope:
+        """The request as ASGI has it."""
+        url = self.url
         if url[:1] == b"/" and b"#" not in url:
             raw_path, _, query = url.partition(b"?")
         else:  # absolute form
             parsed = httptools.parse_url(url)
             raw_path, query = parsed.path or b"/", parsed.query or b""
         path = raw_path.decode("latin-1")
-        scope["path"] = unquote(path) if "%" in path else path
-        scope["raw_path"] = raw_path
-        scope["query_string"] = query
+        return {
+            "type": "http",
+            "asgi": ASGI_VERSION,
+            "http_version": version,
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme or "http",
+            "root_path": "",
+            "headers": self.headers,
+            "state": {},
+            "method": self.parser.get_method().decode("ascii"),
+            "path": unquote(path) if "%" in path else path,
+            "raw_path": raw_path,
+            "query_string": query,
+        }
 
     def on_body(self, body: bytes) -> None:
         cycle = self.cycle
         if cycle.response_complete:
             return
-        cycle.body += body
-        if len(cycle.body) > HIGH_WATER_LIMIT:
+        cycle.feed(body)
+        if cycle.unread > HIGH_WATER_LIMIT:
             self.flow.pause_reading()
-        cycle.message_event.set()
 
     def on_chunk_header(self) -> None:
         """Called at each chunk, so that requests with a length pay nothing for the check."""
@@ -164,7 +178,7 @@ class Connection(HttpToolsProtocol):
         # Also of a request that has been answered before its body was here.
         self.cycle.more_body = False
         if not self.cycle.response_complete:
-            self.cycle.message_event.set()
+            self.cycle.notify()
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
@@ -176,17 +190,26 @@ class Connection(HttpToolsProtocol):
             self._start_asgi_task(cycle, app)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        # uvicorn tells the last request that was read; of several, an earlier one is running.
-        if self.running is not None and not self.running.response_complete:
-            self.running.disconnected = True
-            self.running.message_event.set()
+        self.connections.discard(self)
+        # Of several requests that have been read, an earlier one is running.
+        for cycle in (self.cycle, self.running):
+            if cycle is not None:
+                cycle.disconnected = not cycle.response_complete
+                cycle.notify()
+        self.flow.resume_writing()
+        if exc is None:
+            self.transport.close()
+        self.parser = None  # type: ignore[assignment]  # it holds bound methods of this object
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+    def _start_asgi_task(  # type: ignore[override]  # the cycle is not uvicorn's
+        self, cycle: Cycle, app: ASGI3Application
+    ) -> None:
         self.running = cycle
         if self.server_state.is_leaving:
             cycle.keep_alive = False
-        super()._start_asgi_task(cycle, app)
+        task = self.loop.create_task(cycle.run(app))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
 
     def _measure_head(self) -> None:
         """Hold the head against the limits. Raises _Unacceptable."""
@@ -298,15 +321,16 @@ class Connection(HttpToolsProtocol):
                 running.keep_alive = False
                 return
             running.disconnected = True
-            running.message_event.set()
+            running.notify()
         status, headers, body = render(error)
         headers += [
-            *self.server_state.default_headers,
             (b"content-length", b"%d" % len(body)),
             (b"connection", b"close"),
         ]
         lines = [b"%s: %s\r\n" % field for field in headers]
-        self.transport.write(b"".join([STATUS_LINE[status], *lines, b"\r\n", body]))
+        self.transport.write(
+            b"".join([STATUS_LINE[status], self.server_state.date, *lines, b"\r\n", body])
+        )
         if self.transport.can_write_eof():
             # To close at once would reset the connection while the caller still sends, and the
             # reset would take the answer away from it.

@@ -148,8 +148,7 @@ class Server:
             connection.enforce(self._limits, now)
 
     def _date(self) -> None:
-        date = formatdate(time.time(), usegmt=True).encode()
-        self._state.default_headers = [(b"date", date)]
+        self._state.date = b"date: %b\r\n" % formatdate(time.time(), usegmt=True).encode()
 
     def _connections(self) -> Iterable[Connection]:
         """A copy: closing one takes it out of the set."""

@@ -1,7 +1,6 @@
 """An answer on the wire: head and first body together, framing, and what may not be sent."""
 
 import asyncio
-import logging
 
 import pytest
 
@@ -30,19 +29,18 @@ class Wire:
 class Flow:
     write_paused = False
 
+    def resume_reading(self):
+        """Nothing is paused here."""
+
 
 def cycle(wire, *, method="GET", keep_alive=True):
-    log = logging.getLogger("test")
     return Cycle(
         scope={"method": method},
+        fields={},
         transport=wire,
         flow=Flow(),
-        logger=log,
-        access_logger=log,
-        access_log=False,
-        default_headers=[(b"date", b"now")],
-        message_event=asyncio.Event(),
-        expect_100_continue=False,
+        date=b"date: now\r\n",
+        expects_continue=False,
         keep_alive=keep_alive,
         on_response=lambda: None,
     )
@@ -150,3 +148,83 @@ async def test_messages_out_of_order_are_errors():
     await c.send(body())
     with pytest.raises(RuntimeError):
         await c.send(body())
+
+
+async def test_a_whole_answer_is_one_write_and_ends_the_cycle():
+    wire = Wire()
+    c = cycle(wire)
+    assert c.answer(b"x-a: 1\r\n", b"hi")
+    assert wire.writes == [
+        b"HTTP/1.1 200 OK\r\ndate: now\r\nx-a: 1\r\ncontent-length: 2\r\n\r\nhi",
+    ]
+    assert c.response_complete
+    assert wire.end == ""
+
+
+async def test_a_whole_answer_that_is_the_last_says_so_and_closes():
+    wire = Wire()
+    assert cycle(wire, keep_alive=False).answer(b"", b"hi")
+    assert b"\r\nconnection: close\r\n\r\nhi" in wire.writes[0]
+    assert wire.end == "closed"
+
+
+async def test_a_whole_answer_does_not_pass_by_a_caller_who_does_not_read():
+    wire = Wire()
+    c = cycle(wire)
+    c.flow.write_paused = True
+    assert not c.answer(b"", b"hi")
+    c.flow.write_paused = False
+    await c.send(start((b"content-length", b"0")))
+    assert not c.answer(b"", b"hi")
+    assert wire.writes == []
+
+
+async def test_a_whole_answer_is_not_written_for_a_caller_who_has_gone():
+    wire = Wire()
+    c = cycle(wire)
+    c.disconnected = True
+    assert c.answer(b"", b"hi")
+    assert wire.writes == []
+
+
+async def test_a_body_that_is_whole_is_taken_at_once_and_not_received_again():
+    c = cycle(Wire(), method="POST")
+    c.feed(b"one")
+    assert c.whole_body() is None
+    c.feed(b"two")
+    c.more_body = False
+    assert c.whole_body() == b"onetwo"
+    waiting = asyncio.ensure_future(c.receive())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    c.disconnected = True
+    c.notify()
+    assert await waiting == {"type": "http.disconnect"}
+
+
+async def test_a_body_is_received_as_it_comes():
+    c = cycle(Wire(), method="POST")
+    waiting = asyncio.ensure_future(c.receive())
+    await asyncio.sleep(0)
+    c.feed(b"one")
+    assert await waiting == {"type": "http.request", "body": b"one", "more_body": True}
+    c.more_body = False
+    c.notify()
+    assert await c.receive() == {"type": "http.request", "body": b"", "more_body": False}
+
+
+@pytest.mark.parametrize("fault", ["raises", "says nothing", "stops halfway"])
+async def test_what_an_application_leaves_undone_ends_the_connection(fault):
+    async def application(scope, receive, send):
+        if fault == "raises":
+            raise ValueError("no")
+        if fault == "stops halfway":
+            await send(start())
+            await send(body(b"hi", more=True))
+
+    wire = Wire()
+    await cycle(wire).run(application)
+    assert wire.end == "closed"
+    assert wire.writes[0].startswith(
+        b"HTTP/1.1 200 " if fault == "stops halfway" else b"HTTP/1.1 500 "
+    )
