@@ -76,7 +76,8 @@ class Entry(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknow
 
     `aliases` are other exact ids of the same model. `input` are the modalities that it takes;
     vision and audio follow from them. `retires_on` is the day the vendor switches it off.
-    `sources` names the source of each fact: by "prices", "capabilities" and the fields' names.
+    `sources` names the source of each fact: by "capabilities.tools", "capabilities" and the
+    fields' names, and by "*" for all others.
     """
 
     vendor: Annotated[str, Meta(min_length=1, max_length=50)]
@@ -139,10 +140,10 @@ class Entry(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknow
     def source_of(self, fact: str) -> str:
         """The key of the source of a fact by its dotted name; "" if none is given."""
         field, _, member = fact.partition(".")
-        if field == "capabilities" and member in ("vision", "audio", "files"):
-            fallback = self.sources.get("input", "")
-            return self.sources.get(fact) or fallback or self.sources.get(field, "")
-        return self.sources.get(fact) or self.sources.get(field, "")
+        names = [fact, field, "*"]
+        if field == "capabilities" and member not in self.capabilities:
+            names.insert(1, "input")  # what follows from the modalities
+        return next((self.sources[name] for name in names if name in self.sources), "")
 
 
 def price_facts(listed: PriceList) -> Facts:

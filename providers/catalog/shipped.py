@@ -106,17 +106,18 @@ def shipped() -> Catalog:
     made = read_file(MADE)
     by_hand = read_file(BY_HAND)
     entries = {(entry.vendor, entry.id): entry for entry in made.models}
+    by_alias = {(entry.vendor, name): entry for entry in made.models for name in entry.aliases}
     for entry in by_hand.models:
         key = (entry.vendor, entry.id)
-        if key not in entries:
-            entries[key] = entry
-            continue
+        base = entries.get(key) or by_alias.get(key)
+        entries[key] = entry if base is None else _merged(entry, base)
         # One price does not make one model: aliases that the hand does not vouch for stand apart.
-        for alias in entries[key].aliases:
+        if base is None or base.id != entry.id:
+            continue
+        for alias in base.aliases:
             if alias not in entry.aliases and not _is_dated(alias, entry.id):
-                apart = msgspec.structs.replace(entries[key], id=alias, aliases=())
+                apart = msgspec.structs.replace(base, id=alias, aliases=())
                 entries.setdefault((entry.vendor, alias), apart)
-        entries[key] = _merged(entry, entries[key])
     return Catalog(entries.values(), {**made.sources, **by_hand.sources})
 
 
