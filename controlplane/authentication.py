@@ -92,7 +92,8 @@ class IsOperator(BasePermission):
         model = getattr(view, "permission_model", None)
         if model is None:
             return bool(request.user.is_superuser)
-        verbs = getattr(view, "permission_verbs", self._verbs.get(str(request.method), ()))
+        usual = self._verbs.get(str(request.method), ())
+        verbs = getattr(view, "permission_verbs", ()) or usual
         app, name = model._meta.app_label, model._meta.model_name  # noqa: SLF001 - Django's own API
         return bool(verbs) and request.user.has_perms([f"{app}.{verb}_{name}" for verb in verbs])
 

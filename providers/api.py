@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+import dataclasses
+from typing import TYPE_CHECKING, Any
 
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
+from rest_framework.decorators import action
 from rest_framework.exceptions import ValidationError
+from rest_framework.response import Response
 
 from providers.managed_api import (
     MANAGED_FIELDS,
@@ -16,7 +20,11 @@ from providers.managed_api import (
     refuse_twice,
 )
 from providers.models import Credential, Provider, ProviderModel
+from providers.trial import try_provider
 from providers.validation import secret_problems
+
+if TYPE_CHECKING:
+    from rest_framework.request import Request
 
 
 class CredentialSerializer(CleanSerializer):
@@ -95,12 +103,50 @@ class ProviderSerializer(ManagedSerializer):
         return attrs
 
 
+class TrialOrder(serializers.Serializer[Any]):
+    credential = serializers.CharField(
+        required=False, help_text="The label of one. Default: the first that is enabled."
+    )
+
+
+class TrialView(serializers.Serializer[Any]):
+    """`ok` is null where the call leaves it open; `status` is null if there was no answer."""
+
+    ok = serializers.BooleanField(allow_null=True)
+    status = serializers.IntegerField(allow_null=True)
+    latency_ms = serializers.FloatField()
+    message = serializers.CharField()
+    models = serializers.IntegerField(allow_null=True, help_text="How many it lists.")
+    credential = serializers.CharField(allow_blank=True, help_text="The label of the key used.")
+
+
 class ProviderViewSet(ManagedViewSet):
     permission_model = Provider
     serializer_class = ProviderSerializer
     filterset_fields = ["managed_source", "enabled", "kind"]
     prefetched = ("credentials", "models")
     queryset = Provider.objects.none()  # tells the schema the model
+    open_to_config = ("test",)
+
+    @extend_schema(
+        operation_id="providers_test",
+        request=TrialOrder,
+        responses=TrialView,
+        filters=False,
+    )
+    @action(detail=True, methods=["post"], url_path="test", permission_verbs=("change",))
+    def test(self, request: Request, name: str) -> Response:
+        """Make one cheap call to the provider now: what it lists as its models."""
+        del name  # get_object reads it
+        provider = self.get_object()
+        order = TrialOrder(data=request.data)
+        order.is_valid(raise_exception=True)
+        label = order.validated_data.get("credential")
+        usable = [c for c in provider.credentials.all() if c.label == label or c.enabled]
+        chosen = next((c for c in usable if label in (None, c.label)), None)
+        if label is not None and chosen is None:
+            raise ValidationError({"credential": [f"there is no credential {label!r}"]})
+        return Response(TrialView(dataclasses.asdict(try_provider(provider, chosen))).data)
 
 
 router = SlashOrNoneRouter()

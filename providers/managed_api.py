@@ -192,6 +192,8 @@ class ManagedViewSet(viewsets.ModelViewSet[Any]):
     lookup_value_regex = "[^/]+"
     filterset_fields: Any = ("managed_source", "enabled")
     permission_model: type[ManagedModel]
+    permission_verbs: tuple[str, ...] = ()
+    open_to_config: tuple[str, ...] = ()  # actions that change nothing
     prefetched: tuple[str, ...] = ()
 
     def get_queryset(self) -> QuerySet[Any]:
@@ -206,7 +208,7 @@ class ManagedViewSet(viewsets.ModelViewSet[Any]):
         if row is None:
             raise Http404
         self.check_object_permissions(self.request, row)
-        if self.request.method not in {"GET", "HEAD", "OPTIONS"}:
+        if self.request.method not in SAFE_METHODS and self.action not in self.open_to_config:
             refuse_config(row)
         return row
 
