@@ -9,14 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
 
-from failover.engine.benches import BenchEntry, Benches, Key
+from failover.engine.benches import RETURN_S, BenchEntry, Benches, Key
 from failover.engine.outcome import Attempt
-from failover.engine.plan import Candidate
+from failover.engine.plan import FULL_RAMP, Candidate
+from failover.engine.rendezvous import hash_of, score
 from providers.adapters.upstream import Credential, Upstream
 from providers.errors import Fault
 
 SHORT_WAIT_S = 2.0
+RAMP_STEP_S: Final = RETURN_S / (FULL_RAMP - 1)
+_hash_of: Final = lru_cache(maxsize=1024)(hash_of)
 _NEVER_EARLY = frozenset({Fault.AUTH.value, Fault.QUOTA.value})
 
 
@@ -78,10 +83,20 @@ def usable_credential(
     *,
     used: Container[str] = (),
     last_standing: bool = False,
+    session: int | None = None,
 ) -> Credential | None:
-    """The first credential not in `used` that may be called now."""
+    """
+    The first credential not in `used` that may be called now.
+
+    With a `session` its own comes first, the same in every process, and then the next by score.
+    """
     second_best: Credential | None = None
-    for credential in candidate.credentials:
+    credentials: Sequence[Credential] = candidate.credentials
+    if session is not None and len(credentials) > 1:
+        credentials = sorted(
+            credentials, key=lambda c: score(session, _hash_of(c.key_id)), reverse=True
+        )
+    for credential in credentials:
         if credential.label in used:
             continue
         if benches.is_empty:
@@ -96,10 +111,29 @@ def usable_credential(
 
 def is_half_open(candidate: Candidate, benches: Benches, now: float) -> bool:
     """True if the next call would be the one probe of a bench whose time has run out."""
-    return not benches.is_empty and (
-        benches.is_half_open(candidate.endpoint_key, now)
-        or benches.is_half_open(candidate.candidate_key, now)
+    if benches.is_empty:
+        return False
+    if benches.is_half_open(candidate.endpoint_key, now) or benches.is_half_open(
+        candidate.candidate_key, now
+    ):
+        return True
+    return bool(candidate.credentials) and all(
+        any(benches.is_half_open(key, now) for key in candidate.credential_keys(credential.label))
+        for credential in candidate.credentials
     )
+
+
+def ramp(candidate: Candidate, benches: Benches, now: float) -> int:
+    """
+    Sixteenths of its weight that count for `candidate`: few when a bench of it has just ended.
+
+    They grow over RETURN_S. A credential's bench counts where it is the only one.
+    """
+    keys = [candidate.endpoint_key, candidate.candidate_key]
+    if len(candidate.credentials) == 1:
+        keys += candidate.credential_keys(candidate.credentials[0].label)
+    ends = [at for key in keys if (at := benches.returned_at(key, now)) is not None]
+    return min(1 + int((now - max(ends)) / RAMP_STEP_S), FULL_RAMP) if ends else FULL_RAMP
 
 
 def mended(

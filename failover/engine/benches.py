@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from math import inf
 from random import Random
 
 from msgspec import Struct
@@ -32,6 +33,7 @@ OVERLOAD_STATED_MAX_S = 30.0
 STATED_MIN_S, STATED_MAX_S = 1.0, HOUR_S
 JITTER = 0.2
 CLEARING_SUCCESSES = 2
+RETURN_S = 30.0  # so long after a bench its end is remembered, for a slow start
 PROBE_LIMIT_S = 700.0  # a probe whose end was never reported frees its place after this
 
 Key = tuple[str, str | None]
@@ -107,11 +109,14 @@ class Benches:
     def __init__(self, *, rng: Random, wall: Callable[[], float]) -> None:
         self.changes: Callable[[BenchEntry], None] | None = None
         self._rng = rng
-        self._wall = wall
+        self.wall = wall
         self._sitting: dict[Key, _Sitting] = {}
         self._released: dict[Key, BenchEntry] = {}
         self._windows: dict[Key, Window] = {}
         self._history: dict[Key, _History] = {}
+        self._returned: dict[Key, float] = {}
+        self._subjects: frozenset[str] = frozenset()
+        self._sweep_at = inf
 
     # What planning asks
 
@@ -119,6 +124,17 @@ class Benches:
     def is_empty(self) -> bool:
         """True while nobody sits out or is half-open: planning then skips every check."""
         return not self._sitting
+
+    def subjects(self, now: float) -> frozenset[str]:
+        """Whom planning has to ask about: who sits out, is half-open, or has just returned."""
+        if now >= self._sweep_at:
+            self._sweep(now)
+        return self._subjects
+
+    def returned_at(self, key: Key, now: float) -> float | None:
+        """When the last bench of `key` ended, if that is at most RETURN_S ago."""
+        at = self._returned.get(key)
+        return at if at is not None and now - at < RETURN_S else None
 
     def holding(self, key: Key, now: float) -> BenchEntry | None:
         """The entry if `key` may not be called now: its time runs, or another request probes."""
@@ -128,7 +144,7 @@ class Benches:
         if now < sitting.until:
             return sitting.entry
         if not sitting.half_open:
-            self._forget(key)
+            self._end(key, sitting.until)
             return None
         if self._is_probed(sitting, now):
             return sitting.entry
@@ -212,7 +228,7 @@ class Benches:
         if sitting is None:
             return False
         entry = _with(
-            sitting.entry, epoch=sitting.entry.epoch + 1, released=True, until=self._wall()
+            sitting.entry, epoch=sitting.entry.epoch + 1, released=True, until=self.wall()
         )
         self._adopt(entry, now)
         self._history.pop(key, None)
@@ -318,7 +334,7 @@ class Benches:
         window = self._windows.get(key)
         if window is not None:
             window.forget()
-        wall = self._wall()
+        wall = self.wall()
         self._adopt(
             BenchEntry(
                 subject=key[0],
@@ -345,7 +361,7 @@ class Benches:
         sitting.successes += 1
         if sitting.successes >= CLEARING_SUCCESSES:
             entry = _with(
-                sitting.entry, epoch=sitting.entry.epoch + 1, released=True, until=self._wall()
+                sitting.entry, epoch=sitting.entry.epoch + 1, released=True, until=self.wall()
             )
             self._adopt(entry, now)
             self._tell(entry)
@@ -360,20 +376,41 @@ class Benches:
 
     def _adopt(self, entry: BenchEntry, now: float) -> None:
         if entry.released:
-            self._sitting.pop(entry.key, None)
+            if entry.key in self._sitting:
+                self._end(entry.key, now)
             self._released[entry.key] = entry
             return
         self._released.pop(entry.key, None)
-        wall = self._wall()
+        wall = self.wall()
         self._sitting[entry.key] = _Sitting(
             entry=entry,
             until=now + (entry.until - wall),
             half_open=not entry.manual,
             last_try=now - max(0.0, wall - entry.since),  # the call that made this bench
         )
+        self._returned.pop(entry.key, None)
+        self._note_subjects()
 
-    def _forget(self, key: Key) -> None:
+    def _end(self, key: Key, at: float) -> None:
+        """Nobody sits out for `key` any more, since `at`."""
         del self._sitting[key]
+        self._returned[key] = at
+        self._note_subjects()
+
+    def _sweep(self, now: float) -> None:
+        """Forget manual benches whose time is over, and returns of long ago."""
+        over = [(k, s.until) for k, s in self._sitting.items() if not s.half_open]
+        for key, until in over:
+            if now >= until:
+                self._end(key, until)
+        self._returned = {k: at for k, at in self._returned.items() if now - at < RETURN_S}
+        self._note_subjects()
+
+    def _note_subjects(self) -> None:
+        self._subjects = frozenset(key[0] for key in (*self._sitting, *self._returned))
+        ends = [s.until for s in self._sitting.values() if not s.half_open]
+        ends += [at + RETURN_S for at in self._returned.values()]
+        self._sweep_at = min(ends, default=inf)
 
     def _tell(self, entry: BenchEntry) -> None:
         if self.changes is not None:

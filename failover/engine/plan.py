@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
+
+from msgspec import Struct
 
 from failover.engine.benches import Key
 from failover.engine.policy import BenchPolicy, FailoverPolicy
+from failover.engine.rendezvous import hash_of
 from providers.adapters.spec import NO_FACTS, ModelFacts
 from providers.adapters.upstream import Credential, Upstream
 
@@ -23,14 +27,26 @@ class Times:
     stream_total_s: float = 3600
 
 
+FULL_RAMP: Final = 16  # weights count in sixteenths, so that rotations stay whole numbers
+
+
+class Limits(Struct, frozen=True, kw_only=True, gc=False):
+    """What a candidate takes by its own account, over all workers. None: no such limit."""
+
+    rpm: int | None = None
+    tpm: int | None = None
+    max_parallel: int | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Candidate:
     """
     A provider model in one pool, compiled from the snapshot.
 
-    `is_known` is False for an ad-hoc provider/model that no pool,
-    alias, rule or inventory names: it leaves no state behind. `upstream` is None when the provider
-    is unknown or its kind has no adapter.
+    `is_measured`: somebody goes by its load, so that its calls have to be noted. `subjects` are
+    what a bench of it, or of its endpoint, is called. `is_known` is False for an ad-hoc
+    provider/model that no pool, alias, rule or inventory names: it leaves no state behind.
+    `upstream` is None when the provider is unknown or its kind has no adapter.
     """
 
     name: str
@@ -45,13 +61,19 @@ class Candidate:
     is_enabled: bool = True
     is_provider_enabled: bool = True
     is_known: bool = True
+    limits: Limits | None = None
+    is_measured: bool = False
     endpoint_key: Key = field(init=False)
     candidate_key: Key = field(init=False)
+    subjects: frozenset[str] = field(init=False)
+    hash: int = field(init=False)
     _keys: dict[str, tuple[Key, Key, Key, Key]] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "endpoint_key", (f"{self.provider}/*", None))
         object.__setattr__(self, "candidate_key", (self.name, None))
+        object.__setattr__(self, "subjects", frozenset((f"{self.provider}/*", self.name)))
+        object.__setattr__(self, "hash", hash_of(self.name))
 
     def __repr__(self) -> str:
         return f"<Candidate {self.name}>"
@@ -77,8 +99,7 @@ class Candidate:
         return keys
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rejected:
+class Rejected(Struct, frozen=True, kw_only=True):
     """A candidate that is not tried. `reason` is one word of docs/failover.md."""
 
     candidate: Candidate
@@ -86,13 +107,63 @@ class Rejected:
     returns_in_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Standing(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """
+    How a candidate stood when it was planned for, where it was not at rest.
+
+    `reason`: why it sits out, "" if it does not. `yields`: it may be tried after all if nobody
+    else is left. `is_limited`: it is inside a rate limit, its provider's stated or its own.
+    `ramp`: sixteenths of its weight that count, soon after a bench. `latency_s`: to the first
+    token, lately; 0 if that was not measured.
+    """
+
+    reason: str = ""
+    returns_in_s: float | None = None
+    yields: bool = False
+    is_limited: bool = False
+    half_open: bool = False
+    ramp: int = FULL_RAMP
+    in_flight: int = 0
+    latency_s: float = 0.0
+
+
+class Inputs(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """
+    All that one decision read of what changes from request to request.
+
+    `standings` are by candidate, `counters` of rotations by pool and candidate, `draws` what the
+    dice gave in turn, and `pin` the candidate that the session, or the pool, was pinned to.
+    """
+
+    standings: dict[str, Standing] = {}
+    counters: dict[str, dict[str, int]] = {}
+    draws: tuple[float, ...] = ()
+    pin: str = ""
+
+
+class Affinity(Struct, frozen=True, kw_only=True):
+    """
+    What has to be remembered if another candidate serves than `natural`.
+
+    `natural` is the choice without benches, health and pins, `pinned` the pin that the plan saw.
+    `members` are the names of the request's own pool: nobody else is ever pinned.
+    """
+
+    pool: str
+    session: int
+    natural: str
+    pinned: str
+    ttl_s: float
+    members: frozenset[str]
+
+
+class Plan(Struct, frozen=True, kw_only=True):
     """
     `steps` in the order of trying; `preferred` is the choice without benches and health.
 
-    `last_standing`: everyone in `steps` is benched, and is tried because nobody else is left.
-    `commit` moves the counter that the choice cost; the engine calls it once.
+    `last_standing`: everyone in `steps` sits out, and is tried because nobody else is left.
+    `commit` moves the counter that the choice cost; the engine calls it once. `inputs` is None
+    where nothing but the table was read.
     """
 
     steps: tuple[Candidate, ...]
@@ -103,3 +174,5 @@ class Plan:
     last_standing: bool = False
     commit: Callable[[], None] | None = None
     warnings: tuple[str, ...] = ()
+    inputs: Inputs | None = None
+    affinity: Affinity | None = None

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from failover.engine.outcome import Attempt, Ending, Failed
-from failover.engine.plan import Rejected
+from failover.engine.plan import Inputs, Rejected
 from providers.protocols import error_body
 from routing.gateway.records import Outcome
 
@@ -65,6 +65,7 @@ class NoCandidate(GatewayError):
     """Nobody may be tried, so no call was made. `rejected` are all, each with its reason."""
 
     rejected: Sequence[Rejected] = ()
+    inputs: Inputs | None = None
 
 
 class ProvidersFailed(GatewayError):

@@ -1,72 +1,57 @@
 """
 The one decision: who is tried, in which order, and why the others are not.
 
-`plan` is pure: no clock, no dice of its own, no I/O. It only reads `live`; the counter move that
-its choice costs comes back in the plan, and the engine commits it.
+`plan` is pure: no clock, no dice of its own, no I/O. It only reads `state`; the counter move that
+its choice costs comes back in the plan, and the engine commits it. What it read comes back as
+`Plan.inputs`, so that the decision can be made again (routing.gateway.replay).
+
+A candidate has one reason at most. They are looked for in this order, first what no time mends:
+the operators' switches, the endpoint and capabilities, the credential (all three in pools.py),
+the key's rights, the size of the request, and then what changes from moment to moment: manual
+benches, probes, traffic's benches, and the candidate's own limits (state.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
-from random import Random
-from types import MappingProxyType
+from math import inf
 
 from msgspec import Struct
 
-from failover.engine.availability import Block, blocked, is_half_open
-from failover.engine.benches import Benches
-from failover.engine.plan import Candidate, Plan, Rejected
+from failover.engine.plan import Affinity, Candidate, Inputs, Plan, Rejected, Standing
+from routing.gateway.affinity import WHOLE_POOL, by_session
 from routing.gateway.auth import Key
 from routing.gateway.errors import NoCandidate, no_candidate
+from routing.gateway.pools import EMBEDDINGS, NO_NEEDS, Pool
 from routing.gateway.resolver import Group, Resolution
-from routing.gateway.strategies import SETTLED_STRATEGIES, STRATEGIES, Move, Rotation, move_on
+from routing.gateway.state import Live, State
+from routing.gateway.strategies import STRATEGIES, Dice, Turn
 from routing.gateway.table import Table
 
-EMBEDDINGS = "openai_embeddings"
-_AT_REST: Rotation = MappingProxyType({})
-
-
-@dataclass(slots=True, kw_only=True)
-class Live:
-    """What changes from request to request, and outlives every table."""
-
-    benches: Benches
-    rotations: dict[str, dict[str, int]] = field(default_factory=dict)
-
-    def commit(self, pool: str, move: Move) -> None:
-        move_on(self.rotations.setdefault(pool, {}), move)
-
-    def prune(self, table: Table) -> None:
-        """Forget counters of pools that are gone."""
-        for name in self.rotations.keys() - table.pools.keys() - table.aliases.keys():
-            del self.rotations[name]
+__all__ = ["Features", "Live", "plan"]
 
 
 class Features(Struct, frozen=True, kw_only=True, gc=False):
-    """What a request asks of routing. `preferred_provider` is a wish, not a condition."""
+    """
+    What a request asks of routing. `preferred_provider` is a wish, not a condition.
+
+    `max_output_tokens` is None where the request does not say; `session` is the hash of who is
+    talking.
+    """
 
     protocol: str
     key: Key
+    needs: frozenset[str] = NO_NEEDS
+    input_tokens: int = 0
+    max_output_tokens: int | None = None
     preferred_provider: str = ""
     no_failover: bool = False
-
-
-@dataclass(slots=True)
-class _Draft:
-    """A plan in the making: one walk over the groups fills it."""
-
-    steps: list[Candidate] = field(default_factory=list)
-    rejected: list[Rejected] = field(default_factory=list)
-    resting: list[tuple[Candidate, Block]] = field(default_factory=list)
-    preferred: Candidate | None = None
-    commit: Callable[[], None] | None = None
-    seen: set[str] = field(default_factory=set)
+    session: int | None = None
 
 
 def plan(
-    table: Table, resolution: Resolution, features: Features, live: Live, now: float, rng: Random
+    table: Table, resolution: Resolution, features: Features, state: State, now: float, rng: Dice
 ) -> Plan:
     """
     The plan for one request. Raises NoCandidate if nobody may be tried.
@@ -75,140 +60,319 @@ def plan(
     """
     # Nothing but the table bears on a request whose key may use everything, while nobody is
     # benched and no counter or dice choose: its plan is made once.
-    is_settled = (
-        live.benches.is_empty and features.key.pattern is None and not features.preferred_provider
-    )
-    settled = (features.protocol, features.no_failover)
-    if is_settled and settled in resolution.plans:
-        return resolution.plans[settled]
-    made = _plan(table, resolution, features, live, now, rng)
-    if is_settled and all(g.pool.strategy in SETTLED_STRATEGIES for g in resolution.groups):
-        resolution.plans[settled] = made
-    return made
-
-
-def _plan(
-    table: Table, resolution: Resolution, features: Features, live: Live, now: float, rng: Random
-) -> Plan:
-    first = resolution.groups[0]
-    draft = _Draft()
-    for group in _groups(resolution, features):
-        _walk(group, features, live, now, rng, draft)
-    steps, last_standing = draft.steps, False
-    if not steps:
-        steps = _last_standing(draft)
-        last_standing = bool(steps)
-        if not steps:
-            raise _nobody(draft)
-    draft.rejected += (
-        Rejected(candidate=c, reason=block.reason, returns_in_s=block.returns_in_s)
-        for c, block in draft.resting
-        if not last_standing or c not in steps
-    )
-    warnings = resolution.warnings
-    if features.preferred_provider:
-        steps, preferred, found = _prefer(features.preferred_provider, steps, draft.preferred)
-        draft.preferred = preferred
-        if not found:
-            warnings = (
-                *warnings,
-                f"provider {features.preferred_provider[:100]} does not offer this model",
+    if (
+        resolution.is_settled
+        and features.key.pattern is None
+        and not features.preferred_provider
+        and features.input_tokens + (features.max_output_tokens or 0) <= resolution.smallest_window
+        and not state.disturbed(now)
+    ):
+        needs = features.needs
+        if needs:
+            needs &= resolution.lacking
+        settled = (features.protocol, features.no_failover, needs)
+        known = resolution.plans.get(settled)
+        if known is None:
+            known = resolution.plans[settled] = _Planning(features, state, now, rng).plan(
+                table, resolution
             )
-    policy = first.pool.policy
-    if features.protocol == EMBEDDINGS and first.resolved_by not in ("pool", "alias"):
-        model = steps[0].model
-        steps = _cut(draft, steps, lambda c: c.model == model, "unsupported:embeddings")
-    if policy.max_attempts == 1 or _stays(table, resolution, features, steps[0]):
-        steps.sort(key=lambda c: is_half_open(c, live.benches, now))
-        head = steps[0]
-        steps = _cut(draft, steps, lambda c: c is head, "failover_disabled")
-    return Plan(
-        steps=tuple(steps),
-        rejected=tuple(draft.rejected),
-        preferred=draft.preferred,
-        policy=policy,
-        strategy=first.pool.strategy,
-        last_standing=last_standing,
-        commit=draft.commit,
-        warnings=warnings,
+        return known
+    return _Planning(features, state, now, rng).plan(table, resolution)
+
+
+class _Planning:
+    """
+    One plan in the making.
+
+    `steps` are those who may be tried, `resting` those who sit out for a while, both in order;
+    `natural` is the choice without benches, health and pins.
+    """
+
+    __slots__ = (
+        "affinity",
+        "barred",
+        "counters",
+        "disturbed",
+        "features",
+        "natural",
+        "now",
+        "pin",
+        "preferred",
+        "rejected",
+        "resting",
+        "rotation",
+        "standings",
+        "state",
+        "steps",
+        "tokens",
+        "turn",
     )
 
+    def __init__(self, features: Features, state: State, now: float, rng: Dice) -> None:
+        self.features = features
+        self.state = state
+        self.now = now
+        self.tokens = features.input_tokens + (features.max_output_tokens or 0)
+        self.disturbed = state.disturbed(now)
+        self.standings: dict[str, Standing] = {}
+        self.turn = Turn(self.standings, rng, features.input_tokens, features.max_output_tokens)
+        self.counters: dict[str, dict[str, int]] = {}
+        self.pin = ""
+        self.steps: list[Candidate] = []
+        self.resting: list[tuple[Candidate, Standing, Pool]] = []
+        self.rejected: list[Rejected] = []
+        self.natural: Candidate | None = None
+        self.preferred: Candidate | None = None
+        self.rotation: tuple[Pool, Sequence[Candidate]] | None = None
+        self.affinity: Affinity | None = None
+        self.barred: frozenset[str] = frozenset()
 
-def _groups(resolution: Resolution, features: Features) -> Sequence[Group]:
-    """Embeddings stay with the first name: another model's vectors cannot be compared."""
-    if features.protocol == EMBEDDINGS:
-        return resolution.groups[:1]
-    return resolution.groups
+    def plan(self, table: Table, resolution: Resolution) -> Plan:
+        features, first = self.features, resolution.groups[0]
+        # Embeddings stay with the first name: another model's vectors cannot be compared.
+        groups = resolution.groups[:1] if features.protocol == EMBEDDINGS else resolution.groups
+        last = groups[-1]
+        for group in groups:
+            self.walk(group, is_own=group is first, is_last=group is last)
+        last_standing = not self.steps
+        if last_standing:
+            self.let_stand()
+            if not self.steps:
+                raise self.nobody(len(groups))
+        self.preferred = self.preferred or self.natural
+        chosen = self.steps[0]
+        warnings = resolution.warnings
+        if features.preferred_provider and not self.prefer(features.preferred_provider):
+            wished = features.preferred_provider[:100]
+            warnings = (*warnings, f"provider {wished} does not offer this model")
+        policy = first.pool.policy
+        if features.protocol == EMBEDDINGS and first.resolved_by not in ("pool", "alias"):
+            model = self.steps[0].model
+            self.keep(lambda c: c.model == model, "unsupported:embeddings")
+        if policy.max_attempts == 1 or _stays(table, resolution, features, self.steps[0]):
+            head = self.only(self.steps)
+            self.keep(lambda c: c is head, "failover_disabled")
+            chosen = head if self.rotation and head in self.rotation[1] else chosen
+        commit = None
+        if self.rotation is not None and self.steps[0] is chosen:  # a wish costs nobody a turn
+            commit = self.move(chosen)
+        return Plan(
+            steps=tuple(self.steps),
+            rejected=self.all_rejected(len(groups)),
+            preferred=self.preferred,
+            policy=policy,
+            strategy=first.pool.strategy,
+            last_standing=last_standing,
+            commit=commit,
+            warnings=warnings,
+            inputs=self.inputs(),
+            affinity=self.affinity,
+        )
 
+    # One group
 
-def _walk(
-    group: Group, features: Features, live: Live, now: float, rng: Random, draft: _Draft
-) -> None:
-    """Put one group's candidates into the draft: in order, resting, or rejected."""
-    pool = group.pool
-    static = pool.static(features.protocol)
-    draft.rejected += (r for r in static.rejected if r.candidate.name not in draft.seen)
-    draft.seen.update(r.candidate.name for r in static.rejected)
-    key = features.key
-    group_allowed = key.allows(group.requested, pool.name)
-    strategy = STRATEGIES[pool.strategy]
-    rotation = live.rotations.get(pool.name, _AT_REST)
-    room = None if pool.policy.enabled else 1
-    for tier in static.tiers:
-        allowed = []
-        for candidate in tier:
-            if candidate.name in draft.seen:
+    def walk(self, group: Group, *, is_own: bool, is_last: bool) -> None:
+        """Put one group's candidates where they belong: in order, resting, or rejected."""
+        pool, features, turn = group.pool, self.features, self.turn
+        static = pool.static(features.protocol, features.needs)
+        self.rejected += static.rejected
+        if static.barred:
+            self.barred |= static.barred
+        key = features.key
+        is_allowed = key.pattern is None or key.allows(group.requested, pool.name)
+        is_sifted = not (is_own and is_allowed) or (
+            pool.smallest_window is not None and self.tokens > pool.smallest_window
+        )
+        is_asked = bool(self.disturbed) or pool.is_measured
+        strategy = STRATEGIES[pool.strategy]
+        session = features.session if pool.takes_sessions else None
+        if strategy.rotates and session is None:
+            turn.counters = self.counters[pool.name] = self.state.counters(pool.name)
+        steps: list[Candidate] = []
+        for tier in static.tiers:
+            members: Sequence[Candidate] = tier
+            if is_sifted:
+                members = self.sift(tier, key=None if is_allowed else key)
+                if not members:
+                    continue
+            free = self.ask(members, pool) if is_asked else members
+            if not free and self.natural is not None:
                 continue
-            draft.seen.add(candidate.name)
-            if group_allowed or key.allows(candidate.name):
-                allowed.append(candidate)
+            if session is not None:
+                ordered = by_session(members, session, is_weighted=strategy.is_weighted)
             else:
-                draft.rejected.append(Rejected(candidate=candidate, reason="key_not_allowed"))
-        free = allowed
-        if not live.benches.is_empty:
-            free = []
-            for candidate in allowed:
-                block = blocked(candidate, live.benches, now)
-                if block is None:
-                    free.append(candidate)
-                else:
-                    draft.resting.append((candidate, block))
-        if not allowed or (not free and draft.preferred is not None):
-            continue
-        ordered, move = strategy(allowed, rotation, rng)
-        if draft.preferred is None:
-            draft.preferred = ordered[0]
-        if not free:
-            continue
-        if len(free) < len(allowed):
-            if move is None:
-                ordered = [c for c in ordered if c in free]
-            else:  # who rests has no turn
-                ordered, move = strategy(free, rotation, rng)
-        if move is not None and not draft.steps:
-            draft.commit = partial(live.commit, pool.name, move)
-        draft.steps += ordered[:room]
-        if room is not None:
-            draft.rejected += (
-                Rejected(candidate=c, reason="failover_disabled") for c in ordered[room:]
-            )
-            room = 0
+                ordered = strategy.order(members, turn)
+            if self.natural is None:
+                self.natural = ordered[0]
+            if len(free) < len(members):
+                if session is not None or ordered[0] in free:
+                    ordered = [c for c in ordered if c in free]
+                else:  # who rests has no turn
+                    ordered = strategy.order(free, turn) if free else []
+            if strategy.rotates and session is None and not (self.steps or steps) and free:
+                self.rotation = (pool, free)
+            steps += ordered
+        if is_own and self.natural is not None and (session is not None or pool.stays):
+            self.heed_pin(pool, WHOLE_POOL if session is None else session, steps)
+        if not pool.policy.enabled and len(steps) > 1:
+            head = self.only(steps) if is_last else steps[0]
+            self.rejected += [
+                Rejected(candidate=c, reason="failover_disabled") for c in steps if c is not head
+            ]
+            steps = [head]
+        self.steps += steps
 
+    def sift(self, tier: Sequence[Candidate], key: Key | None) -> list[Candidate]:
+        """
+        Those of `tier` who may be tried as far as rights and size go, and are not placed yet.
 
-def _last_standing(draft: _Draft) -> list[Candidate]:
-    """Benched ones that may be tried because nobody else is left, soonest to return first."""
-    able = [(block.returns_in_s, i) for i, (_, block) in enumerate(draft.resting) if block.yields]
-    return [draft.resting[i][0] for _, i in sorted(able)]
+        With a `key` each of them has to be allowed on its own name. Whom an operator switched off
+        under an earlier name does not come back under a later one.
+        """
+        tokens = self.tokens
+        sifted = []
+        for candidate in tier:
+            window = candidate.facts.context_window
+            if candidate.name in self.barred or self.is_placed(candidate.name):
+                continue
+            if key is not None and not key.allows(candidate.name):
+                self.rejected.append(Rejected(candidate=candidate, reason="key_not_allowed"))
+            elif window is not None and tokens > window:
+                self.rejected.append(Rejected(candidate=candidate, reason="context_too_small"))
+            else:
+                sifted.append(candidate)
+        return sifted
 
+    def is_placed(self, name: str) -> bool:
+        """Whether an earlier group has brought `name`; nobody is in a plan twice."""
+        return any(c.name == name for c in self.steps) or any(
+            c.name == name for c, _, _ in self.resting
+        )
 
-def _prefer(
-    provider: str, steps: list[Candidate], preferred: Candidate | None
-) -> tuple[list[Candidate], Candidate | None, bool]:
-    """The provider's candidates first, the others after them in their order."""
-    wished = [c for c in steps if c.provider == provider]
-    if not wished:
-        return steps, preferred, False
-    return [*wished, *(c for c in steps if c.provider != provider)], wished[0], True
+    def ask(self, members: Sequence[Candidate], pool: Pool) -> list[Candidate]:
+        """Those of `members` who do not sit out now; the others are put aside."""
+        state, disturbed, standings = self.state, self.disturbed, self.standings
+        free = []
+        for candidate in members:
+            if candidate.is_measured or not candidate.subjects.isdisjoint(disturbed):
+                standing = state.standing(candidate, self.tokens, self.now)
+                if standing is not None:
+                    standings[candidate.name] = standing
+                    if standing.reason:
+                        self.resting.append((candidate, standing, pool))
+                        continue
+            free.append(candidate)
+        return free
+
+    def heed_pin(self, pool: Pool, session: int, steps: list[Candidate]) -> None:
+        """Who moved stays where it is, unless that one sits out."""
+        natural = self.natural
+        if natural is None:
+            return
+        self.pin = pin = self.state.pinned(pool.name, session, self.now)
+        self.affinity = Affinity(
+            pool=pool.name,
+            session=session,
+            natural=natural.name,
+            pinned=pin,
+            ttl_s=pool.pin_ttl_s,
+            members=pool.names,
+        )
+        if not pin:
+            return
+        for place, candidate in enumerate(steps):
+            if candidate.name == pin:
+                self.preferred = candidate
+                steps.insert(0, steps.pop(place))
+                return
+
+    # All groups
+
+    def let_stand(self) -> None:
+        """Let those try who sit out, because nobody else is left: soonest to return first."""
+        able = [
+            (inf if standing.returns_in_s is None else standing.returns_in_s, place)
+            for place, (_, standing, _) in enumerate(self.resting)
+            if standing.yields
+        ]
+        spent = set()
+        for _, place in sorted(able):
+            candidate, _, pool = self.resting[place]
+            if pool.name not in spent:
+                self.steps.append(candidate)
+            if not pool.policy.enabled:
+                spent.add(pool.name)
+
+    def only(self, steps: Sequence[Candidate]) -> Candidate:
+        """Who is tried if only one may be: nobody half-open, while another is well."""
+        standings = self.standings
+        for candidate in steps:
+            standing = standings.get(candidate.name)
+            if standing is None or not standing.half_open:
+                return candidate
+        return steps[0]
+
+    def prefer(self, provider: str) -> bool:
+        """The provider's candidates first, the others after them. False if it has none."""
+        wished = [c for c in self.steps if c.provider == provider]
+        if not wished:
+            return False
+        self.steps = [*wished, *(c for c in self.steps if c.provider != provider)]
+        self.preferred = wished[0]
+        self.affinity = None  # who serves was wished for, so that it says nothing about moving
+        return True
+
+    def keep(self, is_kept: Callable[[Candidate], bool], reason: str) -> None:
+        self.rejected += [
+            Rejected(candidate=c, reason=reason) for c in self.steps if not is_kept(c)
+        ]
+        self.steps = [c for c in self.steps if is_kept(c)]
+
+    def all_rejected(self, groups: int) -> tuple[Rejected, ...]:
+        """
+        One reason for each: the first that was found.
+
+        What one name of a chain or rule refuses, another may allow: then that counts.
+        """
+        resting = [
+            Rejected(candidate=c, reason=standing.reason, returns_in_s=standing.returns_in_s)
+            for c, standing, _ in self.resting
+            if c not in self.steps
+        ]
+        if groups == 1:
+            return (*self.rejected, *resting)
+        placed = {c.name for c in (*self.steps, *(entry.candidate for entry in resting))}
+        kept = []
+        for entry in self.rejected:
+            if entry.candidate.name not in placed:
+                placed.add(entry.candidate.name)
+                kept.append(entry)
+        return (*kept, *resting)
+
+    def move(self, chosen: Candidate) -> Callable[[], None] | None:
+        """What commits the pick of a rotation: those whose turn it could have been took part."""
+        if self.rotation is None:
+            return None
+        pool, members = self.rotation
+        ramped = self.turn.ramped
+        is_weighted = STRATEGIES[pool.strategy].is_weighted
+        weights = [(c.name, ramped(c, c.weight if is_weighted else 1)) for c in members]
+        return partial(self.state.commit, pool.name, weights, chosen.name)
+
+    def nobody(self, groups: int) -> NoCandidate:
+        standings = [standing for _, standing, _ in self.resting]
+        is_limited = bool(standings) and all(standing.is_limited for standing in standings)
+        error = no_candidate(self.all_rejected(groups), everyone_limited=is_limited)
+        error.inputs = self.inputs()
+        return error
+
+    def inputs(self) -> Inputs | None:
+        draws = self.turn.draws
+        if not (self.standings or self.counters or draws or self.pin):
+            return None
+        return Inputs(
+            standings=self.standings, counters=self.counters, draws=tuple(draws), pin=self.pin
+        )
 
 
 def _stays(table: Table, resolution: Resolution, features: Features, first: Candidate) -> bool:
@@ -222,19 +386,3 @@ def _stays(table: Table, resolution: Resolution, features: Features, first: Cand
             or first.name in disabled
         )
     )
-
-
-def _cut(
-    draft: _Draft, steps: list[Candidate], keep: Callable[[Candidate], bool], reason: str
-) -> list[Candidate]:
-    draft.rejected += (Rejected(candidate=c, reason=reason) for c in steps if not keep(c))
-    return [c for c in steps if keep(c)]
-
-
-def _nobody(draft: _Draft) -> NoCandidate:
-    resting = [
-        Rejected(candidate=c, reason=block.reason, returns_in_s=block.returns_in_s)
-        for c, block in draft.resting
-    ]
-    limited = bool(resting) and all(block.is_stated for _, block in draft.resting)
-    return no_candidate([*draft.rejected, *resting], everyone_limited=limited)

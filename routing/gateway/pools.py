@@ -5,48 +5,90 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TypeVar
 
-from failover.engine.plan import Candidate, Rejected, Times
+from failover.engine.plan import Candidate, Limits, Rejected, Times
 from failover.engine.policy import FailoverPolicy
-from providers.adapters.spec import NO_FACTS, ProviderSpec, Timeouts
+from providers.adapters.spec import CAPABILITIES, NO_FACTS, ProviderSpec, Timeouts
 from providers.adapters.upstream import Upstream
 from routing.gateway.snapshot import AliasSpec, CandidateSpec, Content, PoolSpec
-from routing.gateway.strategies import STRATEGIES
+from routing.gateway.strategies import strategy_named
 
 Tiers = tuple[tuple[Candidate, ...], ...]
 NO_TIMEOUTS = Timeouts()
+NO_NEEDS: frozenset[str] = frozenset()
+EMBEDDINGS = "openai_embeddings"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Static:
-    """What one protocol leaves of a pool before any live state: tiers, and the rejected."""
+    """
+    What a protocol and needs leave of a pool before any live state: tiers, and the rejected.
+
+    `barred` are the names of those that an operator switched off in this pool.
+    """
 
     tiers: Tiers
     rejected: tuple[Rejected, ...]
+    barred: frozenset[str]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Pool:
-    """Candidates under one name: a canonical model, an alias with targets, or a single model."""
+    """
+    Candidates under one name: a canonical model, an alias with targets, or a single model.
+
+    `takes_sessions`: session affinity acts on it. `stays`: after a failover the whole pool stays
+    where it is. `pin_ttl_s`: so long an idle pin holds.
+    """
 
     name: str
     candidates: tuple[Candidate, ...]
     strategy: str
     policy: FailoverPolicy
     is_enabled: bool = True
-    warnings: tuple[str, ...] = ()
-    _static: dict[str, Static] = field(default_factory=dict, repr=False)
+    takes_sessions: bool = False
+    affinity_key: str = ""
+    stays: bool = False
+    pin_ttl_s: float = 0.0
+    _static: dict[tuple[str, frozenset[str]], Static] = field(default_factory=dict, repr=False)
 
     @cached_property
     def primary(self) -> Candidate | None:
         """The first of the best tier, as configured."""
         return min(self.candidates, key=lambda c: c.priority, default=None)
 
-    def static(self, protocol: str) -> Static:
-        """Who operators and the endpoint leave in. Computed once per protocol."""
-        known = self._static.get(protocol)
+    @cached_property
+    def names(self) -> frozenset[str]:
+        return frozenset(candidate.name for candidate in self.candidates)
+
+    @cached_property
+    def is_measured(self) -> bool:
+        return any(candidate.is_measured for candidate in self.candidates)
+
+    @cached_property
+    def smallest_window(self) -> int | None:
+        """Of those whose context window is known: up to it nobody is left out for its size."""
+        windows = [c.facts.context_window for c in self.candidates]
+        return min((window for window in windows if window is not None), default=None)
+
+    @cached_property
+    def lacking(self) -> frozenset[str]:
+        """What at least one candidate is known not to be capable of."""
+        return frozenset(
+            what
+            for c in self.candidates
+            for what, is_able in c.facts.capabilities.items()
+            if not is_able
+        )
+
+    def static(self, protocol: str, needs: frozenset[str] = NO_NEEDS) -> Static:
+        """Whom operators, the endpoint and `needs` leave in. Computed once for each."""
+        if needs:
+            needs &= self.lacking
+        known = self._static.get((protocol, needs))
         if known is None:
-            known = self._static[protocol] = self._split(protocol)
+            known = self._static[protocol, needs] = self._split(protocol, needs)
         return known
 
     def operators_reason(self, candidate: Candidate) -> str | None:
@@ -57,11 +99,15 @@ class Pool:
             return "canonical_model_disabled"
         return None if candidate.is_enabled else "candidate_disabled"
 
-    def _split(self, protocol: str) -> Static:
+    def _split(self, protocol: str, needs: frozenset[str]) -> Static:
         tiers: dict[int, list[Candidate]] = {}
         rejected = []
+        seen = set()
         for candidate in self.candidates:
-            reason = self.operators_reason(candidate) or _unsupported(candidate, protocol)
+            if candidate.name in seen:
+                continue
+            seen.add(candidate.name)
+            reason = self.operators_reason(candidate) or _unsupported(candidate, protocol, needs)
             if reason is None:
                 tiers.setdefault(candidate.priority, []).append(candidate)
             else:
@@ -69,6 +115,9 @@ class Pool:
         return Static(
             tiers=tuple(tuple(tiers[priority]) for priority in sorted(tiers)),
             rejected=tuple(rejected),
+            barred=frozenset(
+                r.candidate.name for r in rejected if r.reason == "candidate_disabled"
+            ),
         )
 
 
@@ -80,25 +129,22 @@ class Compiler:
         content: Content,
         providers: Mapping[str, ProviderSpec],
         upstreams: Mapping[str, Upstream],
+        measured: frozenset[str] = frozenset(),
     ) -> None:
         self._content = content
         self._providers = providers
         self._upstreams = upstreams
+        self._measured = measured
 
     def pool(self, spec: PoolSpec) -> Pool:
-        defaults = self._content.defaults
         return self._pool(
-            spec.name,
-            spec.strategy or defaults.strategy,
-            [self._candidate(entry, spec.timeouts) for entry in spec.candidates],
-            policy=spec.failover or defaults.failover,
-            is_enabled=spec.enabled,
+            spec, [self._candidate(entry, spec.timeouts) for entry in spec.candidates]
         )
 
     def alias_pool(self, spec: AliasSpec) -> Pool:
-        strategy = spec.strategy or self._content.defaults.strategy
-        candidates = [self._candidate(entry, NO_TIMEOUTS) for entry in spec.targets]
-        return self._pool(spec.name, strategy, candidates)
+        targets = [self._candidate(entry, NO_TIMEOUTS) for entry in spec.targets]
+        own = PoolSpec(name=spec.name, candidates=(), strategy=spec.strategy)
+        return self._pool(own, targets)
 
     def unconfigured(self, name: str, *pairs: tuple[str, str], is_known: bool = True) -> Pool:
         """The pool behind a provider/model or a bare id: (provider, model) pairs in order."""
@@ -108,7 +154,10 @@ class Compiler:
             )
             for provider, model in pairs
         ]
-        return self._pool(name, "priority_failover", candidates)
+        own = PoolSpec(
+            name=name, candidates=(), strategy="priority_failover", stay_after_failover=False
+        )
+        return self._pool(own, candidates)
 
     def _candidate(
         self, spec: CandidateSpec, timeouts: Timeouts, *, is_known: bool = True
@@ -123,8 +172,12 @@ class Compiler:
             for field_name in times.__struct_fields__
             if (value := getattr(times, field_name)) is not None
         }
+        name = f"{spec.provider}/{spec.model}"
+        limits = None
+        if spec.rpm is not None or spec.tpm is not None or spec.max_parallel is not None:
+            limits = Limits(rpm=spec.rpm, tpm=spec.tpm, max_parallel=spec.max_parallel)
         return Candidate(
-            name=f"{spec.provider}/{spec.model}",
+            name=name,
             provider=spec.provider,
             model=spec.model,
             upstream=self._upstreams.get(spec.provider),
@@ -136,37 +189,62 @@ class Compiler:
             is_enabled=spec.enabled,
             is_provider_enabled=provider is not None and provider.enabled,
             is_known=is_known,
+            limits=limits,
+            is_measured=name in self._measured,
         )
 
-    def _pool(
-        self,
-        name: str,
-        strategy: str,
-        candidates: list[Candidate],
-        *,
-        policy: FailoverPolicy | None = None,
-        is_enabled: bool = True,
-    ) -> Pool:
-        warnings: tuple[str, ...] = ()
-        if strategy not in STRATEGIES:
-            warnings = (f"strategy {strategy} is not available yet; priority order is used",)
-            strategy = "priority_failover"
-        if strategy == "fill_first":  # one list across all tiers
-            candidates = sorted(candidates, key=lambda c: c.priority)
+    def _pool(self, spec: PoolSpec, candidates: list[Candidate]) -> Pool:
+        """A pool of `candidates`, with what `spec` says of it over the defaults."""
+        defaults = self._content.defaults
+        name = spec.strategy or defaults.strategy
+        strategy = strategy_named(name)
         return Pool(
-            name=name,
+            name=spec.name,
             candidates=tuple(candidates),
-            strategy=strategy,
-            policy=policy or self._content.defaults.failover,
-            is_enabled=is_enabled,
-            warnings=warnings,
+            strategy=name,
+            policy=spec.failover or defaults.failover,
+            is_enabled=spec.enabled,
+            takes_sessions=strategy.takes_sessions
+            and _given(spec.session_affinity, defaults.session_affinity),
+            affinity_key=spec.affinity_key or "",
+            stays=name == "priority_failover"
+            and _given(spec.stay_after_failover, defaults.stay_after_failover),
+            pin_ttl_s=_given(spec.session_affinity_ttl_s, defaults.session_affinity_ttl_s),
         )
 
 
-def _unsupported(candidate: Candidate, protocol: str) -> str | None:
+Value = TypeVar("Value")
+
+
+def _given(own: Value | None, default: Value) -> Value:
+    return default if own is None else own
+
+
+def measured_names(content: Content) -> frozenset[str]:
+    """The provider/model names that somebody goes by the load of, in any pool or alias."""
+    default = content.defaults.strategy
+    owners = [(pool.strategy, pool.candidates) for pool in content.pools]
+    owners += [(alias.strategy, alias.targets) for alias in content.aliases]
+    names = []
+    for strategy, members in owners:
+        goes_by_load = strategy_named(strategy or default).goes_by_load
+        names += [
+            f"{c.provider}/{c.model}"
+            for c in members
+            if goes_by_load or c.rpm is not None or c.tpm is not None or c.max_parallel is not None
+        ]
+    return frozenset(names)
+
+
+def _unsupported(candidate: Candidate, protocol: str, needs: frozenset[str]) -> str | None:
     upstream = candidate.upstream
     if upstream is None or not upstream.speaks(protocol):
         return "unsupported:endpoint"
+    capabilities = candidate.facts.capabilities
+    for what in CAPABILITIES:
+        is_needed = what in needs or (what == "embeddings" and protocol == EMBEDDINGS)
+        if is_needed and capabilities.get(what) is False:
+            return f"unsupported:{what}"
     if upstream.needs_credential and not upstream.credentials:
         return "no_credential"
     return None

@@ -1,111 +1,205 @@
 """
-Strategies: the order inside one tier, and the counter move that the choice costs.
+Strategies: the order inside one tier.
 
-Each takes (tier, rotation, rng) and returns the order with, if a counter is involved, the move
-that commits the choice. Nothing here changes state by being asked.
+Each is a function of (members, turn); nothing here changes state by being asked. In every order
+the first is the choice, and the others follow as the table in docs/failover.md says.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from operator import attrgetter
-from random import Random
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Final, NamedTuple, Protocol
 
-from failover.engine.plan import Candidate
+from failover.engine.plan import FULL_RAMP, Candidate, Standing
+from providers.adapters.spec import Prices
 
-Rotation = Mapping[str, int]
-_weight = attrgetter("weight")
-
-
-class Move(NamedTuple):
-    """One pick of a rotation, still to be committed by `move_on`."""
-
-    weights: list[tuple[str, int]]
-    chosen: str
+USUAL_OUTPUT_TOKENS: Final = 500  # of a request that does not say how much it wants
+_weight: Final = attrgetter("weight")
 
 
-Ordered = tuple[list[Candidate], Move | None]
-Strategy = Callable[[Sequence[Candidate], Rotation, Random], Ordered]
+class Dice(Protocol):
+    """Of random.Random, what planning uses."""
+
+    def random(self) -> float:
+        """Uniform in [0, 1)."""
 
 
-def smooth_weighted(current: Rotation, weights: Iterable[tuple[str, int]]) -> str:
+class Turn:
     """
-    The next name by smooth weighted round robin, of at least one.
+    What strategies go by in one decision.
 
-    With `move_on` after each pick, every window of the sum of weights holds each name exactly its
-    weight of times, spread out rather than in runs.
+    `standings` have those who are not at rest; `draws` is what the dice gave, in turn.
+    """
+
+    __slots__ = ("_dice", "counters", "draws", "input_tokens", "output_tokens", "standings")
+
+    def __init__(
+        self,
+        standings: Mapping[str, Standing],
+        dice: Dice,
+        input_tokens: int,
+        output_tokens: int | None,
+    ) -> None:
+        self.standings = standings
+        self.counters: Mapping[str, int] = {}
+        self.draws: list[float] = []
+        self.input_tokens = input_tokens
+        self.output_tokens = USUAL_OUTPUT_TOKENS if output_tokens is None else output_tokens
+        self._dice = dice
+
+    def draw(self) -> float:
+        drawn = self._dice.random()
+        self.draws.append(drawn)
+        return drawn
+
+    def ramped(self, candidate: Candidate, weight: int) -> int:
+        """`weight` in sixteenths, as far as it counts so soon after a bench."""
+        standing = self.standings.get(candidate.name)
+        return weight * (FULL_RAMP if standing is None else standing.ramp)
+
+
+Order = Callable[[Sequence[Candidate], Turn], list[Candidate]]
+
+
+class Strategy(NamedTuple):
+    """
+    `is_settled`: nothing but the pool bears on the order. `takes_sessions`: session affinity acts
+    on it. `rotates`: each choice moves counters. `is_weighted`: weights mean something to it.
+    `goes_by_load`: its candidates have to be measured.
+    """
+
+    order: Order
+    is_settled: bool = False
+    takes_sessions: bool = True
+    rotates: bool = False
+    is_weighted: bool = True
+    goes_by_load: bool = False
+
+
+def in_list_order(members: Sequence[Candidate], turn: Turn) -> list[Candidate]:
+    del turn
+    return list(members)
+
+
+def weighted_round_robin(members: Sequence[Candidate], turn: Turn) -> list[Candidate]:
+    """
+    Smooth weighted round robin: every window of the sum of weights holds each candidate exactly
+    its weight of times, spread out rather than in runs.
 
     Source: nginx, commit 52327e0627f4 "Upstream: smooth weighted round-robin balancing".
     """
-    best, most = "", -inf
-    for name, weight in weights:
-        value = current.get(name, 0) + weight
+    counters = turn.counters
+    standings = turn.standings
+    chosen, most = members[0], -inf
+    for candidate in members:
+        weight = turn.ramped(candidate, candidate.weight) if standings else candidate.weight * 16
+        value = counters.get(candidate.name, 0) + weight
         if value > most:
-            best, most = name, value
-    return best
+            chosen, most = candidate, value
+    rest = [c for c in members if c is not chosen]
+    rest.sort(key=_weight, reverse=True)  # stable: ties keep their order
+    return [chosen, *rest]
 
 
-def move_on(current: MutableMapping[str, int], move: Move) -> None:
-    """Commit a pick."""
-    total = 0
-    for name, weight in move.weights:
-        current[name] = current.get(name, 0) + weight
-        total += weight
-    current[move.chosen] -= total
+def round_robin(members: Sequence[Candidate], turn: Turn) -> list[Candidate]:
+    """The same with equal weights."""
+    counters = turn.counters
+    chosen = max(members, key=lambda c: counters.get(c.name, 0) + turn.ramped(c, 1))
+    return [chosen, *(c for c in members if c is not chosen)]
 
 
-def in_list_order(tier: Sequence[Candidate], rotation: Rotation, rng: Random) -> Ordered:
-    del rotation, rng
-    return list(tier), None
-
-
-def weighted_round_robin(tier: Sequence[Candidate], rotation: Rotation, rng: Random) -> Ordered:
-    del rng
-    ordered, move = _rotate(tier, rotation, [(c.name, c.weight) for c in tier])
-    if len(ordered) > 2:
-        ordered[1:] = sorted(
-            ordered[1:], key=_weight, reverse=True
-        )  # stable: ties keep their order
-    return ordered, move
-
-
-def round_robin(tier: Sequence[Candidate], rotation: Rotation, rng: Random) -> Ordered:
-    del rng
-    return _rotate(tier, rotation, [(c.name, 1) for c in tier])
-
-
-def weighted_random(tier: Sequence[Candidate], rotation: Rotation, rng: Random) -> Ordered:
+def weighted_random(members: Sequence[Candidate], turn: Turn) -> list[Candidate]:
     """
     A weighted draw without replacement.
 
     Source: Efraimidis and Spirakis, "Weighted random sampling with a reservoir", 2006: sorting
     by u ** (1 / weight) draws without replacement in proportion to the weights.
     """
-    del rotation
-    return sorted(tier, key=lambda c: rng.random() ** (1 / c.weight), reverse=True), None
+    keys = [turn.draw() ** (FULL_RAMP / turn.ramped(c, c.weight)) for c in members]
+    order = sorted(range(len(members)), key=keys.__getitem__, reverse=True)
+    return [members[i] for i in order]
 
 
-def _rotate(
-    tier: Sequence[Candidate], rotation: Rotation, weights: list[tuple[str, int]]
-) -> Ordered:
-    """The picked one, then the others in list order."""
-    chosen = smooth_weighted(rotation, weights)
-    ordered = [c for c in tier if c.name == chosen]
-    ordered += [c for c in tier if c.name != chosen]
-    return ordered, Move(weights, chosen)
+def lowest_latency(members: Sequence[Candidate], turn: Turn) -> list[Candidate]:
+    """
+    The quicker of two drawn, then the others ascending; who was not measured counts as quickest.
+
+    Two drawn, and not the best of all, so that a crowd does not follow one good measurement.
+    Source: Mitzenmacher, "The power of two choices in randomized load balancing", 2001.
+    """
+    standings = turn.standings
+    latencies = [
+        0.0 if (standing := standings.get(c.name)) is None else standing.latency_s for c in members
+    ]
+    order = sorted(range(len(members)), key=latencies.__getitem__)
+    if len(members) > 2:
+        one = int(turn.draw() * len(members))
+        other = int(turn.draw() * (len(members) - 1))
+        other += other >= one
+        # By rank in `order`, so that a tie goes to the earlier in the list.
+        place = min(order.index(one), order.index(other))
+        order.insert(0, order.pop(place))
+    return [members[i] for i in order]
+
+
+def lowest_cost(members: Sequence[Candidate], turn: Turn) -> list[Candidate]:
+    """By the price of this request as estimated; unknown prices last."""
+    costs = [
+        inf
+        if c.facts.prices is None
+        else expected_cost(c.facts.prices, turn.input_tokens, turn.output_tokens)
+        for c in members
+    ]
+    order = sorted(range(len(members)), key=costs.__getitem__)
+    return [members[i] for i in order]
+
+
+def expected_cost(prices: Prices, input_tokens: int, output_tokens: int) -> float:
+    """Millionths of a US dollar, nothing cached; infinite if a price that counts is unknown."""
+    per_input, per_output = prices.input, prices.output
+    for tier in prices.tiers:
+        if input_tokens > tier.above_input_tokens:
+            per_input = per_input if tier.input is None else tier.input
+            per_output = per_output if tier.output is None else tier.output
+    if (per_input is None and input_tokens) or (per_output is None and output_tokens):
+        return inf
+    return (per_input or 0.0) * input_tokens + (per_output or 0.0) * output_tokens
+
+
+def least_busy(members: Sequence[Candidate], turn: Turn) -> list[Candidate]:
+    standings = turn.standings
+    busy = [
+        0.0
+        if (standing := standings.get(c.name)) is None
+        else standing.in_flight / turn.ramped(c, c.weight)
+        for c in members
+    ]
+    order = sorted(range(len(members)), key=busy.__getitem__)
+    return [members[i] for i in order]
 
 
 STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
     {
-        "priority_failover": in_list_order,
-        "fill_first": in_list_order,
-        "weighted_round_robin": weighted_round_robin,
-        "round_robin": round_robin,
-        "weighted_random": weighted_random,
+        "priority_failover": Strategy(in_list_order, is_settled=True, takes_sessions=False),
+        "fill_first": Strategy(in_list_order, is_settled=True, takes_sessions=False),
+        "weighted_round_robin": Strategy(weighted_round_robin, rotates=True),
+        "round_robin": Strategy(round_robin, rotates=True, is_weighted=False),
+        "weighted_random": Strategy(weighted_random),
+        "lowest_latency": Strategy(lowest_latency, goes_by_load=True),
+        "lowest_cost": Strategy(lowest_cost),
+        "least_busy": Strategy(least_busy, goes_by_load=True),
     }
 )
-# Those whose order depends on nothing but the pool.
-SETTLED_STRATEGIES = frozenset({"priority_failover", "fill_first"})
+
+SETTLED_STRATEGIES: Final = frozenset(n for n, s in STRATEGIES.items() if s.is_settled)
+
+
+def strategy_named(name: str) -> Strategy:
+    """Raises ValueError if there is none of that name."""
+    try:
+        return STRATEGIES[name]
+    except KeyError:
+        raise ValueError(f"strategy {name!r} is not known") from None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from providers.adapters.registry import ADAPTERS
 from providers.adapters.upstream import Upstream, compile_upstream
 from routing.gateway.auth import Key
-from routing.gateway.pools import Compiler, Pool
+from routing.gateway.pools import Compiler, Pool, measured_names
 from routing.gateway.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Table:
 
     `pools`, `aliases`, `providers` and `rules` are the snapshot's specs by name; `keys` is by
     SHA-256 digest. `known` are the provider/model names that a pool, alias, rule or inventory
-    mentions. `resolutions` is the resolver's memory.
+    mentions, `measured` those whose load somebody goes by. `resolutions` is the resolver's memory.
     """
 
     def __init__(self, snapshot: Snapshot, upstreams: Mapping[str, Upstream]) -> None:
@@ -51,7 +51,8 @@ class Table:
             for model in provider.models:
                 self._listed.setdefault(model, []).append(provider.name)
         self.known = self._known()
-        self._compiler = Compiler(content, self.providers, upstreams)
+        self.measured = measured_names(content)
+        self._compiler = Compiler(content, self.providers, upstreams, self.measured)
         self._pools: dict[str, Pool] = {}
 
     def pool(self, name: str) -> Pool | None:

@@ -472,12 +472,6 @@ def test_behind_a_rotations_pick_the_rest_follow_by_weight_then_list_order():
     assert world.names("m") == ["c/x", "b/x", "d/x", "a/x"]
 
 
-def test_a_strategy_that_is_not_there_yet_falls_back_and_says_so():
-    world = World(pool("m", "a/x", "b/x", strategy="lowest_cost"))
-    assert world.names("m") == ["a/x", "b/x"]
-    assert "lowest_cost" in world.plan("m").warnings[0]
-
-
 def test_a_preferred_provider_comes_first_and_the_others_follow():
     assert World(AB).names("m", preferred_provider="b") == ["b/x", "a/x"]
 

@@ -1,0 +1,137 @@
+"""
+What changes from request to request: the one narrow thing that planning reads besides the table.
+
+`State` is what `plan` may ask. `Live` answers from this process; routing.gateway.replay from what
+was recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Final, Protocol
+
+from failover.engine.availability import Block, blocked, is_half_open, ramp
+from failover.engine.benches import Benches
+from failover.engine.loads import Loads
+from failover.engine.plan import FULL_RAMP, Candidate, Plan, Standing
+from routing.gateway.affinity import Pins
+from routing.gateway.table import Table
+
+NO_COUNTERS: Final[Mapping[str, int]] = {}
+
+
+class State(Protocol):
+    """
+    What planning asks. Nothing here changes by being asked.
+
+    `disturbed` are provider/model and provider/* of all that may not be at rest, apart from those
+    that are measured.
+    """
+
+    def disturbed(self, now: float) -> AbstractSet[str]: ...
+    def standing(self, candidate: Candidate, tokens: int, now: float) -> Standing | None: ...
+    def counters(self, pool: str) -> dict[str, int]: ...
+    def pinned(self, pool: str, session: int, now: float) -> str: ...
+    def commit(self, pool: str, weights: Sequence[tuple[str, int]], chosen: str) -> None: ...
+
+
+class Live:
+    """
+    The state of one process. It outlives every table.
+
+    `rotations` are the counters of rotations by pool and candidate; a move replaces a pool's
+    counters as a whole, so that what was read stays as it was. `unhealthy` are providers.
+    """
+
+    __slots__ = ("_unhealthy_subjects", "benches", "loads", "pins", "rotations", "unhealthy")
+
+    def __init__(
+        self, *, benches: Benches, loads: Loads | None = None, pins: Pins | None = None
+    ) -> None:
+        self.benches = benches
+        self.loads = loads or Loads()
+        self.pins = pins or Pins(wall=benches.wall)
+        self.rotations: dict[str, dict[str, int]] = {}
+        self.unhealthy: frozenset[str] = frozenset()
+        self._unhealthy_subjects: frozenset[str] = frozenset()
+
+    # What planning asks
+
+    def disturbed(self, now: float) -> AbstractSet[str]:
+        subjects = self.benches.subjects(now)
+        return subjects | self._unhealthy_subjects if self._unhealthy_subjects else subjects
+
+    def standing(self, candidate: Candidate, tokens: int, now: float) -> Standing | None:
+        """How `candidate` stands; None if it is at rest."""
+        benches = self.benches
+        block: Block | None = None
+        half_open, ramped = False, FULL_RAMP
+        if not candidate.subjects.isdisjoint(benches.subjects(now)):
+            block = blocked(candidate, benches, now)
+            half_open = block is None and is_half_open(candidate, benches, now)
+            ramped = ramp(candidate, benches, now)
+        full, in_flight, latency_s = None, 0, 0.0
+        if candidate.is_measured and (load := self.loads.get(candidate.name)) is not None:
+            full = self.loads.full(candidate, tokens, now)
+            in_flight, latency_s = load.in_flight, load.latency_s(now)
+        is_unhealthy = candidate.provider in self.unhealthy and not (
+            block is not None and block.reason == "benched_manually"
+        )
+        if block is None and not is_unhealthy:
+            if full is not None:
+                return Standing(
+                    reason="saturated",
+                    returns_in_s=full.returns_in_s,
+                    is_limited=True,
+                    in_flight=in_flight,
+                    latency_s=latency_s,
+                )
+            if not (half_open or in_flight or latency_s) and ramped == FULL_RAMP:
+                return None
+            return Standing(
+                half_open=half_open, ramp=ramped, in_flight=in_flight, latency_s=latency_s
+            )
+        return Standing(
+            reason="unhealthy" if is_unhealthy or block is None else block.reason,
+            returns_in_s=None if block is None else block.returns_in_s,
+            yields=(block is None or block.yields) and full is None,
+            is_limited=block is not None and block.is_stated,
+            in_flight=in_flight,
+            latency_s=latency_s,
+        )
+
+    def counters(self, pool: str) -> dict[str, int]:
+        return self.rotations.get(pool) or {}
+
+    def pinned(self, pool: str, session: int, now: float) -> str:
+        return self.pins.get(pool, session, now)
+
+    # What is told
+
+    def commit(self, pool: str, weights: Sequence[tuple[str, int]], chosen: str) -> None:
+        """One pick of a rotation by smooth weighted round robin."""
+        counters = dict(self.rotations.get(pool, NO_COUNTERS))
+        total = 0
+        for name, weight in weights:
+            counters[name] = counters.get(name, 0) + weight
+            total += weight
+        counters[chosen] -= total
+        self.rotations[pool] = counters
+
+    def served(self, plan: Plan, candidate: Candidate, now: float) -> None:
+        """`candidate` has begun to answer: a session that moved is remembered."""
+        if plan.affinity is not None:
+            self.pins.note(plan.affinity, candidate.name, now)
+
+    def mark_unhealthy(self, providers: Iterable[str]) -> None:
+        """Probes could not reach these, and no others."""
+        self.unhealthy = frozenset(providers)
+        self._unhealthy_subjects = frozenset(f"{name}/*" for name in self.unhealthy)
+
+    def prune(self, table: Table) -> None:
+        """Forget what belongs to pools and candidates that are gone."""
+        for name in self.rotations.keys() - table.pools.keys() - table.aliases.keys():
+            del self.rotations[name]
+        self.pins.prune(lambda pool: pool in table.pools or pool in table.aliases)
+        self.loads.prune(table.measured)
