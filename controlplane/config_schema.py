@@ -18,6 +18,7 @@ from controlplane.config_types import (
     Attempts,
     AuthScheme,
     BaseUrl,
+    CatalogName,
     Duration,
     Factor,
     Fault,
@@ -122,16 +123,28 @@ class CapabilitiesBlock(Block):
     streaming: Flag | None = None
 
 
-class PricingBlock(Block):
+class PricesBlock(Block):
     input_per_mtok: Price | None = None
     output_per_mtok: Price | None = None
     cached_input_per_mtok: Price | None = None
+    cache_write_per_mtok: Price | None = None
+
+
+class PriceTierBlock(PricesBlock):
+    above_input_tokens: Whole
+
+
+class PricingBlock(PricesBlock):
+    tiers: list[PriceTierBlock] | None = None
 
 
 class MetadataBlock(Block):
+    catalog: CatalogName | None = None
+    family: Annotated[Text, Field(max_length=100)] | None = None
     context_window: Whole | None = None
     max_output_tokens: Whole | None = None
     capabilities: CapabilitiesBlock | None = None
+    reasons: Flag | None = None
     pricing: PricingBlock | None = None
 
 

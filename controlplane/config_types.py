@@ -13,6 +13,7 @@ from controlplane.config_yaml import Expanded
 from providers.adapters.adapter import AUTHS
 from providers.adapters.registry import KNOWN_KINDS
 from providers.adapters.simulator import parse_fault
+from providers.catalog.metadata import catalog_problems
 from providers.validation import (
     base_url_problems,
     headers_problems,
@@ -35,6 +36,7 @@ PROTOCOLS = (
 )  # fmt: skip
 MAX_INT = 2**31 - 1  # a database integer
 MAX_SECONDS = 10 * 365 * 24 * 3600
+MAX_PRICE = 1_000_000
 NAME_LENGTH = 200
 PROVIDER_NAME_LENGTH = 100
 
@@ -163,7 +165,7 @@ Milliseconds = Annotated[float, BeforeValidator(_typed), Field(gt=0, le=MAX_SECO
 Pause = Annotated[float, BeforeValidator(_typed), Field(ge=0, le=MAX_SECONDS)]
 Factor = Annotated[float, BeforeValidator(_typed), Field(ge=1, le=100)]
 Ratio = Annotated[float, BeforeValidator(_typed), Field(gt=0, le=1)]
-Price = Annotated[float, BeforeValidator(_typed), Field(ge=0, le=MAX_INT)]
+Price = Annotated[float, BeforeValidator(_typed), Field(ge=0, le=MAX_PRICE)]
 Duration = Annotated[float, BeforeValidator(_seconds_of)]
 Name = Annotated[Text, AfterValidator(_name)]
 ProviderName = Annotated[Text, AfterValidator(_provider_name)]
@@ -174,6 +176,7 @@ Proxy = Annotated[Text, _by(proxy_problems, length=500)]
 Strategy = Annotated[Text, one_of(STRATEGIES)]
 Params = Annotated[Text, one_of(["lenient", "strict"])]
 Headers = Annotated[dict[str, Text], BeforeValidator(_headers)]
+CatalogName = Annotated[Text, _by(catalog_problems, length=250)]
 Fault = Annotated[Text, AfterValidator(_fault), Field(max_length=100)]
 UserPath = Annotated[Text, AfterValidator(_user_path), Field(max_length=200)]
 Kind = Annotated[Text, one_of(KNOWN_KINDS)]

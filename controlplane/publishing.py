@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 
 from controlplane import snapshots
 from controlplane.config_settings import effective_settings
 from controlplane.models import ApiKey, ConfigSource, EditCounter, PublishedSnapshot, Settings
+from controlplane.published_facts import facts_of, named_models
 from failover.engine.policy import Backoff, BenchPolicy, FailoverPolicy
 from failover.models import FailoverRule
-from providers.adapters.spec import CredentialSpec, ModelFacts, ProviderSpec, Timeouts
+from providers.adapters.spec import CredentialSpec, ProviderSpec, Timeouts
+from providers.catalog_rows import lookup
 from providers.fields import keyring
 from providers.models import Credential, Provider, ProviderModel
 from providers.redaction import known
@@ -40,7 +43,7 @@ from routing.gateway.table import compile_table
 from routing.models import Alias, AliasTarget, Candidate, CanonicalModel
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from providers.managed import ManagedModel
@@ -167,19 +170,22 @@ def build_content() -> Content:
         "the settings' bench",
     )
     providers = _effective(Provider)
+    pools, aliases = _pools(defaults.failover), _aliases()
+    rules = tuple(
+        RuleSpec(
+            primary=rule.primary_model,
+            fallbacks=tuple(rule.fallback_models),
+            enabled=rule.enabled,
+            source=rule.managed_source,
+        )
+        for rule in _effective(FailoverRule)
+    )
+    named = named_models({provider.name for provider in providers}, pools, aliases, rules)
     return Content(
-        providers=_providers(providers),
-        pools=_pools(defaults.failover),
-        aliases=_aliases(),
-        rules=tuple(
-            RuleSpec(
-                primary=rule.primary_model,
-                fallbacks=tuple(rule.fallback_models),
-                enabled=rule.enabled,
-                source=rule.managed_source,
-            )
-            for rule in _effective(FailoverRule)
-        ),
+        providers=_providers(providers, named),
+        pools=pools,
+        aliases=aliases,
+        rules=rules,
         keys=_keys(),
         defaults=defaults,
         failover_enabled=settings["failover_enabled"],
@@ -228,21 +234,21 @@ def _defaults(settings: Mapping[str, Any]) -> RoutingDefaults:
     return _converted({**own, "failover": policy}, RoutingDefaults, "the settings")
 
 
-def _providers(rows: list[Provider]) -> tuple[ProviderSpec, ...]:
+def _providers(
+    rows: list[Provider], named: Mapping[str, Iterable[str]]
+) -> tuple[ProviderSpec, ...]:
     credentials: defaultdict[int, list[CredentialSpec]] = defaultdict(list)
     for credential in Credential.objects.filter(enabled=True).order_by("position", "pk"):
         if credential.secret:
             credentials[credential.provider_id].append(
                 CredentialSpec(label=credential.label, secret=credential.secret.token)
             )
-    inventory: defaultdict[int, list[str]] = defaultdict(list)
-    facts: defaultdict[int, dict[str, ModelFacts]] = defaultdict(dict)
+    inventory: defaultdict[int, dict[str, Any]] = defaultdict(dict)
     for provider_id, model_id, metadata in ProviderModel.objects.order_by(
         "position", "pk"
     ).values_list("provider_id", "model_id", "metadata"):
-        inventory[provider_id].append(model_id)
-        if isinstance(window := metadata.get("context_window"), int):
-            facts[provider_id][model_id] = ModelFacts(context_window=window)
+        inventory[provider_id][model_id] = metadata
+    catalogs = lookup(timezone.now())
     return tuple(
         ProviderSpec(
             name=row.name,
@@ -252,7 +258,7 @@ def _providers(rows: list[Provider]) -> tuple[ProviderSpec, ...]:
             enabled=row.enabled,
             credentials=tuple(credentials[row.pk]),
             models=tuple(inventory[row.pk]),
-            facts=facts[row.pk],
+            facts=facts_of(row, inventory[row.pk], named.get(row.name, ()), catalogs),
             protocols=tuple(row.protocols),
             headers=row.headers,
             timeouts=_timeouts(row.timeouts, f"provider {row.name}"),
