@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from routing.gateway.records import Row
     from routing.gateway.spool import Taken
 
-BATCH: Final = 500
+BATCH: Final = 1000
 BREATH_S: Final = 0.01  # at least, between transactions: SQLite has one writer at a time
 RETRY_FIRST_S: Final = 0.25
 RETRY_MAX_S: Final = 5.0
