@@ -20,7 +20,7 @@ from routing.gateway.errors import NoCandidate
 from routing.gateway.planner import Features, Live, plan
 from routing.gateway.pools import Pool
 from routing.gateway.resolver import Group, Resolution
-from routing.gateway.strategies import SETTLED_STRATEGIES
+from routing.gateway.strategies import STRATEGIES
 from routing.gateway.table import Table
 from routing.gateway.wording import words_of
 
@@ -89,17 +89,16 @@ def view_pool(
     spec, pool = table.pools.get(name), table.pool(name)
     if spec is None or pool is None:
         return None
-    steps, rejected, is_last_standing = _asked(table, pool, live, now, rng)
+    steps, reasons = _asked(table, pool, live, now, rng)
     board = {entry.key: entry for entry in live.benches.entries(now)}
     effective = steps[0] if steps else None
-    reasons = {entry.candidate.name: entry for entry in rejected}
     candidates = tuple(
         _candidate(
             candidate,
             reasons.get(candidate.name),
             pool=pool,
             effective=effective,
-            is_last_standing=is_last_standing,
+            is_unhealthy=candidate.provider in live.unhealthy,
             bench=_bench(candidate, board),
         )
         for candidate in pool.candidates
@@ -121,16 +120,28 @@ def view_pool(
 
 def _asked(
     table: Table, pool: Pool, live: Live, now: float, rng: Random
-) -> tuple[Sequence[Candidate], Sequence[Rejected], bool]:
-    """What the planner says of a plain request, by the protocol that most candidates speak."""
+) -> tuple[Sequence[Candidate], Mapping[str, str]]:
+    """
+    What the planner says of a plain request: the order, and why others sit out.
+
+    Those who are tried only because nobody else is left have a reason, too.
+    """
     group = Group(requested=pool.name, pool=pool, resolved_by="pool")
     resolution = Resolution(requested=pool.name, groups=(group,), rule=None, resolved_by="pool")
     features = Features(protocol=_usual_protocol(pool), key=MASTER)
     try:
         made = plan(table, resolution, features, live, now, rng)
     except NoCandidate as error:
-        return (), error.rejected, False
-    return made.steps, made.rejected, made.last_standing
+        return (), _reasons(error.rejected)
+    reasons = _reasons(made.rejected)
+    if made.last_standing and made.inputs is not None:
+        standings = made.inputs.standings
+        reasons |= {c.name: standings[c.name].reason for c in made.steps if c.name in standings}
+    return made.steps, reasons
+
+
+def _reasons(rejected: Sequence[Rejected]) -> dict[str, str]:
+    return {e.candidate.name: e.reason for e in rejected if e.reason not in _CHOOSABLE}
 
 
 def _usual_protocol(pool: Pool) -> str:
@@ -145,25 +156,21 @@ def _usual_protocol(pool: Pool) -> str:
 
 def _candidate(
     candidate: Candidate,
-    rejected: Rejected | None,
+    reason: str | None,
     *,
     pool: Pool,
     effective: Candidate | None,
-    is_last_standing: bool,
+    is_unhealthy: bool,
     bench: BenchEntry | None,
 ) -> CandidateView:
-    reason = rejected.reason if rejected is not None else None
-    if reason in _CHOOSABLE:
-        reason = None
-    elif reason is None and is_last_standing:
-        reason = "benched"
+    status = _runtime_status(bench, is_blocked=reason == "benched")
     return CandidateView(
         provider_name=candidate.provider,
         model=candidate.model,
         priority=candidate.priority,
         weight=candidate.weight,
         enabled=candidate.is_enabled,
-        runtime_status=_runtime_status(bench, is_blocked=reason == "benched"),
+        runtime_status="unhealthy" if is_unhealthy else status,
         selectable=reason is None,
         blocked_reason=reason,
         bench=bench,
@@ -218,7 +225,7 @@ def _status(
 
 def _has_moved(pool: Pool, primary: Candidate, effective: Candidate) -> bool:
     """Whether somebody else than the configuration says is chosen: turns within a tier are not."""
-    if pool.strategy in SETTLED_STRATEGIES:
+    if STRATEGIES[pool.strategy].is_settled:
         return effective is not primary
     return effective.priority != primary.priority
 
