@@ -19,8 +19,9 @@ from typing import Protocol
 from failover.engine.availability import SHORT_WAIT_S, usable_credential
 from failover.engine.benches import Benches, Key
 from failover.engine.budget import RetryBudget, backoff_s
+from failover.engine.loads import Loads, total_tokens
 from failover.engine.outcome import Attempt, Ending, Failed, ending_of
-from failover.engine.plan import Candidate, Plan, Times
+from failover.engine.plan import Candidate, Plan
 from failover.engine.streams import Stream
 from failover.engine.verdicts import VERDICTS, Again, Move, Scope, next_move
 from providers.adapters.upstream import Credential, blames
@@ -61,8 +62,8 @@ class Call:
     One request on its way to providers.
 
     `deadline` (the engine's clock, seconds) covers everything up to the first content. `headers`
-    are the caller's that go upstream. `attempts` is filled as calls are made, so that they are
-    known even if the caller goes away.
+    are the caller's that go upstream. `session` chooses among a provider's credentials.
+    `attempts` is filled as calls are made, so that they are known even if the caller goes away.
     """
 
     request: Request
@@ -70,6 +71,7 @@ class Call:
     deadline: float
     request_id: str
     headers: Sequence[Header] = ()
+    session: int | None = None
     attempts: list[Attempt] = field(default_factory=list)
 
 
@@ -90,7 +92,7 @@ class Served:
 
 
 class Engine:
-    """Runs calls over one transport, with the benches and the retry budget of this process."""
+    """Runs calls over one transport, with the benches, loads and retry budget of this process."""
 
     def __init__(
         self,
@@ -101,8 +103,10 @@ class Engine:
         wall: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]],
         rng: Random,
+        loads: Loads | None = None,
     ) -> None:
         self.benches = benches
+        self.loads = loads or Loads()
         self.clock = clock
         self.wall = wall
         self._transport = transport
@@ -121,11 +125,11 @@ class Engine:
         used: set[str] = set()
         retries = 0
         again: Credential | None = None
-        failure = Failure(fault=Fault.OWN, message="every candidate is benched by now")
+        failure = Failure(fault=Fault.OWN, message="every candidate is benched or full by now")
         while True:
-            credential = again or self._credential(candidate, used, plan)
+            credential = again or self._credential(candidate, used, call)
             again = None
-            if credential is None:  # benched since the plan was made: no call, no attempt
+            if credential is None:  # since the plan was made it changed: no call, no attempt
                 if not waiting:
                     break
                 candidate, used, retries = waiting.pop(0), set(), 0
@@ -140,7 +144,7 @@ class Engine:
                 failure,
                 policy,
                 calls=len(attempts),
-                can_rotate=len(used) == 1 and self._credential(candidate, used, plan) is not None,
+                can_rotate=len(used) == 1 and self._credential(candidate, used, call) is not None,
                 has_next=bool(untried),
                 retries=retries,
             )
@@ -158,9 +162,20 @@ class Engine:
 
     # Moving on
 
-    def _credential(self, candidate: Candidate, used: set[str], plan: Plan) -> Credential | None:
+    def _credential(self, candidate: Candidate, used: set[str], call: Call) -> Credential | None:
+        """The next credential to call `candidate` with; None if it may not be called now."""
+        now = self.clock()
+        if candidate.limits is not None and self.loads.full(
+            candidate, _tokens(candidate, call.request), now
+        ):
+            return None
         return usable_credential(
-            candidate, self.benches, self.clock(), used=used, last_standing=plan.last_standing
+            candidate,
+            self.benches,
+            now,
+            used=used,
+            last_standing=call.plan.last_standing,
+            session=call.session,
         )
 
     async def _wait(self, call: Call, candidate: Candidate, failure: Failure, retries: int) -> bool:
@@ -201,6 +216,10 @@ class Engine:
         attempts.append(attempt)
         keys = candidate.keys(credential.label) if candidate.is_known else ()
         self.benches.begin(keys, attempt.started_at)
+        lease = None
+        if candidate.is_measured:
+            tokens = _tokens(candidate, call.request)
+            lease = attempt.lease = self.loads.begin(candidate, tokens, attempt.started_at)
         ask_usage = candidate.name not in self._refuses_usage
         try:
             result = await self._call(call, attempt, credential, keys, ask_usage=ask_usage)
@@ -210,14 +229,22 @@ class Engine:
                 result = await self._call(call, attempt, credential, keys, ask_usage=False)
         except BaseException:
             self.benches.abandon(keys)  # cancelled: the caller went away, nobody failed
+            if lease is not None:
+                lease.end()
             raise
         if isinstance(result, Failure):
             attempt.failure = result
             attempt.status = result.status
             attempt.ended_at = self.clock()
+            if lease is not None:
+                lease.end()
             self.observe_failure(candidate, credential.label, result, call.request_id)
             return result
         result.attempts = attempts
+        if lease is not None and attempt.content_at is not None:
+            lease.answered(attempt.content_at - attempt.started_at, attempt.content_at)
+            if result.stream is None:
+                lease.end(total_tokens(result.usage))
         if result.stream is None:
             self.observe_success(candidate, keys)
             attempt.ended_at = self.clock()
@@ -238,7 +265,7 @@ class Engine:
         assert upstream is not None  # noqa: S101  # the planner rejects candidates without one
         secrets = (credential.secret,) if credential.secret else ()
         times = candidate.times
-        deadline = min(self.clock() + _first_content_s(times, request), call.deadline)
+        deadline = min(self.clock() + _first_content_s(candidate, request), call.deadline)
         response: Response | None = None
         kept = False
         try:
@@ -367,11 +394,21 @@ def _worth_trying(
     return [c for c in waiting if c.context_window is None or c.context_window > window]
 
 
-def _first_content_s(times: Times, request: Request) -> float:
+def _first_content_s(candidate: Candidate, request: Request) -> float:
     """How long one attempt may take to its first content; a plain reply is content when whole."""
+    times = candidate.times
     if not request.stream:
         return times.total_s
-    return times.reasoning_first_token_s if "reasoning" in request.needs else times.first_token_s
+    if candidate.facts.reasons or "reasoning" in request.needs:
+        return times.reasoning_first_token_s
+    return times.first_token_s
+
+
+def _tokens(candidate: Candidate, request: Request) -> int:
+    """What a call is thought to take of a candidate's tokens; 0 where nobody counts them."""
+    if candidate.limits is None or candidate.limits.tpm is None:
+        return 0
+    return request.estimated_input_tokens + (request.max_output_tokens or 0)
 
 
 def _is_event_stream(response: Response) -> bool:

@@ -12,10 +12,18 @@ from math import exp
 from typing import Final, NamedTuple
 
 from failover.engine.plan import Candidate
+from providers.protocols import Usage
 
 AVERAGED_OVER_S: Final = 10.0
 FORGOTTEN_OVER_S: Final = 60.0
 WINDOW_S: Final = 60.0
+
+
+def total_tokens(usage: Usage | None) -> int | None:
+    """What an answer took, as providers count it; None if it did not say."""
+    if usage is None or usage.input_tokens is None:
+        return None
+    return usage.input_tokens + (usage.output_tokens or 0)
 
 
 class Full(NamedTuple):

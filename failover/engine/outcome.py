@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from failover.engine.loads import Lease
 from failover.engine.plan import Candidate
 from providers.errors import Failure, Fault
 
@@ -23,7 +24,11 @@ class Ending(StrEnum):
 
 @dataclass(slots=True, kw_only=True)
 class Attempt:
-    """One call. Times are monotonic seconds of the engine's clock."""
+    """
+    One call. Times are monotonic seconds of the engine's clock.
+
+    `lease` is its part in the candidate's load, where that is measured.
+    """
 
     candidate: Candidate
     credential: str
@@ -33,6 +38,7 @@ class Attempt:
     ended_at: float | None = None
     status: int | None = None
     failure: Failure | None = None
+    lease: Lease | None = None
 
     def summary(self) -> dict[str, Any]:
         """What a caller may see of it: never a key, never a raw body."""

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from failover.engine.benches import Key
+from failover.engine.loads import total_tokens
 from failover.engine.outcome import Attempt
 from failover.engine.plan import Candidate
 from providers.errors import Failure, Fault, ProviderError, UpstreamTimedOut
@@ -131,6 +132,8 @@ class Stream:
         After the terminator only the framing's end is due; it is awaited so that the connection
         can be used again. A stream closed early says nothing about health: the caller went away.
         """
+        if self._attempt.lease is not None:
+            self._attempt.lease.end(total_tokens(self.usage))
         if not self.ended:
             self.ended = True
             self._observer.abandon(self._keys)

@@ -20,6 +20,7 @@ import msgspec
 from failover.engine.attempts import Call, Engine, Served
 from failover.engine.availability import mended, soonest_return_s
 from failover.engine.benches import Benches
+from failover.engine.loads import Loads
 from failover.engine.outcome import Ending, Failed
 from failover.engine.streams import INTERRUPTED_CODE
 from providers.encryption import load_keyring
@@ -28,6 +29,7 @@ from providers.protocols import forwarded_headers, parse
 from providers.redaction import known
 from providers.transport import Transport
 from routing.gateway.admission import Admission
+from routing.gateway.affinity import session_of
 from routing.gateway.auth import Key, authenticate, digest_of
 from routing.gateway.errors import (
     GatewayError,
@@ -118,7 +120,7 @@ class Gateway:
         self._wall = wall
         self._transport = transport or Transport()
         self.benches = Benches(rng=self._rng, wall=wall)
-        self.live = Live(benches=self.benches)
+        self.live = Live(benches=self.benches, loads=Loads(workers))
         self.visits = Visits()
         self.admission = Admission(Limits())
         self.recorder = Recorder(spool=spool, worker=worker, wall=wall)
@@ -132,6 +134,7 @@ class Gateway:
             wall=wall,
             sleep=asyncio.sleep,
             rng=self._rng,
+            loads=self.live.loads,
         )
 
     @classmethod
@@ -224,9 +227,16 @@ class Gateway:
             trail.note(request)
             trail.resolution = resolution = self._resolve(table, request.model, key)
             trail.canonical_model = resolution.canonical_model
+            session = None
+            if resolution.takes_sessions:
+                session = session_of(headers, request, key, resolution)
             features = Features(
                 protocol=protocol,
                 key=key,
+                needs=trail.needs,
+                input_tokens=trail.estimated_input_tokens or 0,
+                max_output_tokens=trail.max_output_tokens,
+                session=session,
                 preferred_provider=headers.get(b"x-switchyard-provider", b"").decode("latin-1"),
                 no_failover=headers.get(b"x-switchyard-no-failover", b"").lower() == b"true",
             )
@@ -245,10 +255,13 @@ class Gateway:
                     deadline=now + patience_s(headers, planned.policy.deadline_s),
                     request_id=trail.request_id.decode(),
                     headers=forwarded_headers(scope["headers"]),
+                    session=session,
                     attempts=trail.calls,
                 )
             )
             if isinstance(result, Served):
+                if planned.affinity is not None:
+                    self.live.served(planned, result.candidate, self.clock())
                 if exchange is None or visit.opened or not pass_on(result, trail, exchange):
                     await self._serve(result, trail, visit)
             else:
@@ -339,7 +352,7 @@ class Gateway:
         trail.outcome = Outcome.INTERRUPTED if trail.served is not None else error.outcome
         trail.code = error.code or ""
         if isinstance(error, NoCandidate):
-            trail.rejected = error.rejected
+            trail.rejected, trail.inputs = error.rejected, error.inputs
         if visit is not None and visit.opened:
             await send_body(send, error_event_of(error), last=True)
             return

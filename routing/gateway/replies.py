@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from failover.engine.attempts import Served
 from failover.engine.outcome import Attempt
-from failover.engine.plan import Candidate, Plan, Rejected
+from failover.engine.plan import Candidate, Inputs, Plan, Rejected
 from providers.protocols import Request, Usage, error_event
 from routing.gateway.auth import Key
 from routing.gateway.errors import GatewayError
@@ -52,6 +52,7 @@ class Trail(Struct):
     resolution: Resolution | None = None
     plan: Plan | None = None
     rejected: Sequence[Rejected] = ()
+    inputs: Inputs | None = None
     calls: list[Attempt] | None = None
     served: Candidate | None = None
     usage: Usage | None = None
