@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import django_filters
+import msgspec
 from django.db.models import Q
 from django.http import Http404
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import serializers, viewsets
 from rest_framework.pagination import CursorPagination
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
     from rest_framework.request import Request
     from rest_framework.response import Response
+
+    from routing.gateway.records import DecisionRecord
 
 LISTED = (
     "id",
@@ -72,7 +75,7 @@ class FeaturesView(serializers.Serializer[Any]):
     no_failover = serializers.BooleanField()
     strict_params = serializers.BooleanField()
     session = serializers.CharField(
-        allow_blank=True, help_text="A digest of the affinity key; empty without one."
+        allow_blank=True, help_text="The affinity key's hash; empty without one."
     )
 
 
@@ -90,12 +93,16 @@ class DecisionView(serializers.Serializer[Any]):
     last_standing = serializers.BooleanField(
         help_text="Everybody was benched, and was tried because nobody else was left."
     )
-    inputs = serializers.JSONField(
-        allow_null=True, help_text="What the strategy went by; null where it went by nothing."
+    inputs = serializers.SerializerMethodField(
+        help_text="What the decision read besides the snapshot; null if it read nothing."
     )
     pin = serializers.CharField(
         allow_blank=True, help_text="The candidate that the session was pinned to."
     )
+
+    @extend_schema_field({"type": "object", "nullable": True})
+    def get_inputs(self, decision: DecisionRecord) -> Any:
+        return msgspec.to_builtins(decision.inputs)
 
 
 class RecordSerializer(serializers.ModelSerializer[RequestRecord]):

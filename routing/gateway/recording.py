@@ -54,7 +54,7 @@ class RecordMaker:
                 known = self._seen[id(plan)] = _planned(plan, trail.resolution)
             planned = known
         elif trail.resolution is not None:
-            planned = _unplanned(trail.resolution, trail.rejected)
+            planned = _unplanned(trail.resolution, trail)
         key = trail.key.spec if trail.key is not None else _NOBODY
         served, usage = trail.served, trail.usage
         started_at = trail.started_at
@@ -137,18 +137,20 @@ def _planned(plan: Plan, resolution: Resolution) -> _Planned:
             planned=tuple([c.name[:NAME_LIMIT] for c in plan.steps]),
             rejected=_rejected(plan.rejected),
             last_standing=plan.last_standing,
+            inputs=plan.inputs,
         ),
     )
 
 
-def _unplanned(resolution: Resolution, rejected: Sequence[Rejected]) -> _Planned:
+def _unplanned(resolution: Resolution, trail: Trail) -> _Planned:
     """Where planning left nobody."""
     return _Planned(
         decision=DecisionRecord(
             resolved_by=resolution.resolved_by,
             strategy=resolution.groups[0].pool.strategy,
             config_primary=_primary(resolution),
-            rejected=_rejected(rejected),
+            rejected=_rejected(trail.rejected),
+            inputs=trail.inputs,
         )
     )
 
@@ -168,6 +170,8 @@ def _features(trail: Trail) -> FeaturesRecord:
         trail.max_output_tokens,
         asked.preferred_provider[:NAME_LIMIT] if asked else "",
         asked.no_failover if asked else False,
+        False,  # strict_params
+        f"{asked.session:x}" if asked and asked.session is not None else "",
     )
 
 

@@ -17,6 +17,8 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from failover.engine.plan import Inputs
+
 NAME_LIMIT: Final = 200
 OWN_PREFIX: Final = "req_"  # and then the record's id: a request id that we made
 
@@ -67,7 +69,7 @@ class FeaturesRecord(Struct, frozen=True, omit_defaults=True, gc=False):
     What the request asked of routing: with the protocol, the key and the snapshot of its
     generation, all that the decision was made from besides `DecisionRecord.inputs`.
 
-    `session` is a digest of the affinity key, never the key itself.
+    `session` is the hash of the affinity key in hex, "" without one; never the key itself.
     """
 
     needs: tuple[str, ...] = ()
@@ -84,8 +86,8 @@ class DecisionRecord(Struct, frozen=True, omit_defaults=True, gc=False):
     What was decided. Requests with one plan share it.
 
     `planned` are the candidates in the order of trying, the first of them the effective one;
-    `config_primary` is who comes first by configuration alone. `inputs` is what the strategy went
-    by, in the planner's own form; `pin` the candidate that the session was pinned to.
+    `config_primary` is who comes first by configuration alone. `inputs` is None where nothing but
+    the routing table was looked at.
     """
 
     resolved_by: str = ""
@@ -94,12 +96,16 @@ class DecisionRecord(Struct, frozen=True, omit_defaults=True, gc=False):
     planned: tuple[str, ...] = ()
     rejected: tuple[RejectedRecord, ...] = ()
     last_standing: bool = False
-    inputs: Any = None
-    pin: str = ""
+    inputs: Inputs | None = None
 
     @property
     def effective(self) -> str:
         return self.planned[0] if self.planned else ""
+
+    @property
+    def pin(self) -> str:
+        """The candidate that the session was pinned to."""
+        return self.inputs.pin if self.inputs is not None else ""
 
 
 NO_FEATURES: Final = FeaturesRecord()

@@ -15,6 +15,7 @@ from django.db import connection
 
 from controlplane.ingest import BATCH, Ingester
 from controlplane.models import RequestRecord
+from failover.engine.plan import Inputs, Standing
 from routing.gateway.ingress import new_id
 from routing.gateway.records import COLUMNS, OWN_PREFIX, Detail, RejectedRecord, row_of
 from routing.gateway.spool import SPOOL_DIR, SpoolWriter, spool_files
@@ -55,7 +56,12 @@ def test_a_row_says_what_the_record_said(spool: SpoolWriter, ingester: Ingester)
         session="a1b2",
         planned=("one/m", "two/m"),
         rejected=(RejectedRecord(candidate="three/m", reason="benched"),),
-        inputs={"one/m": {"latency_ms": 12.5}, "two/m": None},
+        inputs=Inputs(
+            standings={"one/m": Standing(half_open=True, returns_in_s=0.1), "two/m": Standing()},
+            counters={"gpt": {"one/m": -2, "two/m": 2}},
+            draws=(0.1, 1 / 3),
+            pin="two/m",
+        ),
         attempts=(attempt_record(fault="status", message='a "word"\n\tü', content_ms=None),),
     )
     spool.write([record])

@@ -14,6 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from controlplane.ingest import store
 from controlplane.models import RequestRecord
 from controlplane.records_admin import BoundedPaginator, trail_of
+from failover.engine.plan import Inputs
 from routing.gateway.ingress import new_id
 from routing.gateway.records import OWN_PREFIX, RejectedRecord, row_of
 from tests.builders import attempt_record, request_record
@@ -150,8 +151,7 @@ def test_a_record_tells_what_was_asked_and_what_was_decided(api: Client) -> None
             max_output_tokens=50,
             strategy="lowest_cost",
             planned=("one/m", "two/m"),
-            inputs={"one/m": 0.25},
-            pin="two/m",
+            inputs=Inputs(draws=(0.25,), pin="two/m"),
         )
     )
     record = api.get("/api/requests/mine").json()
@@ -174,7 +174,7 @@ def test_a_record_tells_what_was_asked_and_what_was_decided(api: Client) -> None
         "planned": ["one/m", "two/m"],
         "rejected": [],
         "last_standing": False,
-        "inputs": {"one/m": 0.25},
+        "inputs": {"draws": [0.25], "pin": "two/m"},
         "pin": "two/m",
     }
 

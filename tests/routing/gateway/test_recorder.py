@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from failover.engine.outcome import Attempt
-from failover.engine.plan import Plan, Rejected
+from failover.engine.plan import Inputs, Plan, Rejected
 from failover.engine.policy import FailoverPolicy
 from providers.errors import Failure, Fault
 from providers.protocols import Usage
@@ -217,6 +217,7 @@ def test_a_record_says_what_the_trail_said() -> None:
             policy=FailoverPolicy(),
             strategy="fill_first",
             last_standing=True,
+            inputs=Inputs(pin="two/n"),
         ),
         calls=[
             Attempt(
@@ -245,7 +246,11 @@ def test_a_record_says_what_the_trail_said() -> None:
         max_output_tokens=6,
         needs=frozenset({"tools", "streaming"}),
         features=Features(
-            protocol="openai_chat", key=KEY, preferred_provider="one", no_failover=True
+            protocol="openai_chat",
+            key=KEY,
+            preferred_provider="one",
+            no_failover=True,
+            session=0xABCDEF,
         ),
         status=200,
         code="none",
@@ -291,6 +296,7 @@ def test_a_record_says_what_the_trail_said() -> None:
                 max_output_tokens=6,
                 preferred_provider="one",
                 no_failover=True,
+                session="abcdef",
             ),
             decision=DecisionRecord(
                 resolved_by="pool",
@@ -299,6 +305,7 @@ def test_a_record_says_what_the_trail_said() -> None:
                 planned=("one/m", "two/n"),
                 rejected=(RejectedRecord(candidate="one/m", reason="benched"),),
                 last_standing=True,
+                inputs=Inputs(pin="two/n"),
             ),
             attempts=(
                 AttemptRecord(
