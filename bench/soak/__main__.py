@@ -13,7 +13,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
+import urllib.request
+from collections import Counter, deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -22,8 +23,8 @@ import uvloop
 
 from bench.gateways import FOREIGN
 from bench.processes import ROOT, BenchmarkFailed, allow_many_files, stop
-from bench.soak import watch
-from bench.soak.callers import LEFT, WRONG, Answer, Callers, Connection
+from bench.soak import disturb, watch
+from bench.soak.callers import KILLED, LEFT, WRONG, Answer, Callers, Connection
 from bench.soak.ledger import Ledger, records_of
 from bench.soak.world import UPSTREAMS, Kind, Mix, configuration
 from tests.support.upstreams import Upstream
@@ -33,6 +34,8 @@ IN_FLIGHT: Final = 300
 SAMPLE_S: Final = 5.0
 START_S, REST_S, INGEST_S = 60.0, 10.0, 60.0
 LIVE_S: Final = 5.0
+# Workers are replaced once, before growth is judged; then one is killed every KILL_EVERY_S.
+REPLACE_AT, KILL_EVERY_S, KILLS = 1 / 14, 300.0, 5
 BROKEN_EDIT: Final = "providers: [this is no configuration"
 # Honest errors where an answer was due, of all requests.
 SURPRISES: Final = 0.001
@@ -50,7 +53,7 @@ class Gateway:
         self.write(json.dumps(configuration(ports)))
         env = {k: v for k, v in os.environ.items() if not k.startswith(FOREIGN)}
         env |= {"DATA_DIR": str(folder / "data"), "SWITCHYARD_CONFIG": str(self._config)}
-        env["PYTHONUNBUFFERED"] = "1"
+        env |= {"PYTHONUNBUFFERED": "1", "METRICS_PUBLIC": "true"}
         with self._log.open("ab") as log:
             migrate = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
             subprocess.run(migrate, cwd=ROOT, env=env, stdout=log, stderr=log, check=True)
@@ -106,15 +109,23 @@ class Soak:
         self.answers: Counter[tuple[str, str]] = Counter()
         self.wrong: list[str] = []
         self.surprises: list[str] = []
-        self.edits: list[str] = []
+        self.problems: list[str] = []
+        self.deaths: list[disturb.Death] = []
+        self.retried = 0
+        self._replaced: set[int] = set()
+        self._replacements: set[int] = set()
+        self._replacing_until = 0.0
+        self._recent: deque[tuple[float, str]] = deque()
         self._upstreams = upstreams
         self._number = itertools.count(1)
 
     async def run(self, minutes: float) -> None:
-        host, port = await self.gateway.address()
-        self.callers = Callers(host, port)
-        until = time.monotonic() + minutes * 60
+        self._host, self._port = await self.gateway.address()
+        self.callers = Callers(self._host, self._port)
+        length_s = minutes * 60
+        until = time.monotonic() + length_s
         aside = [self._watch(until), self._edit(until), self._flap(until), self._report(until)]
+        aside.append(self._disturb(until, length_s))
         async with asyncio.TaskGroup() as tasks:
             for each in aside:
                 tasks.create_task(each)
@@ -125,13 +136,26 @@ class Soak:
     async def ask(self, kind: Kind) -> Answer:
         request_id = f"soak-{next(self._number)}"
         answer = await self.callers.ask(kind, request_id)
+        killed = any(death.may_have_cut(answer) for death in self.deaths)
+        if answer.is_unanswered and not killed and time.monotonic() < self._replacing_until:
+            # Sent in the moment in which a leaving worker closed the connection: as SDKs do.
+            self.retried += 1
+            answer = await self.callers.ask(kind, request_id)
+            killed = any(death.may_have_cut(answer) for death in self.deaths)
+        if killed and answer.is_cut:
+            answer.verdict = KILLED
         self.ledger.note(request_id, kind, answer)
+        if killed:
+            self.ledger.excuse(request_id)
+        self._recent.append((answer.ended_at, request_id))
+        while self._recent[0][0] < answer.ended_at - disturb.UNWRITTEN_S:
+            self._recent.popleft()
         self.answers[kind.name, answer.verdict] += 1
         line = f"{request_id} {kind.name}: {answer.verdict} {answer.status} {answer.reason}"
         if answer.verdict == WRONG:
             self.wrong.append(line)
             print(f"WRONG {line}", flush=True)
-        elif answer.verdict != LEFT and answer.verdict not in kind.right and not kind.leaves:
+        elif answer.verdict not in {LEFT, KILLED, *kind.right} and not kind.leaves:
             self.surprises.append(line)
             print(f"surprise {line}", flush=True)
         return answer
@@ -158,8 +182,42 @@ class Soak:
 
     async def _watch(self, until: float) -> None:
         while time.monotonic() < until:
-            self.samples.append(await asyncio.to_thread(watch.sample, self.gateway.process.pid))
+            self.samples.append(await asyncio.to_thread(self._sample))
             await asyncio.sleep(SAMPLE_S)
+
+    def _sample(self) -> watch.Sample:
+        url = f"http://{self._host}:{self._port}/metrics"
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                metrics = answer.read().decode()
+        except OSError:
+            metrics = ""  # from a worker that was killed in this moment
+        return watch.sample(self.gateway.process.pid, metrics)
+
+    async def _disturb(self, until: float, length_s: float) -> None:
+        """Replace the workers once, then kill the last of them every now and then."""
+        root = self.gateway.process.pid
+        await asyncio.sleep(length_s * REPLACE_AT)
+        self._replaced = disturb.children(root)
+        self._replacing_until = time.monotonic() + disturb.REPLACED_S
+        self.gateway.process.send_signal(signal.SIGHUP)
+        self._replacements = await disturb.wait_until_replaced(root, self._replaced)
+        if not self._replacements:
+            self.problems.append(f"not replaced in {disturb.REPLACED_S:g} s by SIGHUP")
+        every_s = min(KILL_EVERY_S, length_s / KILLS)
+        while time.monotonic() + every_s + disturb.PATIENCE_S / 3 < until:
+            await asyncio.sleep(every_s)
+            before = disturb.workers(root)
+            death = disturb.kill(before[-1])
+            self.deaths.append(death)
+            for _ended_at, request_id in self._recent:
+                self.ledger.excuse(request_id)
+            await disturb.wait_for_newcomer(death, root, before, self._host, self._port)
+            limit_s = disturb.up_limit_s()
+            line = f"{death.process} was killed; another was up in {death.up_s:.2f} s"
+            print(f"{line} of {limit_s:.1f} allowed", flush=True)
+            if death.up_s > limit_s:
+                self.problems.append(line)
 
     async def _edit(self, until: float) -> None:
         """One edit a minute, soon live; every third follows a broken one, which changes nothing."""
@@ -185,7 +243,7 @@ class Soak:
             if all(answer.verdict == "whole" for answer in answers):
                 return
             await asyncio.sleep(0.2)
-        self.edits.append(f"{model} was not live after {LIVE_S:g} s")
+        self.problems.append(f"{model} was not live after {LIVE_S:g} s")
 
     async def _flap(self, until: float) -> None:
         flapping = self._upstreams[UPSTREAMS.index("flapping")]
@@ -217,16 +275,38 @@ class Soak:
         problems = [f"wrong answer: {line}" for line in self.wrong[:SHOWN]]
         if len(self.surprises) > SURPRISES * len(self.ledger.seen):
             problems += [f"error where an answer was due: {x}" for x in self.surprises[:SHOWN]]
-        problems += self.edits
-        gone = watch.came_and_went(self.samples[1:])
+        problems += self.problems
+        gone = watch.came_and_went(self.samples[1:], self._expected())
         problems += [f"process {name} came or went" for name in sorted(gone)]
-        for found in watch.growth(self.samples):
+        problems += [f"{name}: no tasks in /metrics" for name in watch.without_tasks(self.samples)]
+        for found in self.growth():
             if found.is_too_much:
                 grew = f"{found.early:,.1f} to {found.late:,.1f}"
                 problems.append(f"{found.process}: {found.measure} grew from {grew}")
         problems += self.ledger.compare(self.gateway.database)
         problems += [f"in the log: {line}" for line in _tracebacks(self.gateway.log())]
         return problems
+
+    @property
+    def killed(self) -> int:
+        return sum(count for (_, verdict), count in self.answers.items() if verdict == KILLED)
+
+    def growth(self) -> list[watch.Growth]:
+        return watch.growth(self.samples) + watch.growth_of_lives(self._after_replacement())
+
+    def _after_replacement(self) -> list[watch.Sample]:
+        """Without those that were replaced: they had not been killed."""
+        return [
+            {name: held for name, held in each.items() if watch.pid_of(name) not in self._replaced}
+            for each in self.samples
+        ]
+
+    def _expected(self) -> set[int]:
+        """Processes that were to come or to go: before and after a replacement or a kill."""
+        expected = self._replaced | self._replacements
+        for death in self.deaths:
+            expected |= {watch.pid_of(death.process), death.newcomer}
+        return expected
 
 
 def _tracebacks(log: str) -> list[str]:
@@ -253,7 +333,7 @@ def table(soak: Soak) -> str:
         by_kind.setdefault(kind, []).append(f"{count:,} {verdict}")
     lines += [f"| {kind} | {', '.join(found)} |" for kind, found in by_kind.items()]
     lines += ["", "| process | held | second sixth | last sixth |", "|---|---|---:|---:|"]
-    for found in watch.growth(soak.samples):
+    for found in soak.growth():
         values = f"{found.early:,.1f} | {found.late:,.1f}"
         lines.append(f"| {found.process} | {found.measure} | {values} |")
     return "\n".join(lines)
@@ -283,7 +363,9 @@ def main(argv: Sequence[str]) -> int:
                 upstream.stop()
     asked_for, kept = len(soak.ledger.seen), soak.ledger.to_be_recorded
     print(f"\n{asked_for:,} requests, of which {kept:,} must be recorded; "
-          f"{len(soak.surprises)} errors where an answer was due.")  # fmt: skip
+          f"{len(soak.surprises)} errors where an answer was due; {len(soak.deaths)} workers "
+          f"killed, {soak.killed} requests with them; {soak.retried} asked again while workers "
+          "were replaced.")  # fmt: skip
     print("\n".join(f"- {problem}" for problem in problems))
     print("NOT SOUND" if problems else "SOUND")
     return 1 if problems else 0

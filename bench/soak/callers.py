@@ -7,6 +7,7 @@ import contextlib
 import json
 import socket
 import struct
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -14,17 +15,27 @@ from typing import Any, Final
 from bench.soak.world import BROKEN, ERROR, WHOLE, Kind, chat_body, is_beginning, is_whole
 
 PATIENCE_S: Final = 30.0
-LEFT, WRONG = "left", "wrong"
+LEFT, WRONG, KILLED = "left", "wrong", "killed"
 
 
 @dataclass(slots=True)
 class Answer:
-    """`verdict` is whole, broken, error, left, or wrong with its `reason`."""
+    """
+    `verdict` is whole, broken, error, left, killed, or wrong with its `reason`.
+
+    `is_cut` where the connection ended too soon; `is_unanswered` where it was one used before and
+    ended without a byte of the answer. `port` is the caller's, of a connection `opened_at`.
+    """
 
     verdict: str
     status: int = 0
     reason: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
+    is_cut: bool = False
+    is_unanswered: bool = False
+    port: int = 0
+    opened_at: float = 0.0
+    ended_at: float = 0.0
 
 
 class Malformed(Exception):
@@ -32,10 +43,15 @@ class Malformed(Exception):
 
 
 class Connection:
+    """`is_spent`: no more requests on it. `answered` counts the heads that came."""
+
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
         self.writer = writer
+        self.port = int(writer.get_extra_info("sockname")[1])
+        self.opened_at = time.monotonic()
         self.is_spent = False
+        self.answered = 0
 
     def reset(self) -> None:
         """Away, as a killed client goes."""
@@ -47,6 +63,7 @@ class Connection:
 
     async def head(self) -> tuple[int, dict[str, str]]:
         raw = await self.reader.readuntil(b"\r\n\r\n")
+        self.answered += 1
         first, *lines = raw.decode("latin-1").split("\r\n")[:-2]
         pairs = (line.partition(":") for line in lines)
         headers = {name.lower(): value.strip() for name, _, value in pairs}
@@ -58,7 +75,10 @@ class Connection:
         """The next chunk; nothing at the end of a chunked body."""
         if "content-length" in headers:
             raise Malformed("a stream with a length")
-        size = int((await self.reader.readline()).split(b";")[0] or b"", 16)
+        line = await self.reader.readline()
+        if not line.endswith(b"\n"):
+            raise EOFError("a stream without its last chunk")
+        size = int(line.split(b";")[0], 16)
         data = await self.reader.readexactly(size + 2)
         if data[-2:] != b"\r\n":
             raise Malformed("a chunk without its end")
@@ -101,16 +121,22 @@ class Callers:
         except OSError as error:
             return Answer(WRONG, reason=f"cannot connect: {error}")
         is_done = False
+        answered = connection.answered
         try:
             async with asyncio.timeout(PATIENCE_S):
                 answer = await self._ask(connection, kind, request_id)
             is_done = not kind.leaves
         except TimeoutError:
             answer = Answer(WRONG, reason=f"no whole answer in {PATIENCE_S:g} s")
-        except (OSError, EOFError, ValueError, LookupError, Malformed) as error:
-            answer = Answer(
-                WRONG, reason=f"cut or malformed: {type(error).__name__}: {error}"[:300]
-            )
+        except (OSError, EOFError) as error:
+            answer = Answer(WRONG, reason=f"cut: {type(error).__name__}: {error}"[:300])
+            answer.is_cut = True
+            nothing = getattr(error, "partial", b"") == b"" and connection.answered == answered
+            answer.is_unanswered = nothing and answered > 0
+        except (ValueError, LookupError, Malformed) as error:
+            answer = Answer(WRONG, reason=f"malformed: {type(error).__name__}: {error}"[:300])
+        answer.port, answer.opened_at = connection.port, connection.opened_at
+        answer.ended_at = time.monotonic()
         self._give_back(connection, is_reusable=is_done)
         return answer
 

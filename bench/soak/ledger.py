@@ -30,6 +30,12 @@ class Ledger:
     def note(self, request_id: str, kind: Kind, answer: Answer) -> None:
         self.seen[request_id] = (kind.name, kind.is_recorded, answer.verdict, answer.status)
 
+    def excuse(self, request_id: str) -> None:
+        """Its record may be missing: the worker that had it was killed before it wrote it down."""
+        kind, is_recorded, verdict, status = self.seen[request_id]
+        if is_recorded:
+            self.seen[request_id] = (kind, None, verdict, status)
+
     def compare(self, database: Path) -> list[str]:
         """What does not agree; nothing if every request has its one record, and a true one."""
         connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True)

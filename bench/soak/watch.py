@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import re
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from bench.processes import PROC, tree
 
 MIB: Final = 1 << 20
-MEASURES: Final = ("rss_mib", "fds", "sockets", "threads")
-# Allowed between the medians of the second and the last sixth: a share of the former, and so much.
+MEASURES: Final = ("rss_mib", "fds", "sockets", "threads", "tasks")
+# Allowed between the early and the late median: a share of the former, and so much.
 BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
     "rss_mib": (0.05, 8),
     "fds": (0, 10),
     "sockets": (0, 10),
     "threads": (0, 2),
+    "tasks": (0, 20),
 }
+# A life of fewer samples says nothing of growth.
+SHORTEST_LIFE: Final = 6
+_TASKS: Final = re.compile(r'^switchyard_tasks\{.*\bpid="(\d+)"\} (\d+)', re.MULTILINE)
 
+# By role and pid, as "worker 1 (4711)".
 Sample = dict[str, dict[str, float]]
 
 
@@ -35,9 +41,10 @@ class Growth:
         return self.late > self.early * (1 + share) + absolute
 
 
-def sample(root: int) -> Sample:
-    """What each process of the tree holds now, by its role and pid."""
+def sample(root: int, metrics: str = "") -> Sample:
+    """What each process of the tree holds now; `metrics` is what /metrics said of the workers."""
     found: Sample = {}
+    tasks = {int(pid): int(count) for pid, count in _TASKS.findall(metrics)}
     for process in tree(root):
         try:
             links = _links(process.pid)
@@ -45,13 +52,17 @@ def sample(root: int) -> Sample:
             role = _role(process.pid)
         except OSError:
             continue  # it ended while we looked
+        if not role or (role == "parent" and process.pid != root):
+            continue  # it has just ended, or is about to become another program
         threads = next(line for line in status.splitlines() if line.startswith("Threads:"))
-        found[f"{role} {process.pid}"] = {
+        held = found[f"{role} ({process.pid})"] = {
             "rss_mib": process.rss_bytes / MIB,
             "fds": len(links),
             "sockets": sum(link.startswith("socket:") for link in links),
             "threads": int(threads.split()[1]),
         }
+        if process.pid in tasks:
+            held["tasks"] = tasks[process.pid]
     return found
 
 
@@ -67,10 +78,21 @@ def _links(pid: int) -> list[str]:
 
 def _role(pid: int) -> str:
     words = (PROC / str(pid) / "cmdline").read_bytes().decode(errors="replace").split("\0")
-    for word, role in (("routing.gateway.worker", "worker"), ("control", "control")):
-        if word in words:
-            return role
+    if words == [""]:
+        return ""
+    if "routing.gateway.worker" in words:
+        return f"worker {words[words.index('--worker') + 1]}"
+    if "control" in words:
+        return "control"
     return "parent" if "serve" in words else "other"
+
+
+def slot_of(process: str) -> str:
+    return process.rpartition(" (")[0]
+
+
+def pid_of(process: str) -> int:
+    return int(process.rpartition("(")[2].rstrip(")"))
 
 
 def growth(samples: Sequence[Sample]) -> list[Growth]:
@@ -80,21 +102,77 @@ def growth(samples: Sequence[Sample]) -> list[Growth]:
         return []
     early, late = samples[sixth : 2 * sixth], samples[-sixth:]
     everywhere = set(early[0]).intersection(*early, *late)
-    return [
-        Growth(
-            process=name,
-            measure=measure,
-            early=statistics.median(found[name][measure] for found in early),
-            late=statistics.median(found[name][measure] for found in late),
-        )
-        for name in sorted(everywhere)
-        for measure in MEASURES
-    ]
+    return _grown({name: (name, name) for name in sorted(everywhere)}, early, late)
 
 
-def came_and_went(samples: Sequence[Sample]) -> set[str]:
-    """Processes that were not there all the time. Nobody should have died."""
+def growth_of_lives(samples: Sequence[Sample]) -> list[Growth]:
+    """
+    The first life of each worker's slot against its last, each at the same age.
+
+    A worker that is killed again and again is never old enough to be judged by itself, but the
+    next must not begin with more, nor grow faster, than the one before.
+    """
+    lives: dict[str, dict[str, list[Sample]]] = {}
+    for each in samples:
+        for name in each:
+            if name.startswith("worker "):
+                lives.setdefault(slot_of(name), {}).setdefault(name, []).append(each)
+    found = []
+    for slot, by_name in sorted(lives.items()):
+        long = [(name, life) for name, life in by_name.items() if len(life) >= SHORTEST_LIFE]
+        if len(long) < 2:
+            continue
+        (first, early), (last, late) = long[0], long[-1]
+        age = min(len(early), len(late))
+        names = {f"{slot}, lives 1 and {len(by_name)}": (first, last)}
+        found += _grown(names, early[age // 2 : age], late[age // 2 : age])
+    return found
+
+
+def _grown(
+    names: Mapping[str, tuple[str, str]], early: Sequence[Sample], late: Sequence[Sample]
+) -> list[Growth]:
+    """By measure, for names with their processes in `early` and in `late`."""
+    found = []
+    for name, (before, after) in names.items():
+        for measure in MEASURES:
+            held = [each[before][measure] for each in early if measure in each[before]]
+            holds = [each[after][measure] for each in late if measure in each[after]]
+            if held and holds:
+                found.append(
+                    Growth(
+                        process=name,
+                        measure=measure,
+                        early=statistics.median(held),
+                        late=statistics.median(holds),
+                    )
+                )
+    return found
+
+
+def without_tasks(samples: Sequence[Sample]) -> set[str]:
+    """Workers of which /metrics never told; so young ones as missed it are left out."""
+    seen: dict[str, int] = {}
+    told = set()
+    for each in samples:
+        for name, held in each.items():
+            if name.startswith("worker "):
+                seen[name] = seen.get(name, 0) + 1
+                if "tasks" in held:
+                    told.add(name)
+    return {name for name, times in seen.items() if times >= SHORTEST_LIFE} - told
+
+
+def came_and_went(samples: Sequence[Sample], expected: Collection[int] = ()) -> set[str]:
+    """Processes that were not there all the time, but for the pids that were `expected` to go."""
     if not samples:
         return set()
     first = set(samples[0])
-    return first.union(*samples) - first.intersection(*samples)
+    changed = first.union(*samples) - first.intersection(*samples)
+    return {name for name in changed if pid_of(name) not in expected}
+
+
+def workers_of(names: Iterable[str]) -> list[str]:
+    """The workers among `names`, by number."""
+    found = [name for name in names if name.startswith("worker ")]
+    return sorted(found, key=lambda name: int(slot_of(name).split()[1]))

@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import signal
 import sqlite3
+import sys
 
 import pytest
 
+from bench.processes import started
 from bench.soak import watch, world
 from bench.soak.callers import Answer, Callers
+from bench.soak.disturb import Death, kill
 from bench.soak.ledger import Ledger
 from bench.soak.world import BROKEN, ERROR, WHOLE, Kind
 
@@ -145,9 +149,9 @@ def test_a_record_that_is_missing_doubled_or_false_is_seen(database, rows, probl
     assert problem in found
 
 
-def samples(values, measure="rss_mib"):
+def samples(values, measure="rss_mib", process="worker 1 (11)"):
     held = dict.fromkeys(watch.MEASURES, 10.0)
-    return [{"worker 1": {**held, measure: value}} for value in values]
+    return [{process: {**held, measure: value}} for value in values]
 
 
 @pytest.mark.pure
@@ -160,13 +164,97 @@ def test_growth_is_the_second_sixth_against_the_last():
 
 
 @pytest.mark.pure
-def test_a_process_that_came_or_went_is_named():
+@pytest.mark.parametrize(("then", "is_too_much"), [(16, False), (60, True)])
+def test_lives_of_a_worker_are_compared_at_the_same_age(then, is_too_much):
+    lives = [*samples([1] * 4 + [20] * 4 + [500] * 4), *samples([9] * 8, process="worker 1 (12)")]
+    lives += samples([1] * 4 + [then] * 4, process="worker 1 (13)")
+    lives += samples([999], process="worker 1 (14)")
+
+    (rss, *others) = watch.growth_of_lives(lives)
+
+    assert (rss.process, rss.measure) == ("worker 1, lives 1 and 4", "rss_mib")
+    assert (rss.early, rss.late, rss.is_too_much) == (20, then, is_too_much)
+    assert not any(each.is_too_much for each in others)
+
+
+@pytest.mark.pure
+def test_a_worker_whose_tasks_are_not_told_is_named():
+    told = samples([1] * watch.SHORTEST_LIFE)
+    untold = [
+        {"worker 2 (12)": {"rss_mib": 1.0}, "control (13)": {"rss_mib": 1.0}, **each}
+        for each in told
+    ]
+
+    assert watch.without_tasks(told) == set()
+    assert watch.without_tasks(untold) == {"worker 2 (12)"}
+    assert watch.without_tasks(untold[1:]) == set()
+
+
+@pytest.mark.pure
+def test_a_process_that_came_or_went_is_named_unless_it_was_to():
     steady = samples([1, 1])
+    changed = [*steady, *samples([1], process="worker 2 (12)")]
 
     assert watch.came_and_went(steady) == set()
-    assert watch.came_and_went([*steady, {"worker 2": steady[0]["worker 1"]}]) == {
-        "worker 1", "worker 2",
-    }  # fmt: skip
+    assert watch.came_and_went(changed) == {"worker 1 (11)", "worker 2 (12)"}
+    assert watch.came_and_went(changed, {12}) == {"worker 1 (11)"}
+
+
+@pytest.mark.pure
+@pytest.mark.parametrize(
+    ("port", "opened_at", "ended_at", "is_hers"),
+    [(7, 1, 3, True), (8, 1, 3, False), (7, 1, 1.9, False), (7, 2.1, 3, False)],
+)
+def test_a_killed_worker_explains_the_breaks_of_its_own_requests_alone(
+    port, opened_at, ended_at, is_hers
+):
+    death = Death("worker 2 (12)", 2.0, frozenset({7}))
+
+    answer = Answer("wrong", is_cut=True, port=port, opened_at=opened_at, ended_at=ended_at)
+
+    assert death.may_have_cut(answer) is is_hers
+
+
+def test_a_killed_worker_may_take_its_last_records_with_it(database):
+    ledger = Ledger()
+    ledger.note("a", PLAIN, Answer(WHOLE, 200))
+    ledger.note("b", PLAIN, Answer(WHOLE, 200))
+
+    ledger.excuse("a")
+
+    assert ledger.compare(database) == ["1 asked, and not recorded: b (plain)"]
+
+
+async def test_a_cut_is_told_from_an_answer_that_is_wrong():
+    cut = await answered(STREAM, http([event(TEXT)], kind="text/event-stream")[:-5])
+    wrong = await answered(PLAIN, http(said(TEXT[:-5])))
+
+    assert (cut.is_cut, cut.is_unanswered, wrong.is_cut) == (True, False, False)
+
+
+async def test_a_kept_connection_that_ends_without_an_answer_is_told_from_a_cut():
+    async def once(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(http(said(TEXT)))
+        await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(once, "127.0.0.1", 0)
+    async with server:
+        callers = Callers(*server.sockets[0].getsockname())
+        first, second = [await callers.ask(PLAIN, "r1") for _ in range(2)]
+        callers.close()
+
+    assert (first.verdict, first.is_cut) == (WHOLE, False)
+    assert (second.is_cut, second.is_unanswered) == (True, True)
+
+
+def test_a_process_that_is_killed_is_no_longer_there():
+    with started([sys.executable, "-c", "import time; time.sleep(60)"]) as process:
+        death = kill(f"worker 1 ({process.pid})")
+
+        assert process.wait(5) == -signal.SIGKILL
+        assert death.ports == frozenset()
 
 
 @pytest.mark.pure
