@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from failover.engine.outcome import Attempt
 from failover.engine.plan import Plan, Rejected
+from providers.adapters.cost import cost_usd
 from providers.errors import MESSAGE_LIMIT
 from routing.gateway.records import (
     NAME_LIMIT,
@@ -86,7 +87,7 @@ class RecordMaker:
             usage.output_tokens if usage else None,
             usage.cached_tokens if usage else None,
             usage.reasoning_tokens if usage else None,
-            None,  # cost_usd
+            _cost(trail) if served is not None and usage is not None else None,
             trail.generation,
             Detail(
                 self._worker,
@@ -138,6 +139,8 @@ def _planned(plan: Plan, resolution: Resolution) -> _Planned:
             rejected=_rejected(plan.rejected),
             last_standing=plan.last_standing,
             inputs=plan.inputs,
+            preferred=_preferred(plan),
+            warnings=plan.warnings,
         ),
     )
 
@@ -155,9 +158,22 @@ def _unplanned(resolution: Resolution, trail: Trail) -> _Planned:
     )
 
 
+def _preferred(plan: Plan) -> str:
+    preferred = plan.preferred
+    return "" if preferred is None or preferred is plan.steps[0] else preferred.name[:NAME_LIMIT]
+
+
 def _primary(resolution: Resolution) -> str:
     primary = resolution.groups[0].pool.primary
     return primary.name[:NAME_LIMIT] if primary is not None else ""
+
+
+def _cost(trail: Trail) -> float | None:
+    """US dollars; None where prices or counts are not known."""
+    prices = trail.served.facts.prices if trail.served is not None else None
+    if prices is None:
+        return None
+    return cost_usd(prices, trail.usage, has_output=trail.protocol != "openai_embeddings")
 
 
 def _features(trail: Trail) -> FeaturesRecord:

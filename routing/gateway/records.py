@@ -86,8 +86,9 @@ class DecisionRecord(Struct, frozen=True, omit_defaults=True, gc=False):
     What was decided. Requests with one plan share it.
 
     `planned` are the candidates in the order of trying, the first of them the effective one;
-    `config_primary` is who comes first by configuration alone. `inputs` is None where nothing but
-    the routing table was looked at.
+    `config_primary` is who comes first by configuration alone, `preferred` who would have without
+    benches and health, "" for the effective one. `inputs` is None where nothing but the routing
+    table was looked at.
     """
 
     resolved_by: str = ""
@@ -97,6 +98,8 @@ class DecisionRecord(Struct, frozen=True, omit_defaults=True, gc=False):
     rejected: tuple[RejectedRecord, ...] = ()
     last_standing: bool = False
     inputs: Inputs | None = None
+    preferred: str = ""
+    warnings: tuple[str, ...] = ()
 
     @property
     def effective(self) -> str:
