@@ -48,7 +48,7 @@ class Prices(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """
     US dollars a million tokens. None is unknown; 0 is free.
 
-    `tiers` ascend; the last one that the input is over counts, and what it leaves out stays.
+    `tiers` ascend; each that the input is over changes the prices that it names.
     """
 
     input: float | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from datetime import date
 from functools import cache
@@ -20,7 +19,6 @@ FOLDER: Final = Path(__file__).parent
 BY_HAND: Final = FOLDER / "models.toml"
 MADE: Final = FOLDER / "prices.json"
 
-_DATED: Final = re.compile(r"(?P<id>.+)[-@](?P<year>20\d\d)(-?)(?P<month>\d\d)\3(?P<day>\d\d)")
 _MERGED: Final = (
     "family", "context_window", "max_output_tokens", "input", "reasons", "prices", "deprecated",
     "retires_on",
@@ -78,26 +76,25 @@ class Catalog:
         if vendor == "google":
             name = name.removeprefix("models/")  # as Gemini's own list spells its ids
         found = self._named(vendor, name)
-        if found is None and (dated := _DATED.fullmatch(name)) and _is_date(dated):
-            found = self._named(vendor, dated["id"])
+        if found is None and (undated := _undated(name)):
+            found = self._named(vendor, undated)
         return found
 
     def _named(self, vendor: str, name: str) -> Entry | None:
         return self._ids[vendor].get(name) or self._names.get(vendor, {}).get(name)
 
 
-def _is_dated(name: str, model: str) -> bool:
-    """Whether `name` is `model` with a date."""
-    dated = _DATED.fullmatch(name)
-    return dated is not None and dated["id"] == model and _is_date(dated)
-
-
-def _is_date(dated: re.Match[str]) -> bool:
+def _undated(name: str) -> str:
+    """The id without the date at its end; "" if there is none."""
+    text = name[-8:] if name[-8:].isdecimal() else name[-10:]
+    cut = len(name) - len(text) - 1
+    if cut < 1 or name[cut] not in "-@" or not text.startswith("20") or "W" in text.upper():
+        return ""
     try:
-        date(int(dated["year"]), int(dated["month"]), int(dated["day"]))
+        date.fromisoformat(text)
     except ValueError:
-        return False
-    return True
+        return ""
+    return name[:cut]
 
 
 @cache
@@ -115,7 +112,7 @@ def shipped() -> Catalog:
         if base is None or base.id != entry.id:
             continue
         for alias in base.aliases:
-            if alias not in entry.aliases and not _is_dated(alias, entry.id):
+            if alias not in entry.aliases and _undated(alias) != entry.id:
                 apart = msgspec.structs.replace(base, id=alias, aliases=())
                 entries.setdefault((entry.vendor, alias), apart)
     return Catalog(entries.values(), {**made.sources, **by_hand.sources})
