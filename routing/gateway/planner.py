@@ -85,7 +85,8 @@ class _Planning:
     One plan in the making.
 
     `steps` are those who may be tried, `resting` those who sit out for a while, both in order;
-    `natural` is the choice without benches, health and pins.
+    `standing` are the last ones who are tried all the same. `natural` is the choice without
+    benches, health and pins.
     """
 
     __slots__ = (
@@ -101,6 +102,7 @@ class _Planning:
         "rejected",
         "resting",
         "rotation",
+        "standing",
         "standings",
         "state",
         "steps",
@@ -121,6 +123,7 @@ class _Planning:
         self.steps: list[Candidate] = []
         self.resting: list[tuple[Candidate, Standing, Pool]] = []
         self.rejected: list[Rejected] = []
+        self.standing: tuple[Candidate, ...] = ()
         self.natural: Candidate | None = None
         self.preferred: Candidate | None = None
         self.rotation: tuple[Pool, Sequence[Candidate]] | None = None
@@ -302,6 +305,7 @@ class _Planning:
                 self.steps.append(candidate)
             if not pool.policy.enabled:
                 spent.add(pool.name)
+        self.standing = tuple(self.steps)
 
     def only(self, steps: Sequence[Candidate]) -> Candidate:
         """Who is tried if only one may be: nobody half-open, while another is well."""
@@ -337,7 +341,7 @@ class _Planning:
         resting = [
             Rejected(candidate=c, reason=standing.reason, returns_in_s=standing.returns_in_s)
             for c, standing, _ in self.resting
-            if c not in self.steps
+            if c not in self.standing
         ]
         if groups == 1:
             return (*self.rejected, *resting)

@@ -6,67 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from failover.engine.benches import Benches
 from failover.engine.policy import FailoverPolicy
-from failover.engine.verdicts import VERDICTS
 from providers.errors import Fault
-from routing.gateway.auth import Key
 from routing.gateway.errors import NoCandidate, Refused
-from routing.gateway.planner import Features, Live, plan
 from routing.gateway.resolver import resolve
 from routing.gateway.snapshot import (
     AliasSpec,
     CandidateSpec,
-    KeySpec,
     RoutingDefaults,
     RuleSpec,
 )
-from tests.builders import FakeClock, bench_entry, benches, failure, pool, provider, table
+from tests.builders import pool, provider
+from tests.routing.gateway.planning import World, firsts, weighted
 
 pytestmark = pytest.mark.pure
-
-
-def key(*models):
-    return Key.compile(KeySpec(name="k", digest=b"", models=models))
-
-
-class World:
-    def __init__(self, *pools, **content):
-        self.table = table(*pools, **content)
-        self.clock = FakeClock()
-        self.benches: Benches = benches(self.clock)
-        self.live = Live(benches=self.benches)
-
-    def plan(self, name, *, protocol="openai_chat", models=(), rng=None, **wishes):
-        return plan(
-            self.table,
-            resolve(self.table, name),
-            Features(protocol=protocol, key=key(*models), **wishes),
-            self.live,
-            self.clock.now,
-            rng or Random(1),
-        )
-
-    def names(self, name, **wishes):
-        return [c.name for c in self.plan(name, **wishes).steps]
-
-    def reasons(self, name, **wishes):
-        return {r.candidate.name: r.reason for r in self.plan(name, **wishes).rejected}
-
-    def bench(self, subject, seconds=60, **changes):
-        self.benches.merge(
-            [bench_entry(subject, until=self.clock.wall() + seconds, **changes)], self.clock.now
-        )
-
-    def fail(self, fault, key, **evidence):
-        self.benches.failed(
-            VERDICTS[fault].bench,
-            key,
-            failure(fault, **evidence),
-            self.table.pool("m").candidates[0].bench_policy,
-            now=self.clock.now,
-            request_id="",
-        )
 
 
 AB = pool("m", "a/x", "b/x")
@@ -394,23 +347,6 @@ def test_lower_priority_comes_first_and_position_breaks_ties():
         CandidateSpec(provider="c", model="x", priority=1),
     ]
     assert World(pool("m", *specs)).names("m") == ["b/x", "c/x", "a/x"]
-
-
-def weighted(*weights, strategy="weighted_round_robin"):
-    specs = [
-        CandidateSpec(provider=name, model="x", weight=weight)
-        for name, weight in zip("abcde", weights, strict=False)
-    ]
-    return World(pool("m", *specs, strategy=strategy))
-
-
-def firsts(world, count):
-    picked = []
-    for _ in range(count):
-        planned = world.plan("m")
-        planned.commit()
-        picked.append(planned.steps[0].name)
-    return picked
 
 
 def test_forty_requests_on_three_to_one_are_exactly_thirty_and_ten():
