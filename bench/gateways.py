@@ -25,7 +25,6 @@ from routing.gateway.spool import SPOOL_DIR, spool_files
 
 START_S = 30.0
 SETTLE_S = 60.0
-IN_FLIGHT = 2000  # the default would shed most of the streams that are held open
 # What would give the gateway under test another database, file or key than its own.
 FOREIGN = (
     "DATABASE_URL", "DATA_DIR", "REDIS_URL", "SWITCHYARD_", "SECRET_KEY", "ENCRYPTION_KEYS",
@@ -88,7 +87,6 @@ class Switchyard:
             migrate = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
             subprocess.run(migrate, cwd=ROOT, env=env, stdout=log, stderr=log, check=True)
             serve = [sys.executable, "manage.py", "serve", "--port", "0", "--plane", "inference"]
-            serve += ["--limit", f"in_flight={IN_FLIGHT}"]
             self._process = subprocess.Popen(
                 serve, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )

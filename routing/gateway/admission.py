@@ -34,14 +34,19 @@ class Admission:
 
     Whoever finds `in_flight` below `limit` adds one and goes on; others await `queue()`. Everyone
     who got in calls `leave()` in the end. `shed` counts those who did not.
+
+    A stream whose answer flows asks for `begin_stream()`: if that is true its place is free for
+    somebody else, and it calls `end_stream()` in the end instead. Beyond the bound of streams it
+    keeps its place, so that too many of them shut the door on new requests but break none.
     """
 
-    __slots__ = ("_limits", "_queue", "in_flight", "limit", "shed")
+    __slots__ = ("_limits", "_queue", "in_flight", "limit", "shed", "streams")
 
     def __init__(self, limits: Limits) -> None:
         self.limit = limits.in_flight
         self.in_flight = 0
         self.shed = 0
+        self.streams = 0
         self._limits = limits
         self._queue: deque[tuple[float, asyncio.Future[bool]]] = deque()
 
@@ -83,6 +88,17 @@ class Admission:
                 place.set_result(True)
                 return
         self.in_flight -= 1
+
+    def begin_stream(self) -> bool:
+        """Count the caller's request as an open stream and no longer as in flight, if it may be."""
+        if self.streams >= self._limits.streams:
+            return False
+        self.streams += 1
+        self.leave()
+        return True
+
+    def end_stream(self) -> None:
+        self.streams -= 1
 
     def refuse_all(self) -> None:
         """Tell all who wait that it will not be here."""

@@ -298,7 +298,10 @@ class Gateway:
             trail.ended_at = time.monotonic()
             self.recorder.add(trail)
             if is_admitted:
-                admission.leave()
+                if visit is not None and visit.is_stream:
+                    admission.end_stream()
+                else:
+                    admission.leave()
 
     async def _serve(self, served: Served, trail: Trail, visit: Visit) -> None:
         stream = served.stream
@@ -313,6 +316,7 @@ class Gateway:
                 trail.outcome = Outcome.ANSWERED
                 return
             await send_body(send, served.first, last=stream.ended)
+            visit.is_stream = not stream.ended and self.admission.begin_stream()
             while not stream.ended:
                 chunk = await stream.next()
                 visit.is_moving = True

@@ -12,7 +12,8 @@ from typing import Any
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """
-    `in_flight` requests at once, `waiting` more for at most `wait_s`; the rest is shed.
+    `in_flight` requests at once, `waiting` more for at most `wait_s`; the rest is shed. Streams
+    whose answer has begun to flow, up to `streams` of them, do not count as in flight.
 
     A request's head has to be there in `head_s`, its body in `upload_s`. A body, or a reader, that
     makes no progress for `body_s` or `stall_s` is given up. A connection without a request is kept
@@ -22,6 +23,7 @@ class Limits:
     in_flight: int = 512
     waiting: int = 64
     wait_s: float = 0.5
+    streams: int = 5000
     head_s: float = 10.0
     body_s: float = 30.0
     upload_s: float = 600.0
@@ -41,11 +43,12 @@ def limits_of(pairs: Iterable[str]) -> Limits:
             value = int(text) if isinstance(default, int) else float(text)
         except ValueError:
             value = -1
-        if not 0 < value < math.inf and not (name == "waiting" and value == 0):
+        if not 0 < value < math.inf and not (name in MAY_BE_NONE and value == 0):
             kind = "a whole number" if isinstance(default, int) else "a number"
             raise ValueError(f"{name} is {text!r}; allowed is {kind} above 0")
         given[name] = value
     return Limits(**given)
 
 
+MAY_BE_NONE = frozenset({"waiting", "streams"})
 NAMES = tuple(field.name for field in dataclasses.fields(Limits))

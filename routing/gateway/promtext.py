@@ -88,6 +88,9 @@ SHED: Final = _counter("requests_shed", "Requests turned away because too many w
 LOG_DROPPED: Final = _counter("log_lines_dropped", "Log lines that nobody took in time.")
 
 IN_FLIGHT: Final = _gauge("requests_in_flight", "Requests that are being served.", *_PROCESS)
+STREAMS: Final = _gauge(
+    "streams_open", "Those of them whose streamed answer has begun to flow.", *_PROCESS
+)
 WAITING: Final = _gauge("requests_waiting", "Requests that wait for a place.", *_PROCESS)
 GENERATION: Final = _gauge(
     "routing_generation", "Generation of the routing snapshot that a worker serves.", *_PROCESS
@@ -126,8 +129,8 @@ COMPLETE: Final = _gauge(
 
 FAMILIES: Final = (
     REQUESTS, DURATION, FIRST_TOKEN, ATTEMPTS, ATTEMPT_FIRST_CONTENT, FAILOVERS, TOKENS,
-    BENCHINGS, BENCHES, IN_FLIGHT, WAITING, SHED, GENERATION, SNAPSHOT_REFUSED, CONFIG_REFUSED,
-    RECORDS, RECORDS_DROPPED, RECORDS_WAITING, RECORD_LAG, LOG_DROPPED,
+    BENCHINGS, BENCHES, IN_FLIGHT, STREAMS, WAITING, SHED, GENERATION, SNAPSHOT_REFUSED,
+    CONFIG_REFUSED, RECORDS, RECORDS_DROPPED, RECORDS_WAITING, RECORD_LAG, LOG_DROPPED,
     TASKS, MEMORY, CPU, STARTED, WORKERS, COMPLETE,
 )  # fmt: skip
 BY_NAME: Final[Mapping[str, Family]] = MappingProxyType({f.name: f for f in FAMILIES})

@@ -26,6 +26,7 @@ from routing.gateway.promtext import (
     RECORDS_WAITING,
     SHED,
     SNAPSHOT_REFUSED,
+    STREAMS,
     TASKS,
     WAITING,
     WORKERS,
@@ -126,7 +127,8 @@ class Counts:
         meter.put(SHED, admission.shed)
         meter.put(LOG_DROPPED, _log_lines_dropped())
         return (
-            (IN_FLIGHT.name, labels, (admission.in_flight,)),
+            (IN_FLIGHT.name, labels, (admission.in_flight + admission.streams,)),
+            (STREAMS.name, labels, (admission.streams,)),
             (WAITING.name, labels, (admission.waiting,)),
             (GENERATION.name, labels, (gateway.table.generation if gateway.table else 0,)),
             (SNAPSHOT_REFUSED.name, labels, (int(bool(gateway.status.get("snapshot_error"))),)),

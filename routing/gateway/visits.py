@@ -24,7 +24,8 @@ class Visit:
 
     `hold_at`: when a streaming caller gets its 200 and heartbeats, though nobody has answered yet;
     None for a plain request. `opened`: the 200 has gone out. `is_moving`: something has been sent
-    since the ticker looked last. `gone`: the caller has hung up. `cut`: what the caller is told
+    since the ticker looked last. `gone`: the caller has hung up. `is_stream`: it counts as an open
+    stream, no longer as in flight. `cut`: what the caller is told
     when the worker ends before the request does.
     """
 
@@ -35,6 +36,7 @@ class Visit:
         "gone",
         "hold_at",
         "is_moving",
+        "is_stream",
         "opened",
         "receive",
         "send",
@@ -50,7 +52,7 @@ class Visit:
         self.sent_at = now
         self.hold_at: float | None = None
         self.early_headers: list[tuple[bytes, bytes]] = []
-        self.opened = self.gone = self.done = self.is_moving = False
+        self.opened = self.gone = self.done = self.is_moving = self.is_stream = False
         self.cut: GatewayError | None = None
         self.watcher: asyncio.Task[None] | None = None
 

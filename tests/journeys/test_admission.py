@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     StartGateway = Callable[..., GatewayProcess]
     StartUpstream = Callable[..., Upstream]
 
-SMALL = ("--limit", "in_flight=2", "--limit", "waiting=1", "--limit", "wait_s=0.2")
+ALL_COUNT = ("--limit", "streams=0")  # a stream keeps its place, too
+SMALL = ("--limit", "in_flight=2", "--limit", "waiting=1", "--limit", "wait_s=0.2", *ALL_COUNT)
 
 
 def pool_over(server: Upstream) -> dict[str, Any]:
@@ -69,7 +70,7 @@ async def test_who_waits_a_moment_is_served_when_another_is_done(
     gateway_process: StartGateway, upstream: StartUpstream
 ) -> None:
     server = upstream("up")
-    limits = ("--limit", "in_flight=2", "--limit", "waiting=1", "--limit", "wait_s=30")
+    limits = ("--limit", "in_flight=2", "--limit", "waiting=1", "--limit", "wait_s=30", *ALL_COUNT)
     gateway = gateway_process(pool_over(server), "--plane", "inference", *limits)
     running = await fill(gateway, server)
     plain = chat_request(gateway, "chat")

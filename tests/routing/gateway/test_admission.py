@@ -62,6 +62,27 @@ async def test_when_the_first_has_waited_long_the_newest_goes_first() -> None:
     await first
 
 
+async def test_a_stream_that_flows_leaves_its_place_to_who_waits() -> None:
+    admission = full(LONG)
+    [waiting] = await queued(admission, 1)
+
+    assert admission.begin_stream()
+
+    await waiting
+    assert (admission.in_flight, admission.streams) == (1, 1)
+    admission.end_stream()
+    admission.leave()
+    assert (admission.in_flight, admission.streams) == (0, 0)
+
+
+async def test_a_stream_beyond_the_bound_of_streams_keeps_its_place() -> None:
+    admission = full(Limits(in_flight=2, streams=1))
+
+    assert [admission.begin_stream(), admission.begin_stream()] == [True, False]
+
+    assert (admission.in_flight, admission.streams) == (1, 1)
+
+
 async def test_nobody_waits_where_the_queue_is_full() -> None:
     admission = full(LONG)
     waiting = await queued(admission, 3)
@@ -128,6 +149,7 @@ def test_limits_are_given_by_name() -> None:
     limits = limits_of(["in_flight=7", "wait_s=0.25", "waiting=0"])
 
     assert limits == Limits(in_flight=7, wait_s=0.25, waiting=0)
+    assert limits_of(["streams=0"]).streams == 0
     assert limits_of([]) == Limits()
 
 
