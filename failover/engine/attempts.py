@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from random import Random
 from typing import Protocol
+
+from msgspec import Struct
 
 from failover.engine.availability import SHORT_WAIT_S, usable_credential
 from failover.engine.benches import Benches, Key
@@ -56,8 +57,7 @@ class Clock(Protocol):
     def __call__(self) -> float: ...
 
 
-@dataclass(slots=True, kw_only=True)
-class Call:
+class Call(Struct, kw_only=True):
     """
     One request on its way to providers.
 
@@ -72,11 +72,10 @@ class Call:
     request_id: str
     headers: Sequence[Header] = ()
     session: int | None = None
-    attempts: list[Attempt] = field(default_factory=list)
+    attempts: list[Attempt] = []
 
 
-@dataclass(slots=True, kw_only=True)
-class Served:
+class Served(Struct, kw_only=True):
     """
     One candidate answers. `first` is what may go to the caller at once; `stream` is the rest,
     None for a whole reply.

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from msgspec import Struct
+
 from failover.engine.loads import Lease
 from failover.engine.plan import Candidate
 from providers.errors import Failure, Fault
@@ -22,12 +24,12 @@ class Ending(StrEnum):
     CALLER = "caller"  # the first provider's 4xx goes back as it is
 
 
-@dataclass(slots=True, kw_only=True)
-class Attempt:
+class Attempt(Struct, kw_only=True):
     """
     One call. Times are monotonic seconds of the engine's clock.
 
-    `lease` is its part in the candidate's load, where that is measured.
+    `lease` is its part in the candidate's load, where that is measured. A Struct is made in 0.1 µs,
+    a dataclass in 0.7; so with what else each request makes one of.
     """
 
     candidate: Candidate

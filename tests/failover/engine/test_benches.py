@@ -46,7 +46,7 @@ def test_failures_that_are_a_small_share_of_the_traffic_bench_nobody():
     clock = FakeClock()
     b = benches(clock)
     for _ in range(10):
-        b.succeeded([KEY], POLICY.window_s, clock.now)
+        b.succeeded((KEY,), POLICY.window_s, clock.now)
     fail(b, clock, times=9)
     assert b.holding(KEY, clock.now) is None
     fail(b, clock)
@@ -88,8 +88,8 @@ def test_growth_is_forgotten_after_an_hour():
     b = benches(clock)
     fail(b, clock, times=3)
     clock.now += 3700
-    b.succeeded([KEY], POLICY.window_s, clock.now)
-    b.succeeded([KEY], POLICY.window_s, clock.now)
+    b.succeeded((KEY,), POLICY.window_s, clock.now)
+    b.succeeded((KEY,), POLICY.window_s, clock.now)
     fail(b, clock, times=3)
     assert b.returns_in(KEY, clock.now) <= 12
 
@@ -112,7 +112,7 @@ def test_two_successes_after_its_time_clear_a_bench():
     clock.now += 13
     for expected in (False, True):
         b.begin([KEY], clock.now)
-        b.succeeded([KEY], POLICY.window_s, clock.now)
+        b.succeeded((KEY,), POLICY.window_s, clock.now)
         assert b.is_empty is expected
         assert b.holding(KEY, clock.now) is None
 
@@ -203,8 +203,8 @@ def test_traffic_does_not_end_or_replace_a_manual_bench():
     b = benches(clock)
     b.bench(bench_entry(until=clock.wall() + 300, manual=True, reason="maintenance"), clock.now)
     fail(b, clock, times=5)
-    b.succeeded([KEY], POLICY.window_s, clock.now)
-    b.succeeded([KEY], POLICY.window_s, clock.now)
+    b.succeeded((KEY,), POLICY.window_s, clock.now)
+    b.succeeded((KEY,), POLICY.window_s, clock.now)
     assert b.holding(KEY, clock.now).manual
 
 
