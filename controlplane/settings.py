@@ -232,6 +232,9 @@ UNFOLD: dict[str, Any] = {
             {
                 "title": "Routing",
                 "items": [
+                    _link("Pools now", "monitor_heart", "pools-now"),
+                    _link("Explain", "psychology_alt", "explain"),
+                    _link("Try it", "send", "try-it"),
                     _link("Model pools", "hub", "admin:routing_canonicalmodel_changelist"),
                     _link("Aliases", "label", "admin:routing_alias_changelist"),
                     _link("Failover rules", "alt_route", "admin:failover_failoverrule_changelist"),

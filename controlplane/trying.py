@@ -21,6 +21,7 @@ from routing.gateway.snapshot import KeySpec
 if TYPE_CHECKING:
     from routing.gateway.app import Gateway
 
+GUEST_PREFIX: Final = "admin "  # of the key's name in records
 KEPT_BYTES: Final = 256 << 10
 HANG_UP_S: Final = 5.0
 # What of an answer's headers people are shown: ours, and what callers go by.
@@ -75,7 +76,7 @@ async def try_request(
     """
     secret = secrets.token_bytes(32).hex().encode()
     digest = digest_of(secret)
-    spec = KeySpec(name=f"admin {who}"[:100], digest=digest, scopes=("inference", "admin"))
+    spec = KeySpec(name=f"{GUEST_PREFIX}{who}"[:100], digest=digest, scopes=("inference", "admin"))
     raw = json.dumps(body).encode()
     scope = {
         "type": "http",

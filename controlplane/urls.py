@@ -6,8 +6,11 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
+from controlplane import decision_pages
+
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
+    *decision_pages.urlpatterns,
     path("admin/", admin.site.urls),
     path("api/", include("providers.api")),
     path("api/", include("routing.api")),
@@ -15,5 +18,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/", include("controlplane.benches_api")),
     path("api/", include("controlplane.records_api")),
     path("api/", include("controlplane.pools_api")),
+    path("api/", include("controlplane.explain_api")),
     path("api/", include("controlplane.api")),
 ]

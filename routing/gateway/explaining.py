@@ -1,0 +1,211 @@
+"""
+A decision in words: who would be tried, why each stands where it stands, and why the others not.
+
+Pure: `explain` asks the planner as a request does, and never commits what it answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from failover.engine.plan import Candidate, Plan, Rejected
+from providers.protocols import Request
+from routing.gateway.affinity import WHOLE_POOL, session_of
+from routing.gateway.auth import Key
+from routing.gateway.errors import NoCandidate
+from routing.gateway.planner import Features, plan
+from routing.gateway.reasons import StepView, Teller
+from routing.gateway.records import DecisionRecord, Detail
+from routing.gateway.replay import decide_again
+from routing.gateway.resolver import Resolution
+from routing.gateway.state import State
+from routing.gateway.strategies import Dice
+from routing.gateway.table import Table
+from routing.gateway.wording import words_of
+
+
+class RejectedView(Struct, frozen=True, kw_only=True):
+    """`reason` is the planner's word, `words` what it means."""
+
+    provider_name: str
+    model: str
+    reason: str
+    words: str
+    returns_in_s: float | None
+
+
+class RuleView(Struct, frozen=True, kw_only=True):
+    primary_model: str
+    fallback_models: tuple[str, ...]
+    managed_source: str
+
+
+class AffinityView(Struct, frozen=True, kw_only=True):
+    """
+    `scope` is "session", or "pool" where the whole pool stays after a failover. `natural` is the
+    choice without benches, health and pins; `pinned` is empty without a pin.
+    """
+
+    scope: str
+    natural: str
+    pinned: str
+    ttl_s: float
+
+
+class RefusalView(Struct, frozen=True, kw_only=True):
+    """What the caller would be told at once, because nobody may be tried."""
+
+    status: int
+    code: str | None
+    message: str
+    returns_in_s: float | None
+
+
+class Explanation(Struct, frozen=True, kw_only=True):
+    """
+    One decision. `preferred` is the choice without benches and health, `max_calls` how many may
+    be made in all.
+    """
+
+    requested_model: str
+    canonical_model: str
+    resolved_by: str
+    strategy: str
+    generation: int
+    candidates: tuple[StepView, ...]
+    rejected: tuple[RejectedView, ...]
+    preferred: str | None
+    last_standing: bool
+    failover_rule: RuleView | None
+    affinity: AffinityView | None
+    warnings: tuple[str, ...]
+    refusal: RefusalView | None
+    max_calls: int
+
+    @property
+    def planned(self) -> tuple[str, ...]:
+        """The candidates in the order of trying."""
+        return tuple(f"{step.provider_name}/{step.model}" for step in self.candidates)
+
+
+def explain(
+    table: Table, resolution: Resolution, features: Features, state: State, now: float, rng: Dice
+) -> Explanation:
+    """What a request would meet, and why."""
+    try:
+        made = plan(table, resolution, features, state, now, rng)
+    except NoCandidate as error:
+        return described(table.generation, resolution, features, error)
+    return described(table.generation, resolution, features, made)
+
+
+def explain_again(
+    table: Table, resolution: Resolution, features: Features, decision: DecisionRecord
+) -> Explanation:
+    """
+    The same decision once more, from what `decision` says that it read.
+
+    Raises LookupError if it was made with another table.
+    """
+    try:
+        made = decide_again(table, resolution, features, decision.inputs)
+    except NoCandidate as error:
+        return described(table.generation, resolution, features, error)
+    return described(table.generation, resolution, features, made)
+
+
+def described(
+    generation: int, resolution: Resolution, features: Features, decided: Plan | NoCandidate
+) -> Explanation:
+    """`decided` in words."""
+    rule = resolution.rule
+    first = resolution.groups[0].pool
+    refusal = affinity = None
+    warnings = resolution.warnings
+    preferred: Candidate | None = None
+    candidates: tuple[StepView, ...] = ()
+    if isinstance(decided, NoCandidate):
+        refusal = RefusalView(
+            status=decided.status,
+            code=decided.code,
+            message=decided.message,
+            returns_in_s=decided.returns_in_s,
+        )
+    else:
+        candidates = tuple(Teller(resolution, features, decided).steps())
+        warnings = decided.warnings
+        preferred = decided.preferred
+        if decided.affinity is not None:
+            affinity = AffinityView(
+                scope="pool" if decided.affinity.session == WHOLE_POOL else "session",
+                natural=decided.affinity.natural,
+                pinned=decided.affinity.pinned,
+                ttl_s=decided.affinity.ttl_s,
+            )
+    return Explanation(
+        requested_model=resolution.requested,
+        canonical_model=resolution.canonical_model,
+        resolved_by=resolution.resolved_by,
+        strategy=first.strategy,
+        generation=generation,
+        candidates=candidates,
+        rejected=tuple(map(_rejected, decided.rejected)),
+        preferred=preferred.name if preferred is not None else None,
+        last_standing=isinstance(decided, Plan) and decided.last_standing,
+        failover_rule=RuleView(
+            primary_model=rule.primary,
+            fallback_models=rule.fallbacks,
+            managed_source=rule.source,
+        )
+        if rule is not None
+        else None,
+        affinity=affinity,
+        warnings=warnings,
+        refusal=refusal,
+        max_calls=first.policy.max_attempts,
+    )
+
+
+def _rejected(entry: Rejected) -> RejectedView:
+    return RejectedView(
+        provider_name=entry.candidate.provider,
+        model=entry.candidate.model,
+        reason=entry.reason,
+        words=words_of(entry.reason),
+        returns_in_s=entry.returns_in_s,
+    )
+
+
+def features_of(
+    request: Request, headers: Mapping[bytes, bytes], key: Key, resolution: Resolution
+) -> Features:
+    """What `request` asks of routing, as the gateway reads it."""
+    return Features(
+        protocol=request.protocol,
+        key=key,
+        needs=request.needs,
+        input_tokens=request.estimated_input_tokens,
+        max_output_tokens=request.max_output_tokens,
+        preferred_provider=headers.get(b"x-switchyard-provider", b"").decode("latin-1"),
+        no_failover=headers.get(b"x-switchyard-no-failover", b"").lower() == b"true",
+        session=session_of(headers, request, key, resolution)
+        if resolution.takes_sessions
+        else None,
+    )
+
+
+def features_then(told: Detail, key: Key) -> Features:
+    """What a recorded request asked of routing."""
+    asked = told.features
+    return Features(
+        protocol=told.protocol,
+        key=key,
+        needs=frozenset(asked.needs),
+        input_tokens=asked.estimated_input_tokens or 0,
+        max_output_tokens=asked.max_output_tokens,
+        preferred_provider=asked.preferred_provider,
+        no_failover=asked.no_failover,
+        session=int(asked.session, 16) if asked.session else None,
+    )
