@@ -1,4 +1,8 @@
-"""Records through outages, with real processes: each request leaves one, and no request fails."""
+"""
+Records through outages, with real processes: each request leaves one, and no request fails.
+
+OUTAGE_S=60 takes PostgreSQL away for a whole minute; `-s` shows what that cost the callers.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,10 @@ import os
 import re
 import signal
 import sqlite3
+import statistics
 import subprocess
 import threading
+import time
 from typing import TYPE_CHECKING, Any, Self
 
 import pytest
@@ -24,6 +30,7 @@ if TYPE_CHECKING:
 
     StartGateway = Callable[..., GatewayProcess]
 
+OUTAGE_S = float(os.environ.get("OUTAGE_S", "5"))
 DEMO = {
     "providers": {"lab": {"kind": "simulator"}},
     "routing": {"model_pools": {"demo": {"candidates": [{"provider": "lab", "model": "m"}]}}},
@@ -31,13 +38,18 @@ DEMO = {
 
 
 class Load:
-    """Two callers that ask one thing after the other, each request with an id of its own."""
+    """
+    Two callers that ask one thing after the other, each request with an id of its own.
+
+    `took`: when each began, and its seconds.
+    """
 
     def __init__(self, gateway: GatewayProcess) -> None:
         self._gateway = gateway
         self._is_over = threading.Event()
         self.answered: list[str] = []
         self.failed: list[str] = []
+        self.took: list[tuple[float, float]] = []
         self._threads = [threading.Thread(target=self._ask, args=(n,)) for n in range(2)]
 
     def _ask(self, caller: int) -> None:
@@ -46,14 +58,20 @@ class Load:
             number += 1
             request_id = f"caller-{caller}-{number}"
             body = {"model": "demo", "messages": [{"role": "user", "content": "Hi"}]}
+            began = time.monotonic()
             reply = self._gateway.request(
                 "/v1/chat/completions", body, headers={"x-request-id": request_id}
             )
+            self.took.append((began, time.monotonic() - began))
             (self.answered if reply.status == 200 else self.failed).append(request_id)
 
     def wait_for_more(self, count: int = 100) -> None:
         goal = len(self.answered) + count
         wait_for(lambda: len(self.answered) >= goal or self.failed, what=f"{count} more answers")
+
+    def between(self, since: float, until: float) -> list[float]:
+        """Seconds that the requests of that time took, sorted."""
+        return sorted(seconds for began, seconds in self.took if since <= began < until)
 
     def __enter__(self) -> Self:
         for thread in self._threads:
@@ -100,18 +118,30 @@ def test_postgresql_may_go_and_come_back_and_every_record_is_there_once(
         manage("migrate", "--verbosity", "0", env=environment(tmp_path / "data", **env))
         gateway = gateway_process(DEMO, env=env)
         with Load(gateway) as load:
-            load.wait_for_more()
+            load.wait_for_more(300)
+            stopped_at = time.monotonic()
             database.stop()
             load.wait_for_more(300)
             wait_for(lambda: len(list(spools(gateway))) >= 2, what="records to wait")
+            time.sleep(max(0.0, stopped_at + OUTAGE_S - time.monotonic()))
+            started_at = time.monotonic()
             database.start()
             load.wait_for_more()
         wait_until_ingested(gateway, load)
+        before, during = load.between(0, stopped_at), load.between(stopped_at, started_at)
+        print(f"\nPostgreSQL was away for {started_at - stopped_at:.1f} s")
+        for name, seconds in (("before", before), ("during", during)):
+            at = {q: seconds[min(int(len(seconds) * q / 100), len(seconds) - 1)] for q in (50, 99)}
+            slowest = f"slowest {seconds[-1] * 1e3:.1f} ms"
+            print(f"{name}: {len(seconds)} requests, p50 {at[50] * 1e3:.1f} ms, "
+                  f"p99 {at[99] * 1e3:.1f} ms, {slowest}")  # fmt: skip
 
         assert load.failed == []
         assert sorted(kept(gateway)) == sorted(load.answered)
         assert gateway.ready()["records"]["dropped"] == 0
         assert "request records wait in" in gateway.logs()
+        # Nobody waits for the database; what else the machine does may double a request's time.
+        assert statistics.median(during) < 2 * statistics.median(before) + 0.005
         gateway.stop()
 
 
