@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from bench.soak.disturb import up_limit_s
 from tests.support.callers import Crowd, ask, callers_of, chat_request, connect, read_answer
 from tests.support.gateways import is_refused
 from tests.support.processes import wait_for
@@ -57,29 +59,32 @@ async def rest_of(reader: asyncio.StreamReader) -> bytes:
     return rest
 
 
-async def test_the_death_of_one_worker_breaks_its_own_requests_and_no_others(
+async def test_a_killed_worker_breaks_its_own_requests_alone_and_another_serves_in_two_seconds(
     gateway_process: StartGateway, upstream: StartUpstream
 ) -> None:
     gateway = gateway_process(
         pool_over(upstream("up", "slow:ttft_ms=20")), "--plane", "inference", "--workers", "2"
     )
 
-    def newcomers() -> set[int]:
-        found = set(gateway.workers()) - before
-        return found if len(gateway.workers()) == 2 else set()
+    def is_replaced() -> bool:
+        """Whether a new worker has taken callers: those who were broken come again."""
+        return any(callers_of(pid) for pid in set(gateway.workers()) - before)
 
     async with Crowd(gateway, "chat", 24) as crowd:
         before = set(gateway.workers())
         victim = max(before, key=lambda pid: len(callers_of(pid)))
         at_risk = callers_of(victim)
         os.kill(victim, signal.SIGKILL)
-        await soon(newcomers, "another worker")
+        killed_at = time.monotonic()
+        await soon(is_replaced, "another worker with callers")
+        up_s = time.monotonic() - killed_at
         await crowd.make_progress()
 
     assert crowd.broken
     assert set(crowd.broken) <= at_risk
     assert crowd.statuses == {200}
     assert gateway.process.poll() is None
+    assert up_s < up_limit_s()
 
 
 async def test_an_end_cuts_no_stream_inside_the_drain_time(
