@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING, Any
 from django import forms
 from django.contrib import admin
 from django.db.models import Count
+from django.utils import timezone
+from django.utils.functional import cached_property
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from providers.adapters.registry import KNOWN_KINDS
+from providers.catalog_admin import known_of, summary
+from providers.catalog_rows import lookup
 from providers.managed_admin import (
     LinesField,
     ManagedAdmin,
@@ -25,6 +29,8 @@ from providers.validation import AUTH_SCHEMES
 if TYPE_CHECKING:
     from django.db.models import Field, QuerySet
     from django.http import HttpRequest
+
+    from providers.catalog.effective import Lookup
 
 
 class CredentialForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -48,7 +54,9 @@ class CredentialInline(ManagedInline):
 
 class ProviderModelInline(ManagedInline):
     model = ProviderModel
-    fields = ["model_id", "metadata", "position"]
+    fields = ["model_id", "metadata", "known", "position"]
+    readonly_fields = ["known"]
+    show_change_link = True
     verbose_name_plural = "models: the configured inventory"
 
     def formfield_for_dbfield(
@@ -57,6 +65,15 @@ class ProviderModelInline(ManagedInline):
         if db_field.name == "metadata":
             options["widget"] = OneLineJson
         return super().formfield_for_dbfield(db_field, request, **options)
+
+    @cached_property
+    def catalogs(self) -> Lookup:
+        return lookup(timezone.now())  # an inline lives for one request
+
+    @display(description="known")
+    def known(self, row: ProviderModel) -> str:
+        """The facts that count in short; the row's own page has them all, with their sources."""
+        return "" if row.pk is None else summary(known_of(row, self.catalogs).values)
 
 
 class ProviderForm(ManagedForm):

@@ -11,6 +11,7 @@ from rest_framework.decorators import action
 from rest_framework.exceptions import ValidationError
 from rest_framework.response import Response
 
+from providers import catalog_api
 from providers.managed_api import (
     MANAGED_FIELDS,
     CleanSerializer,
@@ -151,4 +152,4 @@ class ProviderViewSet(ManagedViewSet):
 
 router = SlashOrNoneRouter()
 router.register("providers", ProviderViewSet, basename="api-provider")
-urlpatterns = router.urls
+urlpatterns = [*router.urls, *catalog_api.urlpatterns]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from django.db import transaction
+from django.utils import timezone
 
 from providers.catalog.effective import Lookup
 from providers.catalog.entry import Entry, Source
@@ -92,9 +93,14 @@ def store(reads: Iterable[Read], *, source: str, as_of: date) -> Report:
                 report.unchanged.append(read.name)
             else:
                 row.facts, row.source, row.as_of = facts, source, as_of
+                row.updated_at = timezone.now()  # which a bulk write leaves alone
                 changed.append(row)
                 report.changed.append(read.name)
-        CatalogEntry.objects.bulk_create(new.values(), batch_size=BATCH)
+        made = list(new.values())
+        # One is saved by itself: the others send no signal, and so would not be published soon.
+        for first in made[:1] or changed[:1]:
+            first.save()
+        CatalogEntry.objects.bulk_create(made[1:], batch_size=BATCH)
         CatalogEntry.objects.bulk_update(
             changed, ["facts", "source", "as_of", "updated_at"], batch_size=BATCH
         )
@@ -102,5 +108,5 @@ def store(reads: Iterable[Read], *, source: str, as_of: date) -> Report:
 
 
 def _as_row(entry: Entry) -> dict[str, Any]:
-    facts: dict[str, Any] = msgspec.to_builtins(entry)
+    facts: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(entry))
     return {name: value for name, value in facts.items() if name not in _IDENTITY}

@@ -47,12 +47,12 @@ class Number:
     def allowed(self) -> str:
         noun = "a whole number" if self.is_whole else "a number"
         if self.most is not None and self.above is not None:
-            return f"{noun} above {self.above:g}, at most {self.most:g}"
+            return f"{noun} above {self.above:.10g}, at most {self.most:.10g}"
         if self.most is not None and self.least is not None:
-            return f"{noun} from {self.least:g} to {self.most:g}"
+            return f"{noun} from {self.least:.10g} to {self.most:.10g}"
         if self.above is not None:
-            return f"{noun} above {self.above:g}"
-        return f"{noun} of at least {self.least:g}" if self.least is not None else noun
+            return f"{noun} above {self.above:.10g}"
+        return f"{noun} of at least {self.least:.10g}" if self.least is not None else noun
 
     def accepts(self, value: object) -> bool:
         if isinstance(value, bool) or not isinstance(value, int | float):

@@ -59,6 +59,10 @@ class Lookup:
         self._now = now
         self._facts: dict[tuple[int, ...], ModelFacts] = {}
 
+    def names(self) -> list[tuple[str, str]]:
+        """The vendor and id of every entry, sorted."""
+        return sorted({(entry.vendor, entry.id) for c in self._catalogs for entry in c})
+
     def entries(self, vendor: str, model: str, named: object = None) -> tuple[Entry, ...]:
         """
         The entries for a model of a vendor; `named` is the metadata's `catalog`, if it is given.

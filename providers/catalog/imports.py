@@ -183,7 +183,8 @@ def _read(
     if not isinstance(block, Mapping):
         return Read(name=name, problems=("must be an object",))
     fields = _Fields(block)
-    found = {key: value for key, value in convert(fields).items() if value not in (None, (), {})}
+    # False is a fact; nothing at all is none.
+    found = {key: value for key, value in convert(fields).items() if value or value is False}
     if fields.problems:
         return Read(name=name, problems=tuple(fields.problems))
     if not found:
