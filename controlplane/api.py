@@ -9,6 +9,7 @@ from drf_spectacular.utils import extend_schema_field
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from rest_framework import serializers
 
+from controlplane import drafts_api
 from controlplane.models import ApiKey, Team, new_key
 from providers.managed_api import (
     MANAGED_FIELDS,
@@ -95,15 +96,11 @@ class ApiKeyViewSet(ManagedViewSet):
         return super().get_queryset().select_related("team")
 
 
-def without_trailing_slash(endpoints: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """For the schema: paths work with and without one, and are named without."""
-    return [(path.rstrip("/"), *rest) for path, *rest in endpoints]
-
-
 router = SlashOrNoneRouter()
 router.register("keys", ApiKeyViewSet, basename="api-key")
 urlpatterns = [
     *router.urls,
+    *drafts_api.urlpatterns,
     path("schema/", SpectacularAPIView.as_view(permission_classes=[]), name="api-schema"),
     path(
         "docs/",

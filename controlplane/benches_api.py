@@ -87,6 +87,7 @@ class BenchName(serializers.Serializer[Any]):
 
 class BenchesView(APIView):
     permission_model = FailoverRule
+    may_be_unavailable = True
 
     @extend_schema(operation_id="benches_list", responses=BenchView(many=True))
     def get(self, request: Request) -> Response:

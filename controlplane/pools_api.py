@@ -15,6 +15,7 @@ from rest_framework.views import APIView
 
 from controlplane.benches_api import BenchView, bench_view
 from controlplane.local_worker import LocalWorker, worker_of
+from providers.managed import ManagedSource
 from routing.gateway.overview import (
     PoolStatus,
     PoolView,
@@ -59,7 +60,7 @@ class PoolStanding(serializers.Serializer[Any]):
     canonical_model = serializers.CharField()
     aliases = serializers.ListField(child=serializers.CharField())
     strategy = serializers.CharField()
-    managed_source = serializers.ChoiceField(choices=["config", "dashboard"])
+    managed_source = serializers.ChoiceField(choices=ManagedSource.choices)
     enabled = serializers.BooleanField()
     status = serializers.ChoiceField(choices=get_args(PoolStatus))
     status_reason = serializers.CharField()
@@ -70,6 +71,7 @@ class PoolStanding(serializers.Serializer[Any]):
 
 class ModelPoolsView(APIView):
     permission_model = CanonicalModel
+    may_be_unavailable = True
 
     @extend_schema(
         operation_id="model_pools_list",

@@ -1,0 +1,108 @@
+"""
+What the schema says beyond what the views say of themselves: every status, every required field.
+
+The permissions, parsers and error shapes are the same everywhere, so they are described once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from drf_spectacular.openapi import AutoSchema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Present in some answers only: a key when it is made, warnings after a write.
+OPTIONAL: Final = frozenset({"key", "warnings"})
+
+Json = dict[str, Any]
+
+PROBLEM: Final[Json] = {
+    "type": "object",
+    "description": "Why a request was not answered.",
+    "properties": {"detail": {"type": "string"}},
+    "required": ["detail"],
+}
+REFUSAL: Final[Json] = {
+    "type": "object",
+    "description": "What is wrong, by field; `non_field_errors` is about the whole, `detail` about"
+    " a body that could not be read at all. Parts of a list are told by their index.",
+    "additionalProperties": True,
+}
+_WORDS: Final = {
+    "400": "Something in the request is not allowed.",
+    "401": "No key was shown and nobody is signed in, or the key is unknown, disabled or expired.",
+    "403": "The key has no admin scope, or the person not the permission.",
+    "404": "There is none of this name.",
+    "415": "The body is not JSON.",
+    "429": "Too often; `Retry-After` says when again.",
+    "503": "The gateway's own processes do not answer.",
+}
+_RETRY_AFTER: Final[Json] = {
+    "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds.", "required": True}
+}
+
+
+def without_trailing_slash(endpoints: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Paths work with and without one, and are named without."""
+    return [(path.rstrip("/"), *rest) for path, *rest in endpoints]
+
+
+class Schema(AutoSchema):
+    """
+    Adds the statuses that follow from what a view is.
+
+    A view whose answers come from other processes of ours says `may_be_unavailable`.
+    """
+
+    def get_operation(self, *arguments: Any, **options: Any) -> Json | None:
+        operation: Json | None = super().get_operation(*arguments, **options)
+        if operation is None:
+            return None
+        answers: Json = operation["responses"]
+        for status in self._statuses(operation):
+            answers.setdefault(status, {})
+        for status, answer in answers.items():
+            if status >= "400":
+                answer.update(_error(status, answer.get("description", "")))
+        operation["responses"] = dict(sorted(answers.items()))
+        return operation
+
+    def _statuses(self, operation: Json) -> Iterator[str]:
+        yield from ("401", "403")
+        places = {parameter["in"] for parameter in operation.get("parameters", ())}
+        deletes = "204" in operation["responses"]
+        # OpenAPI has no bodies for DELETE, but ours may name in one what goes.
+        takes_body = "requestBody" in operation or (deletes and "query" in places)
+        if takes_body or deletes or "query" in places:
+            yield "400"
+        if takes_body:
+            yield "415"
+        if "path" in places:
+            yield "404"
+        if self.view.get_throttles():
+            yield "429"
+        if getattr(self.view, "may_be_unavailable", False):
+            yield "503"
+
+
+def complete(result: Json, **_options: Any) -> Json:
+    """Name what every answer holds, and add the shapes of errors."""
+    schemas = result["components"]["schemas"]
+    schemas["Problem"], schemas["Refusal"] = PROBLEM, REFUSAL
+    for name, schema in schemas.items():
+        if not name.endswith("Request") and name != "Refusal" and "properties" in schema:
+            fields = [field for field in schema["properties"] if field not in OPTIONAL]
+            schema["required"] = sorted(fields)
+    return result
+
+
+def _error(status: str, said: str) -> Json:
+    kind = "Refusal" if status == "400" else "Problem"
+    reference = {"$ref": f"#/components/schemas/{kind}"}
+    answer: Json = {
+        "description": said or _WORDS[status],
+        "content": {"application/json": {"schema": reference}},
+    }
+    return answer | ({"headers": _RETRY_AFTER} if status == "429" else {})
