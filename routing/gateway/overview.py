@@ -213,10 +213,10 @@ def _status(
         reasons.append(f"left out: {_list(blocked)}")
     chosen = next((c for c in candidates if c.is_effective_candidate), None)
     if chosen is not None and chosen.runtime_status in ("degraded", "unhealthy"):
-        reasons.append(f"{chosen.name} is chosen, and {chosen.runtime_status}")
+        reasons.append(f"chosen is {chosen.name}, which is {chosen.runtime_status}")
     primary = pool.primary
     if effective is not None and primary is not None and _has_moved(pool, primary, effective):
-        reasons.append(f"{effective.name} is chosen, not {primary.name}, which is configured first")
+        reasons.append(f"chosen is {effective.name}, not {primary.name}, which is configured first")
     if reasons:
         text = "; ".join(reasons)
         return "degraded", f"{text[0].upper()}{text[1:]}."
