@@ -31,8 +31,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """DATA_DIR of the test process itself: never the developer's own."""
     folder = tmp_path_factory.mktemp("data")
-    # A test client would list all static files when it is made (0.1 s); so it looks when asked.
-    with override_settings(DATA_DIR=folder, SERVESTATIC_AUTOREFRESH=True):
+    # Every test client would look for all static files first (0.1 s); who needs them turns it on.
+    without_files = {"SERVESTATIC_USE_FINDERS": False, "SERVESTATIC_USE_STATIC_ROOT": False}
+    with override_settings(DATA_DIR=folder, **without_files):
         yield folder
 
 
