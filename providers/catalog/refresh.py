@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from types import MappingProxyType
@@ -61,18 +61,22 @@ def refresh(today: date, path: Path = MADE) -> CatalogFile:
     `today` is the date of the facts, and decides which prices are past.
     """
     snapshot = importlib.import_module("genai_prices.data_snapshot").get_snapshot()
-    key = f"{PACKAGE} {importlib.metadata.version(PACKAGE)}"
-    entries = [
-        entry
-        for vendor in snapshot.providers
-        if vendor.id in TAKEN
-        for entry in _entries(vendor, snapshot.providers, key, today)
-    ]
-    entries.sort(key=lambda entry: (entry.vendor, entry.id))
-    content = CatalogFile(sources={key: Source(cite=key, as_of=today)}, models=entries)
-    content.checked(path.name)
+    version = importlib.metadata.version(PACKAGE)
+    content = made_of(snapshot.providers, f"{PACKAGE} {version}", today).checked(path.name)
     path.write_bytes(_lines(content))
     return content
+
+
+def made_of(vendors: Sequence[Any], key: str, today: date) -> CatalogFile:
+    """What the package's `vendors` say, sorted. `key` is the source of it all."""
+    entries = [
+        entry
+        for vendor in vendors
+        if vendor.id in TAKEN
+        for entry in _entries(vendor, vendors, key, today)
+    ]
+    entries.sort(key=lambda entry: (entry.vendor, entry.id))
+    return CatalogFile(sources={key: Source(cite=key, as_of=today)}, models=entries)
 
 
 def _entries(vendor: Any, vendors: Any, key: str, today: date) -> Iterator[Entry]:
