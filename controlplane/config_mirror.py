@@ -21,6 +21,7 @@ from providers.encryption import CannotDecrypt
 from providers.managed import ManagedSource
 from providers.models import Credential, Provider, ProviderModel
 from routing.models import Alias, AliasTarget, Candidate, CanonicalModel
+from routing.validation import alias_cycle
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -50,6 +51,8 @@ def mirror(document: Document) -> bool:
         moved = _mirror_providers(document)
         moved |= _mirror_pools(document)
         moved |= _mirror_aliases(document)
+        if moved:
+            _refuse_cycles(document)
         moved |= _mirror_rules(document)
         moved |= _mirror_keys(document)
         return _note_applied(source, document, moved=moved)
@@ -259,6 +262,28 @@ def _mirror_aliases(document: Document) -> bool:
     }
     rows = AliasTarget.objects.filter(alias__managed_source=ManagedSource.CONFIG)
     return moved | _sync(AliasTarget, rows, targets, "alias_id", "provider_name", "model")
+
+
+def _refuse_cycles(document: Document) -> None:
+    """Aliases of the file and of admin must not lead round in a circle together."""
+    pools = set(CanonicalModel.objects.values_list("name", flat=True))
+    target_of = {alias.name: alias.target for alias in Alias.effective() if alias.name not in pools}
+    mistakes: dict[frozenset[str], Mistake] = {}
+    for name in sorted(target_of):
+        if way := alias_cycle(name, target_of):
+            # Told once, by a name that the file has, if it has one.
+            own = next((n for n in way if n in document.blocks.aliases), name)
+            mistakes.setdefault(
+                frozenset(way),
+                Mistake(
+                    file=document.filename,
+                    line=0,
+                    path=f"aliases.{own}",
+                    text=f"a cycle of aliases with admin's ({' -> '.join(way)}), allowed: an end",
+                ),
+            )
+    if mistakes:
+        raise ConfigErrors(list(mistakes.values()))
 
 
 def _mirror_rules(document: Document) -> bool:

@@ -231,6 +231,25 @@ def test_a_key_that_admin_knows_already_is_refused_before_anything_is_written() 
     assert not Provider.objects.exists()
 
 
+def test_aliases_of_file_and_admin_make_no_circle_together() -> None:
+    CanonicalModel.objects.create(name="pool")
+    Alias.objects.create(name="a", target="pool")
+    Alias.objects.create(name="b", target="a")
+    ConfigSource.load()
+    before = everything()
+    with pytest.raises(ConfigErrors) as refused:
+        apply("aliases: {a: b}")
+    assert refused.value.errors == (
+        "c.yaml: aliases.a: a cycle of aliases with admin's (a -> b -> a), allowed: an end",
+    )
+    assert everything() == before
+    assert apply("aliases: {a: pool}")
+    # What the file takes away may lay bare what admin has underneath.
+    Alias.objects.filter(name="a", managed_source="dashboard").update(target="b")
+    with pytest.raises(ConfigErrors, match="a -> b -> a"):
+        apply("{}")
+
+
 def test_two_keys_may_trade_places() -> None:
     apply("keys: [{name: a, key: one}, {name: b, key: two}]")
     apply("keys: [{name: a, key: two}, {name: b, key: one}]")
