@@ -49,6 +49,8 @@ _FAULTS: dict[type[ProviderError], Fault] = {
     BadFraming: Fault.BAD_REPLY,
     PoolFull: Fault.BUSY,
 }
+# Made once: a frozen dataclass takes 1.5 µs.
+_NOBODY_LEFT = Failure(fault=Fault.OWN, message="every candidate is benched or full by now")
 INJECTED_FIELD = "stream_options"
 EARLY_S = 0.005  # the transport's timers may end a wait this much before its deadline
 
@@ -124,7 +126,7 @@ class Engine:
         used: set[str] = set()
         retries = 0
         again: Credential | None = None
-        failure = Failure(fault=Fault.OWN, message="every candidate is benched or full by now")
+        failure = _NOBODY_LEFT
         while True:
             credential = again or self._credential(candidate, used, call)
             again = None

@@ -9,7 +9,7 @@ MAX_DEPTH: Final = 64
 # Far beyond any request; it bounds the time that a hostile body of brackets can take to 0.1 s.
 MAX_BRACKETS: Final = 2_000_000
 
-_OUTSIDE_BRACKETS: Final = bytes(byte for byte in range(256) if byte not in b"[]{}")
+_NO_MARKS: Final = bytes(byte for byte in range(256) if byte not in b'[]{}"')
 # +1 and -1 as signed bytes; whether both kinds pair up is the decoder's question, not ours.
 _STEPS: Final = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 
@@ -19,15 +19,19 @@ def is_too_deep(text: bytes) -> bool:
     Whether `text` nests arrays and objects deeper than MAX_DEPTH; brackets in strings don't count.
 
     Most bodies do not even have 64 brackets. Others are searched in whole-buffer steps: a chat of
-    400 messages and 470 kB takes about half a millisecond.
+    400 messages and 470 kB takes about a third of a millisecond, 31 MiB of nothing but escapes or
+    short strings up to 0.3 s.
     """
     if text.count(b"[") + text.count(b"{") <= MAX_DEPTH:
         return False
-    if b"\\" in text:
+    if b'\\"' in text:
         # Pairs of backslashes first, from the left: what is then left before a quote escapes it.
         text = text.replace(b"\\\\", b"").replace(b'\\"', b"")
-    structure = b"".join(text.split(b'"')[::2])
-    steps = structure.translate(_STEPS, _OUTSIDE_BRACKETS)
+    # A bracket is in a string if the number of quotes before it is odd: quotes side by side may go.
+    marks = text.translate(None, _NO_MARKS).replace(b'""', b"")
+    if marks.count(b'"') > MAX_BRACKETS:  # and so as many brackets, in strings and between them
+        return True
+    steps = b"".join(marks.split(b'"')[::2]).translate(_STEPS)
     if len(steps) > MAX_BRACKETS:
         return True
     return max(accumulate(memoryview(steps).cast("b")), default=0) > MAX_DEPTH

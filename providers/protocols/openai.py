@@ -112,7 +112,6 @@ def check_reply(
 
 
 def error_body(
-    status: int,
     message: str,
     *,
     type: str,  # noqa: A002  # the wire's own word
@@ -120,8 +119,7 @@ def error_body(
     param: str | None = None,
     extra: Mapping[str, Any] | None = None,
 ) -> bytes:
-    """An OpenAI error. `extra` goes inside `error`; the shape does not repeat the status."""
-    del status
+    """An OpenAI error, which does not repeat the status. `extra` goes inside `error`."""
     error = {"message": message, "type": type, "param": param, "code": code, **(extra or {})}
     return msgspec.json.encode({"error": error})
 
@@ -135,7 +133,7 @@ def error_event(
     extra: Mapping[str, Any] | None = None,
 ) -> bytes:
     """The last event of a stream that broke; no [DONE] follows, or the caller would believe it."""
-    body = error_body(0, message, type=type, code=code, param=param, extra=extra)
+    body = error_body(message, type=type, code=code, param=param, extra=extra)
     return b"data: " + body + b"\n\n"
 
 

@@ -221,7 +221,7 @@ class Gateway:
             body = exchange.whole_body() if exchange is not None else None
             if body is None:
                 body = await read_body(receive)
-            visit = Visit(receive, send, self.clock())
+            visit = Visit(receive, send, self.clock(), asyncio.current_task())
             self.visits.begin(visit)
             request = parse(protocol, body)
             trail.note(request)

@@ -186,7 +186,6 @@ def render(error: GatewayError) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
     if error.should_retry is not None:
         headers.append((b"x-should-retry", b"true" if error.should_retry else b"false"))
     body = error_body(
-        error.status,
         error.message,
         type=error.type,
         code=error.code,

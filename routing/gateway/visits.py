@@ -8,7 +8,10 @@ task, no timer. Measured: a task that waits on receive() costs about 12 µs a re
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
+
+from msgspec import Struct
 
 from routing.gateway.errors import GatewayError
 from routing.gateway.ingress import Receive, Send
@@ -18,43 +21,30 @@ HEARTBEAT_S = 15.0
 HEARTBEAT = b"\n"  # an empty line: the only one that every SDK survives
 
 
-class Visit:
+class Visit(Struct, eq=False):
     """
-    One request that is being served.
+    One request that is being served, by `task`.
 
-    `hold_at`: when a streaming caller gets its 200 and heartbeats, though nobody has answered yet;
-    None for a plain request. `opened`: the 200 has gone out. `is_moving`: something has been sent
-    since the ticker looked last. `gone`: the caller has hung up. `is_stream`: it counts as an open
-    stream, no longer as in flight. `cut`: what the caller is told
-    when the worker ends before the request does.
+    `sent_at`: when the caller last heard of us, or began to wait. `hold_at`: when a streaming
+    caller gets its 200 and heartbeats, though nobody has answered yet; None for a plain request.
+    `opened`: the 200 has gone out. `is_moving`: something has been sent since the ticker looked
+    last. `gone`: the caller has hung up. `is_stream`: it counts as an open stream, no longer as in
+    flight. `cut`: what the caller is told when the worker ends before the request does.
     """
 
-    __slots__ = (
-        "cut",
-        "done",
-        "early_headers",
-        "gone",
-        "hold_at",
-        "is_moving",
-        "is_stream",
-        "opened",
-        "receive",
-        "send",
-        "sent_at",
-        "task",
-        "watcher",
-    )
-
-    def __init__(self, receive: Receive, send: Send, now: float) -> None:
-        self.receive = receive
-        self.send = send
-        self.task = asyncio.current_task()
-        self.sent_at = now
-        self.hold_at: float | None = None
-        self.early_headers: list[tuple[bytes, bytes]] = []
-        self.opened = self.gone = self.done = self.is_moving = self.is_stream = False
-        self.cut: GatewayError | None = None
-        self.watcher: asyncio.Task[None] | None = None
+    receive: Receive
+    send: Send
+    sent_at: float
+    task: asyncio.Task[Any] | None = None
+    hold_at: float | None = None
+    early_headers: Sequence[tuple[bytes, bytes]] = ()
+    opened: bool = False
+    gone: bool = False
+    done: bool = False
+    is_moving: bool = False
+    is_stream: bool = False
+    cut: GatewayError | None = None
+    watcher: asyncio.Task[None] | None = None
 
     async def watch(self) -> None:
         """Wait for the caller to hang up; then cancel the request, and with it the upstream."""
@@ -138,7 +128,7 @@ class Visits:
         return now >= visit.hold_at
 
 
-def _start(status: int, headers: list[tuple[bytes, bytes]]) -> dict[str, Any]:
+def _start(status: int, headers: Sequence[tuple[bytes, bytes]]) -> dict[str, Any]:
     return {"type": "http.response.start", "status": status, "headers": headers}
 
 

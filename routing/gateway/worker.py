@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import importlib
 import os
 import signal
@@ -33,6 +34,7 @@ from routing.gateway.server import ASGI, Server, allow_many_files
 FIRST_SNAPSHOT_S, LOOK_EVERY_S = 3.0, 0.02
 QUIET_S = 1.0  # without a request for so long, a connection is not in use
 SHORTENED_S = 5.0  # what a second SIGTERM leaves
+GC_OBJECTS = 20_000  # about a millisecond's look
 CUT_OFF_S = 5.0  # beyond grace and drain, when the parent is gone
 
 
@@ -83,6 +85,7 @@ async def serve(arguments: argparse.Namespace) -> None:
     live.start()
     try:
         await _wait_for_snapshot(gateway)
+        spare_the_collector()
         await server.start(socket.socket(fileno=arguments.fd))
         if arguments.ready_fd is not None:
             os.write(arguments.ready_fd, b"1")
@@ -106,6 +109,19 @@ async def _wait_for_snapshot(gateway: Gateway) -> None:
     until = loop.time() + FIRST_SNAPSHOT_S
     while gateway.table is None and loop.time() < until:  # noqa: ASYNC110 - Live sets no event
         await asyncio.sleep(LOOK_EVERY_S)
+
+
+def spare_the_collector() -> None:
+    """
+    Have Python's garbage collector look less often, and not at what is here already.
+
+    A few dozen open requests and the records of a fifth of a second are more than the 700 objects
+    after which it looks by default: it looked at the same ones again and again, for 5 % of the
+    CPU time under load (now 0.5 %, by perf). A request leaves it nothing to find.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_OBJECTS, 20, 20)
 
 
 def _load(target: str) -> Callable[[Gateway, str], ASGI]:

@@ -190,7 +190,7 @@ def test_usage_is_what_the_provider_stated(stated: Any, usage: Usage) -> None:
 
 def test_errors_have_the_protocols_shape() -> None:
     body = error_body(
-        502, 'it "broke"', type="server_error", code="upstream_failed", extra={"attempts": []}
+        'it "broke"', type="server_error", code="upstream_failed", extra={"attempts": []}
     )
     assert json.loads(body) == {
         "error": {

@@ -311,6 +311,11 @@ def test_a_body_of_brackets_alone_is_refused_without_being_walked() -> None:
     assert not is_too_deep(b"[]" * (MAX_BRACKETS // 2))
 
 
+def test_millions_of_strings_with_brackets_are_refused_without_being_walked() -> None:
+    assert is_too_deep(b'["["],' * (MAX_BRACKETS // 2 + 1))
+    assert not is_too_deep(b'"","\\\\","\\"[",' * 1000)
+
+
 @settings(max_examples=40)
 @given(json_values, st.integers(0, 80))
 def test_depth_is_told_right_whatever_is_inside(value: Any, wraps: int) -> None:

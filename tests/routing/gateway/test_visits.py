@@ -18,7 +18,7 @@ async def nothing(*_message: Any) -> Any:
 
 
 def visit(*, streams: bool) -> Visit:
-    made = Visit(nothing, nothing, now=0.0)
+    made = Visit(nothing, nothing, sent_at=0.0)
     made.hold_at = HOLD_AT if streams else None
     return made
 
