@@ -25,6 +25,7 @@ import uvloop
 
 from routing.gateway import lifeline, logs
 from routing.gateway.admission import Admission
+from routing.gateway.allocator import keep_read_buffers
 from routing.gateway.app import Gateway
 from routing.gateway.limits import Limits, limits_of
 from routing.gateway.live import Live
@@ -158,6 +159,7 @@ def main(argv: Sequence[str]) -> None:
         lifeline.hold(arguments.parent_fd, limit_s=arguments.grace + arguments.drain + CUT_OFF_S)
     logs.configure(os.environ, process=f"worker {arguments.worker}")
     allow_many_files()
+    keep_read_buffers()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(arguments))
 
