@@ -143,25 +143,30 @@ class _Planning:
             if not self.steps:
                 raise self.nobody(len(groups))
         self.preferred = self.preferred or self.natural
-        chosen = self.steps[0]
         warnings = resolution.warnings
         if features.preferred_provider and not self.prefer(features.preferred_provider):
             wished = features.preferred_provider[:100]
             warnings = (*warnings, f"provider {wished} does not offer this model")
         policy = first.pool.policy
-        if features.protocol == EMBEDDINGS and first.resolved_by not in ("pool", "alias"):
-            model = self.steps[0].model
-            self.keep(lambda c: c.model == model, "unsupported:embeddings")
+        for group in resolution.groups[len(groups) :]:
+            self.rejected += [
+                Rejected(candidate=c, reason="unsupported:embeddings")
+                for c in group.pool.candidates
+            ]
         if policy.max_attempts == 1 or _stays(table, resolution, features, self.steps[0]):
             head = self.only(self.steps)
-            self.keep(lambda c: c is head, "failover_disabled")
-            chosen = head if self.rotation and head in self.rotation[1] else chosen
+            self.rejected += [
+                Rejected(candidate=c, reason="failover_disabled")
+                for c in self.steps
+                if c is not head
+            ]
+            self.steps = [head]
         commit = None
-        if self.rotation is not None and self.steps[0] is chosen:  # a wish costs nobody a turn
-            commit = self.move(chosen)
+        if self.rotation is not None and self.steps[0] in self.rotation[1]:
+            commit = self.move(*self.rotation, self.steps[0])
         return Plan(
             steps=tuple(self.steps),
-            rejected=self.all_rejected(len(groups)),
+            rejected=self.all_rejected(len(resolution.groups)),
             preferred=self.preferred,
             policy=policy,
             strategy=first.pool.strategy,
@@ -321,16 +326,12 @@ class _Planning:
         wished = [c for c in self.steps if c.provider == provider]
         if not wished:
             return False
+        if wished[0] is not self.steps[0]:
+            self.rotation = None  # a wish costs nobody a turn
         self.steps = [*wished, *(c for c in self.steps if c.provider != provider)]
         self.preferred = wished[0]
         self.affinity = None  # who serves was wished for, so that it says nothing about moving
         return True
-
-    def keep(self, is_kept: Callable[[Candidate], bool], reason: str) -> None:
-        self.rejected += [
-            Rejected(candidate=c, reason=reason) for c in self.steps if not is_kept(c)
-        ]
-        self.steps = [c for c in self.steps if is_kept(c)]
 
     def all_rejected(self, groups: int) -> tuple[Rejected, ...]:
         """
@@ -353,11 +354,10 @@ class _Planning:
                 kept.append(entry)
         return (*kept, *resting)
 
-    def move(self, chosen: Candidate) -> Callable[[], None] | None:
+    def move(
+        self, pool: Pool, members: Sequence[Candidate], chosen: Candidate
+    ) -> Callable[[], None]:
         """What commits the pick of a rotation: those whose turn it could have been took part."""
-        if self.rotation is None:
-            return None
-        pool, members = self.rotation
         ramped = self.turn.ramped
         is_weighted = STRATEGIES[pool.strategy].is_weighted
         weights = [(c.name, ramped(c, c.weight if is_weighted else 1)) for c in members]

@@ -244,6 +244,17 @@ def test_a_candidate_whose_keys_all_return_is_half_open():
     assert world.names(no_failover=True) == ["b/x"]
 
 
+def test_embeddings_of_other_names_are_refused_as_anothers():
+    rules = (RuleSpec(primary="m", fallbacks=("o",)),)
+    world = World(AB, pool("n", "b/x", "c/x"), pool("o", "d/x"), rules=rules)
+    assert world.names("m,n", protocol="openai_embeddings") == ["a/x", "b/x"]
+    assert world.reasons("m,n", protocol="openai_embeddings") == {
+        "c/x": "unsupported:embeddings",
+        "d/x": "unsupported:embeddings",
+    }
+    assert refused(world, name="m,n", protocol="openai_embeddings", models=("n",)).status == 403
+
+
 # Statuses
 
 
