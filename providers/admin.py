@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 from django import forms
 from django.contrib import admin
 from django.db.models import Count
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.functional import cached_property
+from django.utils.html import format_html
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget
 
@@ -56,7 +58,6 @@ class ProviderModelInline(ManagedInline):
     model = ProviderModel
     fields = ["model_id", "metadata", "known", "position"]
     readonly_fields = ["known"]
-    show_change_link = True
     verbose_name_plural = "models: the configured inventory"
 
     def formfield_for_dbfield(
@@ -73,7 +74,11 @@ class ProviderModelInline(ManagedInline):
     @display(description="known")
     def known(self, row: ProviderModel) -> str:
         """The facts that count in short; the row's own page has them all, with their sources."""
-        return "" if row.pk is None else summary(known_of(row, self.catalogs).values)
+        if row.pk is None:
+            return ""
+        page = reverse("admin:providers_providermodel_change", args=[row.pk])
+        told = summary(known_of(row, self.catalogs).values)
+        return format_html('<a href="{}">{}</a>', page, told)
 
 
 class ProviderForm(ManagedForm):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from django.contrib import admin
 from django.utils import timezone
@@ -18,7 +19,6 @@ from providers.models import CatalogEntry, ProviderModel
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from django.db.models import QuerySet
     from django.http import HttpRequest
 
     from providers.adapters.spec import PriceTier
@@ -59,16 +59,32 @@ def facts_table(known: Known) -> str:
         '</th><th class="text-left">source</th></tr></thead><tbody>{}</tbody></table>',
         format_html_join(
             "",
-            '<tr><td class="pr-6">{}</td><td class="pr-6">{}</td><td>{}</td></tr>',
+            '<tr class="whitespace-nowrap"><td class="pr-6">{}</td><td class="pr-6">{}</td>'
+            "<td>{}</td></tr>",
             (
                 (
                     name.replace("_", " ").replace(".", ": "),
                     _shown(known.values.get(name)),
-                    known.sources.get(name, ""),
+                    _linked(known.sources.get(name, "")),
                 )
                 for name in names
             ),
         ),
+    )
+
+
+def _linked(source: str) -> str:
+    """A page by its host, as a link; anything else as it is."""
+    address, _, day = source.rpartition(", ")
+    if not address.startswith("https://"):
+        return source
+    return format_html(
+        '<a class="text-primary-600 dark:text-primary-500" href="{}" title="{}"'
+        ' rel="noreferrer noopener" target="_blank">{}</a>, {}',
+        address,
+        address,
+        urlsplit(address).hostname,
+        day,
     )
 
 
@@ -106,13 +122,10 @@ class ProviderModelAdmin(ReadOnly, ModelAdmin):
     list_select_related = ["provider"]
     list_filter = ["provider__name"]
     search_fields = ["model_id", "provider__name"]
+    ordering = ["provider__name", "provider", "position"]
     list_per_page = 50
     fields = ["provider", "model_id", "matched", "notes", "facts", "metadata"]
     readonly_fields = ["matched", "notes", "facts"]
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        rows: QuerySet[Any] = super().get_queryset(request)
-        return rows.order_by("provider__name", "position", "pk")
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         page = super().get_changelist_instance(request)
@@ -133,9 +146,9 @@ class ProviderModelAdmin(ReadOnly, ModelAdmin):
 
     @display(description="found in the catalogue as")
     def matched(self, row: Any) -> str:
-        return lines(entry.name for entry in row.known_facts.matched)
+        return lines(row.known_facts.names)
 
-    @display(description="to be heeded")
+    @display(description="warnings")
     def notes(self, row: Any) -> str:
         return lines(row.known_facts.warnings(timezone.now().date()))
 

@@ -156,7 +156,7 @@ class ProviderModelFactsView(APIView):
             {
                 **given,
                 "vendor": vendor,
-                "matched": [entry.name for entry in known.matched],
+                "matched": known.names,
                 "warnings": known.warnings(now.date()),
                 **facts_view(known),
             }

@@ -35,6 +35,11 @@ class Known:
         """What routing needs of it."""
         return as_facts(self.values)
 
+    @property
+    def names(self) -> list[str]:
+        """What the catalogues call it."""
+        return list(dict.fromkeys(entry.name for entry in self.matched))
+
     def warnings(self, today: date) -> list[str]:
         """What operators should hear of: the vendor's plans for the model."""
         retires_on = self.values.get("retires_on")

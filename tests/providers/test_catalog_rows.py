@@ -172,15 +172,16 @@ def test_the_api_lists_the_catalogue_sorted_and_filtered(api):
     assert api.get("/api/catalog?model=no-such-model").json() == []
 
 
-def test_the_api_tells_what_counts_for_a_providers_model(api):
+def test_the_api_tells_what_counts_for_a_providers_model(api, tmp_path):
     provider = Provider.objects.create(name="oai", kind="openai")
     ProviderModel.objects.create(
         provider=provider, model_id="gpt-4o", metadata={"context_window": 5}
     )
+    imported(tmp_path)
     found = api.get("/api/catalog/facts?provider=oai&model=gpt-4o").json()
     assert (found["vendor"], found["matched"]) == ("openai", ["openai/gpt-4o"])
     assert (found["context_window"], found["sources"]["context_window"]) == (5, OPERATOR)
-    assert found["prices"]["output"] == 10
+    assert found["prices"]["output"] == 18
     unlisted = api.get("/api/catalog/facts?provider=oai&model=gpt-4.1").json()
     assert unlisted["context_window"] == 1_047_576
     unknown = api.get("/api/catalog/facts?provider=oai&model=x").json()
@@ -201,6 +202,7 @@ def test_admin_shows_each_fact_with_its_source(api):
     page = api.get(reverse("admin:providers_providermodel_change", args=[row.pk])).text
     assert OPERATOR in page
     assert "genai-prices" in page
+    assert 'href="https://github.com/anomalyco/models.dev/' in page
     assert "openai/gpt-4o" in page
     listed = api.get(reverse("admin:providers_providermodel_changelist")).text
     assert "5 tokens · $2.5 / $10" in listed
