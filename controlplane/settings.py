@@ -249,7 +249,11 @@ UNFOLD: dict[str, Any] = {
             },
             {
                 "title": "Providers",
-                "items": [_link("Providers", "cloud", "admin:providers_provider_changelist")],
+                "items": [
+                    _link("Providers", "cloud", "admin:providers_provider_changelist"),
+                    _link("Model facts", "fact_check", "admin:providers_providermodel_changelist"),
+                    _link("Imported facts", "upload", "admin:providers_catalogentry_changelist"),
+                ],
             },
             {
                 "title": "Access",
