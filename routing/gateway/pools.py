@@ -115,9 +115,7 @@ class Pool:
         return Static(
             tiers=tuple(tuple(tiers[priority]) for priority in sorted(tiers)),
             rejected=tuple(rejected),
-            barred=frozenset(
-                r.candidate.name for r in rejected if r.reason == "candidate_disabled"
-            ),
+            barred=frozenset(c.name for c in self.candidates if not c.is_enabled),
         )
 
 
