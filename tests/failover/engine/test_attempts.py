@@ -57,7 +57,7 @@ class World:
             *self.candidates, policy=policy or FailoverPolicy(), last_standing=last_standing
         )
 
-    async def run(self, *, stream=False, deadline_s=600.0, body=None):
+    async def run(self, *, stream=False, deadline_s=600.0, body=None, session=None):
         body = body or (
             b'{"model":"m","messages":[{"role":"user","content":"x"}]'
             + (b',"stream":true}' if stream else b"}")
@@ -67,6 +67,7 @@ class World:
             plan=self.plan,
             deadline=self.clock() + deadline_s,
             request_id="req_1",
+            session=session,
         )
         return await self.engine.run(call)
 
