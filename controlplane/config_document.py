@@ -93,6 +93,9 @@ def parse(text: str, *, filename: str, environ: Mapping[str, str]) -> Document:
         values["failover.disabled_models"] = _given(
             list(environment.disabled_models), "environment"
         )
+    for primary, targets in rules.items():
+        source = "environment" if primary in environment.rules else "file"
+        values[f"failover.rules.{primary}"] = _given(list(targets), source)
     scene = FileScene(
         blocks,
         rules_are_on=values.get("failover.enabled", {}).get("value", True),

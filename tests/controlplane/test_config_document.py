@@ -91,7 +91,7 @@ def test_every_general_value_has_its_setting() -> None:
     more = {"routing": {"defaults": {"timeouts": {"idle_s": 1}, "failover": policy}}}
     keys = set(parse(EXAMPLE.read_text(), filename="c.yaml", environ={}).values)
     keys |= set(parse(json.dumps(more), filename="c.yaml", environ={}).values)
-    without = {key for key in keys if key.startswith(("capture.", TIMEOUT_KEYS))}
+    without = {key for key in keys if key.startswith(("capture.", "failover.rules.", TIMEOUT_KEYS))}
     assert keys - without == set(SETTING_OF_KEY)
     assert f"{TIMEOUT_KEYS}idle_s" in without
 
@@ -420,6 +420,8 @@ def test_the_environment_wins_over_the_file() -> None:
     assert document.values == {
         "failover.enabled": {"value": False, "source": "environment"},
         "failover.disabled_models": {"value": ["b", "c"], "source": "environment"},
+        "failover.rules.m": {"value": ["y"], "source": "environment"},
+        "failover.rules.n": {"value": ["x"], "source": "file"},
     }
     assert document.rules == {"m": ("y",), "n": ("x",)}
 

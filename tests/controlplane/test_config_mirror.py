@@ -175,7 +175,10 @@ def test_environment_rules_are_rows_without_any_file() -> None:
     assert (rule.managed_source, rule.fallback_models) == ("config", ["b"])
     source = ConfigSource.load()
     assert source.path == ""
-    assert source.values == {"failover.enabled": {"value": False, "source": "environment"}}
+    assert source.values == {
+        "failover.enabled": {"value": False, "source": "environment"},
+        "failover.rules.a": {"value": ["b"], "source": "environment"},
+    }
 
 
 def test_a_refused_edit_changes_nothing_but_the_note_of_it(tmp_path: Path) -> None:
