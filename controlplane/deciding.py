@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -38,8 +39,8 @@ if TYPE_CHECKING:
     from routing.gateway.planner import Features
     from routing.gateway.records import DecisionRecord
 
-# A short request of each protocol, where a question has no body.
-_SHORT: Final[Mapping[str, dict[str, Any]]] = {
+# Of each protocol, where a question has no body.
+SHORT_REQUESTS: Final[Mapping[str, dict[str, Any]]] = {
     "openai_chat": {"messages": [{"role": "user", "content": "Hello"}]},
     "openai_completions": {"prompt": "Hello"},
     "openai_embeddings": {"input": "Hello"},
@@ -159,7 +160,7 @@ def _decide(worker: LocalWorker, question: Question) -> Decision:
     table = _table(worker)
     protocol = protocol_of(question.endpoint)
     key = MASTER if question.key is None else _key(table, question.key)
-    body = {**(_SHORT[protocol] if question.body is None else question.body)}
+    body = {**(SHORT_REQUESTS[protocol] if question.body is None else question.body)}
     body["model"] = question.model
     try:
         request = parse(protocol, json.dumps(body).encode())
@@ -208,8 +209,14 @@ def _key(table: Table, asked: str) -> Key:
         return MASTER
     digest = digest_of(asked.encode())
     for key in table.keys.values():
-        if key.spec.name == asked or hmac.compare_digest(key.spec.digest, digest):
-            return key
+        spec = key.spec
+        if spec.name != asked and not hmac.compare_digest(spec.digest, digest):
+            continue
+        if spec.expires_at is not None and time.time() >= spec.expires_at:
+            raise Unanswerable("key", f"the key {spec.name} has expired: its requests are refused")
+        if "inference" not in spec.scopes:
+            raise Unanswerable("key", f"the key {spec.name} may not be used for inference")
+        return key
     raise Unanswerable(
         "key", "no key has this name, or it is disabled; allowed are the names of enabled keys"
     )

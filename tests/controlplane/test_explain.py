@@ -10,10 +10,11 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client, override_settings
 from django.urls import reverse
 
-from controlplane.deciding import is_as_recorded
+from controlplane.deciding import ENDPOINTS, SHORT_REQUESTS, is_as_recorded
 from controlplane.models import PublishedSnapshot, RequestRecord, SnapshotContent
 from controlplane.snapshots import keep
 from failover.engine.plan import Inputs
+from providers.protocols import PROTOCOLS
 from routing.gateway.auth import digest_of
 from routing.gateway.explaining import Explanation
 from routing.gateway.records import (
@@ -48,7 +49,11 @@ CONTENT = content(
         strategy="weighted_round_robin",
     ),
     providers=tuple(provider(name, kind="simulator", credentials=()) for name in NAMES),
-    keys=(KeySpec(name="team-a", digest=digest_of(SECRET.encode()), models=("turns",)),),
+    keys=(
+        KeySpec(name="team-a", digest=digest_of(SECRET.encode()), models=("turns",)),
+        KeySpec(name="late", digest=b"l", expires_at=1.0),
+        KeySpec(name="no-callers", digest=b"n", scopes=("admin",)),
+    ),
 )
 
 
@@ -136,6 +141,8 @@ def test_a_body_bears_on_the_decision(client: Client):
         ({"model": "m", "modle": "x"}, "modle", "allowed are model, endpoint, key"),
         ({"model": "m", "endpoint": "/v1/x"}, "endpoint", "'/v1/x' is none; allowed are /v1/chat"),
         ({"model": "m", "key": "nobody's"}, "key", "allowed are the names of enabled keys"),
+        ({"model": "m", "key": "late"}, "key", "the key late has expired"),
+        ({"model": "m", "key": "no-callers"}, "key", "no-callers may not be used for inference"),
         ({"model": "m", "body": []}, "body", "Expected a dictionary"),
         ({"model": "m", "body": {"messages": 1}}, "body", "'messages' must be a non-empty list"),
         ({"model": "m", "request": "req_1"}, "request", "It stands alone."),
@@ -145,6 +152,12 @@ def test_a_mistake_is_told_by_field_value_and_what_is_allowed(
     client: Client, asked: dict[str, Any], field: str, said: str
 ):
     assert said in explained(client, 400, **asked)[field][0]
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+def test_every_endpoint_can_be_asked_about_without_a_body(client: Client, endpoint: str):
+    assert set(SHORT_REQUESTS) == set(PROTOCOLS)
+    assert explained(client, model="m", endpoint=f"{endpoint}/")["refusal"] is None
 
 
 def test_a_name_that_is_nearly_right_is_proposed(client: Client):
