@@ -152,6 +152,10 @@ def cautions_of(row: ManagedModel) -> list[str]:
     if row.is_shadowed:
         return ["The configuration has one of the same name, which counts instead of this one."]
     scene = StoredScene()
+    return [*_about(scene, row), *_missed(row)]
+
+
+def _about(scene: StoredScene, row: ManagedModel) -> list[str]:
     if isinstance(row, FailoverRule):
         names = row.fallback_models
         found = [
@@ -170,6 +174,24 @@ def cautions_of(row: ManagedModel) -> list[str]:
     if isinstance(row, Provider):
         return _sentences(address_cautions(row.base_url), ())
     return []
+
+
+def _missed(row: ManagedModel) -> Iterator[str]:
+    """Which rules lose a fallback by a row that has been switched off."""
+    if getattr(row, "enabled", True) or not isinstance(row, Provider | CanonicalModel | Alias):
+        return
+    is_provider = isinstance(row, Provider)
+    rules = FailoverRule.effective().filter(enabled=True).order_by("primary_model")
+    losers = [
+        rule.primary_model
+        for rule in rules
+        if any(
+            name.startswith(f"{row.name}/") if is_provider else name == row.name
+            for name in rule.fallback_models
+        )
+    ]
+    if losers:
+        yield f"It is switched off, and failover rules name it: those for {', '.join(losers)}."
 
 
 def _unknown_primary(scene: StoredScene, primary: str) -> Iterator[str]:

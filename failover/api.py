@@ -20,9 +20,19 @@ if TYPE_CHECKING:
     from rest_framework.request import Request
 
 
+class NameField(serializers.CharField):
+    """A string and nothing else: a number is no name, though it could be written as one."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
 class RuleSerializer(ManagedSerializer):
+    primary_model = NameField(help_text="A model pool, an alias or provider/model.")
     fallback_models = serializers.ListField(
-        child=serializers.CharField(allow_blank=True),  # clean() names the blank entry's place
+        child=NameField(allow_blank=True),  # clean() names the blank entry's place
         help_text="Model pools, aliases or provider/model, tried from first to last.",
     )
 

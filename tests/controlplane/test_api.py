@@ -118,6 +118,7 @@ def test_a_rule_is_made_trimmed_and_kept_on_a_second_put(api):
         ([], "at least one"),
         (None, "may not be null"),
         (["b", 7, None], "may not be null"),
+        (["b", 7], "Not a valid string"),
         ("b", "Expected a list"),
     ],
 )
@@ -131,6 +132,14 @@ def test_wrong_fallbacks_are_400_and_say_why(api, fallbacks, words):
 @pytest.mark.parametrize("body", [[], "text", {}, {"primary_model": 7}, {"primary_model": ""}])
 def test_a_body_of_the_wrong_shape_is_400(api, body):
     assert api("put", "failover", body).status_code == 400
+
+
+@pytest.mark.parametrize("name", [7, True, None, " ", "a,b", "a b", ["a"], "x" * 301])
+def test_a_name_that_is_none_is_400(api, name):
+    answer = api("put", "failover", {"primary_model": name, "fallback_models": ["b"]})
+    assert answer.status_code == 400
+    assert set(answer.json()) == {"primary_model"}
+    assert not FailoverRule.objects.exists()
 
 
 def test_a_rule_is_deleted_by_body_or_query(api):
@@ -177,6 +186,27 @@ def test_a_secret_is_written_and_never_read_back(api):
         assert b"sk-very-secret" not in answer.content
         assert b"secret" not in answer.content
         assert Credential.objects.get().secret.token.encode() not in answer.content
+
+
+def test_a_put_keeps_what_it_does_not_mention(api):
+    rows.provider("lab", secret="sk-1", enabled=False, timeouts={"idle_s": 5})
+    rows.pool("small", "lab/s", enabled=False, strategy="round_robin")
+    rows.alias("tiny", "small", enabled=False)
+    key = api("post", "keys", {"name": "k", "rpm": 5, "enabled": False}).json()["key"]
+    before = {path: api("get", path).json() for path in ("providers/lab", "pools/small")}
+    kept = api("put", "providers/lab", {"name": "lab", "kind": "openai"}).json()
+    assert kept | {"updated_at": 0, "warnings": 0} == before["providers/lab"] | {
+        "updated_at": 0,
+        "warnings": 0,
+    }
+    assert Credential.objects.get().secret.reveal() == "sk-1"
+    kept = api("put", "pools/small", {"name": "small"}).json()
+    assert kept["candidates"] == before["pools/small"]["candidates"]
+    assert (kept["enabled"], kept["strategy"]) == (False, "round_robin")
+    kept = api("put", "aliases/tiny", {"name": "tiny"}).json()
+    assert (kept["target"], kept["enabled"]) == ("small", False)
+    kept = api("put", "keys/k", {"name": "k"}).json()
+    assert (kept["rpm"], kept["enabled"], kept["last4"]) == (5, False, key[-4:])
 
 
 def test_a_secret_that_is_left_out_stays(api):

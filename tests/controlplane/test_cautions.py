@@ -86,6 +86,16 @@ def test_switches_that_stand_in_a_rules_way_are_told(api):
     assert warned(api, "small") == ["Failover rules are switched off."]
 
 
+def test_whoever_switches_off_what_rules_name_is_told(api):
+    rows.rule("big", "small", "a/x")
+    for path in ("pools/small", "providers/a"):
+        said = api("patch", path, {"enabled": False}).json()["warnings"]
+        assert "It is switched off, and failover rules name it: those for big." in said
+    assert api("patch", "pools/big", {"enabled": False}).json()["warnings"] == [
+        "Nobody can serve it: provider a is disabled."
+    ]
+
+
 def test_a_shadowed_row_says_that_it_does_not_count(api):
     rows.provider("lab")
     rows.provider("lab", managed_source="config")
