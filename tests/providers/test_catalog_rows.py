@@ -103,10 +103,23 @@ def test_an_import_is_an_edit_that_is_published(tmp_path):
 
 def test_a_row_that_cannot_be_read_counts_for_nothing(tmp_path):
     imported(tmp_path)
-    CatalogEntry.objects.filter(model_id="gpt-4o").update(facts={"context_window": "many"})
+    row = CatalogEntry.objects.get(model_id="gpt-4o")
+    row.facts = {"context_window": "many"}
+    row.save()
     provider = Provider.objects.create(name="oai", kind="openai")
     pool("m", "oai", "gpt-4o")
     assert facts(provider, "gpt-4o").context_window == 128_000
+
+
+def test_what_is_deleted_or_changed_counts_no_longer(tmp_path):
+    imported(tmp_path)
+    provider = Provider.objects.create(name="oai", kind="openai")
+    pool("m", "oai", "gpt-new")
+    assert facts(provider, "gpt-new").context_window == 5000
+    imported(tmp_path, {"openai": {"models": {"gpt-new": {"limit": {"context": 6000}}}}})
+    assert facts(provider, "gpt-new").context_window == 6000
+    CatalogEntry.objects.get(model_id="gpt-new").delete()
+    assert facts(provider, "gpt-new") is None
 
 
 # what is published
