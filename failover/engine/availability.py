@@ -7,7 +7,7 @@ The planner asks `blocked` for a reason to leave a candidate out; the engine ask
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -42,10 +42,10 @@ def blocked(candidate: Candidate, benches: Benches, now: float) -> Block | None:
     """What keeps `candidate` from being called now; None if nothing does."""
     if benches.is_empty:
         return None
-    for key in (candidate.endpoint_key, candidate.candidate_key):
-        entry = benches.holding(key, now)
-        if entry is not None:
-            return _block(entry, key, candidate, benches, now)
+    keys = (candidate.endpoint_key, candidate.candidate_key)
+    block = _held(keys, candidate, benches, now)
+    if block is not None:
+        return block
     best: Block | None = None
     for credential in candidate.credentials:
         block = _credential_block(candidate, credential.label, benches, now)
@@ -158,11 +158,22 @@ def mended(
 def _credential_block(
     candidate: Candidate, label: str, benches: Benches, now: float
 ) -> Block | None:
-    for key in candidate.credential_keys(label):
+    return _held(candidate.credential_keys(label), candidate, benches, now)
+
+
+def _held(keys: Iterable[Key], candidate: Candidate, benches: Benches, now: float) -> Block | None:
+    """By the first of `keys` that is benched; an operator's bench comes before traffic's."""
+    first: tuple[Key, BenchEntry] | None = None
+    for key in keys:
         entry = benches.holding(key, now)
-        if entry is not None:
-            return _block(entry, key, candidate, benches, now)
-    return None
+        if entry is not None and (first is None or entry.manual):
+            first = (key, entry)
+            if entry.manual:
+                break
+    if first is None:
+        return None
+    key, entry = first
+    return _block(entry, key, candidate, benches, now)
 
 
 def _block(

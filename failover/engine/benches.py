@@ -1,8 +1,8 @@
 """
 Benches: who sits out, why, and until when.
 
-Decisions only: every method takes `now` (monotonic seconds), and dice are passed in. A bench is
-keyed by what it covers:
+Every method takes `now` (monotonic seconds), and dice are passed in. A bench is keyed by what it
+covers:
 
     ("openai/*", None)         the provider's endpoint, all its models
     ("openai/gpt-4o", None)    a candidate
@@ -10,7 +10,7 @@ keyed by what it covers:
     ("openai/gpt-4o", "main")  a credential at one model
 
 After its time a bench is half-open: one real request at a time, two successes clear it, a failure
-benches again for longer. A manual bench has no half-open: it ends.
+benches again for longer. A manual bench just ends; what traffic has found meanwhile holds on.
 """
 
 from __future__ import annotations
@@ -20,8 +20,16 @@ from dataclasses import dataclass, field
 from math import inf
 from random import Random
 
-from msgspec import Struct
-
+from failover.engine.bench_entries import (
+    REMEMBERED_S,
+    STARTS_LIMIT,
+    BenchEntry,
+    Key,
+    Place,
+    by_hand,
+    newer,
+    released,
+)
 from failover.engine.policy import BenchPolicy
 from failover.engine.verdicts import Bench, Scope
 from failover.engine.windows import Window
@@ -36,55 +44,15 @@ CLEARING_SUCCESSES = 2
 RETURN_S = 30.0  # so long after a bench its end is remembered, for a slow start
 PROBE_LIMIT_S = 700.0  # a probe whose end was never reported frees its place after this
 
-Key = tuple[str, str | None]
-
-
-class BenchEntry(Struct, frozen=True, kw_only=True):
-    """
-    A bench as other processes and operators see it.
-
-    `since` and `until` are Unix times in seconds. `epoch` rises with each release: of two entries
-    for one key the higher epoch wins, and within an epoch the later `until`. `stated` means that
-    the provider named the time itself.
-    """
-
-    subject: str
-    credential: str | None
-    since: float
-    until: float
-    reason: str
-    status: int | None = None
-    sample_error: str = ""
-    request_id: str = ""
-    count: int = 1
-    manual: bool = False
-    stated: bool = False
-    epoch: int = 0
-    released: bool = False
-
-    @property
-    def key(self) -> Key:
-        return (self.subject, self.credential)
-
-
-def newer(current: BenchEntry | None, other: BenchEntry) -> BenchEntry:
-    """Of two entries for one key, the one that holds; the order of arrival does not matter."""
-    if current is None:
-        return other
-    return max(
-        current,
-        other,
-        key=lambda e: (e.epoch, e.released, e.manual, e.until, e.since, e.count, e.request_id),
-    )
+__all__ = ["BenchEntry", "Benches", "Key", "newer"]
 
 
 @dataclass(slots=True)
 class _Sitting:
-    """The state of one key. `until` is monotonic; `entry` carries what others see."""
+    """One bench. `until` is monotonic; `entry` carries what others see."""
 
     entry: BenchEntry
     until: float
-    half_open: bool
     probe_since: float | None = None
     successes: int = 0
     last_try: float = float("-inf")
@@ -110,8 +78,9 @@ class Benches:
         self.changes: Callable[[BenchEntry], None] | None = None
         self._rng = rng
         self.wall = wall
-        self._sitting: dict[Key, _Sitting] = {}
-        self._released: dict[Key, BenchEntry] = {}
+        self._sitting: dict[Key, _Sitting] = {}  # by traffic
+        self._manual: dict[Key, _Sitting] = {}
+        self._released: dict[Place, BenchEntry] = {}
         self._windows: dict[Key, Window] = {}
         self._together: dict[tuple[Key, ...], tuple[Window, ...]] = {}
         self._history: dict[Key, _History] = {}
@@ -124,7 +93,7 @@ class Benches:
     @property
     def is_empty(self) -> bool:
         """True while nobody sits out or is half-open: planning then skips every check."""
-        return not self._sitting
+        return not (self._sitting or self._manual)
 
     def subjects(self, now: float) -> frozenset[str]:
         """Whom planning has to ask about: who sits out, is half-open, or has just returned."""
@@ -139,26 +108,27 @@ class Benches:
 
     def holding(self, key: Key, now: float) -> BenchEntry | None:
         """The entry if `key` may not be called now: its time runs, or another request probes."""
+        if self._manual:
+            manual = self._manual.get(key)
+            if manual is not None:
+                if now < manual.until:
+                    return manual.entry
+                self._end(self._manual, key, manual.until)
         sitting = self._sitting.get(key)
         if sitting is None:
             return None
-        if now < sitting.until:
-            return sitting.entry
-        if not sitting.half_open:
-            self._end(key, sitting.until)
-            return None
-        if self._is_probed(sitting, now):
+        if now < sitting.until or self._is_probed(sitting, now):
             return sitting.entry
         return None
 
     def is_half_open(self, key: Key, now: float) -> bool:
         sitting = self._sitting.get(key)
-        return sitting is not None and sitting.half_open and now >= sitting.until
+        return sitting is not None and now >= sitting.until
 
     def returns_in(self, key: Key, now: float) -> float:
         """Seconds until `key` may be called again; 0 if it may be now."""
-        sitting = self._sitting.get(key)
-        return max(0.0, sitting.until - now) if sitting else 0.0
+        benches = (self._sitting.get(key), self._manual.get(key))
+        return max([0.0, *(bench.until - now for bench in benches if bench)])
 
     def may_try_early(self, key: Key, now: float, every_s: float) -> bool:
         """True if a stated bench was not tried in the last `every_s` seconds."""
@@ -175,7 +145,7 @@ class Benches:
             sitting = self._sitting.get(key)
             if sitting is not None:
                 sitting.last_try = now
-                if sitting.half_open and now >= sitting.until:
+                if now >= sitting.until:
                     sitting.probe_since = now
 
     def abandon(self, keys: Iterable[Key]) -> None:
@@ -210,7 +180,7 @@ class Benches:
     ) -> None:
         """One failure whose bench rule is `bench`; `key` is the key of its scope."""
         sitting = self._sitting.get(key)
-        returning = sitting is not None and sitting.half_open and now >= sitting.until
+        returning = sitting is not None and now >= sitting.until
         if sitting is not None:
             sitting.probe_since = None
         if bench.windowed:
@@ -224,23 +194,17 @@ class Benches:
 
     def bench(self, entry: BenchEntry, now: float) -> None:
         """A manual bench, or an extension of one."""
-        previous = self._sitting.get(entry.key)
-        epoch = previous.entry.epoch if previous else self._epoch(entry.key)
-        self._adopt(_with(entry, epoch=epoch), now)
-        self._tell(self._sitting[entry.key].entry)
+        self._adopt(by_hand(self._known((*entry.key, True)), entry, self.wall()), now)
+        self._tell(self._manual[entry.key].entry)
 
     def release(self, key: Key, now: float) -> bool:
-        """End a bench by hand. False if there was none."""
-        sitting = self._sitting.get(key)
-        if sitting is None:
-            return False
-        entry = _with(
-            sitting.entry, epoch=sitting.entry.epoch + 1, released=True, until=self.wall()
-        )
-        self._adopt(entry, now)
-        self._history.pop(key, None)
-        self._tell(entry)
-        return True
+        """End the benches of `key` by hand. False if there were none."""
+        found = [b for b in (self._sitting.get(key), self._manual.get(key)) if b is not None]
+        for bench in found:
+            entry = released(bench.entry, self.wall(), by="")
+            self._adopt(entry, now)
+            self._tell(entry)
+        return bool(found)
 
     def release_mended(self, provider: str, labels: frozenset[str] | None, now: float) -> None:
         """
@@ -249,31 +213,32 @@ class Benches:
         With `labels` only those of these credentials.
         """
         mended = [
-            key
+            sitting.entry
             for key, sitting in self._sitting.items()
-            if key[0].startswith(f"{provider}/")
-            and (labels is None or key[1] in labels)
-            and not sitting.entry.manual
+            if key[0].startswith(f"{provider}/") and (labels is None or key[1] in labels)
         ]
-        for key in mended:
-            self.release(key, now)
+        for entry in mended:
+            ended = released(entry, self.wall(), by="", reason="what caused it was edited")
+            self._adopt(ended, now)
+            self._tell(ended)
 
     def merge(self, entries: Iterable[BenchEntry], now: float) -> None:
         """Take over what other processes know. Order and repetition change nothing."""
+        wall = self.wall()
         for entry in entries:
-            sitting = self._sitting.get(entry.key)
-            current = sitting.entry if sitting else self._released.get(entry.key)
-            if newer(current, entry) is not current:
-                if current is None and not (entry.manual or entry.released):
-                    self._history.setdefault(entry.key, _History()).starts.append(now)
+            current = self._known(entry.place)
+            if not entry.is_over(wall) and newer(current, entry) is not current:
                 self._adopt(entry, now)
 
     def entries(self, now: float) -> list[BenchEntry]:
-        """Everyone whose time runs or who is half-open, sorted by key."""
-        live = [s.entry for s in self._sitting.values() if s.half_open or now < s.until]
-        return sorted(live, key=lambda e: (e.subject, e.credential or ""))
+        """Everyone whose time runs or who is half-open, sorted by key, manual ones last."""
+        live = [s.entry for s in self._sitting.values()]
+        live += [m.entry for m in self._manual.values() if now < m.until]
+        return sorted(live, key=lambda e: (e.subject, e.credential or "", e.manual))
 
-    # Inside
+    def told(self, now: float) -> list[BenchEntry]:
+        """What somebody who knows nothing has to hear: `entries`, and what has been released."""
+        return [*self.entries(now), *self._released.values()]
 
     def _window(self, key: Key, span_s: float) -> Window:
         window = self._windows.get(key)
@@ -312,8 +277,7 @@ class Benches:
         return length_s * self._rng.uniform(1 - JITTER, 1 + JITTER), False
 
     def _earlier(self, key: Key, now: float) -> int:
-        history = self._history.get(key)
-        if history is None:
+        if (history := self._history.get(key)) is None:
             return 0
         history.starts = [start for start in history.starts if now - start < HOUR_S]
         return len(history.starts)
@@ -328,48 +292,41 @@ class Benches:
         now: float,
         request_id: str,
     ) -> None:
-        history = self._history.setdefault(key, _History())
         sitting = self._sitting.get(key)
-        if (
-            sitting is not None
-            and now < sitting.until
-            and (sitting.entry.manual or sitting.until >= now + length_s)
-        ):
+        if sitting is not None and now < sitting.until and sitting.until >= now + length_s:
             return
+        history = self._history.setdefault(key, _History())
         if sitting is None or now >= sitting.until:
             history.starts.append(now)
         window = self._windows.get(key)
         if window is not None:
             window.forget()
         wall = self.wall()
-        self._adopt(
-            BenchEntry(
-                subject=key[0],
-                credential=key[1],
-                since=wall,
-                until=wall + length_s,
-                reason=failure.fault.value,
-                status=failure.status,
-                sample_error=failure.message[:MESSAGE_LIMIT],
-                request_id=request_id,
-                count=(sitting.entry.count if sitting else 0) + 1,
-                stated=stated,
-                epoch=sitting.entry.epoch if sitting else self._epoch(key),
-            ),
-            now,
+        entry = BenchEntry(
+            subject=key[0],
+            credential=key[1],
+            since=wall,
+            until=wall + length_s,
+            reason=failure.fault.value,
+            status=failure.status,
+            sample_error=failure.message[:MESSAGE_LIMIT],
+            request_id=request_id,
+            count=(sitting.entry.count if sitting else 0) + 1,
+            stated=stated,
+            epoch=sitting.entry.epoch if sitting else self._epoch(key),
+            starts=tuple([wall - (now - at) for at in history.starts[-STARTS_LIMIT:]]),
         )
-        self._tell(self._sitting[key].entry)
+        self._adopt(entry, now)
+        self._tell(entry)
 
     def _count_success(self, key: Key, now: float) -> None:
         sitting = self._sitting.get(key)
-        if sitting is None or sitting.entry.manual:
+        if sitting is None:
             return
         sitting.probe_since = None
         sitting.successes += 1
         if sitting.successes >= CLEARING_SUCCESSES:
-            entry = _with(
-                sitting.entry, epoch=sitting.entry.epoch + 1, released=True, until=self.wall()
-            )
+            entry = released(sitting.entry, self.wall())
             self._adopt(entry, now)
             self._tell(entry)
 
@@ -378,52 +335,64 @@ class Benches:
 
     def _epoch(self, key: Key) -> int:
         """Of a new bench: above the release before it, or others would take it for older."""
-        released = self._released.get(key)
-        return released.epoch + 1 if released else 0
+        ended = self._released.get((*key, False))
+        return ended.epoch + 1 if ended else 0
+
+    def _known(self, place: Place) -> BenchEntry | None:
+        subject, credential, is_manual = place
+        bench = (self._manual if is_manual else self._sitting).get((subject, credential))
+        return bench.entry if bench is not None else self._released.get(place)
 
     def _adopt(self, entry: BenchEntry, now: float) -> None:
+        key, wall = entry.key, self.wall()
+        benches = self._manual if entry.manual else self._sitting
+        if not entry.manual:
+            earlier = [now - (wall - start) for start in entry.starts]
+            if earlier or key in self._history:
+                self._history.setdefault(key, _History()).starts = earlier
         if entry.released:
-            if entry.key in self._sitting:
-                self._end(entry.key, now)
-            self._released[entry.key] = entry
+            self._released[entry.place] = entry
+            if key in benches:
+                self._end(benches, key, now)
+            self._note_subjects()
             return
-        self._released.pop(entry.key, None)
-        wall = self.wall()
-        self._sitting[entry.key] = _Sitting(
+        self._released.pop(entry.place, None)
+        benches[key] = _Sitting(
             entry=entry,
             until=now + (entry.until - wall),
-            half_open=not entry.manual,
             last_try=now - max(0.0, wall - entry.since),  # the call that made this bench
         )
-        self._returned.pop(entry.key, None)
+        self._returned.pop(key, None)
         self._note_subjects()
 
-    def _end(self, key: Key, at: float) -> None:
-        """Nobody sits out for `key` any more, since `at`."""
-        del self._sitting[key]
-        self._returned[key] = at
+    def _end(self, benches: dict[Key, _Sitting], key: Key, at: float) -> None:
+        """A bench of `key` is over, since `at`."""
+        del benches[key]
+        if key not in self._sitting and key not in self._manual:
+            self._returned[key] = at
         self._note_subjects()
 
     def _sweep(self, now: float) -> None:
-        """Forget manual benches whose time is over, and returns of long ago."""
-        over = [(k, s.until) for k, s in self._sitting.items() if not s.half_open]
-        for key, until in over:
-            if now >= until:
-                self._end(key, until)
+        """Forget manual benches whose time is over, and all that was over long ago."""
+        for key, manual in list(self._manual.items()):
+            if now >= manual.until:
+                self._end(self._manual, key, manual.until)
+        for key, sitting in list(self._sitting.items()):
+            if now >= sitting.until + REMEMBERED_S:
+                self._end(self._sitting, key, sitting.until)
+        wall = self.wall()
+        self._released = {p: e for p, e in self._released.items() if not e.is_over(wall)}
         self._returned = {k: at for k, at in self._returned.items() if now - at < RETURN_S}
         self._note_subjects()
 
     def _note_subjects(self) -> None:
-        self._subjects = frozenset(key[0] for key in (*self._sitting, *self._returned))
-        ends = [s.until for s in self._sitting.values() if not s.half_open]
+        benches = (self._sitting, self._manual, self._returned)
+        self._subjects = frozenset(key[0] for keys in benches for key in keys)
+        ends = [s.until + REMEMBERED_S for s in self._sitting.values()]
+        ends += [manual.until for manual in self._manual.values()]
         ends += [at + RETURN_S for at in self._returned.values()]
         self._sweep_at = min(ends, default=inf)
 
     def _tell(self, entry: BenchEntry) -> None:
         if self.changes is not None:
             self.changes(entry)
-
-
-def _with(entry: BenchEntry, **changes: object) -> BenchEntry:
-    fields = {name: getattr(entry, name) for name in entry.__struct_fields__}
-    return BenchEntry(**{**fields, **changes})
