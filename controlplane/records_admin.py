@@ -7,7 +7,6 @@ from datetime import timedelta
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from django.contrib import admin
 from django.core.paginator import Paginator
 from django.db.models import Q
@@ -21,6 +20,7 @@ from controlplane.models import RequestRecord
 from controlplane.records_api import names_model, of_outcome, with_id
 from providers.managed_admin import ReadOnly, lines
 from providers.models import Provider
+from routing.gateway.reasons import read_of
 from routing.gateway.records import AttemptRecord, Outcome
 from routing.models import CanonicalModel
 
@@ -283,10 +283,9 @@ class RequestRecordAdmin(ReadOnly, ModelAdmin):
             or "nobody"
         )
 
-    @display(description="the strategy went by")
+    @display(description="the decision went by")
     def inputs(self, row: RequestRecord) -> str:
-        inputs = row.told.decision.inputs
-        return "nothing" if inputs is None else msgspec.json.encode(inputs).decode()
+        return lines(read_of(row.told.decision.inputs))
 
 
 def duration(ms: float | None) -> str:

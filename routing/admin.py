@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
-from unfold.decorators import display
+from django.http import Http404, HttpResponseRedirect
+from django.urls import reverse
+from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from providers.managed_admin import ManagedAdmin, ManagedInline, OneLineJson, OrderedFormSet
@@ -16,7 +19,7 @@ from routing.models import Alias, AliasTarget, Candidate, CanonicalModel
 
 if TYPE_CHECKING:
     from django.db.models import Field, QuerySet
-    from django.http import HttpRequest
+    from django.http import HttpRequest, HttpResponse
 
 SHOWN = 3
 
@@ -75,6 +78,7 @@ class CandidateInline(TargetInline):
 @admin.register(CanonicalModel)
 class CanonicalModelAdmin(ManagedAdmin):
     inlines = [CandidateInline]
+    actions_detail = ["explain", "try_it"]
     list_display = ["name", "pool", "how", "status", "source"]
     list_filter = ["enabled", "strategy", "managed_source"]
     search_fields = ["name", "candidates__provider_name", "candidates__model"]
@@ -98,6 +102,21 @@ class CanonicalModelAdmin(ManagedAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).prefetch_related("candidates")
+
+    @action(description="Explain", url_path="explain", permissions=["view"])
+    def explain(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._ask("explain", request, object_id)
+
+    @action(description="Try it", url_path="try", permissions=["view"])
+    def try_it(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._ask("try-it", request, object_id)
+
+    def _ask(self, page: str, request: HttpRequest, object_id: str) -> HttpResponse:
+        """That page, with the pool's name filled in."""
+        row = self.get_object(request, object_id)
+        if row is None:
+            raise Http404
+        return HttpResponseRedirect(f"{reverse(page)}?{urlencode({'model': row.name})}")
 
     @display(description="candidates")
     def pool(self, row: CanonicalModel) -> str:

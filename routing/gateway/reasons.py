@@ -13,6 +13,7 @@ from routing.gateway.affinity import WHOLE_POOL
 from routing.gateway.planner import Features
 from routing.gateway.resolver import Group, Resolution
 from routing.gateway.strategies import STRATEGIES, USUAL_OUTPUT_TOKENS, expected_cost
+from routing.gateway.wording import words_of
 
 AT_REST: Final = Standing()
 
@@ -219,3 +220,36 @@ def _in_list(candidate: Candidate, group: Group) -> str:
         return "first in the list"
     before = ", ".join(c.name for c in tier[: tier.index(candidate)])
     return f"next in the list, after {before}"
+
+
+def read_of(inputs: Inputs | None) -> list[str]:
+    """What a decision read of what changes from request to request, a sentence each."""
+    if inputs is None:
+        return ["nothing: only the configuration counted"]
+    said = [f"{name}: {_stood(standing)}" for name, standing in sorted(inputs.standings.items())]
+    for pool, counters in sorted(inputs.counters.items()):
+        # Counters are kept in sixteenths of a weight.
+        turns = [f"{name} {value / FULL_RAMP:+g}" for name, value in sorted(counters.items())]
+        said.append(f"turns of {pool}: {', '.join(turns) or 'none taken yet'}")
+    if inputs.draws:
+        said.append(f"dice: {', '.join(f'{drawn:.4f}' for drawn in inputs.draws)}")
+    if inputs.pin:
+        said.append(f"pinned to {inputs.pin}")
+    return said
+
+
+def _stood(standing: Standing) -> str:
+    said = []
+    if standing.reason:
+        returns_in_s = standing.returns_in_s
+        back = "" if returns_in_s is None else f", back in {returns_in_s:.0f} s"
+        said.append(f"{words_of(standing.reason)}{back}")
+    if standing.half_open:
+        said.append("on its way back from a bench")
+    if standing.ramp < FULL_RAMP:
+        said.append(f"{standing.ramp} sixteenths of its weight")
+    if standing.in_flight:
+        said.append(f"{standing.in_flight} in flight")
+    if standing.latency_s:
+        said.append(f"{1000 * standing.latency_s:.0f} ms to the first token")
+    return ", ".join(said) or "at rest"

@@ -311,6 +311,24 @@ def test_key_names_are_suggested_only_to_those_who_may_see_keys(client: Client):
     assert "team-b" in client.get(reverse("explain")).content.decode()
 
 
+def test_a_pools_page_leads_to_both_with_its_name_filled_in(client: Client):
+    pk = rows.pool("small").pk
+    client.force_login(staff("routing.view_canonicalmodel"))
+    page = client.get(reverse("admin:routing_canonicalmodel_change", args=[pk]))
+    for path, target in (("explain", "explain"), ("try", "try-it")):
+        link = f"/admin/routing/canonicalmodel/{pk}/{path}"
+        assert link in page.content.decode()
+        assert client.get(f"{link}/", follow=False).url == f"{reverse(target)}?model=small"
+
+
+def test_a_records_page_says_in_words_what_the_decision_read(client: Client):
+    client.force_login(staff("controlplane.view_requestrecord"))
+    page = client.get(reverse("admin:controlplane_requestrecord_change", args=[recorded()]))
+    text = page.content.decode()
+    assert "turns of turns: a/x -2, b/x +2" in text
+    assert f"{reverse('explain')}?request=" in text
+
+
 def test_a_forged_form_sends_nothing(worker: LocalWorker):
     client = WorkerClient(worker, enforce_csrf_checks=True)
     client.force_login(staff("routing.view_canonicalmodel", "controlplane.add_requestrecord"))

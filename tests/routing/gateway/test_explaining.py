@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from failover.engine.plan import Inputs
+from failover.engine.plan import Inputs, Standing
 from failover.engine.rendezvous import hash_of
 from providers.adapters.spec import ModelFacts, Prices
 from routing.gateway.explaining import Explanation, explain, explain_again
 from routing.gateway.planner import Features
+from routing.gateway.reasons import read_of
 from routing.gateway.records import DecisionRecord
 from routing.gateway.resolver import resolve
 from routing.gateway.snapshot import CandidateSpec, RuleSpec
@@ -222,6 +223,29 @@ def test_every_word_of_the_planner_is_put_into_other_words():
     known = [*REASONS, *(f"unsupported:{what}" for what in UNSUPPORTED)]
     assert all(words_of(word) != word for word in known)
     assert words_of("unsupported:smell") == "it does not support smell"
+
+
+# What a decision read
+
+
+def test_what_was_read_is_told_in_sentences():
+    standings = {
+        "b/x": Standing(half_open=True, ramp=4, in_flight=2),
+        "c/x": Standing(latency_s=0.25),
+        "a/x": Standing(reason="benched", returns_in_s=12.4),
+    }
+    inputs = Inputs(
+        standings=standings, counters={"m": {"a/x": -48, "b/x": 48}}, draws=(0.25,), pin="b/x"
+    )
+    assert read_of(inputs) == [
+        "a/x: benched after failures, back in 12 s",
+        "b/x: on its way back from a bench, 4 sixteenths of its weight, 2 in flight",
+        "c/x: 250 ms to the first token",
+        "turns of m: a/x -3, b/x +3",
+        "dice: 0.2500",
+        "pinned to b/x",
+    ]
+    assert read_of(None) == ["nothing: only the configuration counted"]
 
 
 # That it is true
