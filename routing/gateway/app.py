@@ -22,7 +22,7 @@ from failover.engine.availability import mended, soonest_return_s
 from failover.engine.benches import Benches
 from failover.engine.loads import Loads
 from failover.engine.outcome import Ending, Failed
-from failover.engine.streams import INTERRUPTED_CODE
+from failover.engine.streams import INTERRUPTED_CODE, Stream
 from providers.encryption import load_keyring
 from providers.errors import ProtocolError
 from providers.protocols import forwarded_headers, parse
@@ -54,12 +54,13 @@ from routing.gateway.ingress import (
     patience_s,
     read_body,
 )
+from routing.gateway.keylimits import KeyLimits
 from routing.gateway.limits import Limits
 from routing.gateway.listing import answer_models, visible_names
 from routing.gateway.logs import about
 from routing.gateway.metrics import Meter
 from routing.gateway.planner import Features, Live, plan
-from routing.gateway.promtext import CONTENT_TYPE
+from routing.gateway.promtext import CONTENT_TYPE, KEY_LIMITED
 from routing.gateway.recorder import Recorder
 from routing.gateway.records import Outcome
 from routing.gateway.replies import (
@@ -104,6 +105,7 @@ class Gateway:
         clock: Callable[[], float],
         wall: Callable[[], float] = time.time,
         spool: SpoolWriter | None = None,
+        key_limits: KeyLimits | None = None,
         worker: str = "1",
         workers: int = 1,
     ) -> None:
@@ -126,6 +128,8 @@ class Gateway:
         self.recorder = Recorder(spool=spool, worker=worker, wall=wall)
         self.meter = Meter(lambda: self.table)
         self.recorder.observers += [self.meter.observe, FailureLog().observe]
+        self.key_limits = key_limits or KeyLimits()
+        self.key_limits.refused = lambda limit: self.meter.add(KEY_LIMITED, limit)
         self.scrape: Scrape | None = None
         self.engine = Engine(
             transport=self._transport,
@@ -154,6 +158,7 @@ class Gateway:
             master=digest_of(master.encode()) if master else None,
             clock=clock,
             spool=SpoolWriter.from_environment(environ, data_dir, worker=worker),
+            key_limits=KeyLimits.from_environment(environ, data_dir, workers=workers),
             worker=worker,
             workers=workers,
         )
@@ -177,6 +182,7 @@ class Gateway:
     async def startup(self) -> None:
         self.visits.start()
         self.recorder.start()
+        self.key_limits.start(self.status)
 
     def cut(self, error: GatewayError) -> None:
         """End every request with `error`; a stream that runs gets it as its last event."""
@@ -186,6 +192,7 @@ class Gateway:
     async def shutdown(self) -> None:
         await self.visits.stop()
         await self.recorder.aclose()
+        await self.key_limits.aclose()
         await self._transport.aclose()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -225,6 +232,8 @@ class Gateway:
             self.visits.begin(visit)
             request = parse(protocol, body)
             trail.note(request)
+            if key.is_limited:
+                await self._count_against(key, trail)
             trail.resolution = resolution = self._resolve(table, request.model, key)
             trail.canonical_model = resolution.canonical_model
             session = None
@@ -262,6 +271,9 @@ class Gateway:
             if isinstance(result, Served):
                 if planned.affinity is not None:
                     self.live.served(planned, result.candidate, self.clock())
+                if trail.allowance is not None and result.stream is None:
+                    trail.served = result.candidate
+                    self._settle(trail, result)
                 if exchange is None or visit.opened or not pass_on(result, trail, exchange):
                     await self._serve(result, trail, visit)
             else:
@@ -296,6 +308,7 @@ class Gateway:
                 if trail.status is None and visit.opened:
                     trail.status = 200
             trail.ended_at = time.monotonic()
+            self._settle(trail)
             self.recorder.add(trail)
             if is_admitted:
                 if visit is not None and visit.is_stream:
@@ -315,11 +328,15 @@ class Gateway:
                 await send_body(send, served.first, last=True)
                 trail.outcome = Outcome.ANSWERED
                 return
+            if stream.ended:
+                self._settle(trail, stream)
             await send_body(send, served.first, last=stream.ended)
             visit.is_stream = not stream.ended and self.admission.begin_stream()
             while not stream.ended:
                 chunk = await stream.next()
                 visit.is_moving = True
+                if stream.ended:
+                    self._settle(trail, stream)
                 await send(
                     {"type": "http.response.body", "body": chunk, "more_body": not stream.ended}
                 )
@@ -346,6 +363,7 @@ class Gateway:
             raise told
         trail.outcome, trail.code = Outcome.CALLER_ERROR, failure.code or ""
         trail.status = failure.status or 400
+        self._settle(trail)
         headers = [(b"content-type", failure.content_type.encode("latin-1", "replace"))]
         await send_start(visit.send, failure.status or 400, headers + trail.headers())
         await send_body(visit.send, failure.body or b"", last=True)
@@ -357,6 +375,7 @@ class Gateway:
         trail.code = error.code or ""
         if isinstance(error, NoCandidate):
             trail.rejected, trail.inputs = error.rejected, error.inputs
+        self._settle(trail)
         if visit is not None and visit.opened:
             await send_body(send, error_event_of(error), last=True)
             return
@@ -374,6 +393,24 @@ class Gateway:
         return authenticate(
             headers, table.keys, master=self.master, now=self._wall(), guests=self.guests
         )
+
+    async def _count_against(self, key: Key, trail: Trail) -> None:
+        allowance = await self.key_limits.admit(key.spec, trail.wanted_tokens())
+        trail.allowance = allowance
+        if allowance.refusal is not None:
+            raise allowance.refusal
+
+    def _settle(self, trail: Trail, ended: Served | Stream | None = None) -> None:
+        """
+        Give back to the key what the request held.
+
+        If possible before the last byte goes out: the caller's next request may be at another
+        worker a moment later.
+        """
+        if ended is not None:
+            trail.usage = ended.usage
+        if trail.allowance is not None:
+            self.key_limits.settle(trail.allowance, trail.spent_tokens())
 
     def _resolve(self, table: Table, name: str, key: Key) -> Resolution:
         try:

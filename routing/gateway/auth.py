@@ -19,16 +19,22 @@ _NO_GUESTS: Mapping[bytes, Key] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key, compiled. `pattern` is None where every model is allowed."""
+    """
+    A key, compiled. `pattern` is None where every model is allowed; `is_limited` if it may only
+    make so many requests.
+    """
 
     spec: KeySpec
     pattern: re.Pattern[str] | None
+    is_limited: bool = False
     _known: dict[str, bool] = field(default_factory=dict, repr=False)
 
     @classmethod
     def compile(cls, spec: KeySpec) -> Key:
         pattern = "|".join(fnmatch.translate(entry) for entry in spec.models)
-        return cls(spec, re.compile(pattern) if pattern else None)
+        limits = (spec.rpm, spec.tpm, spec.max_parallel)
+        is_limited = any(limit is not None for limit in limits)
+        return cls(spec, re.compile(pattern) if pattern else None, is_limited)
 
     def allows(self, *names: str) -> bool:
         """Whether one of `names` matches the key's patterns."""

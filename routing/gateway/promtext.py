@@ -85,6 +85,7 @@ RECORDS_DROPPED: Final = _counter(
     "records_dropped", "Request records for which there was no room or no disk."
 )
 SHED: Final = _counter("requests_shed", "Requests turned away because too many were in flight.")
+KEY_LIMITED: Final = _counter("key_limited", "Requests that a key's own limits refused.", "limit")
 LOG_DROPPED: Final = _counter("log_lines_dropped", "Log lines that nobody took in time.")
 
 IN_FLIGHT: Final = _gauge("requests_in_flight", "Requests that are being served.", *_PROCESS)
@@ -129,9 +130,9 @@ COMPLETE: Final = _gauge(
 
 FAMILIES: Final = (
     REQUESTS, DURATION, FIRST_TOKEN, ATTEMPTS, ATTEMPT_FIRST_CONTENT, FAILOVERS, TOKENS,
-    BENCHINGS, BENCHES, IN_FLIGHT, STREAMS, WAITING, SHED, GENERATION, SNAPSHOT_REFUSED,
-    CONFIG_REFUSED, RECORDS, RECORDS_DROPPED, RECORDS_WAITING, RECORD_LAG, LOG_DROPPED,
-    TASKS, MEMORY, CPU, STARTED, WORKERS, COMPLETE,
+    BENCHINGS, BENCHES, IN_FLIGHT, STREAMS, WAITING, SHED, KEY_LIMITED, GENERATION,
+    SNAPSHOT_REFUSED, CONFIG_REFUSED, RECORDS, RECORDS_DROPPED, RECORDS_WAITING, RECORD_LAG,
+    LOG_DROPPED, TASKS, MEMORY, CPU, STARTED, WORKERS, COMPLETE,
 )  # fmt: skip
 BY_NAME: Final[Mapping[str, Family]] = MappingProxyType({f.name: f for f in FAMILIES})
 

@@ -14,6 +14,7 @@ from providers.protocols import Request, Usage, error_event
 from routing.gateway.auth import Key
 from routing.gateway.errors import GatewayError
 from routing.gateway.ingress import Exchange, Send
+from routing.gateway.keylimits import Allowance
 from routing.gateway.planner import Features
 from routing.gateway.records import Outcome
 from routing.gateway.resolver import Resolution
@@ -26,6 +27,7 @@ EVENT_STREAM: tuple[Header, ...] = (
     (b"x-accel-buffering", b"no"),
 )
 UPSTREAM_ID = b"x-request-id"
+_CUT_SHORT = (Outcome.ABANDONED, Outcome.INTERRUPTED)
 _REFLECTED = (b"openai-", b"x-ratelimit-")
 REFLECTED_MAX, REFLECTED_BYTES = 32, 256  # 8 KiB: many clients take no more than that in all
 
@@ -46,6 +48,7 @@ class Trail(Struct):
     endpoint: str = ""
     protocol: str = ""
     key: Key | None = None
+    allowance: Allowance | None = None
     generation: int | None = None
     requested: str = ""
     canonical_model: str = ""
@@ -74,9 +77,22 @@ class Trail(Struct):
         self.estimated_input_tokens = request.estimated_input_tokens
         self.max_output_tokens = request.max_output_tokens
 
+    def wanted_tokens(self) -> int:
+        """What the request may take, as far as it says."""
+        return (self.estimated_input_tokens or 0) + (self.max_output_tokens or 0)
+
+    def spent_tokens(self) -> int | None:
+        """What counts against the key: 0 if nobody served it, None if nobody knows."""
+        usage = self.usage
+        if usage is not None and usage.input_tokens is not None:
+            return usage.input_tokens + (usage.output_tokens or 0)
+        is_unknown = self.served is not None or (self.calls and self.outcome in _CUT_SHORT)
+        return None if is_unknown else 0
+
     def headers(self) -> list[Header]:
         return [
             (b"x-request-id", self.request_id),
+            *(self.allowance.headers() if self.allowance is not None else ()),
             *_known(
                 self.canonical_model,
                 len(self.calls) if self.calls is not None else None,
@@ -108,7 +124,7 @@ def served_headers(served: Served, trail: Trail) -> list[Header]:
         headers.append((b"content-length", b"%d" % len(served.first)))
     else:
         headers += EVENT_STREAM
-    headers += _reflected(served.headers)
+    headers += _beside(served, trail)
     return headers
 
 
@@ -128,7 +144,7 @@ def plain_lines(served: Served, trail: Trail) -> bytes:
         trail.request_id,
         standing,
         _kind_line(served.content_type),
-        _lines(_reflected(served.headers)),
+        _lines(_beside(served, trail)),
     )
 
 
@@ -179,11 +195,18 @@ def _known(
     return found
 
 
-def _reflected(headers: Sequence[Header]) -> list[Header]:
+def _beside(served: Served, trail: Trail) -> list[Header]:
+    """The limits of the key, if it has any; else those of the provider."""
+    if trail.allowance is None:
+        return _reflected(served.headers, _REFLECTED)
+    return trail.allowance.headers() + _reflected(served.headers, _REFLECTED[:1])
+
+
+def _reflected(headers: Sequence[Header], prefixes: tuple[bytes, ...]) -> list[Header]:
     """What of a provider's headers its callers get to see."""
     reflected: dict[bytes, bytes] = {}
     for name, value in headers:
-        if name.startswith(_REFLECTED) and _is_modest(value):
+        if name.startswith(prefixes) and _is_modest(value):
             reflected.setdefault(name, value)
         elif name == UPSTREAM_ID and _is_modest(value):
             reflected[b"x-switchyard-upstream-request-id"] = value
