@@ -90,7 +90,7 @@ def view_pool(
     if spec is None or pool is None:
         return None
     steps, reasons = _asked(table, pool, live, now, rng)
-    board = {entry.key: entry for entry in live.benches.entries(now)}
+    board = {entry.key: entry for entry in live.benches.entries(now)}  # the manual ones stay
     effective = steps[0] if steps else None
     candidates = tuple(
         _candidate(
@@ -180,11 +180,12 @@ def _candidate(
 
 
 def _bench(candidate: Candidate, board: Mapping[Key, BenchEntry]) -> BenchEntry | None:
-    """The widest bench that bears on `candidate`, half-open ones too."""
+    """The bench that bears on `candidate`: an operator's before others, then the widest."""
     keys = [candidate.endpoint_key, candidate.candidate_key]
     for credential in candidate.credentials:
         keys += candidate.credential_keys(credential.label)
-    return next((board[key] for key in keys if key in board), None)
+    found = [board[key] for key in keys if key in board]
+    return max(found, key=lambda entry: entry.manual, default=None)  # of equals the first
 
 
 def _runtime_status(bench: BenchEntry | None, *, is_blocked: bool) -> RuntimeStatus:

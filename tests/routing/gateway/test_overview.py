@@ -113,6 +113,16 @@ def test_benched_by_hand_is_unavailable_and_nobody_is_tried():
     assert by_name(seen)["a/x"] == (False, "benched_manually", "unknown")
 
 
+def test_of_two_benches_the_operators_is_shown():
+    world = World(AB)
+    world.bench("a/*")
+    world.bench("a/x", manual=True, sample_error="maintenance")
+    seen = view(world).candidates[0]
+    assert seen.blocked_reason == "benched_manually"
+    assert seen.bench is not None
+    assert seen.bench.sample_error == "maintenance"
+
+
 @pytest.mark.parametrize(
     ("world", "word"),
     [
