@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path
+from django.views.defaults import page_not_found, server_error
 from drf_spectacular.utils import extend_schema_field
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from rest_framework import serializers
@@ -17,6 +19,8 @@ from providers.managed_api import (
     ManagedViewSet,
     SlashOrNoneRouter,
 )
+
+API = "/api/"
 
 
 @extend_schema_field({"type": "string", "nullable": True})
@@ -94,6 +98,21 @@ class ApiKeyViewSet(ManagedViewSet):
 
     def get_queryset(self) -> Any:
         return super().get_queryset().select_related("team")
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's 404, which for scripts is JSON as every other answer of the API."""
+    if request.path_info.startswith(API):
+        return JsonResponse({"detail": "There is nothing at this path."}, status=404)
+    return page_not_found(request, exception)
+
+
+def failed(request: HttpRequest) -> HttpResponse:
+    """Django's 500, in the same way."""
+    if request.path_info.startswith(API):
+        said = "This failed on our side; the log says why, by the request's id."
+        return JsonResponse({"detail": said}, status=500)
+    return server_error(request)
 
 
 router = SlashOrNoneRouter()

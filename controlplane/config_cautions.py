@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from controlplane.config_yaml import Mistake
@@ -15,6 +16,7 @@ from failover.cautions import (
     members_cautions,
     rule_cautions,
 )
+from providers.adapters.spec import NO_FACTS
 from providers.catalog.effective import Lookup
 from providers.catalog.shipped import Catalog, shipped
 from providers.catalog.vendors import vendor_of
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
     from controlplane.config_schema import AliasTargetBlock, CandidateBlock, ConfigurationBlock
     from controlplane.config_yaml import Path, Tree
     from providers.adapters.spec import ModelFacts
-    from providers.catalog.effective import Known
 
 
 class FileScene:
@@ -49,25 +50,33 @@ class FileScene:
             for name, pool in blocks.routing.model_pools.items()
             for alias in pool.aliases
         }
+        self._providers = {
+            name: KnownProvider(
+                name=name,
+                enabled=block.enabled,
+                host=host_of(block.kind, block.base_url),
+                domain=block.failure_domain,
+            )
+            for name, block in blocks.providers.items()
+        }
+        self._vendors = {
+            name: vendor_of(block.kind, block.base_url) for name, block in blocks.providers.items()
+        }
         self._metadata = {
             (name, entry.id): entry.metadata.given()
             for name, block in blocks.providers.items()
             for entry in block.models
         }
+        self._listed: defaultdict[str, list[Member]] = defaultdict(list)
+        for name, model in self._metadata:
+            self._listed[model].append(Member(provider=name, model=model))
         # What was imported is in the database, which a check of the file must not need.
         self._catalogs = Lookup(shipped(), Catalog((), {}), now=now)
         self._today = now.date()
+        self._told: dict[tuple[str, str], tuple[ModelFacts, list[str]]] = {}
 
     def provider(self, name: str) -> KnownProvider | None:
-        block = self.blocks.providers.get(name)
-        if block is None:
-            return None
-        return KnownProvider(
-            name=name,
-            enabled=block.enabled,
-            host=host_of(block.kind, block.base_url),
-            domain=block.failure_domain,
-        )
+        return self._providers.get(name)
 
     def named(self, name: str) -> Meaning | None:
         name = self._pool_of.get(name, name)
@@ -86,23 +95,29 @@ class FileScene:
         return None
 
     def listed(self, model: str) -> tuple[Member, ...]:
-        return tuple(
-            Member(provider=name, model=model)
-            for name, block in self.blocks.providers.items()
-            if any(entry.id == model for entry in block.models)
-        )
+        return tuple(self._listed.get(model, ()))
 
     def facts(self, member: Member) -> ModelFacts:
-        return self._known(member).facts
+        return self._tell(member)[0]
 
     def notes(self, member: Member) -> list[str]:
-        return self._known(member).warnings(self._today)
+        return self._tell(member)[1]
 
-    def _known(self, member: Member) -> Known:
-        block = self.blocks.providers.get(member.provider)
-        vendor = vendor_of(block.kind, block.base_url) if block else ""
-        metadata = self._metadata.get((member.provider, member.model), {})
-        return self._catalogs.known(vendor, member.model, metadata)
+    def _tell(self, member: Member) -> tuple[ModelFacts, list[str]]:
+        """Facts and notes; looked up once, because files of thousands of pools are read often."""
+        key = (member.provider, member.model)
+        told = self._told.get(key)
+        if told is None:
+            told = self._told[key] = self._look_up(*key)
+        return told
+
+    def _look_up(self, provider: str, model: str) -> tuple[ModelFacts, list[str]]:
+        vendor = self._vendors.get(provider, "")
+        metadata = self._metadata.get((provider, model), {})
+        if not metadata and not self._catalogs.entries(vendor, model):
+            return NO_FACTS, []
+        known = self._catalogs.known(vendor, model, metadata)
+        return known.facts, known.warnings(self._today)
 
 
 def members_of(targets: Iterable[CandidateBlock | AliasTargetBlock]) -> tuple[Member, ...]:

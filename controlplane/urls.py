@@ -8,6 +8,8 @@ from django.views.generic import RedirectView
 
 from controlplane import decision_pages
 
+handler404 = "controlplane.api.not_found"
+handler500 = "controlplane.api.failed"
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     *decision_pages.urlpatterns,

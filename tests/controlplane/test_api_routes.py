@@ -16,7 +16,7 @@ from django.contrib.admindocs.views import simplify_regex
 from django.contrib.auth.models import Permission, User
 from django.core.cache import cache
 from django.core.management import call_command
-from django.db import transaction
+from django.db import connection, transaction
 from django.test import Client, override_settings
 from django.urls import URLResolver, get_resolver
 from drf_spectacular.generators import SchemaGenerator
@@ -254,6 +254,25 @@ def test_a_body_that_is_no_json_is_answered_as_the_schema_says(world, schema, ro
             continue  # it reads no body
         status = send(path, data=body, content_type=content_type).status_code
         assert (status, str(status) in described) == (wanted, True), body
+
+
+def test_a_path_or_a_method_that_there_is_not_is_answered_as_json(world):
+    send = bearer("sy_admin")()
+    for path in ("/api/nothing", "/api/providers/nobody", "/api/"):
+        answer = send.get(path)
+        assert (answer.status_code, list(answer.json())) == (404, ["detail"])
+    answer = send.put("/api/failover/reset")
+    assert (answer.status_code, list(answer.json())) == (405, ["detail"])
+    assert send.get("/nothing")["content-type"].startswith("text/html")
+
+
+def test_a_failure_of_ours_is_answered_as_json_too(world):
+    send = bearer("sy_admin")()
+    send.raise_request_exception = False
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TABLE failover_failoverrule")
+    answer = send.get("/api/failover")
+    assert (answer.status_code, list(answer.json())) == (500, ["detail"])
 
 
 # The schema
