@@ -26,7 +26,7 @@ from routing.gateway import channel
 from routing.gateway.app import Gateway
 from routing.gateway.auth import MASTER, Key
 from routing.gateway.live import Live as Watcher
-from routing.gateway.planner import Features, Live, plan
+from routing.gateway.planner import Features, plan
 from routing.gateway.resolver import resolve
 from routing.gateway.snapshot import (
     CandidateSpec,
@@ -38,6 +38,7 @@ from routing.gateway.snapshot import (
     decode,
     encode,
 )
+from routing.gateway.state import Live
 from routing.gateway.table import Table, compile_table
 
 PROVIDERS = 20
@@ -45,6 +46,7 @@ CALLS, REPEATS = 5_000, 5
 FEW, MANY = 10, 10_000
 BREADTH, SNAPSHOT_BREADTH = 8, 4
 TICK_S = 0.001
+SESSION = 0x0123456789ABCDEF
 LIMITED = Key.compile(KeySpec(name="limited", digest=b"", models=("pool-*", "other-*")))
 
 Figures = dict[str, float]
@@ -96,19 +98,39 @@ def measure_plan() -> Figures:
     """Microseconds of plan() for a pool of 8 in two tiers."""
     few, many = table(content(FEW, BREADTH)), table(content(MANY, BREADTH))
     weighted = table(content(FEW, BREADTH, "weighted_round_robin"))
+    many_weighted = table(content(MANY, BREADTH, "weighted_round_robin"))
+    drawn = table(content(FEW, BREADTH, "weighted_random"))
+    quick = table(content(FEW, BREADTH, "lowest_latency"))
     return {
         "plan_us": plan_us(few, FEW),
         "plan_of_many_us": plan_us(many, MANY),
         "plan_limited_us": plan_us(few, FEW, key=LIMITED),
         "plan_weighted_us": plan_us(weighted, FEW),
+        "plan_weighted_of_many_us": plan_us(many_weighted, MANY),
         "plan_benched_us": plan_us(few, FEW, benched=1),
+        "plan_weighted_benched_us": plan_us(weighted, FEW, benched=1),
+        "plan_session_us": plan_us(weighted, FEW, session=SESSION),
+        "plan_session_benched_us": plan_us(weighted, FEW, session=SESSION, benched=1),
+        "plan_random_us": plan_us(drawn, FEW),
+        "plan_latency_us": plan_us(quick, FEW, is_measured=True),
     }
 
 
 def plan_us(
-    table: Table, pools: int, *, key: Key = MASTER, benched: int = 0, calls: int = CALLS
+    table: Table,
+    pools: int,
+    *,
+    key: Key = MASTER,
+    session: int | None = None,
+    benched: int = 0,
+    is_measured: bool = False,
+    calls: int = CALLS,
 ) -> float:
-    """Microseconds of one plan() in turn over `pools` pools, `benched` of each sitting out."""
+    """
+    Microseconds of one plan() in turn over `pools` pools, `benched` of each sitting out.
+
+    `is_measured`: of each candidate a time to the first token is known.
+    """
     now = time.monotonic()
     wall = time.time()
     live = Live(benches=Benches(rng=Random(1), wall=time.time))
@@ -123,7 +145,11 @@ def plan_us(
                 reason="status",
             )
             live.benches.merge([entry], now)
-    features = Features(protocol="openai_chat", key=key)
+        for candidate in resolution.groups[0].pool.candidates if is_measured else ():
+            lease = live.loads.begin(candidate, 0, now)
+            lease.answered(0.5, now)
+            lease.end()
+    features = Features(protocol="openai_chat", key=key, session=session)
     rng = Random(1)
     turn = 0
 
@@ -132,7 +158,7 @@ def plan_us(
         turn = (turn + 1) % pools
         plan(table, resolutions[turn], features, live, now, rng)
 
-    best = min(timeit.repeat(one, number=calls, repeat=REPEATS))
+    best = min(timeit.repeat(one, timer=time.process_time, number=calls, repeat=REPEATS))
     return best / calls * 1e6
 
 

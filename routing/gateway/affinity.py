@@ -44,14 +44,11 @@ def by_session(
     members: Sequence[Candidate], session: int, *, is_weighted: bool = True
 ) -> list[Candidate]:
     """The order in which `session` goes to `members`, by weighted rendezvous hashing."""
-    if len(members) == 1:
-        return list(members)
     if is_weighted:
-        scores = [score(session, c.hash, c.weight) for c in members]
+        scores = {c: score(session, c.hash, c.weight) for c in members}
     else:
-        scores = [score(session, c.hash) for c in members]
-    order = sorted(range(len(members)), key=scores.__getitem__, reverse=True)
-    return [members[i] for i in order]
+        scores = {c: score(session, c.hash) for c in members}
+    return sorted(members, key=scores.__getitem__, reverse=True)
 
 
 class PinEntry(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

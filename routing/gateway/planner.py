@@ -262,13 +262,18 @@ class _Planning:
         state, disturbed, standings = self.state, self.disturbed, self.standings
         free = []
         for candidate in members:
-            if candidate.is_measured or not candidate.subjects.isdisjoint(disturbed):
+            if not candidate.subjects.isdisjoint(disturbed):
                 standing = state.standing(candidate, self.tokens, self.now)
-                if standing is not None:
-                    standings[candidate.name] = standing
-                    if standing.reason:
-                        self.resting.append((candidate, standing, pool))
-                        continue
+            elif candidate.is_measured:
+                standing = state.busy(candidate, self.tokens, self.now)
+            else:
+                free.append(candidate)
+                continue
+            if standing is not None:
+                standings[candidate.name] = standing
+                if standing.reason:
+                    self.resting.append((candidate, standing, pool))
+                    continue
             free.append(candidate)
         return free
 

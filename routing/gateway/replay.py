@@ -32,6 +32,9 @@ class Recorded:
         del tokens, now
         return self._inputs.standings.get(candidate.name)
 
+    def busy(self, candidate: Candidate, tokens: int, now: float) -> Standing | None:
+        return self.standing(candidate, tokens, now)
+
     def counters(self, pool: str) -> dict[str, int]:
         return self._inputs.counters.get(pool) or {}
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Final, Protocol
 
-from failover.engine.availability import Block, blocked, is_half_open, ramp
+from failover.engine.availability import blocked, is_half_open, ramp
 from failover.engine.benches import Benches
 from failover.engine.loads import Loads
 from failover.engine.plan import FULL_RAMP, Candidate, Plan, Standing
@@ -19,6 +19,7 @@ from routing.gateway.affinity import Pins
 from routing.gateway.table import Table
 
 NO_COUNTERS: Final[Mapping[str, int]] = {}
+REST: Final = Standing()
 
 
 class State(Protocol):
@@ -26,11 +27,12 @@ class State(Protocol):
     What planning asks. Nothing here changes by being asked.
 
     `disturbed` are provider/model and provider/* of all that may not be at rest, apart from those
-    that are measured.
+    that are only busy; `busy` asks of those that are measured and not disturbed.
     """
 
     def disturbed(self, now: float) -> AbstractSet[str]: ...
     def standing(self, candidate: Candidate, tokens: int, now: float) -> Standing | None: ...
+    def busy(self, candidate: Candidate, tokens: int, now: float) -> Standing | None: ...
     def counters(self, pool: str) -> dict[str, int]: ...
     def pinned(self, pool: str, session: int, now: float) -> str: ...
     def commit(self, pool: str, weights: Sequence[tuple[str, int]], chosen: str) -> None: ...
@@ -65,20 +67,43 @@ class Live:
     def standing(self, candidate: Candidate, tokens: int, now: float) -> Standing | None:
         """How `candidate` stands; None if it is at rest."""
         benches = self.benches
-        block: Block | None = None
-        half_open, ramped = False, FULL_RAMP
-        if not candidate.subjects.isdisjoint(benches.subjects(now)):
-            block = blocked(candidate, benches, now)
-            half_open = block is None and is_half_open(candidate, benches, now)
-            ramped = ramp(candidate, benches, now)
-        full, in_flight, latency_s = None, 0, 0.0
-        if candidate.is_measured and (load := self.loads.get(candidate.name)) is not None:
-            full = self.loads.full(candidate, tokens, now)
-            in_flight, latency_s = load.in_flight, load.latency_s(now)
-        is_unhealthy = candidate.provider in self.unhealthy and not (
-            block is not None and block.reason == "benched_manually"
-        )
+        busy = self.busy(candidate, tokens, now) if candidate.is_measured else None
+        block = blocked(candidate, benches, now)
+        is_manual = block is not None and block.reason == "benched_manually"
+        is_unhealthy = candidate.provider in self.unhealthy and not is_manual
         if block is None and not is_unhealthy:
+            half_open = is_half_open(candidate, benches, now)
+            ramped = ramp(candidate, benches, now)
+            if busy is None and not half_open and ramped == FULL_RAMP:
+                return None
+            busy = busy or REST
+            return Standing(
+                reason=busy.reason,
+                returns_in_s=busy.returns_in_s,
+                is_limited=busy.is_limited,
+                half_open=half_open,
+                ramp=ramped,
+                in_flight=busy.in_flight,
+                latency_s=busy.latency_s,
+            )
+        busy = busy or REST
+        return Standing(
+            reason="unhealthy" if is_unhealthy or block is None else block.reason,
+            returns_in_s=None if block is None else block.returns_in_s,
+            yields=(block is None or block.yields) and not busy.reason,
+            is_limited=block is not None and block.is_stated,
+            in_flight=busy.in_flight,
+            latency_s=busy.latency_s,
+        )
+
+    def busy(self, candidate: Candidate, tokens: int, now: float) -> Standing | None:
+        """How busy `candidate` is, which is measured; None if it is at rest, or nobody knows."""
+        load = self.loads.get(candidate.name)
+        if load is None:
+            return None
+        in_flight, latency_s = load.in_flight, load.latency_s(now)
+        if candidate.limits is not None:
+            full = self.loads.full(candidate, tokens, now)
             if full is not None:
                 return Standing(
                     reason="saturated",
@@ -87,19 +112,9 @@ class Live:
                     in_flight=in_flight,
                     latency_s=latency_s,
                 )
-            if not (half_open or in_flight or latency_s) and ramped == FULL_RAMP:
-                return None
-            return Standing(
-                half_open=half_open, ramp=ramped, in_flight=in_flight, latency_s=latency_s
-            )
-        return Standing(
-            reason="unhealthy" if is_unhealthy or block is None else block.reason,
-            returns_in_s=None if block is None else block.returns_in_s,
-            yields=(block is None or block.yields) and full is None,
-            is_limited=block is not None and block.is_stated,
-            in_flight=in_flight,
-            latency_s=latency_s,
-        )
+        if not in_flight and not latency_s:
+            return None
+        return Standing(in_flight=in_flight, latency_s=latency_s)
 
     def counters(self, pool: str) -> dict[str, int]:
         return self.rotations.get(pool) or {}

@@ -91,12 +91,14 @@ def weighted_round_robin(members: Sequence[Candidate], turn: Turn) -> list[Candi
 
     Source: nginx, commit 52327e0627f4 "Upstream: smooth weighted round-robin balancing".
     """
-    counters = turn.counters
-    standings = turn.standings
+    counters, standings = turn.counters, turn.standings
     chosen, most = members[0], -inf
     for candidate in members:
-        weight = turn.ramped(candidate, candidate.weight) if standings else candidate.weight * 16
-        value = counters.get(candidate.name, 0) + weight
+        name = candidate.name
+        value = candidate.weight * FULL_RAMP
+        if name in standings:
+            value = candidate.weight * standings[name].ramp
+        value += counters.get(name, 0)
         if value > most:
             chosen, most = candidate, value
     rest = [c for c in members if c is not chosen]
