@@ -83,16 +83,25 @@ class KeyLimits:
         self._asked = 0
         self._held: dict[str, bytes] = {}
         self._renewing: asyncio.Task[None] | None = None
+        self.mistake = ""
         self._is_full = self._is_closed = False
 
     @classmethod
     def from_environment(
         cls, environ: Mapping[str, str], data_dir: Path, *, workers: int
     ) -> KeyLimits:
-        """Raises ValueError if REDIS_URL is none."""
+        """With Redis if REDIS_URL names one; a wrong one is said, and costs nobody an answer."""
         url = environ.get("REDIS_URL")
-        shared = SharedCounters(Redis(url, SCRIPTS)) if url else None
-        return cls(counters_of(data_dir), shared, workers=workers)
+        shared, mistake = None, ""
+        if url:
+            try:
+                shared = SharedCounters(Redis(url, SCRIPTS))
+            except ValueError as error:
+                mistake = str(error)
+                log.error("%s; each host counts for itself", mistake)  # noqa: TRY400 - one line
+        limits = cls(counters_of(data_dir), shared, workers=workers)
+        limits.mistake = mistake
+        return limits
 
     def start(self, status: dict[str, Any]) -> None:
         """
@@ -100,6 +109,8 @@ class KeyLimits:
 
         `status` is told as `redis_error` why it is away, "" while it is not.
         """
+        if self.mistake:
+            status["redis_error"] = self.mistake
         if self.shared is not None:
             status["redis_error"] = "not connected yet"
             self.shared.redis.changed = lambda reason: status.update(redis_error=reason)

@@ -94,11 +94,27 @@ class Redis:
     """
     A server and the `scripts` that are run on it. `changed` hears of its coming and going.
 
-    Scripts are loaded with each connection.
+    Scripts are loaded with each connection, and `channels` subscribed to: `heard` gets what comes
+    by them, as (channel, message). `alone` says in the log what is done without the server.
     """
 
-    def __init__(self, url: str, scripts: Sequence[Script]) -> None:
+    def __init__(
+        self,
+        url: str,
+        scripts: Sequence[Script] = (),
+        *,
+        timeout_s: float = TIMEOUT_S,
+        retry_s: float = CIRCUIT_S,
+        channels: Sequence[bytes] = (),
+        heard: Callable[[bytes, bytes], None] | None = None,
+        alone: str = "this host counts for itself",
+    ) -> None:
         self.address = address_of(url)
+        self._timeout_s = timeout_s
+        self._retry_s = retry_s
+        self._channels = channels
+        self._heard = heard
+        self._alone = alone
         self.is_up = False
         self.changed: Callable[[str], None] | None = None
         self._scripts = scripts
@@ -128,6 +144,16 @@ class Redis:
             raise RedisAway(reply)
         return reply
 
+    async def ask(self, *command: Argument) -> Any:
+        """The reply to `command`. Raises RedisAway in time."""
+        link = self._link
+        if link is None or not self.is_up:
+            raise RedisAway
+        reply = await link.call(*command)
+        if isinstance(reply, Refusal):
+            raise RedisAway(reply)
+        return reply
+
     def tell(self, script: Script, keys: Sequence[bytes], *arguments: Argument) -> None:
         """Run `script` without waiting; lost if the server is away."""
         link = self._link
@@ -145,7 +171,7 @@ class Redis:
                 self._link.drop(reason)
                 self._link = None
             self._change(reason)
-            await asyncio.sleep(CIRCUIT_S)
+            await asyncio.sleep(self._retry_s)
 
     def _change(self, reason: str) -> None:
         was_up, self.is_up = self.is_up, not reason
@@ -153,9 +179,7 @@ class Redis:
             return
         self._reason = reason
         if was_up and reason:
-            log.warning(
-                "Redis at %r is away, this host counts for itself: %s", self.address, reason
-            )
+            log.warning("Redis at %r is away, %s: %s", self.address, self._alone, reason)
         elif self.is_up and not was_up:
             log.info("Redis at %r is here", self.address)
         if self.changed is not None:
@@ -165,14 +189,18 @@ class Redis:
         """Connect, authenticate, load the scripts. Why that failed, or ""."""
         at = self.address
         loop = asyncio.get_running_loop()
+
+        def made() -> _Link:
+            self._link = _Link(self._timeout_s, self._heard)
+            return self._link
+
         try:
             async with asyncio.timeout(CONNECT_S):
                 if at.path:
-                    _, link = await loop.create_unix_connection(_Link, at.path)
+                    _, link = await loop.create_unix_connection(made, at.path)
                 else:
                     secure = ssl.create_default_context() if at.is_secure else None
-                    _, link = await loop.create_connection(_Link, at.host, at.port, ssl=secure)
-                self._link = link
+                    _, link = await loop.create_connection(made, at.host, at.port, ssl=secure)
                 if at.password:
                     link.expect(await link.call(b"AUTH", *filter(None, (at.username, at.password))))
                 if at.database:
@@ -180,15 +208,23 @@ class Redis:
                 for script in self._scripts:
                     sha = await link.call(b"SCRIPT", b"LOAD", script.text)
                     script.sha = link.expect(sha)
-        except (OSError, RedisAway, TimeoutError) as error:
+                for channel in self._channels:
+                    link.accept(await link.call(b"SUBSCRIBE", channel))
+        except (OSError, RedisAway, TimeoutError, ValueError) as error:  # ValueError: a host's name
             return str(error) or type(error).__name__
         return ""
 
 
 class _Link(asyncio.Protocol):
-    """A connection. `lost` says why it ended."""
+    """A connection. `lost` says why it ended; `heard` gets what was published."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        timeout_s: float = TIMEOUT_S,
+        heard: Callable[[bytes, bytes], None] | None = None,
+    ) -> None:
+        self._timeout_s = timeout_s
+        self._heard = heard
         self._loop = asyncio.get_running_loop()
         self.lost: asyncio.Future[str] = self._loop.create_future()
         self._transport: asyncio.Transport | None = None
@@ -206,15 +242,20 @@ class _Link(asyncio.Protocol):
         self._waiting.append((self._loop.time(), reply))
         self._transport.write(_encoded(arguments))
         if self._timer is None:
-            self._timer = self._loop.call_later(TIMEOUT_S, self._look, None)
+            self._timer = self._loop.call_later(self._timeout_s, self._look, None)
         return reply
 
     @staticmethod
     def expect(reply: Any) -> bytes:
-        """A reply that must be no error. Raises RedisAway."""
+        """A reply that must be a string. Raises RedisAway."""
+        _Link.accept(reply)
+        return bytes(reply)
+
+    @staticmethod
+    def accept(reply: Any) -> None:
+        """Raises RedisAway for a reply that is an error."""
         if isinstance(reply, Refusal):
             raise RedisAway(f"it says {reply}")
-        return bytes(reply)
 
     def drop(self, reason: str) -> None:
         """Give the connection up, and with it every call that waits."""
@@ -246,9 +287,9 @@ class _Link(asyncio.Protocol):
         if not self._waiting:
             return
         since, oldest = self._waiting[0]
-        left_s = since + TIMEOUT_S - self._loop.time()
+        left_s = since + self._timeout_s - self._loop.time()
         if oldest is suspect:
-            self.drop(f"no answer within {TIMEOUT_S + GRACE_S:g}s")
+            self.drop(f"no answer within {self._timeout_s + GRACE_S:g}s")
         elif left_s <= 0:
             # If it was us who stood still, the answer is read before this comes again.
             self._timer = self._loop.call_later(GRACE_S, self._look, oldest)
@@ -270,6 +311,9 @@ class _Link(asyncio.Protocol):
                 if found is None:
                     break
                 value, at = found
+                if self._heard is not None and isinstance(value, list) and value[0] == b"message":
+                    self._heard(value[1], value[2])
+                    continue
                 _since, reply = self._waiting.popleft()
                 if not reply.done():
                     reply.set_result(value)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from hashlib import sha256
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +20,18 @@ pytestmark = pytest.mark.pure
 
 def key(**limits: int) -> KeySpec:
     return KeySpec(name="team", digest=sha256(b"team").digest(), **limits)
+
+
+async def test_a_wrong_redis_url_is_said_and_each_host_counts_for_itself(tmp_path: Path) -> None:
+    environ = {"REDIS_URL": "http://:geheim@cache"}
+    limits = KeyLimits.from_environment(environ, tmp_path, workers=2)
+    status: dict[str, Any] = {}
+    limits.start(status)
+    assert "http" in status["redis_error"]
+    assert "geheim" not in status["redis_error"]
+    refusals = [(await limits.admit(key(rpm=1), 0)).refusal for _ in range(2)]
+    assert [refusal is None for refusal in refusals] == [True, False]
+    await limits.aclose()
 
 
 @pytest.mark.parametrize(
