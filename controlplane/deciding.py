@@ -181,8 +181,10 @@ def _explained(
     worker: LocalWorker, table: Table, resolution: Resolution, features: Features
 ) -> Decision:
     gateway = worker.gateway
+    now = gateway.clock()
+    board = {entry.key: entry for entry in gateway.live.benches.entries(now)}
     explanation = explain(
-        table, resolution, features, gateway.live, gateway.clock(), gateway.foresight()
+        table, resolution, features, gateway.live, now, gateway.foresight(), board
     )
     key = features.key
     return Decision(explanation=explanation, key=None if key is MASTER else key.spec.name)

@@ -98,6 +98,7 @@ class LeftOutView(serializers.Serializer[Any]):
     reason = serializers.CharField(help_text="The planner's word.")
     words = serializers.CharField(help_text="What it means.")
     returns_in_s = serializers.FloatField(allow_null=True)
+    cause = serializers.CharField(allow_blank=True, help_text="What made a bench, if it is known.")
 
 
 class RuleView(serializers.Serializer[Any]):

@@ -7,14 +7,19 @@ Pure: `explain` asks the planner as a request does, and never commits what it an
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
 
 from msgspec import Struct
 
+from failover.engine.benches import BenchEntry
+from failover.engine.benches import Key as BenchKey
 from failover.engine.plan import Candidate, Plan, Rejected
 from providers.protocols import Request
 from routing.gateway.affinity import WHOLE_POOL, session_of
 from routing.gateway.auth import Key
 from routing.gateway.errors import NoCandidate
+from routing.gateway.overview import bench_of
 from routing.gateway.planner import Features, plan
 from routing.gateway.reasons import StepView, Teller
 from routing.gateway.records import DecisionRecord, Detail
@@ -25,15 +30,22 @@ from routing.gateway.strategies import Dice
 from routing.gateway.table import Table
 from routing.gateway.wording import words_of
 
+NO_BENCHES: Final[Mapping[BenchKey, BenchEntry]] = MappingProxyType({})
+BENCHED: Final = frozenset({"benched", "benched_manually"})
+
 
 class RejectedView(Struct, frozen=True, kw_only=True):
-    """`reason` is the planner's word, `words` what it means."""
+    """
+    `reason` is the planner's word, `words` what it means; `cause` what made a bench, "" where
+    that is not known.
+    """
 
     provider_name: str
     model: str
     reason: str
     words: str
     returns_in_s: float | None
+    cause: str = ""
 
 
 class RuleView(Struct, frozen=True, kw_only=True):
@@ -91,14 +103,20 @@ class Explanation(Struct, frozen=True, kw_only=True):
 
 
 def explain(
-    table: Table, resolution: Resolution, features: Features, state: State, now: float, rng: Dice
+    table: Table,
+    resolution: Resolution,
+    features: Features,
+    state: State,
+    now: float,
+    rng: Dice,
+    board: Mapping[BenchKey, BenchEntry] = NO_BENCHES,
 ) -> Explanation:
-    """What a request would meet, and why."""
+    """What a request would meet, and why. `board` has the benches that are known."""
     try:
         made = plan(table, resolution, features, state, now, rng)
     except NoCandidate as error:
-        return described(table.generation, resolution, features, error)
-    return described(table.generation, resolution, features, made)
+        return described(table.generation, resolution, features, error, board)
+    return described(table.generation, resolution, features, made, board)
 
 
 def explain_again(
@@ -117,7 +135,11 @@ def explain_again(
 
 
 def described(
-    generation: int, resolution: Resolution, features: Features, decided: Plan | NoCandidate
+    generation: int,
+    resolution: Resolution,
+    features: Features,
+    decided: Plan | NoCandidate,
+    board: Mapping[BenchKey, BenchEntry] = NO_BENCHES,
 ) -> Explanation:
     """`decided` in words."""
     rule = resolution.rule
@@ -151,7 +173,7 @@ def described(
         strategy=first.strategy,
         generation=generation,
         candidates=candidates,
-        rejected=tuple(map(_rejected, decided.rejected)),
+        rejected=tuple(_rejected(entry, board) for entry in decided.rejected),
         preferred=preferred.name if preferred is not None else None,
         last_standing=isinstance(decided, Plan) and decided.last_standing,
         failover_rule=RuleView(
@@ -168,13 +190,20 @@ def described(
     )
 
 
-def _rejected(entry: Rejected) -> RejectedView:
+def _rejected(entry: Rejected, board: Mapping[BenchKey, BenchEntry]) -> RejectedView:
+    bench = bench_of(entry.candidate, board) if entry.reason in BENCHED else None
+    cause = ""
+    if bench is not None:
+        status = "" if bench.status is None else f" {bench.status}"
+        said = f": {bench.sample_error}" if bench.sample_error else ""
+        cause = f"{bench.reason}{status}{said}"
     return RejectedView(
         provider_name=entry.candidate.provider,
         model=entry.candidate.model,
         reason=entry.reason,
         words=words_of(entry.reason),
         returns_in_s=entry.returns_in_s,
+        cause=cause,
     )
 
 

@@ -99,7 +99,7 @@ def view_pool(
             pool=pool,
             effective=effective,
             is_unhealthy=candidate.provider in live.unhealthy,
-            bench=_bench(candidate, board),
+            bench=bench_of(candidate, board),
         )
         for candidate in pool.candidates
     )
@@ -179,7 +179,7 @@ def _candidate(
     )
 
 
-def _bench(candidate: Candidate, board: Mapping[Key, BenchEntry]) -> BenchEntry | None:
+def bench_of(candidate: Candidate, board: Mapping[Key, BenchEntry]) -> BenchEntry | None:
     """The bench that bears on `candidate`: an operator's before others, then the widest."""
     keys = [candidate.endpoint_key, candidate.candidate_key]
     for credential in candidate.credentials:

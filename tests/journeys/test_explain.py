@@ -126,6 +126,7 @@ def test_a_bench_is_seen_in_explain_in_the_pools_and_in_what_was_decided(stage: 
     told = explain(stage, model="ex-ill")
     assert first_of(told) == ("ex_two", "spare")
     assert [(r["model"], r["reason"]) for r in told["rejected"]] == [("x", "benched")]
+    assert told["rejected"][0]["cause"].startswith("status 503: simulated status 503")
     assert told["preferred"] == "ex_ill/x"
     (pool,) = stage.gateway.request("/api/routing/model-pools?canonical_model=ex-ill").json()
     assert (pool["status"], pool["effective_candidate"]) == ("degraded", "ex_two/spare")
