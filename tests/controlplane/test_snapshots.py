@@ -36,7 +36,6 @@ def record(generation: int, *, after: timedelta = timedelta(minutes=30)) -> None
     at = BEGAN + timedelta(hours=generation) + after
     RequestRecord.objects.create(
         id=RequestRecord.first_id_at(at),
-        started_at=at,
         duration_ms=1,
         outcome="answered",
         generation=generation,
