@@ -145,8 +145,9 @@ class Affinity(Struct, frozen=True, kw_only=True):
     """
     What has to be remembered if another candidate serves than `natural`.
 
-    `natural` is the choice without benches, health and pins, `pinned` the pin that the plan saw.
-    `members` are the names of the request's own pool: nobody else is ever pinned.
+    `natural` is the choice without benches, health and pins, `pinned` the pin that the plan heeded,
+    or passed over because that one sits out. `members` are the names of the request's own pool:
+    nobody else is ever pinned.
     """
 
     pool: str

@@ -283,21 +283,23 @@ class _Planning:
         if natural is None:
             return
         self.pin = pin = self.state.pinned(pool.name, session, self.now)
+        # A request that is not for the pinned one, by its size or needs, is no reason to unpin it.
+        passed_over = pin if pin in self.standings else ""
+        if pin:
+            for place, candidate in enumerate(steps):
+                if candidate.name == pin:
+                    self.preferred = candidate
+                    steps.insert(0, steps.pop(place))
+                    passed_over = pin
+                    break
         self.affinity = Affinity(
             pool=pool.name,
             session=session,
             natural=natural.name,
-            pinned=pin,
+            pinned=passed_over,
             ttl_s=pool.pin_ttl_s,
             members=pool.names,
         )
-        if not pin:
-            return
-        for place, candidate in enumerate(steps):
-            if candidate.name == pin:
-                self.preferred = candidate
-                steps.insert(0, steps.pop(place))
-                return
 
     # All groups
 

@@ -225,12 +225,12 @@ def measured_names(content: Content) -> frozenset[str]:
     owners += [(alias.strategy, alias.targets) for alias in content.aliases]
     names = []
     for strategy, members in owners:
-        goes_by_load = strategy_named(strategy or default).goes_by_load
-        names += [
-            f"{c.provider}/{c.model}"
-            for c in members
-            if goes_by_load or c.rpm is not None or c.tpm is not None or c.max_parallel is not None
-        ]
+        if strategy_named(strategy or default).goes_by_load:
+            names += [f"{c.provider}/{c.model}" for c in members]
+            continue
+        for c in members:
+            if not (c.rpm is c.tpm is c.max_parallel is None):  # there may be tens of thousands
+                names.append(f"{c.provider}/{c.model}")
     return frozenset(names)
 
 

@@ -16,6 +16,7 @@ from failover.engine.benches import Benches
 from failover.engine.loads import Loads
 from failover.engine.plan import FULL_RAMP, Candidate, Plan, Standing
 from routing.gateway.affinity import Pins
+from routing.gateway.snapshot import PoolSpec
 from routing.gateway.table import Table
 
 NO_COUNTERS: Final[Mapping[str, int]] = {}
@@ -146,7 +147,14 @@ class Live:
 
     def prune(self, table: Table) -> None:
         """Forget what belongs to pools and candidates that are gone."""
-        for name in self.rotations.keys() - table.pools.keys() - table.aliases.keys():
-            del self.rotations[name]
+        for name, counters in list(self.rotations.items()):
+            spec = table.pools.get(name) or table.aliases.get(name)
+            if spec is None:
+                del self.rotations[name]
+                continue
+            members = spec.candidates if isinstance(spec, PoolSpec) else spec.targets
+            kept = {f"{c.provider}/{c.model}" for c in members} & counters.keys()
+            if len(kept) < len(counters):
+                self.rotations[name] = {n: c for n, c in counters.items() if n in kept}
         self.pins.prune(lambda pool: pool in table.pools or pool in table.aliases)
         self.loads.prune(table.measured)

@@ -11,7 +11,7 @@ import pytest
 from failover.engine.plan import Affinity
 from failover.engine.policy import FailoverPolicy
 from failover.engine.rendezvous import hash_of
-from providers.adapters.spec import CredentialSpec
+from providers.adapters.spec import CredentialSpec, ModelFacts
 from providers.protocols import parse
 from routing.gateway.affinity import PinEntry, Pins, by_session, session_of
 from routing.gateway.auth import Key
@@ -230,6 +230,18 @@ def test_a_request_that_was_planned_before_the_session_moved_does_not_move_it_ba
     world.serve(session="s", by=second.name)
     world.live.served(before, first, world.clock.now)
     assert world.names(session="s")[0] == second.name
+
+
+@pure
+def test_a_request_that_does_not_fit_the_pinned_one_does_not_unpin_the_session():
+    facts = {"x": ModelFacts(context_window=100)}
+    providers = [provider(n, facts=facts if n == "b" else {}) for n in "ab"]
+    specs = [CandidateSpec(provider=n, model="x") for n in "ab"]
+    world = World(pool("m", *specs, strategy="weighted_random"), providers=tuple(providers))
+    session = next(s for s in SESSIONS if world.names(session=s)[0] == "a/x")
+    world.serve(session=session, by="b/x")
+    assert world.serve(session=session, input_tokens=101) == "a/x"
+    assert world.serve(session=session, input_tokens=1) == "b/x"
 
 
 @pure

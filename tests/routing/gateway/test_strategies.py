@@ -85,6 +85,7 @@ def test_an_edit_of_another_candidates_weight_goes_on_from_where_the_others_were
         CandidateSpec(provider=n, model="x", weight=w) for n, w in (("a", 2), ("b", 1), ("d", 1))
     ]
     replaced(world, pool("m", *specs, strategy="weighted_round_robin"))
+    assert set(world.live.rotations["m"]) == {"a/x", "b/x"}
     after = firsts(world, 40)
     assert Counter(after) == {"a/x": 20, "b/x": 10, "d/x": 10}
     assert len(before) == 3
