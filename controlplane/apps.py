@@ -21,6 +21,7 @@ CONFIG_MODELS = (
     "routing.Candidate",
     "routing.Alias",
     "routing.AliasTarget",
+    "routing.RoutingState",
     "failover.FailoverRule",
     "controlplane.Team",
     "controlplane.ApiKey",

@@ -35,12 +35,13 @@ from routing.gateway.snapshot import (
     RoutingDefaults,
     RuleSpec,
     Snapshot,
+    SwitchSpec,
     checksum,
     decode,
     encode,
 )
 from routing.gateway.table import compile_table
-from routing.models import Alias, AliasTarget, Candidate, CanonicalModel
+from routing.models import Alias, AliasTarget, Candidate, CanonicalModel, RoutingState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -201,6 +202,7 @@ def build_content() -> Content:
             for provider in providers
             if provider.bench
         },
+        switches=_switches(),
     )
 
 
@@ -343,6 +345,23 @@ def _aliases() -> tuple[AliasSpec, ...]:
             source=row.managed_source,
         )
         for row in _effective(Alias)
+    )
+
+
+def _switches() -> tuple[SwitchSpec, ...]:
+    """What is switched off. Those whose time is over are deleted, not left out here: one clock."""
+    return tuple(
+        SwitchSpec(
+            kind=row.kind,
+            provider=row.provider_name,
+            canonical_model=row.canonical_model,
+            model=row.model,
+            reason=row.reason,
+            until=row.until.timestamp() if row.until else None,
+        )
+        for row in sorted(
+            RoutingState.objects.filter(enabled=False), key=lambda row: tuple(row.identity.values())
+        )
     )
 
 

@@ -15,6 +15,7 @@ from providers.managed_api import (
     as_api_error,
     refuse_twice,
 )
+from routing import state_api
 from routing.models import Alias, AliasTarget, Candidate, CanonicalModel
 
 
@@ -123,4 +124,4 @@ class AliasViewSet(ManagedViewSet):
 router = SlashOrNoneRouter()
 router.register("pools", PoolViewSet, basename="api-pool")
 router.register("aliases", AliasViewSet, basename="api-alias")
-urlpatterns = router.urls
+urlpatterns = [*router.urls, *state_api.urlpatterns]

@@ -1,10 +1,13 @@
-"""Canonical models with their candidates, and aliases."""
+"""Canonical models with their candidates, aliases, and operators' switches over them."""
 
 from __future__ import annotations
+
+from difflib import get_close_matches
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
+from django.utils import timezone
 from simple_history.models import HistoricalRecords
 
 from failover.validation import failover_problems
@@ -326,6 +329,144 @@ class AliasTarget(Target):
                 violation_error_message="Weight and priority must be at least 1.",
             ),
         ]
+
+
+class SwitchKind(models.TextChoices):
+    PROVIDER = "provider", "provider"
+    CANONICAL_MODEL = "canonical_model", "model pool"
+    POOL_CANDIDATE = "pool_candidate", "candidate in a pool"
+
+
+NAMES_OF_KIND = {
+    SwitchKind.PROVIDER: ("provider_name",),
+    SwitchKind.CANONICAL_MODEL: ("canonical_model",),
+    SwitchKind.POOL_CANDIDATE: ("provider_name", "canonical_model", "model"),
+}
+SUGGESTED = 5  # names that a refusal of a wrong one lists
+
+
+class RoutingState(models.Model):
+    """
+    An operator's switch over what the configuration says; see routing.state.
+
+    It goes by names, so that it outlives an edit that takes its object away and brings it back.
+    It only takes out: with `enabled` it does what no switch at all does, and says why.
+    """
+
+    IDENTITY = ("kind", "provider_name", "canonical_model", "model")
+
+    kind = models.CharField("switches", max_length=20, choices=SwitchKind.choices)
+    provider_name = models.CharField(
+        "provider", max_length=100, blank=True, help_text="For a provider, and for a candidate."
+    )
+    canonical_model = models.CharField(
+        "model pool", max_length=200, blank=True, help_text="For a model pool, and for a candidate."
+    )
+    model = models.CharField(
+        max_length=200,
+        blank=True,
+        help_text="For a candidate: exactly as the provider spells it. Only its place in this pool"
+        " is switched.",
+    )
+    enabled = models.BooleanField(
+        "on", default=False, help_text="Off: nobody is sent there, by whatever name."
+    )
+    reason = models.CharField(
+        max_length=500, blank=True, help_text="What others should know, for example a ticket."
+    )
+    until = models.DateTimeField(
+        null=True,
+        blank=True,
+        db_index=True,
+        help_text="Then the switch ends by itself (UTC). Empty: it holds until somebody ends it.",
+    )
+    set_by = models.CharField("by", max_length=100, blank=True, editable=False)
+    updated_at = models.DateTimeField("since", auto_now=True)
+    history = HistoricalRecords()
+
+    class Meta:
+        ordering = ["kind", "canonical_model", "provider_name", "model"]
+        verbose_name = "switch"
+        verbose_name_plural = "switches"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["kind", "provider_name", "canonical_model", "model"],
+                name="routing_state_once",
+                violation_error_message="There is a switch for this already; change that one.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        match self.kind:
+            case SwitchKind.PROVIDER:
+                return f"provider {self.provider_name}"
+            case SwitchKind.CANONICAL_MODEL:
+                return f"model pool {self.canonical_model}"
+            case _:
+                return f"{self.provider_name}/{self.model} in {self.canonical_model}"
+
+    @property
+    def identity(self) -> dict[str, str]:
+        return {name: getattr(self, name) for name in self.IDENTITY}
+
+    def clean(self) -> None:
+        if self.kind not in SwitchKind.values:
+            return  # clean_fields() has said so
+        self.check_identity()
+        refuse(self.object_problems())
+        if self.until is not None and self.until <= timezone.now():
+            raise ValidationError({"until": "This time is over; it has to lie in the future."})
+
+    def check_identity(self) -> None:
+        """Raise ValidationError unless exactly the names that its kind needs are given."""
+        kind = SwitchKind(self.kind)
+        needed = NAMES_OF_KIND[kind]
+        refuse(
+            {
+                name: [f"a {kind.label} has to be named here"]
+                if name in needed
+                else [f"{getattr(self, name)!r} does not belong to a {kind.label}; leave it out"]
+                for name in self.IDENTITY[1:]
+                if (name in needed) != bool(getattr(self, name))
+            }
+        )
+
+    def object_problems(self) -> dict[str, list[str]]:
+        """What is named and is not there, by field, with what is."""
+        if self.kind == SwitchKind.PROVIDER:
+            providers = Provider.objects.values_list("name", flat=True)
+            return _unknown("provider_name", self.provider_name, "provider", set(providers))
+        pools = set(CanonicalModel.objects.values_list("name", flat=True))
+        problems = _unknown("canonical_model", self.canonical_model, "model pool", pools)
+        if problems or self.kind == SwitchKind.CANONICAL_MODEL:
+            return problems
+        members = Candidate.objects.filter(canonical_model__name=self.canonical_model)
+        pairs = set(members.values_list("provider_name", "model"))
+        if (self.provider_name, self.model) in pairs:
+            return {}
+        of_provider = {model for name, model in pairs if name == self.provider_name}
+        where = f"in {self.canonical_model}"
+        if of_provider:
+            what = f"candidate of {self.provider_name} {where}"
+            return _unknown("model", self.model, what, of_provider)
+        names = {name for name, _model in pairs}
+        return _unknown("provider_name", self.provider_name, f"provider {where}", names)
+
+    @classmethod
+    def standing(cls) -> models.QuerySet[RoutingState]:
+        """Those that hold now."""
+        return cls._default_manager.exclude(until__lte=timezone.now())
+
+
+def _unknown(field: str, value: str, what: str, known: set[str]) -> dict[str, list[str]]:
+    if value in known:
+        return {}
+    if not known:
+        return {field: [f"there is no {what} {value!r}, nor any other"]}
+    near = get_close_matches(value, known, SUGGESTED, 0) if len(known) > SUGGESTED else known
+    others = len(known) - len(near)
+    allowed = ", ".join(sorted(near)) + (f" and {others} more" if others else "")
+    return {field: [f"there is no {what} {value!r}; allowed are {allowed}"]}
 
 
 def aliases_for(row: CanonicalModel | Alias) -> list[str]:

@@ -86,6 +86,22 @@ class KeySpec(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     expires_at: float | None = None
 
 
+class SwitchSpec(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """
+    What an operator has switched off: a provider, a pool, or a candidate in one pool.
+
+    `kind` is "provider", "canonical_model" or "pool_candidate"; names that its kind does not need
+    are empty. `until` is Unix time in seconds; the switch ends by being published no more.
+    """
+
+    kind: str
+    provider: str = ""
+    canonical_model: str = ""
+    model: str = ""
+    reason: str = ""
+    until: float | None = None
+
+
 class RoutingDefaults(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """`routing.defaults`."""
 
@@ -113,6 +129,7 @@ class Content(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     inventory_mode: str = "fallback"
     bench: BenchPolicy = BenchPolicy()
     provider_bench: dict[str, BenchPolicy] = {}
+    switches: tuple[SwitchSpec, ...] = ()
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):

@@ -15,6 +15,7 @@ from providers.adapters.upstream import Upstream, compile_upstream
 from routing.gateway.auth import Key
 from routing.gateway.pools import Compiler, Pool, measured_names
 from routing.gateway.snapshot import Snapshot
+from routing.gateway.switches import Switches
 
 if TYPE_CHECKING:
     from routing.gateway.resolver import Resolution
@@ -28,11 +29,13 @@ class Table:
 
     `pools`, `aliases`, `providers` and `rules` are the snapshot's specs by name; `keys` is by
     SHA-256 digest. `known` are the provider/model names that a pool, alias, rule or inventory
-    mentions, `measured` those whose load somebody goes by. `resolutions` is the resolver's memory.
+    mentions, `measured` those whose load somebody goes by. The specs are as operators' switches
+    leave them. `resolutions` is the resolver's memory.
     """
 
     def __init__(self, snapshot: Snapshot, upstreams: Mapping[str, Upstream]) -> None:
-        content = snapshot.content
+        self.switches = Switches(snapshot.content.switches)
+        content = self.switches.over(snapshot.content)
         self.generation = snapshot.generation
         self.checksum = snapshot.checksum
         self.created_at = snapshot.created_at

@@ -66,6 +66,11 @@ def rules(*verbs: str) -> tuple[str, ...]:
     return tuple(f"failover.{verb}_failoverrule" for verb in verbs)
 
 
+def switches(*verbs: str) -> tuple[str, ...]:
+    return tuple(f"routing.{verb}_routingstate" for verb in verbs)
+
+
+SWITCH = {"kind": "provider", "provider_name": "lab"}
 RULE = {"primary_model": "a", "fallback_models": ["b"]}
 BENCH = {"model": "lab/s", "for_s": 60, "reason": "r"}
 TABLE: dict[str, Row] = {
@@ -92,6 +97,11 @@ TABLE: dict[str, Row] = {
         answer=200,
         path="/api/catalog/facts?provider=lab&model=s",
     ),
+    "GET /api/routing-state": Row(needs=switches("view"), answer=200),
+    "PUT /api/routing-state": Row(
+        needs=switches("add", "change"), answer=200, body={**SWITCH, "enabled": False}
+    ),
+    "DELETE /api/routing-state": Row(needs=switches("delete"), answer=204, body=SWITCH),
     "GET /api/routing/model-pools": Row(needs=("routing.view_canonicalmodel",), answer=503),
     "POST /api/explain": Row(
         needs=("routing.view_canonicalmodel",), answer=503, body={"model": "small"}
