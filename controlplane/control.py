@@ -3,7 +3,8 @@ The control child: one process per DATA_DIR that keeps the published snapshot tr
 
 `serve` starts it as `manage.py control`. Four times a second it looks whether the
 configuration file or the database has moved, and publishes if so; every 15 seconds it publishes
-from scratch, because `QuerySet.update()` moves no counter. A database that is down or a broken
+from scratch, because `QuerySet.update()` moves no counter. Switches whose time is over end in
+the same rounds. A database that is down or a broken
 edit leaves the last good snapshot in place, and is tried again.
 """
 
@@ -22,6 +23,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from django.db import connections
+from django.utils import timezone
 
 from controlplane.config_file import FileWatch, sync_file
 from controlplane.hub import Hub, Standing
@@ -30,6 +32,7 @@ from controlplane.metering import Metering
 from controlplane.models import EditCounter
 from controlplane.publishing import publish
 from routing.gateway import channel
+from routing.state import end_expired
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -84,6 +87,7 @@ class Publisher:
             standing = replace(standing, refused=self._sync())
             self._is_file_pending = False
             self._rebuild_at = float("-inf")
+        end_expired(timezone.now())
         # Read before building: an edit that comes in between is seen again next time.
         edits = EditCounter.objects.filter(pk=1).values_list("value", flat=True).first() or 0
         if edits == self._edits and self._clock() < self._rebuild_at:
