@@ -308,7 +308,8 @@ class Gateway:
                 if trail.status is None and visit.opened:
                     trail.status = 200
             trail.ended_at = time.monotonic()
-            self._settle(trail)
+            if trail.allowance is not None:
+                self._settle(trail)
             self.recorder.add(trail)
             if is_admitted:
                 if visit is not None and visit.is_stream:
