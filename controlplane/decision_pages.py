@@ -287,6 +287,7 @@ def _candidates(views: tuple[CandidateView, ...]) -> Iterator[dict[str, Any]]:
             "blocked_reason": words_of(view.blocked_reason or ""),
             "is_effective_candidate": view.is_effective_candidate,
             "is_config_primary": view.is_config_primary,
+            "switch_words": view.switch_words,
             "bench": bench,
             "bench_words": bench and f"benched: {bench.reason}, {bench.sample_error}".rstrip(", "),
         }

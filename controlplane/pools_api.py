@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 import msgspec
@@ -23,10 +24,12 @@ from routing.gateway.overview import (
     aliases_by_pool,
     view_pool,
 )
-from routing.models import CanonicalModel
+from routing.models import CanonicalModel, SwitchKind
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
+
+    from routing.gateway.snapshot import SwitchSpec
 
 AT_ONCE: Final = 20  # pools between two turns of the worker's requests
 WITHIN_S: Final = 30.0
@@ -36,6 +39,14 @@ class NoGateway(APIException):
     status_code = status.HTTP_503_SERVICE_UNAVAILABLE
     default_detail = "The gateway of this process has no routing snapshot yet."
     default_code = "no_gateway"
+
+
+class SwitchStanding(serializers.Serializer[Any]):
+    """An operator's switch, from /api/routing-state, that takes a candidate or a pool out."""
+
+    kind = serializers.ChoiceField(choices=SwitchKind.choices)
+    reason = serializers.CharField(allow_blank=True)
+    until = serializers.DateTimeField(allow_null=True)
 
 
 class CandidateStanding(serializers.Serializer[Any]):
@@ -50,6 +61,7 @@ class CandidateStanding(serializers.Serializer[Any]):
     selectable = serializers.BooleanField()
     blocked_reason = serializers.CharField(allow_null=True)
     bench = BenchView(allow_null=True)
+    switch = SwitchStanding(allow_null=True)
     is_config_primary = serializers.BooleanField()
     is_effective_candidate = serializers.BooleanField()
 
@@ -62,6 +74,7 @@ class PoolStanding(serializers.Serializer[Any]):
     strategy = serializers.CharField()
     managed_source = serializers.ChoiceField(choices=ManagedSource.choices)
     enabled = serializers.BooleanField()
+    switch = SwitchStanding(allow_null=True)
     status = serializers.ChoiceField(choices=get_args(PoolStatus))
     status_reason = serializers.CharField()
     config_primary_candidate = serializers.CharField(allow_null=True)
@@ -115,10 +128,19 @@ def _shown(view: PoolView) -> dict[str, Any]:
         {
             **msgspec.structs.asdict(candidate),
             "bench": bench_view(candidate.bench) if candidate.bench is not None else None,
+            "switch": _switch(candidate.switch),
         }
         for candidate in view.candidates
     ]
-    return shown
+    return shown | {"switch": _switch(view.switch)}
+
+
+def _switch(switch: SwitchSpec | None) -> dict[str, Any] | None:
+    if switch is None:
+        return None
+    until = None if switch.until is None else datetime.fromtimestamp(switch.until, UTC)
+    shown = SwitchStanding({"kind": switch.kind, "reason": switch.reason, "until": until})
+    return dict(shown.data)
 
 
 urlpatterns = [re_path(r"^routing/model-pools/?$", ModelPoolsView.as_view())]

@@ -20,22 +20,30 @@ from routing.gateway.errors import NoCandidate
 from routing.gateway.planner import Features, Live, plan
 from routing.gateway.pools import Pool
 from routing.gateway.resolver import Group, Resolution
+from routing.gateway.snapshot import SwitchSpec
 from routing.gateway.strategies import STRATEGIES
+from routing.gateway.switches import words_of_switch
 from routing.gateway.table import Table
 from routing.gateway.wording import words_of
 
 RuntimeStatus = Literal["healthy", "degraded", "unhealthy", "unknown"]
 PoolStatus = Literal["enabled", "degraded", "disabled", "unavailable"]
 
-OPERATORS: Final = frozenset(
-    {"provider_disabled", "canonical_model_disabled", "candidate_disabled"}
-)
+REASON_OF_KIND: Final = {
+    "provider": "provider_disabled",
+    "canonical_model": "canonical_model_disabled",
+    "pool_candidate": "candidate_disabled",
+}
+OPERATORS: Final = frozenset(REASON_OF_KIND.values())
 # Left out of this one plan, and yet somebody who may serve the next request.
 _CHOOSABLE: Final = frozenset({"failover_disabled"})
 
 
 class CandidateView(Struct, frozen=True, kw_only=True):
-    """A candidate of a pool as it stands now. `blocked_reason` is the planner's word."""
+    """
+    A candidate of a pool as it stands now. `blocked_reason` is the planner's word, `switch` the
+    operators' switch that takes it out here, the widest if there are several.
+    """
 
     provider_name: str
     model: str
@@ -46,12 +54,21 @@ class CandidateView(Struct, frozen=True, kw_only=True):
     selectable: bool
     blocked_reason: str | None
     bench: BenchEntry | None
+    switch: SwitchSpec | None
     is_config_primary: bool
     is_effective_candidate: bool
 
     @property
     def name(self) -> str:
         return f"{self.provider_name}/{self.model}"
+
+    @property
+    def switch_words(self) -> str:
+        """Why and how long its switch holds, where that is what keeps it out."""
+        switch = self.switch
+        if switch is None or self.blocked_reason != REASON_OF_KIND[switch.kind]:
+            return ""
+        return words_of_switch(switch)
 
 
 class PoolView(Struct, frozen=True, kw_only=True):
@@ -62,6 +79,7 @@ class PoolView(Struct, frozen=True, kw_only=True):
     strategy: str
     managed_source: str
     enabled: bool
+    switch: SwitchSpec | None
     status: PoolStatus
     status_reason: str
     config_primary_candidate: str | None
@@ -100,16 +118,19 @@ def view_pool(
             effective=effective,
             is_unhealthy=candidate.provider in live.unhealthy,
             bench=bench_of(candidate, board),
+            switch=table.switches.of_candidate(name, candidate.provider, candidate.model),
         )
         for candidate in pool.candidates
     )
-    status, reason = _status(pool, candidates, effective)
+    switch = table.switches.of_pool(name)
+    status, reason = _status(pool, switch, candidates, effective)
     return PoolView(
         canonical_model=name,
         aliases=tuple(aliases.get(name, ())),
         strategy=pool.strategy,
         managed_source=spec.source,
         enabled=spec.enabled,
+        switch=switch,
         status=status,
         status_reason=reason,
         config_primary_candidate=pool.primary.name if pool.primary else None,
@@ -162,6 +183,7 @@ def _candidate(
     effective: Candidate | None,
     is_unhealthy: bool,
     bench: BenchEntry | None,
+    switch: SwitchSpec | None,
 ) -> CandidateView:
     status = _runtime_status(bench, is_blocked=reason == "benched")
     return CandidateView(
@@ -174,6 +196,7 @@ def _candidate(
         selectable=reason is None,
         blocked_reason=reason,
         bench=bench,
+        switch=switch,
         is_config_primary=candidate is pool.primary,
         is_effective_candidate=candidate is effective,
     )
@@ -196,11 +219,15 @@ def _runtime_status(bench: BenchEntry | None, *, is_blocked: bool) -> RuntimeSta
 
 
 def _status(
-    pool: Pool, candidates: Sequence[CandidateView], effective: Candidate | None
+    pool: Pool,
+    switch: SwitchSpec | None,
+    candidates: Sequence[CandidateView],
+    effective: Candidate | None,
 ) -> tuple[PoolStatus, str]:
     """One word for the pool, and why, in words."""
     if not pool.is_enabled:
-        return "disabled", "An operator has disabled the pool."
+        said = words_of_switch(switch) if switch is not None else ""
+        return "disabled", f"An operator has disabled the pool{said and f': {said}'}."
     if not candidates:
         return "unavailable", "The pool has no candidates."
     blocked = [c for c in candidates if not c.selectable]
@@ -232,4 +259,9 @@ def _has_moved(pool: Pool, primary: Candidate, effective: Candidate) -> bool:
 
 
 def _list(candidates: Sequence[CandidateView]) -> str:
-    return ", ".join(f"{c.name} ({words_of(c.blocked_reason or '')})" for c in candidates)
+    return ", ".join(f"{c.name} ({_why(c)})" for c in candidates)
+
+
+def _why(candidate: CandidateView) -> str:
+    words, said = words_of(candidate.blocked_reason or ""), candidate.switch_words
+    return f"{words}: {said}" if said else words

@@ -1,0 +1,150 @@
+"""What operators switch off, over what the configuration says."""
+
+from __future__ import annotations
+
+from random import Random
+
+import msgspec
+import pytest
+
+from routing.gateway.auth import MASTER
+from routing.gateway.listing import visible_names
+from routing.gateway.overview import PoolView, aliases_by_pool, view_pool
+from routing.gateway.snapshot import (
+    AliasSpec,
+    CandidateSpec,
+    Content,
+    PoolSpec,
+    Snapshot,
+    SwitchSpec,
+    checksum,
+    decode,
+    encode,
+)
+from routing.gateway.switches import Switches, words_of_switch
+from routing.gateway.table import Table, compile_table
+from tests.builders import pool, provider
+from tests.routing.gateway.planning import World
+
+pytestmark = pytest.mark.pure
+
+CONTENT = Content(
+    providers=(provider("a"), provider("b")),
+    pools=(pool("m", "a/x", "b/x"), pool("n", "a/x")),
+    aliases=(
+        AliasSpec(name="own", targets=(CandidateSpec(provider="b", model="y"),)),
+        AliasSpec(name="to-n", target="n"),
+    ),
+)
+
+
+def off(kind: str, **fields: object) -> SwitchSpec:
+    return SwitchSpec(kind=kind, **fields)  # type: ignore[arg-type]
+
+
+def in_pool(pool_name: str, name: str, **fields: object) -> SwitchSpec:
+    of, model = name.split("/")
+    return off("pool_candidate", canonical_model=pool_name, provider=of, model=model, **fields)
+
+
+def with_switches(*switches: SwitchSpec, content: Content = CONTENT) -> Table:
+    said = msgspec.structs.replace(content, switches=switches)
+    snapshot = Snapshot(generation=1, created_at=0, checksum=checksum(said), content=said)
+    return compile_table(decode(encode(snapshot)), decrypt=str, environ={})
+
+
+def view(table: Table, name: str = "m") -> PoolView:
+    world = World(pool("m", "a/x"))
+    seen = view_pool(table, name, aliases_by_pool(table), world.live, world.clock.now, Random(1))
+    assert seen is not None
+    return seen
+
+
+def reasons(seen: PoolView) -> dict[str, str | None]:
+    return {c.name: c.blocked_reason for c in seen.candidates}
+
+
+def test_a_candidate_is_off_in_its_pool_and_serves_on_in_another():
+    table = with_switches(in_pool("m", "a/x"))
+    assert reasons(view(table)) == {"a/x": "candidate_disabled", "b/x": None}
+    assert reasons(view(table, "n")) == {"a/x": None}
+
+
+def test_a_provider_is_off_everywhere_and_a_pool_with_all_its_candidates():
+    table = with_switches(off("provider", provider="a"))
+    assert reasons(view(table)) == {"a/x": "provider_disabled", "b/x": None}
+    assert reasons(view(table, "n")) == {"a/x": "provider_disabled"}
+    table = with_switches(off("canonical_model", canonical_model="m"))
+    assert set(reasons(view(table)).values()) == {"canonical_model_disabled"}
+    assert reasons(view(table, "n")) == {"a/x": None}
+
+
+def test_configured_first_and_chosen_are_told_apart_with_the_operators_words():
+    seen = view(with_switches(in_pool("m", "a/x", reason="key rotation", until=1_800_000_000.0)))
+    assert (seen.config_primary_candidate, seen.effective_candidate) == ("a/x", "b/x")
+    assert seen.status == "degraded"
+    said = "a/x (the candidate is disabled: key rotation, until 2027-01-15 08:00:00 UTC)"
+    assert said in seen.status_reason
+    first = seen.candidates[0]
+    assert (first.enabled, first.selectable) == (False, False)
+    assert first.switch == in_pool("m", "a/x", reason="key rotation", until=1_800_000_000.0)
+
+
+def test_a_pool_that_is_off_says_why():
+    seen = view(with_switches(off("canonical_model", canonical_model="m", reason="too dear")))
+    assert (seen.status, seen.enabled) == ("disabled", False)
+    assert seen.status_reason == "An operator has disabled the pool: too dear."
+    assert seen.effective_candidate is None
+
+
+def test_the_words_of_a_switch_stand_only_where_it_is_what_keeps_somebody_out():
+    content = Content(providers=(provider("a", enabled=False),), pools=(pool("m", "a/x"),))
+    table = with_switches(in_pool("m", "a/x", reason="mine"), content=content)
+    seen = view(table)
+    assert reasons(seen) == {"a/x": "provider_disabled"}
+    assert "mine" not in seen.status_reason
+
+
+def test_names_that_operators_leave_nobody_for_are_not_listed():
+    assert visible_names(with_switches(), MASTER) == ["m", "n", "own", "to-n"]
+    assert visible_names(with_switches(in_pool("n", "a/x")), MASTER) == ["m", "own"]
+    assert visible_names(with_switches(off("provider", provider="b")), MASTER) == [
+        "m", "n", "to-n",
+    ]  # fmt: skip
+    table = with_switches(off("canonical_model", canonical_model="m"))
+    assert visible_names(table, MASTER) == ["n", "own", "to-n"]
+
+
+def test_names_that_nothing_has_any_more_switch_nothing():
+    switches = [
+        off("provider", provider="gone"),
+        off("canonical_model", canonical_model="gone"),
+        in_pool("gone", "a/x"),
+        in_pool("m", "a/gone"),
+        in_pool("m", "gone/x"),
+    ]
+    assert Switches(switches).over(CONTENT) == CONTENT
+
+
+def test_what_no_switch_names_is_the_same_object():
+    content = Switches([in_pool("m", "a/x")]).over(CONTENT)
+    assert content.pools[1] is CONTENT.pools[1]
+    assert content.providers is CONTENT.providers
+    assert Switches().over(CONTENT) is CONTENT
+
+
+def test_a_switch_changes_nothing_else_of_what_it_takes_out():
+    changed = Switches([in_pool("m", "a/x")]).over(CONTENT).pools[0]
+    assert changed == PoolSpec(
+        name="m",
+        candidates=(
+            CandidateSpec(provider="a", model="x", enabled=False),
+            CandidateSpec(provider="b", model="x"),
+        ),
+    )
+
+
+def test_the_words_of_a_switch_are_its_reason_and_its_end():
+    assert words_of_switch(off("provider")) == ""
+    assert words_of_switch(off("provider", reason="r")) == "r"
+    assert words_of_switch(off("provider", until=0.0)) == "until 1970-01-01 00:00:00 UTC"
