@@ -15,7 +15,9 @@ import contextlib
 import fcntl
 import logging
 import os
+import secrets
 import signal
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -25,17 +27,20 @@ from typing import TYPE_CHECKING
 from django.db import connections
 from django.utils import timezone
 
+from controlplane.bench_store import BenchStore
+from controlplane.bus import Bus
 from controlplane.config_file import FileWatch, sync_file
 from controlplane.hub import Hub, Standing
 from controlplane.ingest import Ingester
 from controlplane.metering import Metering
 from controlplane.models import EditCounter
 from controlplane.publishing import publish
+from controlplane.sharing import DatabaseShare, DiskShare
 from routing.gateway import channel
 from routing.state import end_expired
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
     from pathlib import Path
 
 TICK_S = 0.25
@@ -125,14 +130,37 @@ async def control(data_dir: Path, environ: Mapping[str, str]) -> None:
                 return await loop.run_in_executor(thread, publisher.round)
 
             hub = Hub(channel.claim_socket_path(data_dir), look, Metering(data_dir))
-            await hub.start()
-            try:
-                while not stopping.is_set():
-                    hub.announce(await look())
-                    await _is_set_within(stopping, TICK_S)
-            finally:
-                await hub.aclose()
-                channel.give_up_socket_path(data_dir)
+            async with _sharing(hub, data_dir, environ):
+                await hub.start()
+                try:
+                    while not stopping.is_set():
+                        hub.announce(await look())
+                        await _is_set_within(stopping, TICK_S)
+                finally:
+                    await hub.aclose()
+                    channel.give_up_socket_path(data_dir)
+
+
+@contextlib.asynccontextmanager
+async def _sharing(hub: Hub, data_dir: Path, environ: Mapping[str, str]) -> AsyncIterator[None]:
+    """The ways by which `hub` knows what others do, and others what it does."""
+    disk = DiskShare(hub, data_dir)
+    database = DatabaseShare(hub, BenchStore(f"{socket.gethostname()} {secrets.token_hex(4)}"))
+    bus = None
+    if url := environ.get("REDIS_URL"):
+        try:
+            bus = Bus(url, hub)
+            bus.start()
+        except ValueError as error:
+            logger.error("benches are not shared by Redis: %s", error)  # noqa: TRY400 - one line
+    await database.start()
+    try:
+        yield
+    finally:
+        if bus is not None:
+            await bus.aclose()
+        await database.aclose()
+        disk.close()
 
 
 @contextlib.contextmanager

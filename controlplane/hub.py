@@ -1,5 +1,6 @@
 """
-The hub of one host: workers hear here of snapshots and of each other's benches.
+The hub of one host: workers hear here of snapshots, of each other's benches, and of sessions that
+have moved; so do the ways to other hosts (controlplane.sharing).
 
 Runs in the control child's event loop. Views and commands ask it by controlplane.poke; the
 messages stand in routing.gateway.channel.
@@ -11,24 +12,27 @@ import asyncio
 import contextlib
 import logging
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from failover.engine.benches import BenchEntry, Key, newer
+from controlplane.board import BenchBoard, PinBoard
+from failover.engine.bench_entries import by_hand, released
 from routing.gateway import channel
 from routing.gateway.failure_log import note_bench
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
     from pathlib import Path
 
     from controlplane.metering import Metering
+    from failover.engine.bench_entries import BenchEntry
+    from routing.gateway.affinity import PinEntry
 
 ANSWER_WITHIN_S = 2.0
 BACKLOG_LIMIT = 64 * 1024 * 1024  # of bytes that a worker has not read; it is met afresh then
-REMEMBERED_S = 3600.0  # earlier benches count for an hour, and so do releases
+PINS_AT_ONCE = 1000
 
 logger = logging.getLogger("switchyard.hub")
 
@@ -49,7 +53,7 @@ class Standing:
 
 @dataclass(slots=True, eq=False)
 class _Worker:
-    """A connected worker. `due` is what it owes an answer for: a generation, and acks."""
+    """A connected worker. It owes an answer for `due_generation`; `seen` is its last ack."""
 
     hello: channel.Hello
     writer: asyncio.StreamWriter
@@ -57,7 +61,7 @@ class _Worker:
     generation: int | None = None
     error: str | None = None
     due_generation: int | None = None
-    due_acks: set[int] = field(default_factory=set)
+    seen: int = -1
 
     def send(self, message: channel.ToWorker) -> None:
         if self.writer.transport.get_write_buffer_size() > BACKLOG_LIMIT:
@@ -66,10 +70,21 @@ class _Worker:
         self.writer.write(channel.line(message))
 
 
+@dataclass(slots=True, kw_only=True)
+class Told:
+    """
+    Who hears of what was news to this host: a way to other hosts. `by` is who told the hub.
+    """
+
+    benches: Callable[[Sequence[BenchEntry], object], None]
+    pins: Callable[[Sequence[PinEntry], object], None] | None = None
+
+
 class Hub:
     """
     Listens at `path`. `publish` makes the database's state the published one and returns the
-    standing after that; it never raises. Without `metering` nobody's counts are kept.
+    standing after that; it never raises. Without `metering` nobody's counts are kept. `told` are
+    the ways to other hosts.
     """
 
     def __init__(
@@ -83,8 +98,9 @@ class Hub:
         self._metering = metering
         self._standing = Standing()
         self._workers: list[_Worker] = []
-        self._board: dict[Key, BenchEntry] = {}
-        self._acks = 0
+        self.told: list[Told] = []
+        self.board = BenchBoard()
+        self.pins = PinBoard()
         self._progress = asyncio.Event()
         self._connections: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
         self._server: asyncio.Server | None = None
@@ -149,10 +165,17 @@ class Hub:
     def _meet(self, hello: channel.Hello, writer: asyncio.StreamWriter) -> _Worker:
         worker = _Worker(hello=hello, writer=writer)
         self._workers.append(worker)
+        wall = time.time()
+        # Before the snapshot: an edit that mends something releases what it knows of.
+        worker.send(
+            channel.BenchesChanged(
+                entries=tuple(self.board.everything(wall)), ack=self.board.number
+            )
+        )
         self._announce_to(worker)
-        self._forget_old_benches()
-        if self._board:
-            worker.send(channel.BenchesChanged(entries=tuple(self._board.values())))
+        pins = self.pins.everything(wall)
+        for first in range(0, len(pins), PINS_AT_ONCE):
+            worker.send(channel.PinsChanged(entries=tuple(pins[first : first + PINS_AT_ONCE])))
         return worker
 
     def _see_off(self, worker: _Worker) -> None:
@@ -170,9 +193,12 @@ class Hub:
             if message.generation == worker.due_generation:
                 worker.due_generation = None
         elif isinstance(message, channel.Acknowledged):
-            worker.due_acks.discard(message.ack)
+            worker.seen = max(worker.seen, message.ack)
         elif isinstance(message, channel.BenchesChanged):
-            self._share(message.entries, told_by=worker)
+            self.take(message.entries, by=worker)
+            return
+        elif isinstance(message, channel.PinsChanged):
+            self.take_pins(message.entries, by=worker)
             return
         elif isinstance(message, channel.Metered):
             worker.instance = message.instance
@@ -181,28 +207,38 @@ class Hub:
             return
         self._progress.set()
 
-    def _share(
-        self, entries: Iterable[BenchEntry], *, told_by: _Worker | None = None, ack: int = 0
-    ) -> None:
-        """Take the entries that are news to the board, and pass those on."""
-        news = []
-        for entry in entries:
-            current = self._board.get(entry.key)
-            if newer(current, entry) is not current:
-                self._board[entry.key] = entry
-                news.append(entry)
+    def take(self, entries: Iterable[BenchEntry], *, by: object = None) -> int:
+        """Merge benches, and pass on what is news; the number to wait for with `is_seen`."""
+        news = self.board.take(entries, time.time())
+        if news:
+            number = self.board.number
+            for worker in self._workers:
+                known = () if worker is by else tuple(news)
+                worker.send(channel.BenchesChanged(entries=known, ack=number))
+            for told in self.told:
+                told.benches(news, by)
+        return self.board.number
+
+    def take_pins(self, entries: Iterable[PinEntry], *, by: object = None) -> None:
+        """Merge pins, and pass on what is news."""
+        news = self.pins.take(entries, time.time())
         if not news:
             return
-        message = channel.BenchesChanged(entries=tuple(news), ack=ack)
+        message = channel.PinsChanged(entries=tuple(news))
         for worker in self._workers:
-            if worker is not told_by:
+            if worker is not by:
                 worker.send(message)
-                if ack:
-                    worker.due_acks.add(ack)
+        for told in self.told:
+            if told.pins is not None:
+                told.pins(news, by)
 
-    def _forget_old_benches(self) -> None:
-        oldest = time.time() - REMEMBERED_S
-        self._board = {key: e for key, e in self._board.items() if e.until > oldest}
+    @property
+    def workers(self) -> int:
+        return len(self._workers)
+
+    def seen(self, number: int) -> int:
+        """How many workers have dealt with the board as it was at `number`."""
+        return sum(worker.seen >= number for worker in self._workers)
 
     async def _answer(self, message: channel.ToHub) -> dict[str, Any]:
         if isinstance(message, channel.Publish):
@@ -210,13 +246,15 @@ class Hub:
         if isinstance(message, channel.Status):
             return self._answer_status()
         if isinstance(message, channel.BenchesChanged):
-            return {"entries": self._sitting()}
+            return {"entries": self.board.sitting(time.time())}
         if isinstance(message, channel.Metered) and self._metering is not None:
             return {"text": self._metrics(message, self._metering)}
         if isinstance(message, channel.BenchByHand):
             return {"entry": await self._bench(message.entry)}
         if isinstance(message, channel.Release):
             return {"released": await self._release(message)}
+        if isinstance(message, channel.Board):
+            return self._answer_board()
         return {"error": "only a worker that has said hello may say this"}
 
     async def _answer_publish(self) -> dict[str, Any]:
@@ -247,53 +285,49 @@ class Hub:
             ],
         }
 
-    def _sitting(self) -> list[BenchEntry]:
-        """
-        Who sits out, or may be half-open, sorted.
-
-        A bench that traffic made stays on the board after its time until somebody releases it,
-        as half-open, for as long as benches are remembered; a manual one ends with its time.
-        """
-        self._forget_old_benches()
-        now = time.time()
-        live = [
-            e for e in self._board.values() if not e.released and (now < e.until or not e.manual)
-        ]
-        return sorted(live, key=lambda e: (e.subject, e.credential or ""))
+    def _answer_board(self) -> dict[str, Any]:
+        return {
+            "workers": self.workers,
+            "rows": [
+                {"entry": entry, "seen": self.seen(self.board.number_of(entry.place))}
+                for entry in self.board.sitting(time.time())
+            ],
+        }
 
     def _metrics(self, told: channel.Metered, metering: Metering) -> str:
         """For a scrape of the worker that asks; its own counts come with the question."""
         is_here = any(worker.instance == told.instance for worker in self._workers)
         metering.hear(told, is_here=is_here)
-        return metering.text(self._sitting(), is_config_refused=bool(self._standing.refused))
+        return metering.text(
+            self.board.sitting(time.time()), is_config_refused=bool(self._standing.refused)
+        )
 
     async def _bench(self, entry: BenchEntry) -> BenchEntry:
-        """Put a manual bench on the board; it holds over whatever is there."""
-        current = self._board.get(entry.key)
-        epoch = current.epoch + 1 if current else entry.epoch
-        entry = msgspec.structs.replace(entry, epoch=epoch, manual=True, released=False)
-        await self._share_and_wait([entry])
+        """Put an operator's bench on the board; it holds over the one before."""
+        current = self.board.get((*entry.key, True))
+        entry = by_hand(current, entry, time.time())
+        await self._take_and_wait([entry])
         note_bench(entry)
         return entry
 
     async def _release(self, wanted: channel.Release) -> int:
         """End the benches that `wanted` names; how many there were."""
-        now = time.time()
+        wall = time.time()
         ended = [
-            msgspec.structs.replace(e, epoch=e.epoch + 1, released=True, until=now)
-            for e in self._sitting()
-            if e.subject == wanted.subject and wanted.credential in {None, e.credential}
+            released(entry, wall, by=wanted.by, reason=wanted.reason)
+            for entry in self.board.sitting(wall)
+            if entry.subject == wanted.subject
+            and wanted.credential in {None, entry.credential}
+            and wanted.manual in {None, entry.manual}
         ]
-        await self._share_and_wait(ended)
+        await self._take_and_wait(ended)
         for entry in ended:
             note_bench(entry)
         return len(ended)
 
-    async def _share_and_wait(self, entries: list[BenchEntry]) -> None:
-        self._acks += 1
-        ack = self._acks
-        self._share(entries, ack=ack)
-        await self._wait_until(lambda: all(ack not in w.due_acks for w in self._workers))
+    async def _take_and_wait(self, entries: list[BenchEntry]) -> None:
+        number = self.take(entries)
+        await self._wait_until(lambda: self.seen(number) == self.workers)
 
     async def _wait_until(self, is_done: Callable[[], bool]) -> None:
         """Return when `is_done`, or after two seconds."""

@@ -1,4 +1,4 @@
-"""Failover rules."""
+"""Failover rules, and the benches that hosts tell each other of by the database."""
 
 from __future__ import annotations
 
@@ -55,3 +55,44 @@ class FailoverRule(ManagedModel):
                 "fallback_models": targets_problems(self.primary_model, self.fallback_models),
             }
         )
+
+
+class Bench(models.Model):
+    """
+    One place's entry, as the hosts' control children keep it (controlplane.bench_store).
+
+    `place` is a digest of what is benched and by whom. `version` is the value of BenchVersion at
+    which it was written last.
+    """
+
+    place = models.CharField(max_length=64, primary_key=True)
+    entry = models.TextField()
+    until = models.DateTimeField(db_index=True)
+    version = models.BigIntegerField(db_index=True)
+
+    class Meta:
+        verbose_name_plural = "benches"
+
+    def __str__(self) -> str:
+        return self.place
+
+
+class BenchVersion(models.Model):
+    """One row. Moves with every change of benches; whoever moves it keeps others from writing."""
+
+    value = models.BigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+
+class BenchReader(models.Model):
+    """How far a host has come: its workers have all seen the benches up to `version`."""
+
+    host = models.CharField(max_length=100, primary_key=True)
+    version = models.BigIntegerField()
+    workers = models.PositiveIntegerField()
+    seen_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.host

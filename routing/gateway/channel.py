@@ -15,11 +15,13 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from failover.engine.benches import BenchEntry
+from failover.engine.bench_entries import BenchEntry
+from routing.gateway.affinity import PinEntry
 from routing.gateway.promtext import Sample
 
 RUN_DIR = "run"
 SNAPSHOT_FILE = "snapshot.msgpack"
+BENCHES_FILE = "benches.json"  # what the control child knows, for a start without it
 LINE_LIMIT = 32 * 1024 * 1024  # a board of 50,000 benches is about 15 MB
 PATH_LIMIT = 100  # sun_path holds 104 bytes on macOS, 108 on Linux
 
@@ -54,10 +56,16 @@ class Loaded(Struct, frozen=True, kw_only=True, tag_field="op", tag="loaded"):
 
 
 class BenchesChanged(Struct, frozen=True, kw_only=True, tag_field="op", tag="benches"):
-    """Both ways. With `ack`, the receiver answers Acknowledged."""
+    """Both ways. With `ack`, the receiver answers Acknowledged, in the order of their coming."""
 
     entries: tuple[BenchEntry, ...] = ()
     ack: int = 0
+
+
+class PinsChanged(Struct, frozen=True, kw_only=True, tag_field="op", tag="pins"):
+    """Both ways: sessions that have moved."""
+
+    entries: tuple[PinEntry, ...] = ()
 
 
 class Acknowledged(Struct, frozen=True, kw_only=True, tag_field="op", tag="ack"):
@@ -92,24 +100,37 @@ class BenchByHand(Struct, frozen=True, kw_only=True, tag_field="op", tag="bench"
 
 
 class Release(Struct, frozen=True, kw_only=True, tag_field="op", tag="release"):
-    """Client: end the benches of `subject`; without `credential`, of all its credentials too."""
+    """
+    Client: end the benches of `subject`; without `credential`, of all its credentials too.
+
+    With `manual` only operators' benches (true) or traffic's (false).
+    """
 
     subject: str
     credential: str | None = None
+    manual: bool | None = None
+    by: str = ""
+    reason: str = ""
+
+
+class Board(Struct, frozen=True, kw_only=True, tag_field="op", tag="board"):
+    """Client: who sits out, and how many workers know."""
 
 
 ToHub = (
     Hello
     | Loaded
     | BenchesChanged
+    | PinsChanged
     | Acknowledged
     | Metered
     | Publish
     | Status
     | BenchByHand
     | Release
+    | Board
 )
-ToWorker = Announced | BenchesChanged
+ToWorker = Announced | BenchesChanged | PinsChanged
 
 _encoder = msgspec.json.Encoder()
 _to_hub: msgspec.json.Decoder[ToHub] = msgspec.json.Decoder(ToHub)
@@ -128,6 +149,28 @@ def read_by_hub(raw: bytes) -> ToHub:
 def read_by_worker(raw: bytes) -> ToWorker:
     """Raises msgspec.DecodeError for anything that is not a message."""
     return _to_worker.decode(raw)
+
+
+_benches: msgspec.json.Decoder[tuple[BenchEntry, ...]] = msgspec.json.Decoder(
+    tuple[BenchEntry, ...]
+)
+
+
+def read_benches(data_dir: Path) -> tuple[BenchEntry, ...]:
+    """What the control child of `data_dir` knew last; nothing if there is no such file."""
+    try:
+        return _benches.decode((data_dir / BENCHES_FILE).read_bytes())
+    except (OSError, msgspec.DecodeError):  # none yet, or none of ours: the control child has them
+        return ()
+
+
+def write_benches(data_dir: Path, entries: list[BenchEntry]) -> None:
+    """Raises OSError."""
+    draft = data_dir / f"{BENCHES_FILE}.new"
+    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with open(fd, "wb") as file:  # noqa: PTH123 - made with its mode
+        file.write(_encoder.encode(entries))
+    draft.replace(data_dir / BENCHES_FILE)
 
 
 class _Metrics(Struct):

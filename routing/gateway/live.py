@@ -23,17 +23,28 @@ if TYPE_CHECKING:
 
     import msgspec
 
-    from failover.engine.benches import BenchEntry, Benches, Key
+    from failover.engine.bench_entries import BenchEntry, Place
+    from failover.engine.benches import Benches
+    from routing.gateway.affinity import PinEntry, Pins
     from routing.gateway.scraping import Counts
 
 LOOK_EVERY_S = 0.5
 RECONNECT_S = 0.25
 TELL_COUNTS_EVERY_S = 1.0
 FAREWELL_S = 1.0
+PINS_EVERY_S = 0.05
+PINS_AT_ONCE = 1000  # what is more is told by those who use it next
 
 logger = logging.getLogger("switchyard.live")
 
 Stamp = tuple[int, int, int]
+
+
+class Pinned(Protocol):
+    """What has to do with sessions (routing.gateway.state)."""
+
+    @property
+    def pins(self) -> Pins: ...
 
 
 class Served(Protocol):
@@ -42,6 +53,9 @@ class Served(Protocol):
     status: dict[str, Any]
     benches: Benches
     clock: Callable[[], float]
+
+    @property
+    def live(self) -> Pinned: ...
 
     def load(self, snapshot: Snapshot) -> None:
         """Compile and swap; ValueError leaves the old one in place."""
@@ -74,18 +88,22 @@ class Live:
         self._generation: int | None = None
         self._error: str | None = None
         self._writer: asyncio.StreamWriter | None = None
-        self._changed: dict[Key, BenchEntry] = {}
+        self._changed: dict[Place, BenchEntry] = {}
+        self._moved: dict[tuple[str, int], PinEntry] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._looking = asyncio.Lock()
         gateway.status.update(source="disk", snapshot_error="", config_errors=[], control_error="")
 
     async def load_from_disk(self) -> None:
-        """Take the last good snapshot, if there is one."""
+        """Take the last good snapshot, if there is one, and the benches that were known then."""
         await self._look()
+        benches = channel.read_benches(self._data_dir)
+        self._gateway.benches.merge(benches, self._gateway.clock())
 
     def start(self) -> None:
         """Begin watching; needs a running loop."""
         self._gateway.benches.changes = self._note_change
+        self._gateway.live.pins.changes = self._note_pin
         self._tasks = [
             asyncio.create_task(self._look_forever()),
             asyncio.create_task(self._talk_forever()),
@@ -94,6 +112,8 @@ class Live:
 
     async def aclose(self) -> None:
         self._gateway.benches.changes = None
+        self._gateway.live.pins.changes = None
+        self._flush_pins()
         await self._tell_last_counts()
         for task in self._tasks:
             task.cancel()
@@ -163,7 +183,9 @@ class Live:
         self._writer = writer
         try:
             self._send(self._hello)
-            self._send_benches(self._gateway.benches.entries(self._gateway.clock()))
+            now = self._gateway.clock()
+            self._send_benches(self._gateway.benches.told(now))
+            self._send(channel.PinsChanged(entries=tuple(self._gateway.live.pins.entries(now))))
             if self._counts is not None:
                 self._send(self._counts.all())
             while raw := await reader.readline():
@@ -177,6 +199,9 @@ class Live:
             self._gateway.benches.merge(message.entries, self._gateway.clock())
             if message.ack:
                 self._send(channel.Acknowledged(ack=message.ack))
+            return
+        if isinstance(message, channel.PinsChanged):
+            self._gateway.live.pins.merge(message.entries, self._gateway.clock())
             return
         status = self._gateway.status
         status["config_errors"] = list(message.refused)
@@ -196,7 +221,7 @@ class Live:
         """Collect the changes of one turn of the event loop into one message."""
         if not self._changed:
             asyncio.get_running_loop().call_soon(self._flush_changes)
-        self._changed[entry.key] = entry
+        self._changed[entry.place] = entry
         if self._counts is not None:
             self._counts.note_bench(entry)
         note_bench(entry)
@@ -209,6 +234,18 @@ class Live:
     def _send_benches(self, entries: Sequence[BenchEntry]) -> None:
         if entries:
             self._send(channel.BenchesChanged(entries=tuple(entries)))
+
+    def _note_pin(self, entry: PinEntry) -> None:
+        """Collect what moves within a moment into one message."""
+        if not self._moved:
+            asyncio.get_running_loop().call_later(PINS_EVERY_S, self._flush_pins)
+        if len(self._moved) < PINS_AT_ONCE:
+            self._moved[(entry.pool, entry.session)] = entry
+
+    def _flush_pins(self) -> None:
+        if self._moved:
+            self._send(channel.PinsChanged(entries=tuple(self._moved.values())))
+            self._moved.clear()
 
     def _send(self, message: msgspec.Struct) -> None:
         """Say it to the control child; without one it is told all at the next meeting."""

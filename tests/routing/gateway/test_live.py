@@ -16,6 +16,7 @@ from failover.engine.benches import BenchEntry, Benches
 from routing.gateway import channel
 from routing.gateway.live import Live
 from routing.gateway.snapshot import Content, Snapshot, checksum, encode
+from routing.gateway.state import Live as State
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -30,6 +31,7 @@ class Gateway:
     def __init__(self) -> None:
         self.status: dict[str, Any] = {}
         self.benches = Benches(rng=Random(1), wall=time.time)
+        self.live = State(benches=self.benches)
         self.loaded: list[int] = []
         self.refusal = ""
 
