@@ -17,10 +17,10 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from failover.engine.availability import SHORT_WAIT_S, usable_credential
+from failover.engine.availability import SHORT_WAIT_S, usable_credential, worth_trying
 from failover.engine.benches import Benches, Key
 from failover.engine.budget import RetryBudget, backoff_s
-from failover.engine.loads import Loads, total_tokens
+from failover.engine.loads import Loads, expected_tokens, total_tokens
 from failover.engine.outcome import Attempt, Ending, Failed, ending_of
 from failover.engine.plan import Candidate, Plan
 from failover.engine.streams import Stream
@@ -140,7 +140,7 @@ class Engine:
             if isinstance(result, Served):
                 return result
             failure = result
-            untried = _worth_trying(waiting, candidate, failure)
+            untried = worth_trying(waiting, candidate, failure)
             move = next_move(
                 failure,
                 policy,
@@ -167,7 +167,7 @@ class Engine:
         """The next credential to call `candidate` with; None if it may not be called now."""
         now = self.clock()
         if candidate.limits is not None and self.loads.full(
-            candidate, _tokens(candidate, call.request), now
+            candidate, expected_tokens(call.request), now
         ):
             return None
         return usable_credential(
@@ -219,7 +219,7 @@ class Engine:
         self.benches.begin(keys, attempt.started_at)
         lease = None
         if candidate.is_measured:
-            tokens = _tokens(candidate, call.request)
+            tokens = expected_tokens(call.request)
             lease = attempt.lease = self.loads.begin(candidate, tokens, attempt.started_at)
         ask_usage = candidate.name not in self._refuses_usage
         try:
@@ -266,7 +266,7 @@ class Engine:
         assert upstream is not None  # noqa: S101  # the planner rejects candidates without one
         secrets = (credential.secret,) if credential.secret else ()
         times = candidate.times
-        deadline = min(self.clock() + _first_content_s(candidate, request), call.deadline)
+        deadline = min(self.clock() + candidate.first_content_s(request), call.deadline)
         response: Response | None = None
         kept = False
         try:
@@ -383,33 +383,6 @@ class Engine:
                 request_id=request_id,
             )
         self.benches.abandon(k for k in candidate.keys(label) if k != key)
-
-
-def _worth_trying(
-    waiting: list[Candidate], candidate: Candidate, failure: Failure
-) -> list[Candidate]:
-    """Those who may do better: after a context too small, only larger or unknown windows."""
-    window = candidate.context_window
-    if failure.fault is not Fault.CONTEXT_LENGTH or window is None:
-        return waiting
-    return [c for c in waiting if c.context_window is None or c.context_window > window]
-
-
-def _first_content_s(candidate: Candidate, request: Request) -> float:
-    """How long one attempt may take to its first content; a plain reply is content when whole."""
-    times = candidate.times
-    if not request.stream:
-        return times.total_s
-    if candidate.facts.reasons or "reasoning" in request.needs:
-        return times.reasoning_first_token_s
-    return times.first_token_s
-
-
-def _tokens(candidate: Candidate, request: Request) -> int:
-    """What a call is thought to take of a candidate's tokens; 0 where nobody counts them."""
-    if candidate.limits is None or candidate.limits.tpm is None:
-        return 0
-    return request.estimated_input_tokens + (request.max_output_tokens or 0)
 
 
 def _is_event_stream(response: Response) -> bool:

@@ -17,7 +17,7 @@ from failover.engine.outcome import Attempt
 from failover.engine.plan import FULL_RAMP, Candidate
 from failover.engine.rendezvous import hash_of, score
 from providers.adapters.upstream import Credential, Upstream
-from providers.errors import Fault
+from providers.errors import Failure, Fault
 
 SHORT_WAIT_S = 2.0
 RAMP_STEP_S: Final = RETURN_S / (FULL_RAMP - 1)
@@ -107,6 +107,16 @@ def usable_credential(
         if block.yields and second_best is None:
             second_best = credential
     return second_best if last_standing else None
+
+
+def worth_trying(
+    waiting: list[Candidate], candidate: Candidate, failure: Failure
+) -> list[Candidate]:
+    """Those who may do better: after a context too small, only larger or unknown windows."""
+    window = candidate.context_window
+    if failure.fault is not Fault.CONTEXT_LENGTH or window is None:
+        return waiting
+    return [c for c in waiting if c.context_window is None or c.context_window > window]
 
 
 def is_half_open(candidate: Candidate, benches: Benches, now: float) -> bool:

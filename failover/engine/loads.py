@@ -12,11 +12,16 @@ from math import exp
 from typing import Final, NamedTuple
 
 from failover.engine.plan import Candidate
-from providers.protocols import Usage
+from providers.protocols import Request, Usage
 
 AVERAGED_OVER_S: Final = 10.0
 FORGOTTEN_OVER_S: Final = 60.0
 WINDOW_S: Final = 60.0
+
+
+def expected_tokens(request: Request) -> int:
+    """What a call for `request` is thought to take, before anybody has answered."""
+    return request.estimated_input_tokens + (request.max_output_tokens or 0)
 
 
 def total_tokens(usage: Usage | None) -> int | None:

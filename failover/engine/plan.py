@@ -13,6 +13,7 @@ from failover.engine.policy import BenchPolicy, FailoverPolicy
 from failover.engine.rendezvous import hash_of
 from providers.adapters.spec import NO_FACTS, ModelFacts
 from providers.adapters.upstream import Credential, Upstream
+from providers.protocols import Request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +90,15 @@ class Candidate:
     def credential_keys(self, label: str) -> tuple[Key, Key]:
         """(the credential, the credential at this model)."""
         return (f"{self.provider}/*", label), (self.name, label)
+
+    def first_content_s(self, request: Request) -> float:
+        """How long one call may take to its first content; a plain reply is content when whole."""
+        times = self.times
+        if not request.stream:
+            return times.total_s
+        if self.facts.reasons or "reasoning" in request.needs:
+            return times.reasoning_first_token_s
+        return times.first_token_s
 
     def keys(self, label: str) -> tuple[Key, Key, Key, Key]:
         """Everything that a call with this credential says something about."""
