@@ -223,6 +223,7 @@ UNFOLD: dict[str, Any] = {
         },
     ],
     "SHOW_VIEW_ON_SITE": False,
+    "STYLES": [lambda _request: static("switchyard/switch.css")],
     "DASHBOARD_CALLBACK": "controlplane.dashboard.dashboard",
     "SIDEBAR": {
         "show_search": False,
@@ -242,8 +243,12 @@ UNFOLD: dict[str, Any] = {
                     _link("Explain", "psychology_alt", "explain"),
                     _link("Try it", "send", "try-it"),
                     _link("Model pools", "hub", "admin:routing_canonicalmodel_changelist"),
+                    _link("Candidates", "toggle_on", "admin:routing_candidate_changelist"),
                     _link("Aliases", "label", "admin:routing_alias_changelist"),
                     _link("Failover rules", "alt_route", "admin:failover_failoverrule_changelist"),
+                    _link(
+                        "Switches", "power_settings_new", "admin:routing_routingstate_changelist"
+                    ),
                     _link("Settings", "tune", "admin:controlplane_settings_changelist"),
                 ],
             },
@@ -268,6 +273,11 @@ UNFOLD: dict[str, Any] = {
                 "title": "System",
                 "items": [
                     _link("Configuration", "code", "admin:controlplane_configsource_changelist"),
+                    _link(
+                        "Switch history",
+                        "manage_history",
+                        "admin:routing_historicalroutingstate_changelist",
+                    ),
                     _link(
                         "Published snapshots",
                         "history",

@@ -10,12 +10,14 @@ from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.http import Http404, HttpResponseRedirect
 from django.urls import reverse
+from django.utils.functional import cached_property
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from providers.managed_admin import ManagedAdmin, ManagedInline, OneLineJson, OrderedFormSet
 from providers.models import Provider
 from routing.models import Alias, AliasTarget, Candidate, CanonicalModel
+from routing.switch_admin import SCRIPT, SwitchColumn, attach_switches, control_of
 
 if TYPE_CHECKING:
     from django.db.models import Field, QuerySet
@@ -66,20 +68,39 @@ class CandidateInline(TargetInline):
         "priority",
         "weight",
         "enabled",
+        "switch",
         "rpm",
         "tpm",
         "max_parallel",
         "timeouts",
         "position",
     ]
+    readonly_fields = ["switch"]
     verbose_name_plural = "candidates: dragged into the order in which they are tried"
+
+    def get_formset(self, request: HttpRequest, obj: Any = None, **options: Any) -> Any:
+        formset = super().get_formset(request, obj, **options)
+        self.request, self.pool = request, obj  # an inline lives for one request
+        return formset
+
+    @cached_property
+    def _controls(self) -> dict[int, str]:
+        pool = self.pool
+        rows = [] if pool is None else list(pool.candidates.select_related("canonical_model"))
+        attach_switches(rows, self.request)
+        return {row.pk: control_of(row) for row in rows}
+
+    @display(description="switch")
+    def switch(self, row: Candidate) -> str:
+        return "" if row.pk is None else self._controls.get(row.pk, "")
 
 
 @admin.register(CanonicalModel)
-class CanonicalModelAdmin(ManagedAdmin):
+class CanonicalModelAdmin(SwitchColumn, ManagedAdmin):
     inlines = [CandidateInline]
+    actions = ["switch_off", "switch_on"]
     actions_detail = ["explain", "try_it"]
-    list_display = ["name", "pool", "how", "status", "source"]
+    list_display = ["name", "pool", "how", "switch", "source"]
     list_filter = ["enabled", "strategy", "managed_source"]
     search_fields = ["name", "candidates__provider_name", "candidates__model"]
     fieldsets = [
@@ -99,6 +120,9 @@ class CanonicalModelAdmin(ManagedAdmin):
         ("Failover and times", {"classes": ["collapse"], "fields": ["failover", "timeouts"]}),
         ("Requests", {"classes": ["collapse"], "fields": ["params", "native_first", "capture"]}),
     ]
+
+    class Media:
+        js = [SCRIPT]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).prefetch_related("candidates")

@@ -22,6 +22,21 @@ ENDED: Final = "its time was over"
 LISTED: Final = 5
 
 
+def identity_of(row: Provider | CanonicalModel | Candidate) -> dict[str, str]:
+    """What names the switch of `row`."""
+    names = {"kind": "", "provider_name": "", "canonical_model": "", "model": ""}
+    if isinstance(row, Provider):
+        return names | {"kind": SwitchKind.PROVIDER.value, "provider_name": row.name}
+    if isinstance(row, CanonicalModel):
+        return names | {"kind": SwitchKind.CANONICAL_MODEL.value, "canonical_model": row.name}
+    return {
+        "kind": SwitchKind.POOL_CANDIDATE.value,
+        "provider_name": row.provider_name,
+        "canonical_model": row.canonical_model.name,
+        "model": row.model,
+    }
+
+
 def set_state(identity: Mapping[str, str], said: Mapping[str, Any], by: str) -> RoutingState:
     """
     Switch what `identity` names, as `said` (enabled, perhaps reason and until) has it.
