@@ -8,7 +8,7 @@ is ever half read.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_args
@@ -61,18 +61,37 @@ class Document:
     rules: Rules
     values: Mapping[str, Mapping[str, Any]]
     warnings: tuple[str, ...]
+    tree: Tree = field(compare=False, repr=False)
 
 
-def parse(text: str, *, filename: str, environ: Mapping[str, str]) -> Document:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """
+    How a document is read that is applied to admin's objects, instead of being mirrored.
+
+    It may keep stored secrets and refer to `providers` that it does not hold; it may name no
+    file to read, because it may come from afar.
+    """
+
+    providers: frozenset[str]
+
+
+def parse(
+    text: str, *, filename: str, environ: Mapping[str, str], applied: Applied | None = None
+) -> Document:
     """The configuration in `text` and `environ`. Raises ConfigErrors with every mistake."""
-    tree = Tree(text, filename=filename, environ=environ)
-    environment = read_environment(environ)
+    tree = Tree(text, filename=filename, environ=environ, may_keep_secrets=applied is not None)
+    if applied is not None and "rules_path" in mapping(tree.root, "failover"):
+        words = "cannot be applied, allowed: rules"
+        raise ConfigErrors([tree.mistake(("failover", "rules_path"), words)])
+    environment = read_environment({} if applied is not None else environ)
     mistakes = list(tree.mistakes)
-    blocks, schema_mistakes = _validated(tree)
+    blocks, schema_mistakes = _validated(tree, pools_may_be_empty=applied is not None)
     rules_text, file_rules, rules_mistakes = _rules_of_file(tree)
     # Of a value that could not even be read nothing more is said.
     known = {(mistake.file, mistake.path) for mistake in mistakes}
-    further = [*schema_mistakes, *reference_mistakes(tree), *rules_mistakes]
+    contradictions = reference_mistakes(tree, applied.providers if applied is not None else ())
+    further = [*schema_mistakes, *contradictions, *rules_mistakes]
     mistakes += [mistake for mistake in further if (mistake.file, mistake.path) not in known]
     mistakes += environment.mistakes
     if mistakes or blocks is None:
@@ -118,6 +137,7 @@ def parse(text: str, *, filename: str, environ: Mapping[str, str]) -> Document:
         rules=rules,
         values=dict(sorted(values.items())),
         warnings=(*map(str, warnings), *environment.deprecations),
+        tree=tree,
     )
 
 
@@ -192,9 +212,12 @@ def _scalars(prefix: str, block: Mapping[str, Any]) -> Iterator[tuple[str, Any]]
             yield f"{prefix}.{key}", value
 
 
-def _validated(tree: Tree) -> tuple[ConfigurationBlock | None, list[Mistake]]:
+def _validated(
+    tree: Tree, *, pools_may_be_empty: bool
+) -> tuple[ConfigurationBlock | None, list[Mistake]]:
+    context = {"pools_may_be_empty": pools_may_be_empty}
     try:
-        return ConfigurationBlock.model_validate(tree.root), []
+        return ConfigurationBlock.model_validate(tree.root, context=context), []
     except ValidationError as error:
         return None, [
             _mistake(tree, detail) for detail in error.errors(include_url=False)

@@ -13,7 +13,7 @@ from controlplane.config_types import suggestion
 from providers.adapters.registry import ADAPTERS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from controlplane.config_yaml import Mistake, Path, Tree
 
@@ -33,10 +33,14 @@ def _items(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def reference_mistakes(tree: Tree) -> Iterator[Mistake]:
-    """Everything that contradicts something else in the file."""
+def reference_mistakes(tree: Tree, known_providers: Iterable[str] = ()) -> Iterator[Mistake]:
+    """
+    Everything that contradicts something else in the file.
+
+    `known_providers` may be referred to though they are not in it.
+    """
     yield from _provider_mistakes(tree)
-    yield from _target_mistakes(tree)
+    yield from _target_mistakes(tree, {*mapping(tree.root, "providers"), *known_providers})
     yield from _name_mistakes(tree)
     yield from _cycle_mistakes(tree)
     yield from _rule_mistakes(tree)
@@ -78,6 +82,14 @@ def _provider_mistakes(tree: Tree) -> Iterator[Mistake]:
             yield tree.mistake(
                 (*path, "base_url"), f"missing, kind {kind} has no address of its own"
             )
+        labels = [
+            text(mapping(entry).get("label")) or f"key-{number}"
+            for number, entry in enumerate(_items(block.get("api_keys")), start=1)
+        ]
+        for index, label in _repeated(labels):
+            yield tree.mistake(
+                (*path, "api_keys", index), f'a second key of this label ("{label}"), allowed: one'
+            )
         ids = [
             text(entry.get("id") if isinstance(entry, dict) else entry)
             for entry in _items(block.get("models"))
@@ -104,8 +116,7 @@ def target_lists(tree: Tree) -> Iterator[tuple[Path, list[Any]]]:
         yield path, _items(mapping(alias).get("targets"))
 
 
-def _target_mistakes(tree: Tree) -> Iterator[Mistake]:
-    providers = mapping(tree.root, "providers")
+def _target_mistakes(tree: Tree, providers: set[str]) -> Iterator[Mistake]:
     for path, targets in target_lists(tree):
         pairs = []
         for index, target in enumerate(targets):
@@ -182,6 +193,15 @@ def _rule_mistakes(tree: Tree) -> Iterator[Mistake]:
         entries = [text(target) for target in _items(targets)]
         for index, words in rule_problems(primary, entries):
             yield tree.mistake(("failover", "rules", primary, index), words)
+    if mapping(tree.root, "failover").get("rules_path"):
+        return  # they may be of rules that stand there
+    for index, entry in enumerate(_items(mapping(tree.root, "failover").get("disabled_rules"))):
+        if text(entry) and text(entry) not in map(text, names):
+            yield tree.mistake(
+                ("failover", "disabled_rules", index),
+                f'no such rule ("{text(entry)}"), allowed: a name under rules'
+                + suggestion(text(entry), names),
+            )
 
 
 def _number_mistakes(tree: Tree) -> Iterator[Mistake]:
@@ -260,7 +280,10 @@ def _key_warnings(tree: Tree) -> Iterator[Mistake]:
                 ("keys", index), f'"{text(block.get("name"))}" has no key, so it is left out'
             )
     for name, block in mapping(tree.root, "providers").items():
-        keys = [text(key) for key in _items(mapping(block).get("api_keys"))]
+        keys = [
+            text(key.get("key") if isinstance(key, dict) else key)
+            for key in _items(mapping(block).get("api_keys"))
+        ]
         for index, _key in _repeated(keys):
             yield tree.mistake(
                 ("providers", name, "api_keys", index), "the same key again, so it is left out"

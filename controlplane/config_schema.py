@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
+from pydantic_core import PydanticKnownError
 
 from controlplane.config_types import (
     AffinityKey,
@@ -27,6 +28,7 @@ from controlplane.config_types import (
     InventoryMode,
     Kind,
     Milliseconds,
+    Moment,
     Name,
     Params,
     Pause,
@@ -158,12 +160,25 @@ class HealthBlock(Block):
     paid_probe_model: Text | None = None
 
 
+class CredentialBlock(Block):
+    """Without a label it is called after its place in the list: key-1, key-2 …"""
+
+    key: Secret
+    label: Annotated[Text, Field(max_length=100)] = ""
+    enabled: Flag = True
+
+
 class ProviderBlock(Block):
     kind: Kind
     base_url: BaseUrl = ""
     auth: AuthScheme = ""
     api_key: Secret = ""
-    api_keys: list[Secret] = []
+    api_keys: list[
+        Annotated[
+            CredentialBlock,
+            BeforeValidator(lambda value: {"key": value} if isinstance(value, str) else value),
+        ]
+    ] = []
     enabled: Flag = True
     models: list[
         Annotated[
@@ -194,8 +209,17 @@ class CandidateBlock(Block):
     timeouts: TimeoutsBlock = TimeoutsBlock()
 
 
+def _not_empty(value: list[CandidateBlock], info: ValidationInfo) -> list[CandidateBlock]:
+    """Admin may keep a pool that is still empty, so what is applied to it may have one, too."""
+    if not value and not (info.context or {}).get("pools_may_be_empty"):
+        raise PydanticKnownError(
+            "too_short", {"field_type": "List", "min_length": 1, "actual_length": 0}
+        )
+    return value
+
+
 class PoolBlock(Block):
-    candidates: Annotated[list[CandidateBlock], Field(min_length=1)]
+    candidates: Annotated[list[CandidateBlock], AfterValidator(_not_empty)]
     aliases: list[Name] = []
     enabled: Flag = True
     strategy: Strategy = ""
@@ -244,6 +268,7 @@ class FailoverBlock(Block):
     enabled: Flag | None = None
     rules_path: Text | None = None
     rules: dict[Target, Annotated[list[Target], Field(min_length=1)]] = {}
+    disabled_rules: list[Target] = []
     disabled_models: list[Target] | None = None
 
 
@@ -262,6 +287,7 @@ class KeyBlock(Block):
     tpm: Whole | None = None
     max_parallel: Whole | None = None
     enabled: Flag = True
+    expires_at: Moment | None = None
     capture: CaptureBlock = CaptureBlock()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -41,7 +42,7 @@ NAME_LENGTH = 200
 PROVIDER_NAME_LENGTH = 100
 
 _DURATION = re.compile(
-    r"(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?", flags=re.ASCII
+    r"(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9}(?:\.\d{1,30})?)s)?", flags=re.ASCII
 )
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -73,13 +74,22 @@ def _plain(value: Any) -> Any:
 
 def _seconds_of(value: Any) -> Any:
     found = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
-    days, hours, minutes, seconds = (
-        (int(part or 0) for part in found.groups()) if found else [0] * 4
-    )
-    total = days * 86400 + hours * 3600 + minutes * 60 + seconds
+    *whole, seconds = found.groups() if found else [0] * 4
+    days, hours, minutes = (int(part or 0) for part in whole)
+    total = days * 86400 + hours * 3600 + minutes * 60 + float(seconds or 0)
     if not 0 < total <= MAX_SECONDS:
         raise refused("no duration", "more than 0, with a unit, such as 90s, 30m, 1h or 1d")
-    return float(total)
+    return total
+
+
+def _moment(value: Any) -> Any:
+    try:
+        found = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        found = None
+    if found is None:
+        raise refused("no time", "a date and time such as 2027-01-31T12:00:00Z")
+    return found.replace(tzinfo=found.tzinfo or UTC)
 
 
 def one_of(known: Iterable[str]) -> AfterValidator:
@@ -167,6 +177,7 @@ Factor = Annotated[float, BeforeValidator(_typed), Field(ge=1, le=100)]
 Ratio = Annotated[float, BeforeValidator(_typed), Field(gt=0, le=1)]
 Price = Annotated[float, BeforeValidator(_typed), Field(ge=0, le=MAX_PRICE)]
 Duration = Annotated[float, BeforeValidator(_seconds_of)]
+Moment = Annotated[datetime, BeforeValidator(_moment)]
 Name = Annotated[Text, AfterValidator(_name)]
 ProviderName = Annotated[Text, AfterValidator(_provider_name)]
 Target = Annotated[Text, AfterValidator(_target)]

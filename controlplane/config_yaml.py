@@ -33,6 +33,7 @@ NOT_SECRET: Final = frozenset({"auth", "affinity_key"})  # though their names so
 Path = tuple[str | int, ...]
 
 _VARIABLE = re.compile(r"\$\$\{|\$\{(?:([A-Za-z_][A-Za-z0-9_]*)(:-[^}]*)?\})?")
+_WHOLE_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL's text holds neither
 
 
@@ -80,12 +81,36 @@ def dotted(path: Path) -> str:
 
 
 class Tree:
-    """`root`: mappings, lists, str, int, float and bool, and the line of every path in it."""
+    """
+    `root`: mappings, lists, str, int, float and bool, and the line of every path in it.
 
-    __slots__ = ("_environ", "_lines", "_open", "_values", "filename", "mistakes", "root")
+    With `may_keep_secrets`, a secret that is nothing but `${NAME}` of a variable that is not set
+    means the stored one: `kept` has its path. A list's member then stays in the list as written.
+    """
 
-    def __init__(self, text: str, *, filename: str, environ: Mapping[str, str]) -> None:
+    __slots__ = (
+        "_environ",
+        "_lines",
+        "_may_keep_secrets",
+        "_open",
+        "_values",
+        "filename",
+        "kept",
+        "mistakes",
+        "root",
+    )
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        filename: str,
+        environ: Mapping[str, str],
+        may_keep_secrets: bool = False,
+    ) -> None:
         self.filename = filename
+        self.kept: set[Path] = set()
+        self._may_keep_secrets = may_keep_secrets
         self.mistakes: list[Mistake] = []
         self.root: dict[str, Any] = {}
         self._environ = environ
@@ -225,6 +250,9 @@ class Tree:
         elif kind == "float":
             return float(text.replace("_", "").replace(".inf", "inf").replace(".nan", "nan"))
         elif kind in {"str", "int", "timestamp"}:  # an absurdly long number; YAML 1.2 has no dates
+            if self._is_kept(text, path):
+                self.kept.add(path)
+                return "" if path[-1] == "proxy" else text  # no address: its own check would say so
             expanded = Expanded(self._expand(text, path, line)) if "${" in text else text
             if not _UNSTORABLE.search(expanded):
                 return expanded
@@ -232,6 +260,20 @@ class Tree:
         else:
             self._wrong(path, line, f"the tag {node.tag} is not allowed")
         return Absent
+
+    def _is_kept(self, text: str, path: Path) -> bool:
+        if not self._may_keep_secrets or not (found := _WHOLE_VARIABLE.fullmatch(text)):
+            return False
+        match path:
+            case ("providers", _, "api_key" | "proxy"):
+                pass
+            case ("providers", _, "headers", _) | ("providers", _, "api_keys", int()):
+                pass
+            case ("providers", _, "api_keys", int(), "key") | ("keys", int(), "key"):
+                pass
+            case _:
+                return False
+        return found[1] not in self._environ
 
     def _expand(self, text: str, path: Path, line: int) -> str:
         def replaced(match: re.Match[str]) -> str:

@@ -229,7 +229,7 @@ def test_a_key_that_admin_knows_already_is_refused_before_anything_is_written() 
     with pytest.raises(ConfigErrors) as refused:
         apply("providers: {a: {kind: openai}}\nkeys: [{name: k, key: sy_same}]")
     assert refused.value.errors == (
-        'c.yaml: keys[0].key: the same key as "mine" in admin, allowed: another key',
+        'c.yaml:2: keys[0].key: the same key as "mine" in admin, allowed: another key',
     )
     assert not Provider.objects.exists()
 
