@@ -23,9 +23,8 @@ from routing.gateway.explaining import (
     Explanation,
     explain,
     explain_again,
-    features_of,
-    features_then,
 )
+from routing.gateway.features import features_of, features_then
 from routing.gateway.listing import visible_names
 from routing.gateway.resolver import Resolution, resolve
 from routing.gateway.snapshot import KeySpec
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 
     from controlplane.local_worker import LocalWorker
     from controlplane.models import RequestRecord
-    from routing.gateway.planner import Features
+    from routing.gateway.features import Features
     from routing.gateway.records import DecisionRecord
 
 # Of each protocol, where a question has no body.
@@ -127,8 +126,8 @@ def decide_again(record: RequestRecord) -> Then:
         )
     try:
         snapshot = snapshot_of(record.generation)
-        # A decision needs no secret, and none is decrypted for it.
-        table = compile_table(snapshot, decrypt=lambda _token: "", environ={})
+        # A decision needs no secret, only that there is one: none is decrypted for it.
+        table = compile_table(snapshot, decrypt=lambda _token: "not asked for", environ={})
         key = _key_of(record, table)
         resolution = resolve(table, record.requested_model)
         explanation = explain_again(table, resolution, features_then(told, key), told.decision)

@@ -240,6 +240,14 @@ def test_a_recorded_decision_is_made_again_beside_what_would_be_decided_now(clie
     assert answer["key"] == "team-a"
 
 
+def test_providers_that_need_a_key_are_decided_on_again_without_it(client: Client):
+    providers = tuple(provider(name, kind="openai") for name in NAMES)
+    row = PublishedSnapshot.objects.create(generation=7, checksum="c")
+    keep(row, msgspec.structs.replace(CONTENT, providers=providers))
+    then = explained(client, request=recorded())["recorded"]
+    assert (then["is_same"], then["problem"]) == (True, "")
+
+
 def test_a_record_that_says_otherwise_than_its_inputs_is_told_apart(client: Client):
     publish_generation(7)
     then = explained(client, request=recorded(planned=("a/x", "b/x")))["recorded"]
