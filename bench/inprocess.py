@@ -25,8 +25,9 @@ from providers.adapters.spec import CredentialSpec, ProviderSpec
 from routing.gateway import channel
 from routing.gateway.app import Gateway
 from routing.gateway.auth import MASTER, Key
+from routing.gateway.features import Features
 from routing.gateway.live import Live as Watcher
-from routing.gateway.planner import Features, plan
+from routing.gateway.planner import plan
 from routing.gateway.resolver import resolve
 from routing.gateway.snapshot import (
     CandidateSpec,

@@ -25,7 +25,7 @@ from routing.gateway.explaining import (
     explain_again,
 )
 from routing.gateway.features import features_of, features_then
-from routing.gateway.listing import visible_names
+from routing.gateway.listing import resolve_for
 from routing.gateway.resolver import Resolution, resolve
 from routing.gateway.snapshot import KeySpec
 from routing.gateway.table import Table, compile_table
@@ -197,9 +197,8 @@ def _table(worker: LocalWorker) -> Table:
 
 
 def _resolve(table: Table, model: str, key: Key) -> Resolution:
-    close_to = None if key.pattern is None else frozenset(visible_names(table, key))
     try:
-        return resolve(table, model, close_to)
+        return resolve_for(key, table, model)
     except Refused as error:
         raise Unanswerable("model", error.message) from error
 

@@ -52,7 +52,7 @@ class Request:
     usage chunk of a stream.
     """
 
-    __slots__ = ("_needs", "_stream_options", "fields", "model", "protocol", "stream")
+    __slots__ = ("_estimate", "_needs", "_stream_options", "fields", "model", "protocol", "stream")
 
     def __init__(self, protocol: str, fields: dict[str, Raw], model: str, *, stream: bool) -> None:
         self.protocol = protocol
@@ -60,6 +60,7 @@ class Request:
         self.model = model
         self.stream = stream
         self._needs: frozenset[str] | None = None
+        self._estimate: int | None = None
         # None: absent, null, or not an object (then the provider may judge it).
         self._stream_options = _object(fields.get("stream_options")) if stream else None
 
@@ -142,10 +143,13 @@ class Request:
     @property
     def estimated_input_tokens(self) -> int:
         """A rough count, four bytes to a token; base64 media count a flat 1,000 each."""
-        fields = self.fields
-        tokens = _estimate(bytes(fields[_INPUTS[self.protocol][0]]))
-        if not _COUNTED.isdisjoint(fields):
-            tokens += sum(_estimate(bytes(fields[name])) for name in _COUNTED if name in fields)
+        tokens = self._estimate
+        if tokens is None:
+            fields = self.fields
+            tokens = _estimate(bytes(fields[_INPUTS[self.protocol][0]]))
+            if not _COUNTED.isdisjoint(fields):
+                tokens += sum(_estimate(bytes(fields[name])) for name in _COUNTED if name in fields)
+            self._estimate = tokens
         return tokens
 
     @property

@@ -1,5 +1,5 @@
 """
-The inference plane: one raw ASGI callable for /v1/*, /healthz and /readyz.
+The inference plane: one raw ASGI callable. What is no inference request, answers.py answers.
 
 A request is authenticated, parsed, resolved and planned without a wait; then the engine calls
 providers, and what they say is passed on. The table is taken once and kept.
@@ -10,12 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from random import Random
 from typing import Any
-
-import msgspec
 
 from failover.engine.attempts import Call, Engine, Served
 from failover.engine.availability import mended, soonest_return_s
@@ -29,18 +27,18 @@ from providers.protocols import forwarded_headers, parse
 from providers.redaction import known
 from providers.transport import Transport
 from routing.gateway.admission import Admission
-from routing.gateway.affinity import session_of
+from routing.gateway.answers import Scrape, answer
 from routing.gateway.auth import Key, authenticate, digest_of
 from routing.gateway.errors import (
     GatewayError,
     NoCandidate,
-    Refused,
     bad_request,
     not_ready,
     providers_failed,
     render,
 )
 from routing.gateway.failure_log import FailureLog
+from routing.gateway.features import features_of
 from routing.gateway.ingress import (
     INFERENCE_PATHS,
     Hangup,
@@ -56,15 +54,14 @@ from routing.gateway.ingress import (
 )
 from routing.gateway.keylimits import KeyLimits
 from routing.gateway.limits import Limits
-from routing.gateway.listing import answer_models, visible_names
+from routing.gateway.listing import resolve_for
 from routing.gateway.logs import about
 from routing.gateway.metrics import Meter
-from routing.gateway.planner import Features, Live, plan
-from routing.gateway.promtext import CONTENT_TYPE, KEY_LIMITED
+from routing.gateway.planner import Live, plan
+from routing.gateway.promtext import KEY_LIMITED
 from routing.gateway.recorder import Recorder
 from routing.gateway.records import Outcome
 from routing.gateway.replies import (
-    JSON,
     Trail,
     error_event_of,
     pass_on,
@@ -72,17 +69,12 @@ from routing.gateway.replies import (
     send_start,
     served_headers,
 )
-from routing.gateway.resolver import Resolution, resolve
 from routing.gateway.snapshot import Snapshot
 from routing.gateway.spool import SpoolWriter
 from routing.gateway.table import Table, compile_table
 from routing.gateway.visits import Visit, Visits
 
 log = logging.getLogger("switchyard.gateway")
-MODELS_PATH = "/v1/models"
-METRICS_PATH = "/metrics"
-METRICS = (b"content-type", CONTENT_TYPE)
-Scrape = Callable[[Mapping[bytes, bytes]], Awaitable[str]]
 
 
 class Gateway:
@@ -195,15 +187,25 @@ class Gateway:
         await self.key_limits.aclose()
         await self._transport.aclose()
 
+    def table_in_use(self) -> Table:
+        """Raises GatewayError where there is none yet."""
+        if self.table is None:
+            raise not_ready()
+        return self.table
+
+    def authenticate(self, table: Table, headers: Mapping[bytes, bytes]) -> Key:
+        """The caller's key. Raises Refused."""
+        return authenticate(
+            headers, table.keys, master=self.master, now=self._wall(), guests=self.guests
+        )
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
         protocol = INFERENCE_PATHS.get(path) or INFERENCE_PATHS.get(path.rstrip("/"))
         if protocol is not None and scope["method"] == "POST":
             await self._infer(protocol, scope, receive, send)
         else:
-            await self._answer(path.rstrip("/") or "/", scope, send, protocol)
-
-    # Inference
+            await answer(self, scope, send, protocol)
 
     async def _infer(self, protocol: str, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = exchange_of(scope)
@@ -216,9 +218,9 @@ class Gateway:
         admission = self.admission
         is_admitted = False
         try:
-            table = self._table()
+            table = self.table_in_use()
             trail.generation = table.generation
-            trail.key = key = self._authenticate(table, headers)
+            trail.key = key = self.authenticate(table, headers)
             if admission.in_flight < admission.limit:
                 admission.in_flight += 1
             else:
@@ -234,21 +236,9 @@ class Gateway:
             trail.note(request)
             if key.is_limited:
                 await self._count_against(key, trail)
-            trail.resolution = resolution = self._resolve(table, request.model, key)
+            trail.resolution = resolution = resolve_for(key, table, request.model)
             trail.canonical_model = resolution.canonical_model
-            session = None
-            if resolution.takes_sessions:
-                session = session_of(headers, request, key, resolution)
-            features = Features(
-                protocol=protocol,
-                key=key,
-                needs=trail.needs,
-                input_tokens=trail.estimated_input_tokens or 0,
-                max_output_tokens=trail.max_output_tokens,
-                session=session,
-                preferred_provider=headers.get(b"x-switchyard-provider", b"").decode("latin-1"),
-                no_failover=headers.get(b"x-switchyard-no-failover", b"").lower() == b"true",
-            )
+            features = features_of(request, headers, key, resolution)
             trail.features = features
             now = self.clock()
             planned = plan(table, resolution, features, self.live, now, self._rng)
@@ -264,7 +254,7 @@ class Gateway:
                     deadline=now + patience_s(headers, planned.policy.deadline_s),
                     request_id=trail.request_id.decode(),
                     headers=forwarded_headers(scope["headers"]),
-                    session=session,
+                    session=features.session,
                     attempts=trail.calls,
                 )
             )
@@ -385,16 +375,6 @@ class Gateway:
         await send_start(send, status, headers + trail.headers())
         await send_body(send, body, last=True)
 
-    def _table(self) -> Table:
-        if self.table is None:
-            raise not_ready()
-        return self.table
-
-    def _authenticate(self, table: Table, headers: Mapping[bytes, bytes]) -> Key:
-        return authenticate(
-            headers, table.keys, master=self.master, now=self._wall(), guests=self.guests
-        )
-
     async def _count_against(self, key: Key, trail: Trail) -> None:
         allowance = await self.key_limits.admit(key.spec, trail.wanted_tokens())
         trail.allowance = allowance
@@ -412,61 +392,3 @@ class Gateway:
             trail.usage = ended.usage
         if trail.allowance is not None:
             self.key_limits.settle(trail.allowance, trail.spent_tokens())
-
-    def _resolve(self, table: Table, name: str, key: Key) -> Resolution:
-        try:
-            return resolve(table, name)
-        except Refused:
-            if key.pattern is None:
-                raise
-            close_to = frozenset(visible_names(table, key))
-            return resolve(table, name, close_to)
-
-    # Everything else
-
-    async def _answer(self, path: str, scope: Scope, send: Send, protocol: str | None) -> None:
-        headers: dict[bytes, bytes] = dict(scope["headers"])
-        trail = Trail(given_id(headers) or new_id())
-        status, kind, body = 200, JSON, b""
-        is_look = scope["method"] in ("GET", "HEAD")
-        try:
-            if path == "/healthz":
-                body = b'{"status":"ok"}'
-            elif path == "/readyz":
-                status, found = self.readiness()
-                body = msgspec.json.encode(found)
-            elif path == METRICS_PATH and self.scrape is not None and is_look:
-                kind, body = METRICS, (await self.scrape(headers)).encode()
-            elif path == MODELS_PATH or path.startswith(MODELS_PATH + "/"):
-                if not is_look:
-                    raise bad_request(f"{path} takes GET", status=405)
-                body = msgspec.json.encode(self._models(path, headers))
-            elif protocol is not None:
-                raise bad_request(f"{path} takes POST", status=405)
-            else:
-                raise bad_request(f"there is no {path[:200]} here", status=404)
-        except GatewayError as error:
-            await self._refuse(error, trail, send, None)
-            return
-        await send_start(send, status, [kind, *trail.headers()])
-        await send_body(send, body, last=True)
-
-    def _models(self, path: str, headers: Mapping[bytes, bytes]) -> dict[str, Any]:
-        table = self._table()
-        names = visible_names(table, self._authenticate(table, headers))
-        anthropic = b"anthropic-version" in headers
-        name = path[len(MODELS_PATH) + 1 :]
-        return answer_models(name, names, table.created_at, anthropic=anthropic)
-
-    def readiness(self) -> tuple[int, dict[str, Any]]:
-        table = self.table
-        ready = table is not None and not self.draining
-        body = {
-            "ready": ready,
-            "draining": self.draining,
-            "generation": table.generation if table else None,
-            "checksum": table.checksum if table else None,
-            "records": self.recorder.status(),
-            **self.status,
-        }
-        return (200 if ready else 503), body

@@ -15,14 +15,13 @@ from msgspec import Struct
 from failover.engine.benches import BenchEntry
 from failover.engine.benches import Key as BenchKey
 from failover.engine.plan import Candidate, Plan, Rejected
-from providers.protocols import Request
-from routing.gateway.affinity import WHOLE_POOL, session_of
-from routing.gateway.auth import Key
+from routing.gateway.affinity import WHOLE_POOL
 from routing.gateway.errors import NoCandidate
+from routing.gateway.features import Features
 from routing.gateway.overview import bench_of
-from routing.gateway.planner import Features, plan
+from routing.gateway.planner import plan
 from routing.gateway.reasons import StepView, Teller
-from routing.gateway.records import DecisionRecord, Detail
+from routing.gateway.records import DecisionRecord
 from routing.gateway.replay import decide_again
 from routing.gateway.resolver import Resolution
 from routing.gateway.state import State
@@ -204,37 +203,4 @@ def _rejected(entry: Rejected, board: Mapping[BenchKey, BenchEntry]) -> Rejected
         words=words_of(entry.reason),
         returns_in_s=entry.returns_in_s,
         cause=cause,
-    )
-
-
-def features_of(
-    request: Request, headers: Mapping[bytes, bytes], key: Key, resolution: Resolution
-) -> Features:
-    """What `request` asks of routing, as the gateway reads it."""
-    return Features(
-        protocol=request.protocol,
-        key=key,
-        needs=request.needs,
-        input_tokens=request.estimated_input_tokens,
-        max_output_tokens=request.max_output_tokens,
-        preferred_provider=headers.get(b"x-switchyard-provider", b"").decode("latin-1"),
-        no_failover=headers.get(b"x-switchyard-no-failover", b"").lower() == b"true",
-        session=session_of(headers, request, key, resolution)
-        if resolution.takes_sessions
-        else None,
-    )
-
-
-def features_then(told: Detail, key: Key) -> Features:
-    """What a recorded request asked of routing."""
-    asked = told.features
-    return Features(
-        protocol=told.protocol,
-        key=key,
-        needs=frozenset(asked.needs),
-        input_tokens=asked.estimated_input_tokens or 0,
-        max_output_tokens=asked.max_output_tokens,
-        preferred_provider=asked.preferred_provider,
-        no_failover=asked.no_failover,
-        session=int(asked.session, 16) if asked.session else None,
     )

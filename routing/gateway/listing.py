@@ -1,4 +1,4 @@
-"""`/v1/models`: the names that a key may use, in OpenAI's shape or Anthropic's."""
+"""The names that a key may use: for `/v1/models`, and for who asks for one that is not there."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from routing.gateway.auth import Key
-from routing.gateway.errors import unknown_model
+from routing.gateway.errors import Refused, unknown_model
+from routing.gateway.resolver import Resolution, resolve
 from routing.gateway.table import Table
 
 
@@ -34,6 +35,16 @@ def _is_visible(table: Table, name: str, key: Key) -> bool:
         and (is_allowed or key.allows(f"{candidate.provider}/{candidate.model}"))
         for candidate in candidates
     )
+
+
+def resolve_for(key: Key, table: Table, name: str) -> Resolution:
+    """What `name` means. Raises Refused, naming only close names that `key` may use."""
+    try:
+        return resolve(table, name)
+    except Refused:
+        if key.pattern is None:
+            raise
+        return resolve(table, name, frozenset(visible_names(table, key)))
 
 
 def model_list(names: list[str], created_at: float, *, anthropic: bool) -> dict[str, Any]:

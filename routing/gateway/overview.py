@@ -17,7 +17,8 @@ from failover.engine.plan import Candidate, Rejected
 from providers.protocols import PROTOCOLS
 from routing.gateway.auth import MASTER
 from routing.gateway.errors import NoCandidate
-from routing.gateway.planner import Features, Live, plan
+from routing.gateway.features import Features
+from routing.gateway.planner import Live, plan
 from routing.gateway.pools import Pool
 from routing.gateway.resolver import Group, Resolution
 from routing.gateway.snapshot import SwitchSpec

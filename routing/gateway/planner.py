@@ -17,37 +17,18 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from math import inf
 
-from msgspec import Struct
-
 from failover.engine.plan import Affinity, Candidate, Inputs, Plan, Rejected, Standing
 from routing.gateway.affinity import WHOLE_POOL, by_session
 from routing.gateway.auth import Key
 from routing.gateway.errors import NoCandidate, no_candidate
-from routing.gateway.pools import EMBEDDINGS, NO_NEEDS, Pool
+from routing.gateway.features import Features
+from routing.gateway.pools import EMBEDDINGS, Pool
 from routing.gateway.resolver import Group, Resolution
 from routing.gateway.state import Live, State
 from routing.gateway.strategies import STRATEGIES, Dice, Turn
 from routing.gateway.table import Table
 
-__all__ = ["Features", "Live", "plan"]
-
-
-class Features(Struct, frozen=True, kw_only=True, gc=False):
-    """
-    What a request asks of routing. `preferred_provider` is a wish, not a condition.
-
-    `max_output_tokens` is None where the request does not say; `session` is the hash of who is
-    talking.
-    """
-
-    protocol: str
-    key: Key
-    needs: frozenset[str] = NO_NEEDS
-    input_tokens: int = 0
-    max_output_tokens: int | None = None
-    preferred_provider: str = ""
-    no_failover: bool = False
-    session: int | None = None
+__all__ = ["Live", "plan"]
 
 
 def plan(

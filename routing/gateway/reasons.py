@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from failover.engine.plan import FULL_RAMP, Candidate, Inputs, Plan, Standing
 from routing.gateway.affinity import WHOLE_POOL
-from routing.gateway.planner import Features
+from routing.gateway.features import Features
 from routing.gateway.resolver import Group, Resolution
 from routing.gateway.strategies import STRATEGIES, USUAL_OUTPUT_TOKENS, expected_cost
 from routing.gateway.wording import words_of

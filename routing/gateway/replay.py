@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 
 from failover.engine.plan import Candidate, Inputs, Plan, Standing
-from routing.gateway.planner import Features, plan
+from routing.gateway.features import Features
+from routing.gateway.planner import plan
 from routing.gateway.resolver import Resolution
 from routing.gateway.table import Table
 

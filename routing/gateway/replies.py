@@ -13,9 +13,9 @@ from failover.engine.plan import Candidate, Inputs, Plan, Rejected
 from providers.protocols import Request, Usage, error_event
 from routing.gateway.auth import Key
 from routing.gateway.errors import GatewayError
+from routing.gateway.features import Features
 from routing.gateway.ingress import Exchange, Send
 from routing.gateway.keylimits import Allowance
-from routing.gateway.planner import Features
 from routing.gateway.records import Outcome
 from routing.gateway.resolver import Resolution
 

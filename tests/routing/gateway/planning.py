@@ -12,7 +12,8 @@ from failover.engine.rendezvous import hash_of
 from failover.engine.verdicts import VERDICTS
 from providers.errors import Fault
 from routing.gateway.auth import Key
-from routing.gateway.planner import Features, plan
+from routing.gateway.features import Features
+from routing.gateway.planner import plan
 from routing.gateway.resolver import resolve
 from routing.gateway.snapshot import CandidateSpec, KeySpec, PoolSpec
 from routing.gateway.state import Live

@@ -15,7 +15,7 @@ from failover.engine.plan import Inputs, Standing
 from failover.engine.rendezvous import hash_of
 from providers.adapters.spec import ModelFacts, Prices
 from routing.gateway.explaining import Explanation, explain, explain_again
-from routing.gateway.planner import Features
+from routing.gateway.features import Features
 from routing.gateway.reasons import read_of
 from routing.gateway.records import DecisionRecord
 from routing.gateway.resolver import resolve

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from failover.engine.policy import FailoverPolicy
 from providers.adapters.spec import ModelFacts
 from routing.gateway.errors import NoCandidate
-from routing.gateway.planner import Features, plan
+from routing.gateway.features import Features
+from routing.gateway.planner import plan
 from routing.gateway.resolver import resolve
 from routing.gateway.snapshot import CandidateSpec, RuleSpec, decode, encode
 from routing.gateway.strategies import STRATEGIES

@@ -15,8 +15,8 @@ from failover.engine.policy import FailoverPolicy
 from providers.errors import Failure, Fault
 from providers.protocols import Usage
 from routing.gateway.auth import Key
+from routing.gateway.features import Features
 from routing.gateway.ingress import new_id
-from routing.gateway.planner import Features
 from routing.gateway.recorder import BUFFER_LIMIT, COMPLAIN_EVERY_S, FLUSH_AT, Recorder
 from routing.gateway.recording import RecordMaker
 from routing.gateway.records import (

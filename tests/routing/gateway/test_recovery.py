@@ -9,7 +9,8 @@ import pytest
 from failover.engine.attempts import Call, Engine, Served
 from failover.engine.loads import Loads
 from providers.protocols import parse
-from routing.gateway.planner import Features, plan
+from routing.gateway.features import Features
+from routing.gateway.planner import plan
 from routing.gateway.resolver import resolve
 from routing.gateway.snapshot import CandidateSpec
 from routing.gateway.state import Live

@@ -12,7 +12,7 @@ from providers.adapters.spec import CredentialSpec, ModelFacts, Prices
 from routing.gateway.app import Gateway
 from routing.gateway.auth import MASTER
 from routing.gateway.errors import NoCandidate
-from routing.gateway.planner import Features
+from routing.gateway.features import Features
 from routing.gateway.records import detail_of, row_of
 from routing.gateway.replay import decide_again
 from routing.gateway.resolver import resolve
