@@ -110,9 +110,6 @@
         document.body.append(made);
         made.querySelector("form").addEventListener("submit", save);
         made.addEventListener("click", (event) => press(event.target.dataset));
-        made.addEventListener("keydown", (event) => {
-            if (event.key === "Escape") close();
-        });
         return made;
     }
 
@@ -178,6 +175,7 @@
         click(toggle);
     });
     document.addEventListener("keydown", (event) => {
+        if (event.key === "Escape" && panel?.open) close();
         if (event.key !== " " || !event.target.matches?.(".switch-toggle")) return;
         event.preventDefault();
         click(event.target);
