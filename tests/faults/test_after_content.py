@@ -215,4 +215,4 @@ def test_row_74_without_usage_the_record_has_the_estimate_alone(field: Field) ->
     row = field.record(asked)
     assert row["input_tokens"] is None
     assert row["output_tokens"] is None
-    assert row["estimated_input_tokens"] > 0
+    assert row["features"]["estimated_input_tokens"] > 0
