@@ -11,6 +11,7 @@ The configuration file on its way into the database: watched, read, mirrored or 
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from dataclasses import dataclass
@@ -127,6 +128,19 @@ class FileWatch:
         self._rules = self._named_rules()
         self._reported = self._latest = (found[0], _stamp(self._rules))
         return True
+
+    def checksum(self) -> str:
+        """Of both files' bytes as they are now, for comparing hosts; "" without a file."""
+        if self._file is None:
+            return ""
+        digest = hashlib.sha256()
+        for path in (self._file, self._rules):
+            try:
+                raw = path.read_bytes() if path else b""
+            except OSError:
+                raw = b""  # what is missing differs from what is there
+            digest.update(b"%d:" % len(raw) + raw)
+        return digest.hexdigest()
 
     def _named_rules(self) -> Path | None:
         try:

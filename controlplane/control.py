@@ -35,6 +35,7 @@ from controlplane.ingest import Ingester
 from controlplane.metering import Metering
 from controlplane.models import EditCounter
 from controlplane.publishing import publish
+from controlplane.reporting import Reporter
 from controlplane.sharing import DatabaseShare, DiskShare
 from routing.gateway import channel
 from routing.state import end_expired
@@ -89,7 +90,15 @@ class Publisher:
         standing = replace(self._standing, error="")
         if self._watch.changed() or self._is_file_pending:
             self._is_file_pending = True
-            standing = replace(standing, refused=self._sync())
+            refused = self._sync()
+            is_news = refused != standing.refused
+            standing = replace(
+                standing,
+                refused=refused,
+                refused_at=(time.time() if is_news else standing.refused_at) if refused else None,
+                config_checksum=self._watch.checksum(),
+            )
+            self._standing = standing  # whatever becomes of the snapshot
             self._is_file_pending = False
             self._rebuild_at = float("-inf")
         end_expired(timezone.now())
@@ -130,7 +139,8 @@ async def control(data_dir: Path, environ: Mapping[str, str]) -> None:
                 return await loop.run_in_executor(thread, publisher.round)
 
             hub = Hub(channel.claim_socket_path(data_dir), look, Metering(data_dir))
-            async with _sharing(hub, data_dir, environ):
+            reporter = Reporter(hub, data_dir, environ)
+            async with _sharing(hub, data_dir, environ), reporter.reporting():
                 await hub.start()
                 try:
                     while not stopping.is_set():

@@ -21,6 +21,7 @@ from controlplane.board import BenchBoard, PinBoard
 from failover.engine.bench_entries import by_hand, released
 from routing.gateway import channel
 from routing.gateway.failure_log import note_bench
+from routing.gateway.fleet import WorkerSeen
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from controlplane.metering import Metering
     from failover.engine.bench_entries import BenchEntry
     from routing.gateway.affinity import PinEntry
+    from routing.gateway.fleet import Fleet
 
 ANSWER_WITHIN_S = 2.0
 BACKLOG_LIMIT = 64 * 1024 * 1024  # of bytes that a worker has not read; it is met afresh then
@@ -43,12 +45,15 @@ class Standing:
     What the control child last did.
 
     `generation` is the one on disk, None before the first. `refused` are the mistakes of an edit
-    of the configuration file, `error` is what kept the last round from publishing ("" nothing).
+    of the configuration file, found at `refused_at` (Unix time), `error` is what kept the last
+    round from publishing ("" nothing). `config_checksum` is of the file as it was looked at last.
     """
 
     generation: int | None = None
     refused: tuple[str, ...] = ()
+    refused_at: float | None = None
     error: str = ""
+    config_checksum: str = ""
 
 
 @dataclass(slots=True, eq=False)
@@ -99,6 +104,8 @@ class Hub:
         self._standing = Standing()
         self._workers: list[_Worker] = []
         self.told: list[Told] = []
+        self.expected_workers = 0
+        self._fleet: Fleet | None = None
         self.board = BenchBoard()
         self.pins = PinBoard()
         self._progress = asyncio.Event()
@@ -128,6 +135,31 @@ class Hub:
         self._standing = standing
         for worker in self._workers:
             self._announce_to(worker)
+
+    @property
+    def standing(self) -> Standing:
+        return self._standing
+
+    def tell_fleet(self, fleet: Fleet) -> None:
+        """Have every worker know of all processes."""
+        self._fleet = fleet
+        message = channel.FleetSeen(fleet=fleet)
+        for worker in self._workers:
+            worker.send(message)
+
+    def workers_seen(self) -> tuple[WorkerSeen, ...]:
+        """This host's workers, sorted."""
+        return tuple(
+            WorkerSeen(
+                worker=w.hello.worker,
+                pid=w.hello.pid,
+                plane=w.hello.plane,
+                version=w.hello.version,
+                generation=w.generation,
+                error=w.error,
+            )
+            for w in sorted(self._workers, key=lambda w: (w.hello.worker, w.hello.pid))
+        )
 
     def _announce_to(self, worker: _Worker) -> None:
         standing = self._standing
@@ -165,6 +197,7 @@ class Hub:
     def _meet(self, hello: channel.Hello, writer: asyncio.StreamWriter) -> _Worker:
         worker = _Worker(hello=hello, writer=writer)
         self._workers.append(worker)
+        self.expected_workers = hello.workers
         wall = time.time()
         # Before the snapshot: an edit that mends something releases what it knows of.
         worker.send(
@@ -176,6 +209,8 @@ class Hub:
         pins = self.pins.everything(wall)
         for first in range(0, len(pins), PINS_AT_ONCE):
             worker.send(channel.PinsChanged(entries=tuple(pins[first : first + PINS_AT_ONCE])))
+        if self._fleet is not None:
+            worker.send(channel.FleetSeen(fleet=self._fleet))
         return worker
 
     def _see_off(self, worker: _Worker) -> None:
@@ -273,16 +308,7 @@ class Hub:
             "generation": self._standing.generation,
             "config_errors": self._standing.refused,
             "error": self._standing.error,
-            "workers": [
-                {
-                    "worker": w.hello.worker,
-                    "pid": w.hello.pid,
-                    "plane": w.hello.plane,
-                    "generation": w.generation,
-                    "error": w.error,
-                }
-                for w in sorted(self._workers, key=lambda w: (w.hello.worker, w.hello.pid))
-            ],
+            "workers": self.workers_seen(),
         }
 
     def _answer_board(self) -> dict[str, Any]:

@@ -7,6 +7,7 @@ Pure Python: the inference workers open tokens with it as well.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import secrets
 from typing import TYPE_CHECKING
@@ -28,14 +29,19 @@ class CannotDecrypt(ValueError):
 
 
 class Keyring:
-    """Encrypts with the first key and decrypts with any. Keys are urlsafe base64, newest first."""
+    """
+    Encrypts with the first key and decrypts with any. Keys are urlsafe base64, newest first.
 
-    __slots__ = ("_fernet",)
+    `fingerprint` is for comparing hosts: it tells nothing of the keys but whether they are equal.
+    """
+
+    __slots__ = ("_fernet", "fingerprint")
 
     def __init__(self, keys: Sequence[str]) -> None:
         if not keys:
             raise ValueError(f"{KEYS_VARIABLE} holds no key")
         known.remember(*keys)
+        self.fingerprint = _fingerprint(keys)
         try:
             self._fernet = MultiFernet([Fernet(key) for key in keys])
         except ValueError as error:
@@ -61,6 +67,12 @@ class Keyring:
             ) from error
         known.remember(text)
         return text
+
+
+def _fingerprint(keys: Sequence[str]) -> str:
+    """Of the ids of `keys`, in their order; an id is the key's own digest, cut short."""
+    ids = [hashlib.sha256(b"switchyard key " + key.encode()).hexdigest()[:16] for key in keys]
+    return hashlib.sha256(" ".join(ids).encode()).hexdigest()[:12]
 
 
 def load_keyring(environ: Mapping[str, str], data_dir: Path) -> Keyring:

@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from failover.engine.bench_entries import BenchEntry
 from routing.gateway.affinity import PinEntry
+from routing.gateway.fleet import Fleet
 from routing.gateway.promtext import Sample
 
 RUN_DIR = "run"
@@ -27,11 +28,13 @@ PATH_LIMIT = 100  # sun_path holds 104 bytes on macOS, 108 on Linux
 
 
 class Hello(Struct, frozen=True, kw_only=True, tag_field="op", tag="hello"):
-    """Worker to hub, first of all."""
+    """Worker to hub, first of all. `workers` is how many the host is to have."""
 
     worker: str
     pid: int
     plane: str
+    version: str = ""
+    workers: int = 1
 
 
 class Announced(Struct, frozen=True, kw_only=True, tag_field="op", tag="snapshot"):
@@ -66,6 +69,12 @@ class PinsChanged(Struct, frozen=True, kw_only=True, tag_field="op", tag="pins")
     """Both ways: sessions that have moved."""
 
     entries: tuple[PinEntry, ...] = ()
+
+
+class FleetSeen(Struct, frozen=True, kw_only=True, tag_field="op", tag="fleet"):
+    """Hub to worker: every process of every host, as far as this one knows."""
+
+    fleet: Fleet
 
 
 class Acknowledged(Struct, frozen=True, kw_only=True, tag_field="op", tag="ack"):
@@ -130,7 +139,7 @@ ToHub = (
     | Release
     | Board
 )
-ToWorker = Announced | BenchesChanged | PinsChanged
+ToWorker = Announced | BenchesChanged | PinsChanged | FleetSeen
 
 _encoder = msgspec.json.Encoder()
 _to_hub: msgspec.json.Decoder[ToHub] = msgspec.json.Decoder(ToHub)

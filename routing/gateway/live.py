@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from routing.gateway import channel
 from routing.gateway.failure_log import note_bench
 from routing.gateway.snapshot import Snapshot, decode
+from routing.gateway.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -67,7 +68,8 @@ class Live:
 
     It writes these keys of the gateway's status: `source` ("disk" until a control child has
     confirmed or replaced what was found there, then "control"), `snapshot_error`,
-    `config_errors` (a refused edit of the configuration file) and `control_error`.
+    `config_errors` (a refused edit of the configuration file), `control_error`, and `processes`
+    (routing.gateway.fleet) as soon as a control child has told of them.
     """
 
     def __init__(
@@ -77,12 +79,15 @@ class Live:
         *,
         worker: str = "1",
         plane: str = "both",
+        workers: int = 1,
         counts: Counts | None = None,
     ) -> None:
         self._gateway = gateway
         self._data_dir = data_dir
         self._file = data_dir / channel.SNAPSHOT_FILE
-        self._hello = channel.Hello(worker=worker, pid=os.getpid(), plane=plane)
+        self._hello = channel.Hello(
+            worker=worker, pid=os.getpid(), plane=plane, version=VERSION, workers=workers
+        )
         self._counts = counts
         self._stamp: Stamp | None = None
         self._generation: int | None = None
@@ -204,6 +209,9 @@ class Live:
             self._gateway.live.pins.merge(message.entries, self._gateway.clock())
             return
         status = self._gateway.status
+        if isinstance(message, channel.FleetSeen):
+            status["processes"] = message.fleet
+            return
         status["config_errors"] = list(message.refused)
         status["control_error"] = message.error
         if message.generation is None:

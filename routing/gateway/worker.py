@@ -79,6 +79,7 @@ async def serve(arguments: argparse.Namespace) -> None:
         arguments.data_dir,
         worker=arguments.worker,
         plane=arguments.plane,
+        workers=arguments.workers,
         counts=counts,
     )
     await live.load_from_disk()
