@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,7 +26,16 @@ from failover.models import FailoverRule
 from providers.catalog.vendors import vendor_of
 from providers.catalog_rows import lookup
 from providers.models import Provider, ProviderModel
-from routing.models import Alias, AliasTarget, Candidate, CanonicalModel, Target
+from routing.models import (
+    Alias,
+    AliasTarget,
+    Candidate,
+    CanonicalModel,
+    RoutingState,
+    SwitchKind,
+    Target,
+)
+from routing.state import rules_naming
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -72,7 +82,7 @@ class StoredScene:
             return None
         return KnownProvider(
             name=name,
-            enabled=row.enabled,
+            enabled=row.enabled and (SwitchKind.PROVIDER, name, "", "") not in self.switched_off,
             host=host_of(row.kind, row.base_url),
             domain=row.failure_domain,
         )
@@ -86,8 +96,12 @@ class StoredScene:
         for _ in range(ALIAS_DEPTH):
             pool = _counting(CanonicalModel.objects.filter(name=name))
             if pool is not None:
-                off = "" if pool.enabled else f"model pool {name} is disabled"
-                return Meaning(members=members_of(pool.candidates.all()), off=off)
+                is_on = (
+                    pool.enabled
+                    and (SwitchKind.CANONICAL_MODEL, "", name, "") not in self.switched_off
+                )
+                off = "" if is_on else f"model pool {name} is disabled"
+                return Meaning(members=self.members_of(pool.candidates.all(), name), off=off)
             alias = _counting(Alias.objects.filter(name=name))
             if alias is None:
                 return None
@@ -97,6 +111,21 @@ class StoredScene:
                 return Meaning(members=members_of(alias.targets.all()))
             name = alias.target
         return None
+
+    @cached_property
+    def switched_off(self) -> frozenset[tuple[str, ...]]:
+        """What operators' switches take out: kind, provider, model pool, model."""
+        rows = RoutingState.standing().filter(enabled=False)
+        return frozenset(rows.values_list(*RoutingState.IDENTITY))
+
+    def members_of(self, targets: Iterable[Target], pool: str) -> tuple[Member, ...]:
+        """`targets` as members, each as the operators' switches in `pool` leave it."""
+        return tuple(
+            replace(member, enabled=False)
+            if (SwitchKind.POOL_CANDIDATE, member.provider, pool, member.model) in self.switched_off
+            else member
+            for member in members_of(targets)
+        )
 
     def listed(self, model: str) -> tuple[Member, ...]:
         names = ProviderModel.objects.filter(model_id=model).values_list("provider__name")
@@ -180,17 +209,7 @@ def _missed(row: ManagedModel) -> Iterator[str]:
     """Which rules lose a fallback by a row that has been switched off."""
     if getattr(row, "enabled", True) or not isinstance(row, Provider | CanonicalModel | Alias):
         return
-    is_provider = isinstance(row, Provider)
-    rules = FailoverRule.effective().filter(enabled=True).order_by("primary_model")
-    losers = [
-        rule.primary_model
-        for rule in rules
-        if any(
-            name.startswith(f"{row.name}/") if is_provider else name == row.name
-            for name in rule.fallback_models
-        )
-    ]
-    if losers:
+    if losers := rules_naming(row.name, is_provider=isinstance(row, Provider)):
         yield f"It is switched off, and failover rules name it: those for {', '.join(losers)}."
 
 
@@ -206,7 +225,8 @@ def _members(
     scene: StoredScene, targets: Sequence[Candidate | AliasTarget], row: CanonicalModel | Alias
 ) -> list[str]:
     strategy = row.strategy or scene.settings["strategy"]
-    found = members_cautions(scene, members_of(targets), strategy, row.name)
+    members = scene.members_of(targets, row.name)
+    found = members_cautions(scene, members, strategy, row.name)
     return _sentences(found, [str(target) for target in targets])
 
 

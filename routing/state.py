@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.db import IntegrityError, transaction
 
+from failover.models import FailoverRule
 from providers.models import Provider
 from routing.models import Candidate, CanonicalModel, RoutingState, SwitchKind
 
@@ -95,11 +96,36 @@ def warnings_of(row: RoutingState) -> list[str]:
     """What the switch does less, or more, than its operator may think; as sentences."""
     if row.enabled:
         return [f"{_capital(row)} is off all the same: {own}."] if (own := _own_word(row)) else []
-    emptied = sorted(_emptied(row))
-    if not emptied:
-        return []
-    more = f" and {len(emptied) - LISTED} more" if len(emptied) > LISTED else ""
-    return [f"Nobody is left to serve {', '.join(emptied[:LISTED])}{more}."]
+    said = []
+    if emptied := sorted(_emptied(row)):
+        said.append(f"Nobody is left to serve {_listed(emptied)}.")
+    if losers := _rules_that_lose(row):
+        said.append(f"Failover rules name it: those for {_listed(losers)}.")
+    return said
+
+
+def rules_naming(name: str, *, is_provider: bool = False) -> list[str]:
+    """The primary models of the rules that have `name`, or a model of that provider, in them."""
+    rules = FailoverRule.effective().filter(enabled=True).order_by("primary_model")
+    return [
+        rule.primary_model
+        for rule in rules
+        if any(
+            fallback.startswith(f"{name}/") if is_provider else fallback == name
+            for fallback in rule.fallback_models
+        )
+    ]
+
+
+def _rules_that_lose(row: RoutingState) -> list[str]:
+    if row.kind == SwitchKind.PROVIDER:
+        return rules_naming(row.provider_name, is_provider=True)
+    return rules_naming(row.canonical_model) if row.kind == SwitchKind.CANONICAL_MODEL else []
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more
 
 
 def _capital(row: RoutingState) -> str:

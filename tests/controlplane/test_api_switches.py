@@ -202,6 +202,33 @@ def test_pools_that_are_left_without_anybody_are_named(client):
     assert said == ["Nobody is left to serve large."]
 
 
+def test_rules_that_lose_a_fallback_by_a_switch_are_named(client):
+    rows.pool("best", "spare/c")
+    rows.rule("best", "large", "lab/a")
+    loses = ["Failover rules name it: those for best."]
+    assert put(client, {**SMALL, "canonical_model": "large"}).json()["warnings"] == loses
+    assert put(client, {**IN_SMALL, "canonical_model": "large"}).json()["warnings"] == []
+    assert put(client, LAB).json()["warnings"] == ["Nobody is left to serve small.", *loses]
+
+
+def test_a_rule_whose_fallback_is_switched_off_warns_when_it_is_saved(client):
+    def saved():
+        body = {"primary_model": "small", "fallback_models": ["large"]}
+        answer = client.put("/api/failover", body, content_type="application/json")
+        return [text for text in answer.json()["warnings"] if "disabled" in text]
+
+    assert saved() == []
+    put(client, {**SMALL, "canonical_model": "large"})
+    assert saved() == ["large: nobody can serve it: model pool large is disabled."]
+    delete(client, {**SMALL, "canonical_model": "large"})
+    for provider_name in ("lab", "spare"):
+        put(client, {**IN_SMALL, "canonical_model": "large", "provider_name": provider_name})
+    assert saved() == ["large: nobody can serve it: every candidate is disabled."]
+    put(client, LAB)
+    put(client, {**LAB, "provider_name": "spare"})
+    assert "every candidate is disabled or missing" in saved()[0]
+
+
 def test_switching_on_what_is_disabled_itself_says_so(client):
     rows.provider("off", enabled=False)
     rows.pool("closed", "lab/a", enabled=False, managed_source="config")
