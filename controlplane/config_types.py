@@ -12,8 +12,8 @@ from pydantic_core import PydanticCustomError
 
 from controlplane.config_yaml import Expanded
 from providers.adapters.adapter import AUTHS
+from providers.adapters.faults import parse_fault
 from providers.adapters.registry import KNOWN_KINDS
-from providers.adapters.simulator import parse_fault
 from providers.catalog.metadata import catalog_problems
 from providers.validation import (
     base_url_problems,

@@ -136,8 +136,8 @@ class Provider(ManagedModel):
     def clean(self) -> None:
         super().clean()
         # Here, not above: every command would pay for loading the adapters.
+        from providers.adapters.faults import parse_fault  # noqa: PLC0415
         from providers.adapters.registry import KNOWN_KINDS  # noqa: PLC0415
-        from providers.adapters.simulator import parse_fault  # noqa: PLC0415
 
         problems: dict[str, list[str]] = {
             "name": provider_name_problems(self.name) if self.name else [],

@@ -12,8 +12,9 @@ import httpx
 import msgspec
 
 from providers.adapters.adapter import AUTHS, auth_header
+from providers.adapters.faults import parse_fault
 from providers.adapters.registry import ADAPTERS
-from providers.adapters.simulator import Simulator, parse_fault
+from providers.adapters.simulator import Simulator
 from providers.encryption import CannotDecrypt
 from providers.errors import ProviderError
 from providers.redaction import known

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from failover.engine.loads import Lease
 from failover.engine.plan import Candidate
+from providers.adapters.faults import SimulatedFault
 from providers.errors import Failure, Fault
 
 
@@ -28,8 +29,9 @@ class Attempt(Struct, kw_only=True):
     """
     One call. Times are monotonic seconds of the engine's clock.
 
-    `lease` is its part in the candidate's load, where that is measured. A Struct is made in 0.1 µs,
-    a dataclass in 0.7; so with what else each request makes one of.
+    `lease` is its part in the candidate's load, where that is measured. `simulated` is the fault
+    that the provider pretended. `is_hedge`: it began beside another that had no content yet. A
+    Struct is made in 0.1 µs, a dataclass in 0.7; so with what else each request makes one of.
     """
 
     candidate: Candidate
@@ -41,16 +43,21 @@ class Attempt(Struct, kw_only=True):
     status: int | None = None
     failure: Failure | None = None
     lease: Lease | None = None
+    simulated: SimulatedFault | None = None
+    is_hedge: bool = False
 
     def summary(self) -> dict[str, Any]:
         """What a caller may see of it: never a key, never a raw body."""
         failure = self.failure
-        return {
+        told = {
             "provider": self.candidate.provider,
             "model": self.candidate.model,
             "status": self.status,
             "reason": failure.fault.value if failure else None,
         }
+        if self.simulated is not None:
+            told["simulated"] = self.simulated.text
+        return told
 
 
 @dataclass(slots=True, kw_only=True)
@@ -65,7 +72,7 @@ class Failed:
 
 def ending_of(attempts: list[Attempt]) -> Ending:
     """The word for a request that every attempt failed."""
-    faults = {attempt.failure.fault for attempt in attempts if attempt.failure}
+    faults = {attempt.failure.fault for attempt in attempts if attempt.failure} - {Fault.HEDGED}
     if faults == {Fault.RATE_LIMITED}:
         return Ending.RATE_LIMITED
     if faults == {Fault.QUOTA}:

@@ -29,9 +29,7 @@ class Observer(Protocol):
     def clock(self) -> float: ...
     def classify_error(self, error: ProviderError, deadline: float) -> Failure: ...
     def observe_success(self, candidate: Candidate, keys: tuple[Key, ...]) -> None: ...
-    def observe_failure(
-        self, candidate: Candidate, label: str, failure: Failure, request_id: str
-    ) -> None: ...
+    def observe_failure(self, attempt: Attempt, failure: Failure, request_id: str) -> None: ...
     def abandon(self, keys: Iterable[Key]) -> None: ...
 
 
@@ -130,14 +128,10 @@ class Stream:
         Give the connection back, or cut it where the stream did not end.
 
         After the terminator only the framing's end is due; it is awaited so that the connection
-        can be used again. A stream closed early says nothing about health: the caller went away.
+        can be used again.
         """
-        if self._attempt.lease is not None:
-            self._attempt.lease.end(total_tokens(self.usage))
-        if not self.ended:
-            self.ended = True
-            self._observer.abandon(self._keys)
-        elif self.failure is None:
+        if self.ended and self.failure is None:
+            self._end_lease()
             deadline = self._observer.clock() + CLOSING_S
             try:
                 while await self._response.read(deadline):
@@ -145,7 +139,23 @@ class Stream:
                         break
             except ProviderError:
                 pass  # the answer is complete; only the connection is lost
+        self.cut()
+
+    def cut(self) -> None:
+        """
+        Cut the connection, unless all of the reply is here.
+
+        A stream that has not ended says nothing about health: it was not wanted any more.
+        """
+        self._end_lease()
+        if not self.ended:
+            self.ended = True
+            self._observer.abandon(self._keys)
         self._response.close()
+
+    def _end_lease(self) -> None:
+        if self._attempt.lease is not None:
+            self._attempt.lease.end(total_tokens(self.usage))
 
     def _after_feed(self) -> bytes:
         scanner = self._scanner
@@ -168,9 +178,7 @@ class Stream:
             code=failure.code,
         )
         attempt.ended_at = self._observer.clock()
-        self._observer.observe_failure(
-            attempt.candidate, attempt.credential, self.failure, self._request_id
-        )
+        self._observer.observe_failure(attempt, self.failure, self._request_id)
         return error_event(
             f"the stream from {attempt.candidate.provider} broke off: {failure.message}",
             type="server_error",

@@ -90,6 +90,7 @@ VERDICTS: Mapping[Fault, Row] = MappingProxyType(
         Fault.BAD_STREAM: Row(Next.YES, Again.NO, _CANDIDATE_WINDOW),
         Fault.INTERRUPTED: Row(Next.NEVER, Again.NO, _CANDIDATE_WINDOW),
         Fault.BUSY: Row(Next.YES, Again.NO, _NOBODY),
+        Fault.HEDGED: Row(Next.NEVER, Again.NO, _NOBODY),
         Fault.OWN: Row(Next.NEVER, Again.NO, _NOBODY),
     }
 )
@@ -134,16 +135,17 @@ def next_move(
     policy: FailoverPolicy,
     *,
     calls: int,
+    is_first: bool,
     can_rotate: bool,
     has_next: bool,
     retries: int,
 ) -> Move:
     """
-    What follows the failure of call number `calls` (1 is the first).
+    What follows a failure after so many `calls`; `is_first`: it is that of the first of them.
 
     The last call that the budget allows goes to an untried candidate if there is one.
     """
-    if calls >= policy.max_attempts or not may_try_next(failure, policy, is_first=calls == 1):
+    if calls >= policy.max_attempts or not may_try_next(failure, policy, is_first=is_first):
         return Move.STOP
     row = VERDICTS[failure.fault]
     is_last_call = calls == policy.max_attempts - 1

@@ -15,18 +15,14 @@ import re
 import struct
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
 
+from providers.adapters.faults import SimulatedFault
 from providers.errors import ConnectionReset, UpstreamTimedOut
 from providers.transport import Response
 
-FAULTS: Final = (
-    "status:503, status:429:retry_after=7, stall, slow:ttft_ms=500:gap_ms=50, cut:3, "
-    "clean_cut:3, empty, error_event, error_event:3, flaky:0.3"
-)
 _SHOWN = 200
 _LONGEST_S = 86_400  # uvloop takes no infinite timers
 _DIMENSIONS = 16
@@ -46,53 +42,7 @@ _ERRORS: Final = {
 }
 
 Sleep = Callable[[float], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SimulatedFault:
-    """
-    What goes wrong. `after`: how many chunks with content come first (cut, clean_cut,
-    error_event). `share`: how many calls of all fail (flaky).
-    """
-
-    kind: str
-    status: int = 503
-    retry_after_s: float | None = None
-    ttft_ms: float = 0
-    gap_ms: float = 0
-    after: int = 0
-    share: float = 1
-
-
-def parse_fault(text: str) -> SimulatedFault:
-    """The fault that `text` describes. Raises ValueError saying what is allowed."""
-    kind, *rest = text.strip().split(":")
-    try:
-        match kind, rest:
-            case "stall" | "empty", []:
-                return SimulatedFault(kind=kind)
-            case "error_event", []:
-                return SimulatedFault(kind=kind)
-            case "cut" | "clean_cut" | "error_event", [after]:
-                return SimulatedFault(kind=kind, after=int(_number(after, 0, 10_000)))
-            case "flaky", [share]:
-                return SimulatedFault(kind=kind, share=_number(share, 0, 1))
-            case "status", [status]:
-                return SimulatedFault(kind=kind, status=int(_number(status, 201, 599)))
-            case "status", [status, option]:
-                wait = _options([option], "retry_after")["retry_after"]
-                code = int(_number(status, 201, 599))
-                return SimulatedFault(kind=kind, status=code, retry_after_s=wait)
-            case "slow", [_, *_]:
-                options = _options(rest, "ttft_ms", "gap_ms")
-                return SimulatedFault(
-                    kind=kind,
-                    ttft_ms=options.get("ttft_ms", 0),
-                    gap_ms=options.get("gap_ms", 0),
-                )
-    except ValueError:
-        pass  # one message for all, which shows every form
-    raise ValueError(f"{text!r} is no fault; allowed are, with numbers of your own: {FAULTS}")
+Clock = Callable[[], float]
 
 
 class SimulatedResponse(Response):
@@ -156,7 +106,7 @@ class Simulator:
         *,
         sleep: Sleep = asyncio.sleep,
         rng: Callable[[], float] = random.random,
-        clock: Callable[[], float] | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self.name = name
         self.fault = fault
@@ -176,14 +126,12 @@ class Simulator:
 
     async def answer(self, protocol: str, body: bytes, deadline: float) -> Response:
         """The reply to one call; raises ProviderError as a real one would."""
-        fault = self.fault
-        if fault is not None and fault.kind == "flaky" and self._rng() >= fault.share:
-            fault = None
+        fault = self.fault.rolled(self._rng) if self.fault is not None else None
         request = msgspec.json.decode(body)
         kind = fault.kind if fault else ""
         if kind == "stall":
             await self.wait(float("inf"), deadline)
-        if fault is not None and kind in ("status", "flaky"):
+        if fault is not None and kind == "status":
             return self._refusal(fault)
         if request.get("stream") is True and protocol != "openai_embeddings":
             return self._stream(protocol, request, fault)
@@ -222,8 +170,8 @@ class Simulator:
             pieces = [*opening, *contents[:after]]
             ending = "cut" if kind == "cut" else "clean"
         elif kind == "error_event":
-            error = _error("server_error", None, f"simulated error event of {self.name}")
-            pieces = [*(opening if after else ()), *contents[:after], _event(error)]
+            error = error_event_of(self.name)
+            pieces = [*(opening if after else ()), *contents[:after], error]
         else:
             pieces = [*opening, *contents, *closing]
         return SimulatedResponse(
@@ -356,6 +304,11 @@ def _vector(item: Any, size: int, *, packed: bool) -> list[float] | str:
     return base64.b64encode(struct.pack(f"<{size}f", *vector)).decode()
 
 
+def error_event_of(name: str) -> bytes:
+    """What the provider `name` says in the middle of a stream when it fails."""
+    return _event(_error("server_error", None, f"simulated error event of {name}"))
+
+
 def _event(payload: bytes) -> bytes:
     return b"data: " + payload + b"\n\n"
 
@@ -363,21 +316,3 @@ def _event(payload: bytes) -> bytes:
 def _error(type_: str, code: str | None, message: str) -> bytes:
     error = {"message": message, "type": type_, "param": None, "code": code}
     return msgspec.json.encode({"error": error})
-
-
-def _options(parts: list[str], *names: str) -> dict[str, float]:
-    """The numbers of "name=1" parts, each name at most once."""
-    options: dict[str, float] = {}
-    for part in parts:
-        name, _, value = part.partition("=")
-        if name not in names or name in options:
-            raise ValueError(part)
-        options[name] = _number(value, 0, 3_600_000)
-    return options
-
-
-def _number(text: str, least: float, most: float) -> float:
-    value = float(text) if re.fullmatch(r"\d{1,9}(\.\d{1,6})?", text) else -1.0
-    if not least <= value <= most:
-        raise ValueError(text)
-    return value

@@ -31,6 +31,7 @@ TABLE = [
     (Fault.BAD_STREAM, 200, True, Again.NO, Scope.CANDIDATE, True, False),
     (Fault.INTERRUPTED, 200, False, Again.NO, Scope.CANDIDATE, True, False),
     (Fault.BUSY, None, True, Again.NO, Scope.NOBODY, False, False),
+    (Fault.HEDGED, None, False, Again.NO, Scope.NOBODY, False, False),
     (Fault.OWN, None, False, Again.NO, Scope.NOBODY, False, False),
 ]
 
@@ -92,6 +93,7 @@ def _move(fault, status=None, *, calls=1, can_rotate=False, has_next=True, retri
         _failure(fault, status),
         FailoverPolicy(**policy),
         calls=calls,
+        is_first=calls == 1,
         can_rotate=can_rotate,
         has_next=has_next,
         retries=retries,

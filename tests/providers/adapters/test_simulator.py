@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from providers.adapters.simulator import SimulatedFault, Simulator, parse_fault
+from providers.adapters.faults import SimulatedFault, parse_fault
+from providers.adapters.simulator import Simulator
 from providers.adapters.spec import ProviderSpec
 from providers.adapters.upstream import Upstream
 from providers.errors import ConnectionReset, Failure, Fault, UpstreamTimedOut

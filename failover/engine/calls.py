@@ -1,0 +1,309 @@
+"""
+One call to one candidate: what is sent, what came of it, and what that says about health.
+
+`Served` carries the first bytes for the caller, and for a stream the rest of it. Whether and whom
+to call next is the loop's to decide (attempts.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from random import Random
+from typing import Protocol
+
+from msgspec import Struct
+
+from failover.engine.benches import Benches, Key
+from failover.engine.budget import RetryBudget
+from failover.engine.loads import Loads, expected_tokens, total_tokens
+from failover.engine.outcome import Attempt
+from failover.engine.plan import Candidate, Plan
+from failover.engine.streams import Stream
+from failover.engine.verdicts import VERDICTS, Scope
+from providers.adapters.faults import SimulatedFault
+from providers.adapters.pretending import Pretence
+from providers.adapters.upstream import Credential, blames
+from providers.errors import (
+    BadFraming,
+    ConnectFailed,
+    ConnectionReset,
+    Failure,
+    Fault,
+    PoolFull,
+    ProviderError,
+    UpstreamTimedOut,
+)
+from providers.protocols import Request, Usage, check_reply
+from providers.protocols.reshaping import reshape
+from providers.transport import Response, Transport, unpacked
+
+Header = tuple[bytes, bytes]
+Sleep = Callable[[float], Awaitable[None]]
+
+_FAULTS: dict[type[ProviderError], Fault] = {
+    ConnectFailed: Fault.CONNECT,
+    ConnectionReset: Fault.RESET,
+    UpstreamTimedOut: Fault.TIMEOUT,
+    BadFraming: Fault.BAD_REPLY,
+    PoolFull: Fault.BUSY,
+}
+INJECTED_FIELD = "stream_options"
+EARLY_S = 0.005  # the transport's timers may end a wait this much before its deadline
+
+
+class Clock(Protocol):
+    def __call__(self) -> float: ...
+
+
+class Call(Struct, kw_only=True):
+    """
+    One request on its way to providers.
+
+    `deadline` (the engine's clock, seconds) covers everything up to the first content. `headers`
+    are the caller's that go upstream. `session` chooses among a provider's credentials.
+    `attempts` is filled as calls are made, so that they are known even if the caller goes away.
+    `faults` are what providers are to pretend, by their names.
+    """
+
+    request: Request
+    plan: Plan
+    deadline: float
+    request_id: str
+    headers: Sequence[Header] = ()
+    session: int | None = None
+    attempts: list[Attempt] = []
+    faults: Mapping[str, SimulatedFault] | None = None
+
+
+class Served(Struct, kw_only=True):
+    """
+    One candidate answers. `first` is what may go to the caller at once; `stream` is the rest,
+    None for a whole reply.
+    """
+
+    candidate: Candidate
+    attempts: list[Attempt]
+    first: bytes
+    content_type: bytes
+    headers: list[Header]
+    stream: Stream | None = None
+    usage: Usage | None = None
+
+
+class Calls:
+    """Makes calls over one transport, and tells benches, loads and retry budget how they went."""
+
+    def __init__(
+        self,
+        *,
+        transport: Transport,
+        benches: Benches,
+        loads: Loads,
+        retries: RetryBudget,
+        clock: Clock,
+        wall: Callable[[], float],
+        sleep: Sleep,
+        rng: Random,
+    ) -> None:
+        self.clock = clock
+        self.wall = wall
+        self._transport = transport
+        self._benches = benches
+        self._loads = loads
+        self._retries = retries
+        self._sleep = sleep
+        self._rng = rng
+        self._refuses_usage: set[str] = set()
+
+    async def attempt(
+        self,
+        call: Call,
+        candidate: Candidate,
+        credential: Credential,
+        *,
+        is_hedge: bool = False,
+    ) -> Served | Failure:
+        """Call `candidate` and wait for the first content, a failure, or to be cancelled."""
+        attempt = Attempt(candidate=candidate, credential=credential.label, started_at=self.clock())
+        call.attempts.append(attempt)
+        attempt.is_hedge = is_hedge
+        if call.faults is not None and (fault := call.faults.get(candidate.provider)) is not None:
+            attempt.simulated = fault.rolled(self._rng.random)
+        # What is only pretended says nothing about anybody's health or load.
+        is_real = attempt.simulated is None
+        keys = candidate.keys(credential.label) if candidate.is_known and is_real else ()
+        self._benches.begin(keys, attempt.started_at)
+        lease = None
+        if candidate.is_measured and is_real:
+            tokens = expected_tokens(call.request)
+            lease = attempt.lease = self._loads.begin(candidate, tokens, attempt.started_at)
+        ask_usage = candidate.name not in self._refuses_usage
+        try:
+            result = await self._call(call, attempt, credential, keys, ask_usage=ask_usage)
+            if isinstance(result, Failure) and ask_usage and self._blames_us(result, call):
+                if candidate.is_known:  # what callers make up leaves nothing behind
+                    self._refuses_usage.add(candidate.name)
+                result = await self._call(call, attempt, credential, keys, ask_usage=False)
+        except BaseException:
+            self._benches.abandon(keys)  # cancelled: nobody failed
+            if lease is not None:
+                lease.end()
+            raise
+        if isinstance(result, Failure):
+            attempt.failure = result
+            attempt.status = result.status
+            attempt.ended_at = self.clock()
+            if lease is not None:
+                lease.end()
+            self.observe_failure(attempt, result, call.request_id)
+            return result
+        result.attempts = call.attempts
+        if lease is not None and attempt.content_at is not None:
+            lease.answered(attempt.content_at - attempt.started_at, attempt.content_at)
+            if result.stream is None:
+                lease.end(total_tokens(result.usage))
+        if result.stream is None:
+            self.observe_success(candidate, keys)
+            attempt.ended_at = self.clock()
+        return result
+
+    async def _call(
+        self,
+        call: Call,
+        attempt: Attempt,
+        credential: Credential,
+        keys: tuple[Key, ...],
+        *,
+        ask_usage: bool,
+    ) -> Served | Failure:
+        """Send once and wait for the first content. Returns what came, classified."""
+        candidate, request = attempt.candidate, call.request
+        upstream = candidate.upstream
+        assert upstream is not None  # noqa: S101  # the planner rejects candidates without one
+        secrets = (credential.secret,) if credential.secret else ()
+        times = candidate.times
+        send = upstream.send
+        if attempt.simulated is not None:
+            send = Pretence(upstream, attempt.simulated, sleep=self._sleep, clock=self.clock).send
+        deadline = min(self.clock() + candidate.first_content_s(request), call.deadline)
+        response: Response | None = None
+        kept = False
+        try:
+            response = await send(
+                self._transport,
+                protocol=request.protocol,
+                credential=credential,
+                headers=call.headers,
+                body=request.encode(candidate.model, ask_usage=ask_usage),
+                stream=request.stream,
+                connect_s=times.connect_s,
+                deadline=deadline,
+            )
+            attempt.headers_at = self.clock()
+            attempt.status = response.status
+            if response.header(b"content-encoding") is not None:
+                response = unpacked(response)
+            if response.status != 200:
+                return upstream.classify(
+                    response.status,
+                    response.headers,
+                    await self._error_body(response, deadline),
+                    now=self.wall(),
+                )
+            if request.stream and _is_event_stream(response):
+                stream = Stream(
+                    self, response, request, attempt, keys, call.request_id, secrets=secrets
+                )
+                first = await stream.open(deadline)
+                if isinstance(first, Failure):
+                    return first
+                kept = True
+                return Served(
+                    candidate=candidate,
+                    attempts=[],
+                    first=first,
+                    content_type=b"text/event-stream; charset=utf-8",
+                    headers=response.headers,
+                    stream=stream,
+                )
+            body = await response.read_all(deadline)
+            content_type = response.header(b"content-type")
+            checked = check_reply(request.protocol, 200, content_type, body, secrets=secrets)
+            if request.stream or isinstance(checked, Failure):
+                reply = reshape(request, checked, content_type, body, secrets=secrets)
+                if isinstance(reply, Failure):
+                    return reply
+                body, content_type, checked = reply.body, reply.content_type, reply.usage
+            attempt.content_at = self.clock()
+            return Served(
+                candidate=candidate,
+                attempts=[],
+                first=body,
+                content_type=content_type or b"application/json",
+                headers=response.headers,
+                usage=checked,
+            )
+        except ProviderError as error:
+            return self.classify_error(error, call.deadline)
+        finally:
+            if response is not None and not kept:
+                response.close()
+
+    async def _error_body(self, response: Response, deadline: float) -> bytes:
+        # A status is verdict enough: an error body that breaks off changes nothing.
+        with suppress(ProviderError):
+            return await response.read_all(min(deadline, self.clock() + 10))
+        return b""
+
+    def classify_error(self, error: ProviderError, deadline: float) -> Failure:
+        """A broken connection as a Failure; the request's own deadline is nobody's fault."""
+        if isinstance(error, UpstreamTimedOut) and self.clock() + EARLY_S >= deadline:
+            return Failure(fault=Fault.OWN, message="the request's deadline passed")
+        return Failure(fault=_FAULTS[type(error)], message=str(error))
+
+    def _blames_us(self, failure: Failure, call: Call) -> bool:
+        return (
+            call.request.stream
+            and not call.request.wants_usage
+            and failure.fault is Fault.CALLER
+            and blames(failure, INJECTED_FIELD)
+        )
+
+    # What an attempt says about health
+
+    def abandon(self, keys: Iterable[Key]) -> None:
+        self._benches.abandon(keys)
+
+    def observe_success(self, candidate: Candidate, keys: tuple[Key, ...]) -> None:
+        if keys:
+            self._benches.succeeded(keys, candidate.bench_policy.window_s, self.clock())
+            self._retries.succeeded(candidate.provider)
+
+    def observe_failure(self, attempt: Attempt, failure: Failure, request_id: str) -> None:
+        candidate, label = attempt.candidate, attempt.credential
+        if not candidate.is_known or attempt.simulated is not None:
+            return
+        bench = VERDICTS[failure.fault].bench
+        credential, credential_model = candidate.credential_keys(label)
+        key = {
+            Scope.ENDPOINT: candidate.endpoint_key,
+            Scope.CANDIDATE: candidate.candidate_key,
+            Scope.CREDENTIAL: credential,
+            Scope.CREDENTIAL_MODEL: credential_model,
+        }.get(bench.scope)
+        if key is not None:
+            self._benches.failed(
+                bench,
+                key,
+                failure,
+                candidate.bench_policy,
+                now=self.clock(),
+                request_id=request_id,
+            )
+        self._benches.abandon(k for k in candidate.keys(label) if k != key)
+
+
+def _is_event_stream(response: Response) -> bool:
+    content_type = response.header(b"content-type")
+    return content_type is None or content_type.lower().startswith(b"text/event-stream")
