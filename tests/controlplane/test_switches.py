@@ -143,6 +143,12 @@ def test_whoever_may_only_look_sees_switches_and_turns_none(client, world):
     assert off() == ["provider lab"]
 
 
+def test_the_overview_counts_what_is_switched_off(admin):
+    set_state(LAB, {"enabled": False}, "ada")
+    cards = admin.get(reverse("admin:index")).context["cards"]
+    assert [card["note"] for card in cards[:2]] == ["1 disabled", "all enabled"]
+
+
 # The form
 
 

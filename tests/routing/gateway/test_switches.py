@@ -6,10 +6,13 @@ from random import Random
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from routing.gateway.auth import MASTER
+from routing.gateway.errors import NoCandidate
 from routing.gateway.listing import visible_names
-from routing.gateway.overview import PoolView, aliases_by_pool, view_pool
+from routing.gateway.overview import OPERATORS, PoolView, aliases_by_pool, view_pool
 from routing.gateway.snapshot import (
     AliasSpec,
     CandidateSpec,
@@ -28,9 +31,10 @@ from tests.routing.gateway.planning import World
 
 pytestmark = pytest.mark.pure
 
+AB = pool("m", "a/x", "b/x")
 CONTENT = Content(
     providers=(provider("a"), provider("b")),
-    pools=(pool("m", "a/x", "b/x"), pool("n", "a/x")),
+    pools=(AB, pool("n", "a/x")),
     aliases=(
         AliasSpec(name="own", targets=(CandidateSpec(provider="b", model="y"),)),
         AliasSpec(name="to-n", target="n"),
@@ -103,6 +107,41 @@ def test_the_words_of_a_switch_stand_only_where_it_is_what_keeps_somebody_out():
     seen = view(table)
     assert reasons(seen) == {"a/x": "provider_disabled"}
     assert "mine" not in seen.status_reason
+
+
+PAIRS = [("m", "a/x"), ("m", "b/x"), ("n", "a/x")]
+ANY_SWITCH = st.one_of(
+    st.sampled_from("ab").map(lambda name: off("provider", provider=name)),
+    st.sampled_from("mn").map(lambda name: off("canonical_model", canonical_model=name)),
+    st.sampled_from(PAIRS).map(lambda pair: in_pool(*pair)),
+)
+
+
+@given(st.lists(ANY_SWITCH), st.sampled_from(["m", "n", "m,n", "to-n", "own", "a/x", "n,m"]))
+def test_whoever_is_switched_off_is_in_no_plan(switches, name):
+    steps, reasons_of_others = asked(with_switches(*switches), name)
+    assert reasons_of_others <= OPERATORS
+    assert steps or switches
+    for switch in switches:
+        if switch.kind == "provider":
+            assert not any(step.startswith(f"{switch.provider}/") for step in steps)
+        elif switch.canonical_model in name.split(","):
+            gone = {n for p, n in PAIRS if p == switch.canonical_model}
+            if switch.kind == "pool_candidate":
+                gone = {f"{switch.provider}/{switch.model}"}
+            others = {n for p, n in PAIRS if p != switch.canonical_model and p in name.split(",")}
+            assert not steps & (gone - others)
+
+
+def asked(table: Table, name: str) -> tuple[set[str], set[str]]:
+    """Whom the plan for `name` tries, and why it leaves out the others."""
+    world = World(AB)
+    world.table = table
+    try:
+        made = world.plan(name)
+    except NoCandidate as error:
+        return set(), {entry.reason for entry in error.rejected}
+    return {c.name for c in made.steps}, {entry.reason for entry in made.rejected}
 
 
 def test_names_that_operators_leave_nobody_for_are_not_listed():
