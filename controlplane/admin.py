@@ -20,6 +20,7 @@ from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextInputWidget
 
+from controlplane.benches_admin import BenchAdmin
 from controlplane.config_settings import SETTING_OF_KEY, effective_settings, setting_sources
 from controlplane.models import (
     ApiKey,
@@ -31,6 +32,7 @@ from controlplane.models import (
     new_key,
 )
 from controlplane.records_admin import RequestRecordAdmin
+from failover.models import Bench
 from providers.managed_admin import (
     HistoryAdmin,
     LinesField,
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
 
 admin.site.index_title = "Overview"
 admin.site.register(RequestRecord, RequestRecordAdmin)
+admin.site.register(Bench, BenchAdmin)
 admin.site.unregister(User)
 admin.site.unregister(Group)
 

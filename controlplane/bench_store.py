@@ -103,14 +103,17 @@ class BenchStore:
         BenchReader.objects.filter(seen_at__lte=_at(wall - PRUNE_EVERY_S)).delete()
 
 
-def readers(wall: float) -> tuple[dict[Place, int], list[BenchReader]]:
-    """The version at which each place was written last, and the hosts that are there."""
-    versions = {
-        _decoder.decode(entry).place: version
-        for entry, version in Bench.objects.values_list("entry", "version")
-    }
+def readers(wall: float) -> list[BenchReader]:
+    """The hosts that are there, and how far they have come."""
     since = _at(wall) - timedelta(seconds=READER_GONE_S)
-    return versions, list(BenchReader.objects.filter(seen_at__gt=since).order_by("host"))
+    return list(BenchReader.objects.filter(seen_at__gt=since).order_by("host"))
+
+
+def versions_of(places: Iterable[Place]) -> dict[Place, int]:
+    """The version at which each place was written last; those that are not there yet are not in."""
+    digests = {digest_of(place): place for place in places}
+    rows = Bench.objects.filter(place__in=digests).values_list("place", "version")
+    return {digests[digest]: version for digest, version in rows}
 
 
 def _version() -> int:
@@ -138,7 +141,7 @@ def _write(entries: Sequence[BenchEntry]) -> None:
         BenchVersion.objects.filter(pk=1).update(value=F("value") + 1)
     version = _version()
     for first in range(0, len(entries), AT_ONCE):
-        some = {_digest(e.place): e for e in entries[first : first + AT_ONCE]}
+        some = {digest_of(e.place): e for e in entries[first : first + AT_ONCE]}
         rows = Bench.objects.filter(place__in=some).values_list("entry", flat=True)
         current = {entry.place: entry for entry in _decoded(rows)}
         Bench.objects.bulk_create(
@@ -158,7 +161,7 @@ def _write(entries: Sequence[BenchEntry]) -> None:
         )
 
 
-def _digest(place: Place) -> str:
+def digest_of(place: Place) -> str:
     return hashlib.sha256(_encode(place)).hexdigest()
 
 

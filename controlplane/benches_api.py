@@ -16,9 +16,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from controlplane.authentication import KeyHolder
 from controlplane.poke import hub_request
 from failover.engine.benches import BenchEntry
-from failover.models import FailoverRule
+from failover.models import Bench
+from routing.gateway.channel import Release
 
 LONGEST = timedelta(days=366)
 
@@ -34,12 +36,17 @@ class Subject(serializers.CharField):
 
     def to_internal_value(self, data: Any) -> str:
         text: str = super().to_internal_value(data)
-        provider, slash, model = text.partition("/")
-        if not (provider and slash and model):
-            raise serializers.ValidationError(
-                f'{text[:100]!r} is not allowed: write "provider/model" or "provider/*".'
-            )
+        if problem := subject_problem(text):
+            raise serializers.ValidationError(problem)
         return text
+
+
+def subject_problem(text: str) -> str:
+    """Why `text` names nobody who could be benched; "" if it does."""
+    provider, slash, model = text.partition("/")
+    if provider and slash and model:
+        return ""
+    return f'{text[:100]!r} is not allowed: write "provider/model" or "provider/*".'
 
 
 class BenchView(serializers.Serializer[Any]):
@@ -61,6 +68,9 @@ class BenchOrder(serializers.Serializer[Any]):
     """Exactly one of `for_s` and `until`."""
 
     model = Subject()
+    credential = serializers.CharField(
+        required=False, allow_null=True, max_length=200, help_text="Only this credential of it."
+    )
     for_s = serializers.FloatField(required=False, min_value=1, help_text="Seconds from now.")
     until = serializers.DateTimeField(required=False)
     reason = serializers.CharField(max_length=500)
@@ -83,10 +93,11 @@ class BenchOrder(serializers.Serializer[Any]):
 class BenchName(serializers.Serializer[Any]):
     model = Subject()
     credential = serializers.CharField(required=False)
+    reason = serializers.CharField(required=False, max_length=500, help_text="For the log.")
 
 
 class BenchesView(APIView):
-    permission_model = FailoverRule
+    permission_model = Bench
     may_be_unavailable = True
 
     @extend_schema(operation_id="benches_list", responses=BenchView(many=True))
@@ -101,11 +112,12 @@ class BenchesView(APIView):
         order.is_valid(raise_exception=True)
         entry = BenchEntry(
             subject=order.validated_data["model"],
-            credential=None,
+            credential=order.validated_data.get("credential"),
             since=time.time(),
             until=order.validated_data["until"].timestamp(),
             reason=order.validated_data["reason"],
             manual=True,
+            by=author_of(request),
         )
         answer = _ask({"op": "bench", "entry": msgspec.to_builtins(entry)})
         benched = msgspec.convert(answer["entry"], BenchEntry)
@@ -126,9 +138,22 @@ class BenchesView(APIView):
         name.is_valid(raise_exception=True)
         subject = name.validated_data["model"]
         credential = name.validated_data.get("credential")
-        if not _ask({"op": "release", "subject": subject, "credential": credential})["released"]:
+        wanted = Release(
+            subject=subject,
+            credential=credential,
+            by=author_of(request),
+            reason=name.validated_data.get("reason", ""),
+        )
+        if not _ask(msgspec.to_builtins(wanted))["released"]:
             raise NotFound(f"Nothing is benched as {subject}.")
         return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+def author_of(request: Request) -> str:
+    """Who asks: a person's name, or a key's."""
+    if isinstance(request.auth, KeyHolder):
+        return f"key {request.auth.name}"
+    return str(request.user.get_username())
 
 
 def _ask(message: dict[str, Any]) -> dict[str, Any]:

@@ -155,7 +155,8 @@ async def control(data_dir: Path, environ: Mapping[str, str]) -> None:
 async def _sharing(hub: Hub, data_dir: Path, environ: Mapping[str, str]) -> AsyncIterator[None]:
     """The ways by which `hub` knows what others do, and others what it does."""
     disk = DiskShare(hub, data_dir)
-    database = DatabaseShare(hub, BenchStore(f"{socket.gethostname()} {secrets.token_hex(4)}"))
+    hub.host = f"{socket.gethostname()} {secrets.token_hex(4)}"
+    database = DatabaseShare(hub, BenchStore(hub.host))
     bus = None
     if url := environ.get("REDIS_URL"):
         try:

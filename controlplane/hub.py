@@ -89,7 +89,7 @@ class Hub:
     """
     Listens at `path`. `publish` makes the database's state the published one and returns the
     standing after that; it never raises. Without `metering` nobody's counts are kept. `told` are
-    the ways to other hosts.
+    the ways to other hosts, among whom `host` is this one's name.
     """
 
     def __init__(
@@ -104,6 +104,7 @@ class Hub:
         self._standing = Standing()
         self._workers: list[_Worker] = []
         self.told: list[Told] = []
+        self.host = ""
         self.expected_workers = 0
         self._fleet: Fleet | None = None
         self.board = BenchBoard()
@@ -313,6 +314,7 @@ class Hub:
 
     def _answer_board(self) -> dict[str, Any]:
         return {
+            "host": self.host,
             "workers": self.workers,
             "rows": [
                 {"entry": entry, "seen": self.seen(self.board.number_of(entry.place))}
@@ -343,7 +345,10 @@ class Hub:
             released(entry, wall, by=wanted.by, reason=wanted.reason)
             for entry in self.board.sitting(wall)
             if entry.subject == wanted.subject
-            and wanted.credential in {None, entry.credential}
+            and (
+                wanted.credential == entry.credential
+                or (wanted.credential is None and not wanted.exact)
+            )
             and wanted.manual in {None, entry.manual}
         ]
         await self._take_and_wait(ended)

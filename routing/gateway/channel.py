@@ -112,12 +112,14 @@ class Release(Struct, frozen=True, kw_only=True, tag_field="op", tag="release"):
     """
     Client: end the benches of `subject`; without `credential`, of all its credentials too.
 
-    With `manual` only operators' benches (true) or traffic's (false).
+    With `manual` only operators' benches (true) or traffic's (false); `exact`: without a
+    credential only those that are of none.
     """
 
     subject: str
     credential: str | None = None
     manual: bool | None = None
+    exact: bool = False
     by: str = ""
     reason: str = ""
 

@@ -71,6 +71,8 @@ def _summary(attempt: AttemptRecord) -> str:
     if attempt.status is not None:
         words.append(str(attempt.status))
     words.append(attempt.fault or "ok")
+    if attempt.simulated:
+        words.append("simulated")
     if attempt.ended_ms is not None:
         words.append(f"{attempt.ended_ms - attempt.started_ms:.0f}ms")
     told = " ".join(words)
@@ -81,7 +83,8 @@ def note_bench(entry: BenchEntry) -> None:
     """Say who sits out from now on, why and until when; or that it is over."""
     who = entry.subject if entry.credential is None else f"{entry.subject} key {entry.credential}"
     if entry.released:
-        benches.warning("bench ended: %s", who, extra=about(entry.request_id, reason=entry.reason))
+        extra = about(entry.request_id, reason=entry.reason, by=entry.by)
+        benches.warning("bench ended: %s", who, extra=extra)
         return
     until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(entry.until))
     benches.warning(
@@ -93,6 +96,7 @@ def note_bench(entry: BenchEntry) -> None:
             until=until,
             status=entry.status,
             by_hand=entry.manual or None,
+            by=entry.by,
             count=entry.count,
             error=entry.sample_error[:_REASON_LIMIT],
         ),

@@ -66,6 +66,10 @@ def rules(*verbs: str) -> tuple[str, ...]:
     return tuple(f"failover.{verb}_failoverrule" for verb in verbs)
 
 
+def benches(*verbs: str) -> tuple[str, ...]:
+    return tuple(f"failover.{verb}_bench" for verb in verbs)
+
+
 def switches(*verbs: str) -> tuple[str, ...]:
     return tuple(f"routing.{verb}_routingstate" for verb in verbs)
 
@@ -88,9 +92,9 @@ TABLE: dict[str, Row] = {
     "DELETE /api/failover": Row(needs=rules("delete"), answer=204, body={"primary_model": "small"}),
     "POST /api/failover/reset": Row(needs=rules("delete"), answer=200, body={}),
     "POST /api/failover/generate": Row(needs=rules("add"), answer=200, body={}),
-    "GET /api/benches": Row(needs=rules("view"), answer=503),
-    "POST /api/benches": Row(needs=rules("add"), answer=503, body=BENCH),
-    "DELETE /api/benches": Row(needs=rules("delete"), answer=503, body={"model": "lab/s"}),
+    "GET /api/benches": Row(needs=benches("view"), answer=503),
+    "POST /api/benches": Row(needs=benches("add"), answer=503, body=BENCH),
+    "DELETE /api/benches": Row(needs=benches("delete"), answer=503, body={"model": "lab/s"}),
     "GET /api/catalog": Row(needs=("providers.view_catalogentry",), answer=200),
     "GET /api/catalog/facts": Row(
         needs=("providers.view_catalogentry",),

@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from controlplane import bench_store
-from controlplane.bench_store import BenchStore, readers
+from controlplane.bench_store import BenchStore, readers, versions_of
 from failover.engine.bench_entries import BenchEntry, newer, released
 from failover.models import Bench, BenchVersion
 from tests.builders import WALL, bench_entry
@@ -136,15 +136,15 @@ def test_hosts_say_how_far_they_have_come_until_they_leave_or_fall_silent(host, 
     first.round()
     for one in (first, second):
         one.store.tell(one.store.version, 2)
-    versions, hosts = readers(wall.now)
-    (version,) = versions.values()
-    assert {h.host: h.version >= version for h in hosts} == {"first": True, "second": False}
+    (version,) = versions_of(first.board).values()
+    seen = {h.host: h.version >= version for h in readers(wall.now)}
+    assert seen == {"first": True, "second": False}
     second.round()
     second.store.tell(second.store.version, 2)
-    assert [h.version >= version for h in readers(wall.now)[1]] == [True, True]
+    assert [h.version >= version for h in readers(wall.now)] == [True, True]
     second.store.leave()
-    assert [h.host for h in readers(wall.now)[1]] == ["first"]
-    assert readers(wall.now + 60)[1] == []
+    assert [h.host for h in readers(wall.now)] == ["first"]
+    assert readers(wall.now + 60) == []
 
 
 @pytest.mark.parametrize("seed", range(5))
