@@ -39,7 +39,7 @@ class KeyAuthentication(BaseAuthentication):
         digest = digest_of(key)
         master = settings.MASTER_KEY
         if master and hmac.compare_digest(digest, digest_of(master)):
-            return AnonymousUser(), KeyHolder(name="master key", is_admin=True)
+            return _holder(request, KeyHolder(name="master key", is_admin=True))
         row = ApiKey.effective().filter(digest=digest).first()
         # The lookup has found an equal digest already; comparing again costs nothing and holds
         # where a database's collation would be more generous.
@@ -50,11 +50,16 @@ class KeyAuthentication(BaseAuthentication):
             or (row.expires_at is not None and row.expires_at <= timezone.now())
         ):
             raise AuthenticationFailed("This key is unknown, disabled or expired.")
-        return AnonymousUser(), KeyHolder(name=row.name, is_admin="admin" in row.scopes)
+        return _holder(request, KeyHolder(name=row.name, is_admin="admin" in row.scopes))
 
     def authenticate_header(self, request: Request) -> str:
         del request
         return "Bearer"
+
+
+def _holder(request: Request, holder: KeyHolder) -> tuple[AnonymousUser, KeyHolder]:
+    request._request.key_holder = holder.name  # type: ignore[attr-defined] # noqa: SLF001 - who edits; see controlplane.edits
+    return AnonymousUser(), holder
 
 
 def _shown_key(request: Request) -> str | None:

@@ -69,11 +69,13 @@ class Applied:
     """
     How a document is read that is applied to admin's objects, instead of being mirrored.
 
-    It may keep stored secrets and refer to `providers` that it does not hold; it may name no
-    file to read, because it may come from afar.
+    It may keep stored secrets and refer to `providers` that it does not hold; of `names` (pools
+    and aliases) it is known that they are there. It may name no file to read, because it may
+    come from afar.
     """
 
     providers: frozenset[str]
+    names: frozenset[str]
 
 
 def parse(
@@ -89,10 +91,11 @@ def parse(
     blocks, schema_mistakes = _validated(tree, pools_may_be_empty=applied is not None)
     rules_text, file_rules, rules_mistakes = _rules_of_file(tree)
     # Of a value that could not even be read nothing more is said.
-    known = {(mistake.file, mistake.path) for mistake in mistakes}
-    contradictions = reference_mistakes(tree, applied.providers if applied is not None else ())
+    told = {(mistake.file, mistake.path) for mistake in mistakes}
+    known = applied or Applied(providers=frozenset(), names=frozenset())
+    contradictions = reference_mistakes(tree, known.providers)
     further = [*schema_mistakes, *contradictions, *rules_mistakes]
-    mistakes += [mistake for mistake in further if (mistake.file, mistake.path) not in known]
+    mistakes += [mistake for mistake in further if (mistake.file, mistake.path) not in told]
     mistakes += environment.mistakes
     if mistakes or blocks is None:
         order = {filename: 0}
@@ -127,7 +130,10 @@ def parse(
         **dict.fromkeys(environment.rules, RULES),
     }
     warnings = sorted(
-        (*reference_warnings(tree), *file_cautions(tree, scene, rules, elsewhere)),
+        (
+            *reference_warnings(tree, known.names, known.providers),
+            *file_cautions(tree, scene, rules, elsewhere),
+        ),
         key=lambda warning: (warning.line, warning.path),
     )
     return Document(

@@ -22,6 +22,7 @@ from controlplane.config_rows import (
     write_rules,
 )
 from controlplane.config_yaml import Mistake
+from controlplane.edits import as_author, unnoticed
 from controlplane.models import ConfigSource
 from providers.managed import ManagedSource
 from routing.models import Alias, CanonicalModel
@@ -40,28 +41,31 @@ def mirror(document: Document) -> bool:
     All or nothing, in one transaction. Raises ConfigErrors if the document contradicts what
     admin holds; then nothing was written.
     """
-    ConfigSource.load()
-    with transaction.atomic():
+    by = ("file", document.filename) if document.filename else ("environment", "")
+    with as_author(*by), transaction.atomic():
+        ConfigSource.load()
         # The row is also the lock: two hosts that share a database mirror one after the other.
         source = ConfigSource.objects.select_for_update().get(pk=1)
         part = Part(document=document, source=ManagedSource.CONFIG)
         refuse_shared_keys(part)
         if part.mistakes:
             raise ConfigErrors(part.mistakes)
-        moved = write_providers(part)
-        moved |= write_pools(part)
-        moved |= write_aliases(part)
-        if moved:
-            _refuse_cycles(document)
-        moved |= write_rules(part)
-        moved |= write_keys(part)
+        with unnoticed():  # the row of ConfigSource is saved with whatever else is
+            moved = write_providers(part)
+            moved |= write_pools(part)
+            moved |= write_aliases(part)
+            if moved:
+                _refuse_cycles(document)
+            moved |= write_rules(part)
+            moved |= write_keys(part)
         return _note_applied(source, document, moved=moved)
 
 
 def refuse(filename: str, errors: Sequence[str]) -> None:
     """Note that the configuration was refused, and why. Nothing else changes."""
-    ConfigSource.load()
-    with transaction.atomic():
+    by = ("file", filename) if filename else ("environment", "")
+    with as_author(*by), transaction.atomic():
+        ConfigSource.load()
         source = ConfigSource.objects.select_for_update().get(pk=1)
         if source.refused_errors == list(errors) and source.refused_at:
             return

@@ -48,9 +48,11 @@ def reference_mistakes(tree: Tree, known_providers: Iterable[str] = ()) -> Itera
     yield from _key_mistakes(tree)
 
 
-def reference_warnings(tree: Tree) -> Iterator[Mistake]:
-    """What is legal, and does less than it seems to."""
-    yield from _unknown_name_warnings(tree)
+def reference_warnings(
+    tree: Tree, known_names: Iterable[str] = (), known_providers: Iterable[str] = ()
+) -> Iterator[Mistake]:
+    """What is legal, and does less than it seems to. Of `known_names` nothing is said."""
+    yield from _unknown_name_warnings(tree, {*known_names}, {*known_providers})
     yield from _key_warnings(tree)
 
 
@@ -240,14 +242,17 @@ def _key_mistakes(tree: Tree) -> Iterator[Mistake]:
         )
 
 
-def _unknown_name_warnings(tree: Tree) -> Iterator[Mistake]:
+def _unknown_name_warnings(
+    tree: Tree, known: set[str], known_providers: set[str]
+) -> Iterator[Mistake]:
     """Names that only admin may know: legal, and often misspelt."""
-    providers = mapping(tree.root, "providers")
-    known = {name for _path, name, _target in alias_paths(tree)}
+    blocks = mapping(tree.root, "providers")
+    providers = {*blocks, *known_providers}
+    known.update(name for _path, name, _target in alias_paths(tree))
     known.update(mapping(tree.root, "routing", "model_pools"))
     inventory = {
         text(entry.get("id") if isinstance(entry, dict) else entry)
-        for block in providers.values()
+        for block in blocks.values()
         for entry in _items(mapping(block).get("models"))
     }
     for path, _name, target in alias_paths(tree):

@@ -368,15 +368,20 @@ def write_keys(part: Part) -> bool:
 
 
 def refuse_shared_keys(part: Part) -> None:
-    """Note each key that a row outside `part` has already: it would be two principals."""
+    """Note each key that a row has already that will stay: it would be two principals."""
     place_of = {
         digest_of(block.key): index
         for index, block in enumerate(part.document.blocks.keys)
         if block.key and part.has("key", block.name) and not part.is_kept("keys", index, "key")
     }
-    own = {row.pk for row in part.rows("key", ApiKey)}
+    kept = {
+        block.name
+        for index, block in enumerate(part.document.blocks.keys)
+        if part.is_kept("keys", index, "key")
+    }
+    going = {row.pk for row in part.rows("key", ApiKey) if row.name not in kept}
     for row in ApiKey.objects.filter(digest__in=list(place_of)).order_by("name"):
-        if row.pk not in own:
+        if row.pk not in going:
             where = "the configuration" if row.is_managed_by_config else "admin"
             part.mistakes.append(
                 Mistake(

@@ -13,6 +13,7 @@ from django.db import models
 from django.utils.functional import cached_property
 from simple_history.models import HistoricalRecords
 
+from controlplane.edit_models import Edit, RecordedObject, Revision  # noqa: F401 - Django looks here
 from controlplane.host_models import HostReport  # noqa: F401 - Django looks here
 from failover.engine.policy import DEFAULT_RETRY_STATUSES
 from failover.validation import statuses_problems

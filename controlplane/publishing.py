@@ -15,7 +15,7 @@ import msgspec
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from controlplane import snapshots
+from controlplane import revisions, snapshots
 from controlplane.config_settings import effective_settings
 from controlplane.models import ApiKey, ConfigSource, EditCounter, PublishedSnapshot, Settings
 from controlplane.published_facts import facts_of, named_models
@@ -73,6 +73,7 @@ def publish(data_dir: Path) -> Snapshot:
             if attempt == ATTEMPTS:
                 raise
     _write(data_dir, snapshot)
+    revisions.record_published(snapshot.generation)
     return snapshot
 
 

@@ -16,6 +16,7 @@ from rest_framework.routers import SimpleRouter
 from rest_framework.settings import api_settings
 
 from providers.managed import IS_CONFIG, ManagedModel, ManagedSource, cautions_of
+from providers.versioned_api import VersionedViews
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -180,7 +181,7 @@ class SlashOrNoneRouter(SimpleRouter):
         self.trailing_slash = "/?"
 
 
-class ManagedViewSet(viewsets.ModelViewSet[Any]):
+class ManagedViewSet(VersionedViews, viewsets.ModelViewSet[Any]):
     """
     Configuration objects by name.
 

@@ -28,6 +28,11 @@ _TOKENS: Final = tuple(
 _SECRET_NAMES: Final = re.compile(r"auth|cookie|key|pass|secret|token", re.IGNORECASE)
 
 
+def is_secret_name(name: str) -> bool:
+    """Whether a name, such as that of a header, says that its value is a secret."""
+    return bool(_SECRET_NAMES.search(name))
+
+
 class Secrets:
     """
     Every secret that this process has met.
@@ -58,7 +63,7 @@ class Secrets:
 
     def remember_named(self, values: Iterable[tuple[str, str]]) -> None:
         """The values whose names say that they are secret, such as a header `x-api-key`."""
-        self.remember(*(value for name, value in values if _SECRET_NAMES.search(name)))
+        self.remember(*(value for name, value in values if is_secret_name(name)))
 
     def _add(self, text: str) -> None:
         found = self._by_head.get(text[:SHORTEST], ())

@@ -1,0 +1,67 @@
+"""Who edited what, and what each published configuration changed (controlplane.revisions)."""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class Edit(models.Model):
+    """
+    One object that was saved or deleted, noted in its own transaction.
+
+    Numbers follow the order in which edits were committed, because whoever writes one holds the
+    row of EditCounter until then.
+    """
+
+    kind = models.CharField(max_length=20)
+    name = models.CharField(max_length=300)
+    author_kind = models.CharField(max_length=20)
+    author = models.CharField(max_length=1000, blank=True)
+    reason = models.CharField(max_length=500, blank=True)
+    at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["pk"]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}".strip()
+
+
+class Revision(models.Model):
+    """
+    What changed with one published configuration, by whom and why.
+
+    `changes` are packed: controlplane.revisions reads and writes them. The edits of a revision
+    are those up to `last_edit` that the one before does not have.
+    """
+
+    generation = models.PositiveBigIntegerField(db_index=True)
+    created_at = models.DateTimeField("published", auto_now_add=True)
+    last_edit = models.PositiveBigIntegerField(default=0)
+    authors = models.JSONField(default=list)
+    reason = models.CharField(max_length=1000, blank=True)
+    summary = models.JSONField(default=dict)
+    packed = models.BinaryField()
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"revision {self.pk}"
+
+
+class RecordedObject(models.Model):
+    """An object as the newest revision has it."""
+
+    kind = models.CharField(max_length=20)
+    name = models.CharField(max_length=300)
+    source = models.CharField(max_length=16)
+    block = models.TextField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["kind", "name", "source"], name="recorded_object_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}".strip()
