@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -191,7 +192,9 @@ def test_a_switch_is_live_in_every_worker_before_its_answer_and_soon_on_every_ho
     here = gateway_process(config, "--workers", "2", env=env)
     there = gateway_process(config, "--workers", "2", env=env)
 
-    switch_off(here, IN_LEFT)
+    with ThreadPoolExecutor(8) as operators:  # all make the same switch; each is heard
+        list(operators.map(lambda host: switch_off(host, IN_LEFT), [here, there] * 8))
+    assert len(switches(here)) == 1
     assert {served(here, "sw-left") for _ in range(20)} == {"sw_two"}
     until_all_of(there, {"sw_two"})
 
