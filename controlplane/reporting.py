@@ -23,7 +23,8 @@ from django.db import connections
 from django.db.models.functions import Now
 
 from controlplane.config_file import VARIABLE
-from controlplane.models import HostReport, PublishedSnapshot
+from controlplane.host_models import HostReport
+from controlplane.models import PublishedSnapshot
 from providers.encryption import load_keyring, read_or_create
 from routing.gateway.channel import RUN_DIR
 from routing.gateway.fleet import Fleet, HostSeen, judge

@@ -273,6 +273,7 @@ UNFOLD: dict[str, Any] = {
             {
                 "title": "System",
                 "items": [
+                    _link("Processes", "lan", "processes"),
                     _link("Configuration", "code", "admin:controlplane_configsource_changelist"),
                     _link(
                         "Switch history",
