@@ -28,6 +28,7 @@ from controlplane.bench_store import digest_of, readers, versions_of
 from controlplane.benches_api import LONGEST, subject_problem
 from controlplane.poke import hub_request
 from failover.engine.bench_entries import BenchEntry
+from providers.errors import Fault
 from routing.gateway.channel import BenchByHand, Release
 from routing.models import Candidate
 
@@ -250,7 +251,11 @@ def _shown(entry: BenchEntry, now: float) -> dict[str, Any]:
         colour, state = ("info", "by hand")
     elif now >= entry.until:
         colour, state = ("warning", "on trial")
-    why = entry.reason if entry.manual else entry.reason.replace("_", " ")
+    why = entry.reason
+    if not entry.manual:
+        fault = "" if entry.reason == Fault.STATUS.value else entry.reason.replace("_", " ")
+        status = "" if entry.status is None else f"status {entry.status}"
+        why = ", ".join(filter(None, [fault, status])) or "failures"
     records = reverse("admin:controlplane_requestrecord_changelist")
     return {
         "id": digest_of(entry.place)[:16],
@@ -261,7 +266,6 @@ def _shown(entry: BenchEntry, now: float) -> dict[str, Any]:
         "colour": colour,
         "state": state,
         "why": why,
-        "status": entry.status,
         "sample_error": entry.sample_error,
         "by": entry.by,
         "request_id": entry.request_id,

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 POLL_S: Final = 0.25
 WRITE_EVERY_S: Final = 0.02  # what comes together is written together
 SAVE_EVERY_S: Final = 0.1
+SAVE_SHARE: Final = 20  # times what it takes; a large board is written less often
 AWAY_POLL_S: Final = 0.5
 FIRST_READ_S: Final = 2.0
 LAST_WRITE_S: Final = 2.0
@@ -70,7 +71,7 @@ class DatabaseShare:
             async with asyncio.timeout(LAST_WRITE_S):
                 await self._exchange()
                 await self._run(self._leave)
-        await self._run(connections.close_all)
+                await self._run(connections.close_all)
         self._thread.shutdown(wait=False)
 
     def _hear(self, news: Sequence[BenchEntry], by: object) -> None:
@@ -132,6 +133,7 @@ class DiskShare:
         self._data_dir = data_dir
         self._timer: asyncio.TimerHandle | None = None
         self._error = ""
+        self._took_s = 0.0
         hub.take(channel.read_benches(data_dir), by=self)
         hub.told.append(Told(benches=self._hear))
 
@@ -143,10 +145,12 @@ class DiskShare:
     def _hear(self, news: Sequence[BenchEntry], by: object) -> None:
         del news, by  # all of it is written
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(SAVE_EVERY_S, self._save)
+            every_s = max(SAVE_EVERY_S, SAVE_SHARE * self._took_s)
+            self._timer = asyncio.get_running_loop().call_later(every_s, self._save)
 
     def _save(self) -> None:
         self._timer = None
+        began = time.monotonic()
         try:
             channel.write_benches(self._data_dir, self._hub.board.everything(time.time()))
         except OSError as error:
@@ -155,3 +159,4 @@ class DiskShare:
             self._error = str(error)
         else:
             self._error = ""
+        self._took_s = time.monotonic() - began

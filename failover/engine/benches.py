@@ -114,6 +114,7 @@ class Benches:
                 if now < manual.until:
                     return manual.entry
                 self._end(self._manual, key, manual.until)
+                self._note_subjects()
         sitting = self._sitting.get(key)
         if sitting is None:
             return None
@@ -229,6 +230,7 @@ class Benches:
             current = self._known(entry.place)
             if not entry.is_over(wall) and newer(current, entry) is not current:
                 self._adopt(entry, now)
+        self._note_subjects()
 
     def entries(self, now: float) -> list[BenchEntry]:
         """Everyone whose time runs or who is half-open, sorted by key, manual ones last."""
@@ -344,6 +346,7 @@ class Benches:
         return bench.entry if bench is not None else self._released.get(place)
 
     def _adopt(self, entry: BenchEntry, now: float) -> None:
+        """Take `entry`; whoever calls this notes the subjects, by `_tell` or once for many."""
         key, wall = entry.key, self.wall()
         benches = self._manual if entry.manual else self._sitting
         if not entry.manual:
@@ -354,7 +357,6 @@ class Benches:
             self._released[entry.place] = entry
             if key in benches:
                 self._end(benches, key, now)
-            self._note_subjects()
             return
         self._released.pop(entry.place, None)
         benches[key] = _Sitting(
@@ -363,14 +365,11 @@ class Benches:
             last_try=now - max(0.0, wall - entry.since),  # the call that made this bench
         )
         self._returned.pop(key, None)
-        self._note_subjects()
 
     def _end(self, benches: dict[Key, _Sitting], key: Key, at: float) -> None:
-        """A bench of `key` is over, since `at`."""
         del benches[key]
         if key not in self._sitting and key not in self._manual:
             self._returned[key] = at
-        self._note_subjects()
 
     def _sweep(self, now: float) -> None:
         """Forget manual benches whose time is over, and all that was over long ago."""
@@ -394,5 +393,6 @@ class Benches:
         self._sweep_at = min(ends, default=inf)
 
     def _tell(self, entry: BenchEntry) -> None:
+        self._note_subjects()
         if self.changes is not None:
             self.changes(entry)

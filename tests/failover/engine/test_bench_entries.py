@@ -173,3 +173,11 @@ def test_a_bench_that_nobody_tried_for_an_hour_is_forgotten_by_everybody():
     assert b.is_empty
     b.merge([entry, replace(entry, epoch=9)], clock.now)
     assert b.is_empty
+
+
+def test_a_board_of_twenty_thousand_benches_is_merged_in_one_go():
+    """What grew with the square of their number would take minutes here."""
+    clock = FakeClock()
+    b = benches(clock)
+    b.merge([bench_entry(f"one/{n}", until=clock.wall() + 60) for n in range(20_000)], clock.now)
+    assert len(b.subjects(clock.now)) == 20_000

@@ -13,6 +13,7 @@ import pytest
 
 from controlplane.hub import Hub, Standing
 from failover.engine.benches import BenchEntry, Benches
+from failover.engine.plan import Affinity
 from routing.gateway import channel
 from routing.gateway.live import Live
 from routing.gateway.snapshot import Content, Snapshot, checksum, encode
@@ -340,3 +341,75 @@ async def test_a_data_dir_too_deep_for_a_socket_gets_a_short_private_path(tmp_pa
 
     channel.give_up_socket_path(deep)
     assert not folder.exists()
+
+
+async def test_benches_that_the_control_child_wrote_down_hold_before_it_is_there(
+    tmp_path: Path,
+) -> None:
+    channel.write_benches(tmp_path, [bench_entry("one/m", manual=True)])
+    gateway = Gateway()
+
+    await Live(gateway, tmp_path).load_from_disk()
+
+    assert gateway.held("one/m") is not None
+    assert (tmp_path / channel.BENCHES_FILE).stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_file_of_benches_that_cannot_be_read_is_nobodys_end(tmp_path: Path) -> None:
+    (tmp_path / channel.BENCHES_FILE).write_bytes(b'[{"subject": 1')
+    gateway = Gateway()
+
+    await Live(gateway, tmp_path).load_from_disk()
+
+    assert gateway.benches.is_empty
+
+
+async def test_a_release_without_a_control_child_is_told_when_there_is_one(host: Host) -> None:
+    one = await host.start_worker("1")
+    one.benches.merge([bench_entry("one/m")], time.monotonic())
+    one.benches.release(("one/m", None), time.monotonic())
+    two = await host.start_worker("2")
+    two.benches.merge([bench_entry("one/m")], time.monotonic())
+
+    await host.start_hub()
+
+    await until(lambda: two.held("one/m") is None)
+
+
+async def test_the_board_says_how_many_workers_know_of_a_bench(host: Host) -> None:
+    await host.start_hub()
+    one = await host.start_worker("1")
+    await host.start_worker("2")
+    await host.meet_workers(2)
+
+    one.benches.bench(bench_entry("one/m", manual=True), time.monotonic())
+    async with asyncio.timeout(10):
+        while not (rows := (await host.ask(op="board"))["rows"]) or rows[0]["seen"] < 2:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.005)
+
+    assert (await host.ask(op="board"))["workers"] == 2
+
+
+async def test_sessions_that_moved_are_known_to_other_workers_and_to_those_that_come_later(
+    host: Host,
+) -> None:
+    await host.start_hub()
+    one, two = await host.start_worker("1"), await host.start_worker("2")
+    await host.meet_workers(2)
+    moved = Affinity(
+        pool="m",
+        session=2**63,
+        natural="a/x",
+        pinned="",
+        members=frozenset({"a/x", "b/x"}),
+        ttl_s=60,
+    )
+
+    one.live.pins.note(moved, "b/x", time.monotonic())
+
+    def pinned(gateway: Gateway) -> bool:
+        return gateway.live.pins.get("m", 2**63, time.monotonic()) == "b/x"
+
+    await until(lambda: pinned(two))
+    three = await host.start_worker("3")
+    await until(lambda: pinned(three))
