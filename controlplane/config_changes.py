@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from controlplane.config_objects import CONFIG, SETTINGS, Block, Key, Secret, State
+from controlplane.edits import OTHER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+
+    from controlplane.edit_models import Edit
 
 # What tells the members of a list of mappings apart; they are one name each.
 _IDENTITY: Final = (("provider", "model"), ("label",), ("id",))
@@ -54,6 +57,11 @@ class Change:
     def __str__(self) -> str:
         by = " (configuration)" if self.key.source == CONFIG else ""
         return f"{self.action} {self.key}{by}"
+
+    @property
+    def text(self) -> str:
+        """It and its fields, a line each."""
+        return "\n".join((str(self), *(f"  {field}" for field in self.fields)))
 
 
 def changes_between(before: State, after: State) -> list[Change]:
@@ -136,6 +144,20 @@ def _shown(value: Any) -> str:
     if value is None:
         return "-"
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def shown_edits(edits: Iterable[Edit]) -> list[dict[str, Any]]:
+    """Each edit as JSON values."""
+    return [
+        {
+            "kind": edit.author_kind,
+            "name": edit.author,
+            "at": edit.at,
+            "object": str(edit) if edit.kind != OTHER else edit.name,
+            "reason": edit.reason,
+        }
+        for edit in edits
+    ]
 
 
 # As they are stored

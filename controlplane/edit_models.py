@@ -5,6 +5,10 @@ from __future__ import annotations
 from django.db import models
 
 
+def author_text(kind: str, name: str) -> str:
+    return name if kind == "user" else f"{kind} {name}".strip()
+
+
 class Edit(models.Model):
     """
     One object that was saved or deleted, noted in its own transaction.
@@ -25,6 +29,14 @@ class Edit(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name}".strip()
+
+    @property
+    def line(self) -> str:
+        """Who edited what, when and why."""
+        why = f": {self.reason}" if self.reason else ""
+        return (
+            f"{self.at:%Y-%m-%d %H:%M:%S} {author_text(self.author_kind, self.author)}, {self}{why}"
+        )
 
 
 class Revision(models.Model):
@@ -48,6 +60,25 @@ class Revision(models.Model):
 
     def __str__(self) -> str:
         return f"revision {self.pk}"
+
+    @property
+    def who(self) -> str:
+        """Its authors, as words."""
+        words = (author_text(author["kind"], author["name"]) for author in self.authors)
+        return ", ".join(words) or "unknown"
+
+    @property
+    def counts(self) -> str:
+        """How many objects changed, as words."""
+        numbers = ((name, self.summary.get(name)) for name in ("added", "changed", "removed"))
+        return ", ".join(f"{number} {name}" for name, number in numbers if number) or "no object"
+
+    @property
+    def line(self) -> str:
+        """One line that tells it from others."""
+        why = f": {self.reason}" if self.reason else ""
+        when = f"{self.created_at:%Y-%m-%d %H:%M:%S}"
+        return f"{self.pk} (generation {self.generation}) {when} {self.who}: {self.counts}{why}"
 
 
 class RecordedObject(models.Model):

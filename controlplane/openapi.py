@@ -30,11 +30,33 @@ REFUSAL: Final[Json] = {
     " a body that could not be read at all. Parts of a list are told by their index.",
     "additionalProperties": True,
 }
+OVERTAKEN: Final[Json] = {
+    "type": "object",
+    "description": "Two wrote the same object: both versions, without secrets.",
+    "properties": {
+        "detail": {"type": "string"},
+        "etag": {"type": "string"},
+        "differing": {"type": "array", "items": {"type": "string"}},
+        "stored": {"type": "object", "additionalProperties": True},
+        "sent": {"type": "object", "additionalProperties": True},
+    },
+    "required": ["detail", "differing", "etag", "sent", "stored"],
+}
+IF_MATCH: Final[Json] = {
+    "in": "header",
+    "name": "If-Match",
+    "schema": {"type": "string"},
+    "description": "The ETag that was read: the write is refused if the object is another now.",
+}
+ETAG: Final[Json] = {
+    "ETag": {"schema": {"type": "string"}, "description": "The version.", "required": True}
+}
 _WORDS: Final = {
     "400": "Something in the request is not allowed.",
     "401": "No key was shown and nobody is signed in, or the key is unknown, disabled or expired.",
     "403": "The key has no admin scope, or the person not the permission.",
     "404": "There is none of this name.",
+    "412": "Someone else has changed it since the version that `If-Match` names.",
     "415": "The body is not JSON.",
     "429": "Too often; `Retry-After` says when again.",
     "503": "The gateway's own processes do not answer.",
@@ -61,6 +83,12 @@ class Schema(AutoSchema):
         if operation is None:
             return None
         answers: Json = operation["responses"]
+        if self.is_versioned:
+            operation.setdefault("parameters", []).append(IF_MATCH)
+        if getattr(self.view, "has_versions", False):
+            for status in {"200", "201"} & set(answers):
+                if self.method != "GET" or "path" in _places(operation):
+                    answers[status]["headers"] = ETAG
         for status in self._statuses(operation):
             answers.setdefault(status, {})
         for status, answer in answers.items():
@@ -69,9 +97,15 @@ class Schema(AutoSchema):
         operation["responses"] = dict(sorted(answers.items()))
         return operation
 
+    @property
+    def is_versioned(self) -> bool:
+        """Whether the operation writes what has versions."""
+        is_write = self.method in {"PUT", "PATCH", "DELETE"}
+        return is_write and getattr(self.view, "has_versions", False)
+
     def _statuses(self, operation: Json) -> Iterator[str]:
         yield from ("401", "403")
-        places = {parameter["in"] for parameter in operation.get("parameters", ())}
+        places = _places(operation)
         deletes = "204" in operation["responses"]
         # OpenAPI has no bodies for DELETE, but ours may name in one what goes.
         takes_body = "requestBody" in operation or (deletes and "query" in places)
@@ -81,16 +115,22 @@ class Schema(AutoSchema):
             yield "415"
         if "path" in places:
             yield "404"
+        if self.is_versioned:
+            yield "412"
         if self.view.get_throttles():
             yield "429"
         if getattr(self.view, "may_be_unavailable", False):
             yield "503"
 
 
+def _places(operation: Json) -> set[str]:
+    return {parameter["in"] for parameter in operation.get("parameters", ())}
+
+
 def complete(result: Json, **_options: Any) -> Json:
     """Name what every answer holds, and add the shapes of errors."""
     schemas = result["components"]["schemas"]
-    schemas["Problem"], schemas["Refusal"] = PROBLEM, REFUSAL
+    schemas["Problem"], schemas["Refusal"], schemas["Overtaken"] = PROBLEM, REFUSAL, OVERTAKEN
     for name, schema in schemas.items():
         if not name.endswith("Request") and name != "Refusal" and "properties" in schema:
             fields = [field for field in schema["properties"] if field not in OPTIONAL]
@@ -99,7 +139,7 @@ def complete(result: Json, **_options: Any) -> Json:
 
 
 def _error(status: str, said: str) -> Json:
-    kind = "Refusal" if status == "400" else "Problem"
+    kind = {"400": "Refusal", "412": "Overtaken"}.get(status, "Problem")
     reference = {"$ref": f"#/components/schemas/{kind}"}
     answer: Json = {
         "description": said or _WORDS[status],

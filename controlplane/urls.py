@@ -23,5 +23,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/", include("controlplane.records_api")),
     path("api/", include("controlplane.pools_api")),
     path("api/", include("controlplane.explain_api")),
+    path("api/", include("controlplane.revisions_api")),
     path("api/", include("controlplane.api")),
 ]

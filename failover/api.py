@@ -15,6 +15,7 @@ from rest_framework.views import APIView
 from failover.models import FailoverRule
 from providers.managed import ManagedSource
 from providers.managed_api import MANAGED_FIELDS, ManagedSerializer, refuse_config
+from providers.versioned_api import etag_of, refusal
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -57,6 +58,7 @@ class Deleted(serializers.Serializer[Any]):
 
 class FailoverView(APIView):
     permission_model = FailoverRule
+    has_versions = True
 
     @extend_schema(operation_id="failover_list", responses=RuleSerializer(many=True))
     def get(self, request: Request) -> Response:
@@ -70,13 +72,18 @@ class FailoverView(APIView):
         rule = _dashboard_rule(name.strip()) if isinstance(name, str) else None
         if rule is not None and (twin := rule.config_twins().first()):
             refuse_config(twin)
-        serializer = RuleSerializer(
-            rule, data=request.data, partial=False, context={"request": request}
-        )
+        context = {"request": request}
+        if rule is not None:
+            stored = RuleSerializer(rule, context=context)
+            if (refused := refusal(request, rule, stored)) is not None:
+                return refused
+            rule.refresh_from_db()
+        serializer = RuleSerializer(rule, data=request.data, partial=False, context=context)
         serializer.is_valid(raise_exception=True)
-        serializer.save()
-        return Response(serializer.data)
+        etag = etag_of(serializer.save(), RuleSerializer.parts)
+        return Response(serializer.data, headers={"ETag": etag})
 
+    @transaction.atomic
     @extend_schema(
         operation_id="failover_delete",
         request=RuleName,
@@ -95,6 +102,9 @@ class FailoverView(APIView):
                 raise NotFound(f"There is no failover rule for {name.strip()}.")
             refuse_config(twin)
         else:
+            stored = RuleSerializer(rule, context={"request": request})
+            if (refused := refusal(request, rule, stored)) is not None:
+                return refused
             rule.delete()
         return Response(status=status.HTTP_204_NO_CONTENT)
 

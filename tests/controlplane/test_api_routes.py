@@ -111,6 +111,23 @@ TABLE: dict[str, Row] = {
     "POST /api/explain": Row(
         needs=("routing.view_canonicalmodel",), answer=503, body={"model": "small"}
     ),
+    "GET /api/config/export": Row(needs=("controlplane.view_revision",), answer=200),
+    "POST /api/config/preview": Row(
+        needs=("controlplane.add_revision",), answer=200, body={"yaml": "bench: {failures: 4}"}
+    ),
+    "POST /api/config/apply": Row(
+        needs=("controlplane.add_revision",), answer=200, body={"yaml": "bench: {failures: 4}"}
+    ),
+    "GET /api/revisions": Row(needs=("controlplane.view_revision",), answer=200),
+    "GET /api/revisions/{number}": Row(
+        needs=("controlplane.view_revision",), answer=404, path="/api/revisions/99"
+    ),
+    "POST /api/revisions/{number}/rollback": Row(
+        needs=("controlplane.add_revision",),
+        answer=404,
+        path="/api/revisions/99/rollback",
+        body={},
+    ),
     "GET /api/requests": Row(needs=("controlplane.view_requestrecord",), answer=200),
     "GET /api/requests/{id}": Row(
         needs=("controlplane.view_requestrecord",), answer=404, path="/api/requests/none"
