@@ -18,6 +18,7 @@ from unfold.decorators import display
 
 from controlplane.models import RequestRecord
 from controlplane.records_api import names_model, of_outcome, with_id
+from providers.errors import Fault
 from providers.managed_admin import ReadOnly, lines
 from providers.models import Provider
 from routing.gateway.reasons import read_of
@@ -353,19 +354,25 @@ def _call(number: int, attempt: AttemptRecord, row: RequestRecord, total: float)
         )
         for (phase, at), until in zip(reached, ends, strict=True)
     ]
-    if attempt.fault:
+    if attempt.fault == Fault.HEDGED:
+        verdict = "called off: the one beside it was first"
+    elif attempt.fault:
         status = "" if attempt.status is None else str(attempt.status)
         verdict = " ".join(filter(None, [attempt.fault.replace("_", " "), status]))
     elif attempt.ended_ms is None:
         verdict = "given up: the request ended first"
     else:
         verdict = "answered"
+    if attempt.simulated:
+        verdict += f" (simulated: {attempt.simulated})"
+    if attempt.is_hedge:
+        verdict += " (hedge)"
     return Call(
         number=number,
         candidate=f"{attempt.provider}/{attempt.model}",
         credential=attempt.credential or "none",
         verdict=verdict,
-        is_good=not attempt.fault,
+        is_good=attempt.fault in ("", Fault.HEDGED),
         message=attempt.message,
         bars=tuple(bars),
         times=(

@@ -59,6 +59,12 @@ class AttemptView(serializers.Serializer[Any]):
     status = serializers.IntegerField(allow_null=True)
     fault = serializers.CharField(allow_blank=True)
     message = serializers.CharField(allow_blank=True)
+    simulated = serializers.CharField(
+        allow_blank=True, help_text="The fault that the provider pretended, if one was asked for."
+    )
+    is_hedge = serializers.BooleanField(
+        help_text="The call began beside another that had no content yet."
+    )
 
 
 class Words(serializers.ListField):

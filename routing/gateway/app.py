@@ -41,12 +41,14 @@ from routing.gateway.failure_log import FailureLog
 from routing.gateway.features import features_of
 from routing.gateway.ingress import (
     INFERENCE_PATHS,
+    SIMULATE,
     Hangup,
     Receive,
     Scope,
     Send,
     check_body_headers,
     exchange_of,
+    faults_of,
     given_id,
     new_id,
     patience_s,
@@ -221,6 +223,7 @@ class Gateway:
             table = self.table_in_use()
             trail.generation = table.generation
             trail.key = key = self.authenticate(table, headers)
+            faults = faults_of(headers, key, table.providers) if SIMULATE in headers else None
             if admission.in_flight < admission.limit:
                 admission.in_flight += 1
             else:
@@ -256,10 +259,11 @@ class Gateway:
                     headers=forwarded_headers(scope["headers"]),
                     session=features.session,
                     attempts=trail.calls,
+                    faults=faults,
                 )
             )
             if isinstance(result, Served):
-                if planned.affinity is not None:
+                if planned.affinity is not None and faults is None:
                     self.live.served(planned, result.candidate, self.clock())
                 if trail.allowance is not None and result.stream is None:
                     trail.served = result.candidate

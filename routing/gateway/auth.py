@@ -88,6 +88,12 @@ def authenticate(
         raise _unauthenticated("The API key is not known.")
     if key.spec.expires_at is not None and now >= key.spec.expires_at:
         raise _unauthenticated("The API key has expired.")
+    check_scope(key, scope)
+    return key
+
+
+def check_scope(key: Key, scope: str) -> None:
+    """Raises Refused (403) for a key without `scope`."""
     if scope not in key.spec.scopes:
         raise Refused(
             403,
@@ -95,7 +101,6 @@ def authenticate(
             type="permission_error",
             code="scope_missing",
         )
-    return key
 
 
 def _unauthenticated(message: str) -> Refused:

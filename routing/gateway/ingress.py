@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Container, Mapping, MutableMapping
 from random import Random
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from providers.adapters.faults import SimulatedFault, parse_fault
 from providers.protocols import PROTOCOLS
+from routing.gateway.auth import Key, check_scope
 from routing.gateway.errors import bad_request
 
 Scope = MutableMapping[str, Any]
@@ -26,6 +28,7 @@ Headers = Mapping[bytes, bytes]
 EXCHANGE = "switchyard.exchange"  # among a scope's extensions
 
 BODY_LIMIT = 32 << 20
+SIMULATE = b"x-switchyard-simulate"
 READ_TIMEOUT_SHARE = 0.9  # of the client's own patience, so that our answer comes first
 
 INFERENCE_PATHS: Mapping[str, str] = MappingProxyType(
@@ -128,6 +131,36 @@ def patience_s(headers: Headers, limit_s: float) -> float:
         if seconds is not None:
             limit_s = min(limit_s, seconds * READ_TIMEOUT_SHARE)
     return limit_s
+
+
+def faults_of(
+    headers: Headers, key: Key, providers: Container[str]
+) -> Mapping[str, SimulatedFault]:
+    """
+    The faults that `providers` are to pretend, from `PROVIDER=FAULT[,PROVIDER=FAULT…]`.
+
+    Raises Refused: 403 for a key without the admin scope, 400 naming the entry that is wrong.
+    """
+    check_scope(key, "admin")
+    faults: dict[str, SimulatedFault] = {}
+    for entry in headers[SIMULATE].decode("latin-1").split(","):
+        provider, _, text = entry.strip()[:200].partition("=")
+        problem = ""
+        if provider not in providers:
+            problem = f"there is no provider {provider!r}; "
+        elif provider in faults:
+            problem = f"{provider} is there twice; "
+        try:
+            fault = parse_fault(text)
+        except ValueError as error:
+            problem += str(error)
+        if problem:
+            raise bad_request(
+                f"x-switchyard-simulate takes PROVIDER=FAULT[,PROVIDER=FAULT…], "
+                f"not {entry.strip()[:200]!r}: {problem.removesuffix('; ')}"
+            )
+        faults[provider] = fault
+    return faults
 
 
 def _seconds(value: bytes) -> float | None:

@@ -27,6 +27,7 @@ from routing.gateway.promtext import (
     DURATION,
     FAILOVERS,
     FIRST_TOKEN,
+    HEDGES,
     MEMORY,
     OTHER,
     REQUESTS,
@@ -109,6 +110,7 @@ class Meter:
             or record.failover
             or record.outcome != Outcome.ANSWERED
             or attempts[0].fault
+            or attempts[0].simulated
         ):
             self._count(record)
             return
@@ -203,13 +205,20 @@ class Meter:
         if record.stream and record.first_content_ms is not None:
             self._time(FIRST_TOKEN, record.first_content_ms, model)
         for attempt in record.detail.attempts:
-            self._count_attempt(table, attempt, stream)
+            if not attempt.simulated:  # nothing was asked of the provider, or less than it seems
+                self._count_attempt(table, attempt, stream)
+            if attempt.is_hedge:
+                has_won = bool(record.provider) and not attempt.fault
+                self.add(HEDGES, model, "won" if has_won else "lost")
         if not record.provider:
             return
         provider, served = _candidate(table, record.provider, record.model)
         if record.failover:
-            fault = next((a.fault for a in record.detail.attempts if a.fault), "skipped")
-            self.add(FAILOVERS, model, provider, fault)
+            failed = next((a for a in record.detail.attempts if a.fault), None)
+            reason = "skipped"
+            if failed is not None:
+                reason = "simulated" if failed.simulated else failed.fault
+            self.add(FAILOVERS, model, provider, reason)
         if record.input_tokens is not None:
             self.add(TOKENS, provider, served, "input", by=record.input_tokens)
             self.add(TOKENS, provider, served, "output", by=record.output_tokens or 0)

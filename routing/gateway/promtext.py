@@ -78,6 +78,10 @@ FAILOVERS: Final = _counter(
     "failovers", "Requests served by another candidate than the one first in line.",
     "model", "provider", "reason",
 )  # fmt: skip
+HEDGES: Final = _counter(
+    "hedges", "Calls made beside one that had no content yet; won if they were first.",
+    "model", "outcome",
+)  # fmt: skip
 TOKENS: Final = _counter("tokens", "Tokens as providers counted them.", "provider", "model", "kind")
 BENCHINGS: Final = _counter("benchings", "Benches that traffic set.", "provider", "reason")
 RECORDS: Final = _counter("records", "Request records written to the spool.")
@@ -129,7 +133,7 @@ COMPLETE: Final = _gauge(
 )
 
 FAMILIES: Final = (
-    REQUESTS, DURATION, FIRST_TOKEN, ATTEMPTS, ATTEMPT_FIRST_CONTENT, FAILOVERS, TOKENS,
+    REQUESTS, DURATION, FIRST_TOKEN, ATTEMPTS, ATTEMPT_FIRST_CONTENT, FAILOVERS, HEDGES, TOKENS,
     BENCHINGS, BENCHES, IN_FLIGHT, STREAMS, WAITING, SHED, KEY_LIMITED, GENERATION,
     SNAPSHOT_REFUSED, CONFIG_REFUSED, RECORDS, RECORDS_DROPPED, RECORDS_WAITING, RECORD_LAG,
     LOG_DROPPED, TASKS, MEMORY, CPU, STARTED, WORKERS, COMPLETE,

@@ -11,7 +11,7 @@ from msgspec import Struct
 from failover.engine.outcome import Attempt
 from failover.engine.plan import Plan, Rejected
 from providers.adapters.cost import cost_usd
-from providers.errors import MESSAGE_LIMIT
+from providers.errors import MESSAGE_LIMIT, Fault
 from routing.gateway.records import (
     NAME_LIMIT,
     NO_DECISION,
@@ -82,7 +82,7 @@ class RecordMaker:
             trail.stream,
             len(attempts),  # calls
             _ms(trail.ended_at - started_at),  # duration_ms
-            attempts[-1].content_ms if attempts else None,  # first_content_ms
+            attempts[0].content_ms if len(attempts) == 1 else _first_content_ms(attempts),
             usage.input_tokens if usage else None,
             usage.output_tokens if usage else None,
             usage.cached_tokens if usage else None,
@@ -211,7 +211,17 @@ def _attempt(attempt: Attempt, since: float) -> AttemptRecord:
         attempt.status,
         "" if failure is None else failure.fault.value,
         "" if failure is None else failure.message[:MESSAGE_LIMIT],
+        "" if attempt.simulated is None else attempt.simulated.text,
+        attempt.is_hedge,
     )
+
+
+def _first_content_ms(attempts: Sequence[AttemptRecord]) -> float | None:
+    """Of who served, or was asked last: no other call goes on but one that was called off."""
+    for attempt in reversed(attempts):
+        if attempt.fault != Fault.HEDGED:
+            return attempt.content_ms
+    return None
 
 
 def _ms(seconds: float) -> float:

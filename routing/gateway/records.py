@@ -41,6 +41,8 @@ class AttemptRecord(Struct, frozen=True, array_like=True, gc=False):
     One call. Times are milliseconds since the request came in; None: it never got so far.
 
     `fault` is a row of the verdict table ("" for none), `message` at most 500 characters.
+    `simulated` is the fault that the provider pretended, as it was asked for; `is_hedge` says that
+    the call began beside another one.
 
     The fields travel by position: new ones go to the end, with a default.
     """
@@ -55,6 +57,8 @@ class AttemptRecord(Struct, frozen=True, array_like=True, gc=False):
     status: int | None = None
     fault: str = ""
     message: str = ""
+    simulated: str = ""
+    is_hedge: bool = False
 
 
 class RejectedRecord(Struct, frozen=True, kw_only=True, gc=False):

@@ -138,6 +138,8 @@ def test_one_record_comes_with_its_attempts_by_either_id(api: Client) -> None:
         "status": 200,
         "fault": "status",
         "message": "",
+        "simulated": "",
+        "is_hedge": False,
     }
 
 
@@ -369,6 +371,24 @@ def test_bars_lie_on_the_time_axis_of_the_request() -> None:
     ]  # fmt: skip
     assert failed.verdict == "timeout"
     assert running.verdict == "given up: the request ended first"
+
+
+def test_a_call_says_whether_it_was_called_off_and_what_was_pretended() -> None:
+    keep(
+        request_record(
+            attempts=(
+                attempt_record(fault="hedged", content_ms=None),
+                attempt_record(is_hedge=True),
+                attempt_record(fault="status", status=503, simulated="status:503"),
+            ),
+        )
+    )
+    lost, won, pretended = trail_of(RequestRecord.objects.get()).calls
+
+    assert (lost.verdict, lost.is_good) == ("called off: the one beside it was first", True)
+    assert (won.verdict, won.is_good) == ("answered (hedge)", True)
+    assert pretended.verdict == "status 503 (simulated: status:503)"
+    assert not pretended.is_good
 
 
 def test_the_paginator_counts_up_to_its_bound() -> None:

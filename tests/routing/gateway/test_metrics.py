@@ -89,6 +89,40 @@ def test_a_failover_is_counted_with_what_made_it_necessary(meter: Meter) -> None
     assert found.value(name, model="chat", provider="b", reason="skipped") == 1
 
 
+@pytest.mark.parametrize(
+    ("faults", "outcome"),
+    [(("hedged", ""), "won"), (("", "hedged"), "lost"), (("status", "reset"), "lost")],
+)
+def test_a_hedge_has_won_if_its_candidate_served(
+    meter: Meter, faults: tuple[str, str], outcome: str
+) -> None:
+    first = attempt("a/x", fault=faults[0])
+    meter.observe(record("chat", first, attempt("b/y", fault=faults[1], is_hedge=True)))
+    meter.observe(record("made-up", first, attempt("b/y", fault=faults[1], is_hedge=True)))
+
+    found = counted(meter)
+
+    name = "switchyard_hedges_total"
+    assert found.value(name, model="chat", outcome=outcome) == 1
+    assert found.value(name, model="other", outcome=outcome) == 1
+    assert found.value(name) == 2
+
+
+def test_what_was_simulated_is_a_request_but_no_call_of_the_provider(meter: Meter) -> None:
+    slow = attempt("a/x", simulated="slow:ttft_ms=5")
+    failed = attempt("a/x", fault="status", simulated="status:503")
+    meter.observe(record("chat", slow))
+    meter.observe(record("chat", failed, attempt("b/y"), failover=True))
+
+    found = counted(meter)
+
+    assert found.value(REQUESTS.name, model="chat", **ANSWERED) == 2
+    assert found.value("switchyard_failovers_total", provider="b", reason="simulated") == 1
+    assert found.value("switchyard_attempts_total") == 1
+    assert found.value("switchyard_attempts_total", provider="b", fault="none") == 1
+    assert found.value("switchyard_attempt_first_content_seconds_count") == 1
+
+
 def test_times_go_into_buckets_in_seconds(meter: Meter) -> None:
     for duration_ms in (4, 5, 6, 700_000):
         meter.observe(record("chat", attempt("a/x"), duration_ms=duration_ms, stream=True))

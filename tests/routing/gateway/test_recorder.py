@@ -12,6 +12,7 @@ import pytest
 from failover.engine.outcome import Attempt
 from failover.engine.plan import Inputs, Plan, Rejected
 from failover.engine.policy import FailoverPolicy
+from providers.adapters.faults import parse_fault
 from providers.errors import Failure, Fault
 from providers.protocols import Usage
 from routing.gateway.auth import Key
@@ -228,6 +229,7 @@ def test_a_record_says_what_the_trail_said() -> None:
                 ended_at=1000.25,
                 status=429,
                 failure=limited,
+                simulated=parse_fault("status:429"),
             ),
             Attempt(
                 candidate=third,
@@ -237,6 +239,7 @@ def test_a_record_says_what_the_trail_said() -> None:
                 content_at=1000.5,
                 ended_at=1000.75,
                 status=200,
+                is_hedge=True,
             ),
         ],
         served=third,
@@ -319,6 +322,7 @@ def test_a_record_says_what_the_trail_said() -> None:
                     status=429,
                     fault="rate_limited",
                     message="slow down",
+                    simulated="status:429",
                 ),
                 AttemptRecord(
                     provider="three",
@@ -329,11 +333,31 @@ def test_a_record_says_what_the_trail_said() -> None:
                     content_ms=500.0,
                     ended_ms=750.0,
                     status=200,
+                    is_hedge=True,
                 ),
             ),
         ),
     )
     assert int(record.id[:12], 16) == (WALL + 1000) * 1000
+
+
+def test_the_first_content_is_that_of_who_served_though_a_hedge_began_later() -> None:
+    called_off = Failure(fault=Fault.HEDGED, message="called off")
+    ended = Trail(
+        b"req_1",
+        1000.0,
+        1000.5,
+        key=KEY,
+        calls=[
+            Attempt(candidate=candidate(), credential="", started_at=1000.0, content_at=1000.25),
+            Attempt(
+                candidate=candidate("two/m"), credential="", started_at=1000.125, is_hedge=True,
+                content_at=1000.375, failure=called_off,
+            ),
+        ],
+    )  # fmt: skip
+
+    assert RecordMaker("1").record(ended).first_content_ms == 250.0
 
 
 def test_a_request_id_of_ours_is_the_id_of_its_record() -> None:
