@@ -34,7 +34,7 @@ from controlplane.hub import Hub, Standing
 from controlplane.ingest import Ingester
 from controlplane.metering import Metering
 from controlplane.models import EditCounter
-from controlplane.publishing import publish
+from controlplane.publishing import Publication
 from controlplane.reporting import Reporter
 from controlplane.sharing import DatabaseShare, DiskShare
 from routing.gateway import channel
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
 TICK_S = 0.25
 REBUILD_S = 15.0
+REBUILD_SHARE = 0.05  # of the time may be spent on it
 
 logger = logging.getLogger("switchyard.control")
 
@@ -60,7 +61,7 @@ class Publisher:
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._data_dir = data_dir
+        self._publication = Publication(data_dir)
         self._environ = environ
         self._clock = clock
         self._watch = FileWatch(environ)
@@ -104,13 +105,17 @@ class Publisher:
         end_expired(timezone.now())
         # Read before building: an edit that comes in between is seen again next time.
         edits = EditCounter.objects.filter(pk=1).values_list("value", flat=True).first() or 0
-        if edits == self._edits and self._clock() < self._rebuild_at:
+        whole = self._clock() >= self._rebuild_at
+        if edits == self._edits and not whole:
             return standing
-        snapshot = publish(self._data_dir)
+        began = self._clock()
+        snapshot = self._publication.publish(whole=whole)
         if snapshot.generation != standing.generation:
             logger.info("published generation %d", snapshot.generation)
         self._edits = edits
-        self._rebuild_at = self._clock() + REBUILD_S
+        if whole:
+            took = self._clock() - began
+            self._rebuild_at = self._clock() + max(REBUILD_S, took / REBUILD_SHARE)
         return replace(standing, generation=snapshot.generation)
 
     def _sync(self) -> tuple[str, ...]:

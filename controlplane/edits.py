@@ -90,13 +90,12 @@ def note(keys: Iterable[Key | tuple[str, str]], using: str = "default") -> None:
     """
     Note an edit of each object in its transaction, and have it published once it is committed.
 
-    One request's edits of one object are one. The counter makes publishing certain (the control
-    child reads it); the poke only makes it sooner.
+    A request's edits of one object in one transaction are one. The counter makes publishing certain (the
+    control child reads it); the poke only makes it sooner.
     """
-    request = getattr(HistoricalRecords.context, "request", None)
-    known: set[tuple[str, str]] = (
-        set() if request is None else vars(request).setdefault("edits_noted", set())
-    )
+    noted = _noted(using)
+    is_request = getattr(HistoricalRecords.context, "request", None) is not None
+    known = noted if is_request else set()
     new = {(key[0], key[1][:300]): None for key in keys}
     author = current_author()
     with transaction.atomic(using=using):
@@ -119,9 +118,33 @@ def note(keys: Iterable[Key | tuple[str, str]], using: str = "default") -> None:
             batch_size=500,
         )
     known.update(new)
-    # One poke per transaction, however many rows it saves.
-    if not any(poke is publish for _, poke, *_ in connections[using].run_on_commit):
-        transaction.on_commit(publish, using=using, robust=True)
+    if not connections[using].in_atomic_block:
+        publish()
+
+
+class _Poke:
+    """Publishes once its transaction is committed; `noted` are the objects noted in it so far."""
+
+    def __init__(self) -> None:
+        self.noted: set[tuple[str, str]] = set()
+
+    def __call__(self) -> None:
+        publish()
+
+
+def _noted(using: str) -> set[tuple[str, str]]:
+    """What has been noted in the transaction that runs; with it goes one poke, for all of it."""
+    connection = connections[using]
+    if not connection.in_atomic_block:
+        return set()
+    # What is rolled back to a savepoint takes its notes, and this, with it.
+    here = set(connection.savepoint_ids)
+    for savepoints, poke, *_ in connection.run_on_commit:
+        if isinstance(poke, _Poke) and savepoints == here:
+            return poke.noted
+    made = _Poke()
+    transaction.on_commit(made, using=using, robust=True)
+    return made.noted
 
 
 def note_row(sender: type[Model], instance: Model, using: str, **_signal: Any) -> None:  # noqa: ARG001

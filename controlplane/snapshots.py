@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Final
 
 from controlplane.models import PublishedSnapshot, RequestRecord, SnapshotContent
-from routing.gateway.snapshot import Content, Snapshot, checksum, decode, encode
+from routing.gateway.snapshot import Content, Snapshot, decode, digest_of, pack, seal
 
 NEWEST: Final = 100
 LOOKED_AT: Final = 20  # at each end of the older ones, so that a round stays short
@@ -24,16 +24,17 @@ class NotKept(Exception):
     """The snapshot of a generation cannot be had; the text says why."""
 
 
-def keep(row: PublishedSnapshot, content: Content) -> None:
-    """Store what `row` numbers, unless that has been done."""
+def keep(row: PublishedSnapshot, content: Content, packed: bytes | None = None) -> None:
+    """Store what `row` numbers, unless that has been done. `packed` are the content's bytes."""
+    packed = pack(content) if packed is None else packed
     snapshot = Snapshot(
         generation=row.generation,
         created_at=row.created_at.timestamp(),
-        checksum=checksum(content),
+        checksum=digest_of(packed),
         content=content,
     )
-    packed = zlib.compress(encode(snapshot), 1)
-    SnapshotContent.objects.get_or_create(published=row, defaults={"packed": packed})
+    compressed = zlib.compress(seal(snapshot, packed), 1)
+    SnapshotContent.objects.get_or_create(published=row, defaults={"packed": compressed})
 
 
 def snapshot_of(generation: int) -> Snapshot:

@@ -141,13 +141,43 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     content: Content
 
 
+class _Sealed(Struct, frozen=True, kw_only=True):
+    """A snapshot whose content is still, or already, in bytes."""
+
+    generation: int
+    created_at: float
+    checksum: str
+    content: msgspec.Raw
+
+
+def pack(content: Content) -> bytes:
+    """The content's canonical bytes."""
+    return msgspec.msgpack.encode(content, order="deterministic")
+
+
+def digest_of(packed: bytes) -> str:
+    """SHA-256 of a content's canonical bytes, in hex."""
+    return hashlib.sha256(packed).hexdigest()
+
+
 def checksum(content: Content) -> str:
-    """SHA-256 of the content's canonical bytes, in hex."""
-    return hashlib.sha256(msgspec.msgpack.encode(content, order="deterministic")).hexdigest()
+    return digest_of(pack(content))
+
+
+def seal(snapshot: Snapshot, packed: bytes) -> bytes:
+    """The bytes of `snapshot`, whose content's are `packed`."""
+    return msgspec.msgpack.encode(
+        _Sealed(
+            generation=snapshot.generation,
+            created_at=snapshot.created_at,
+            checksum=snapshot.checksum,
+            content=msgspec.Raw(packed),
+        )
+    )
 
 
 def encode(snapshot: Snapshot) -> bytes:
-    return msgspec.msgpack.encode(snapshot, order="deterministic")
+    return seal(snapshot, pack(snapshot.content))
 
 
 def decode(raw: bytes) -> Snapshot:

@@ -9,8 +9,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
+from controlplane.content import build_content
 from controlplane.models import EditCounter
-from controlplane.publishing import build_content
 from providers.models import Provider
 from routing.gateway.snapshot import SwitchSpec
 from routing.models import RoutingState

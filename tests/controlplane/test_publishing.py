@@ -7,18 +7,19 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.db import IntegrityError
+from django.db import IntegrityError, transaction
+from simple_history.models import HistoricalRecords
 
-from controlplane import publishing
 from controlplane.config_document import parse
 from controlplane.config_mirror import mirror
+from controlplane.content import Builder, build_content
 from controlplane.models import ApiKey, EditCounter, PublishedSnapshot, Settings, Team
-from controlplane.publishing import SNAPSHOT_FILE, build_content, publish
+from controlplane.publishing import SNAPSHOT_FILE, Publication, publish
 from failover.engine.policy import Backoff, BenchPolicy
 from failover.models import FailoverRule
 from providers.adapters.spec import ModelFacts, Timeouts
 from providers.models import Credential, Provider
-from routing.gateway.snapshot import Content, Snapshot, checksum, decode
+from routing.gateway.snapshot import Content, PoolSpec, Snapshot, checksum, decode
 from routing.models import Alias, Candidate, CanonicalModel
 from tests.controlplane.test_config_mirror import ENVIRON, EXAMPLE_TEXT
 
@@ -223,12 +224,12 @@ def test_the_number_of_queries_does_not_grow(
     django_assert_num_queries: Callable[..., Any],
 ) -> None:
     apply(EXAMPLE_TEXT, **ENVIRON)
-    with django_assert_num_queries(13):
+    with django_assert_num_queries(14):
         build_content()
     for number in range(5):
         pool(f"more-{number}", "x", "y")
         Provider.objects.create(name=f"more-{number}", kind="openai")
-    with django_assert_num_queries(13):
+    with django_assert_num_queries(14):
         build_content()
 
 
@@ -310,12 +311,12 @@ def test_a_number_that_another_host_took_is_not_given_twice(
     pool("m", "x")
     rivals = iter([2])
 
-    def other_host_is_faster(_data_dir: Path) -> Snapshot:
+    def other_host_is_faster(_publication: Publication) -> Snapshot:
         for generation in rivals:
             PublishedSnapshot.objects.create(generation=generation, checksum="of another host")
         return Snapshot(generation=1, created_at=0, checksum="", content=Content())
 
-    monkeypatch.setattr(publishing, "_on_disk", other_host_is_faster)
+    monkeypatch.setattr(Publication, "_on_disk", other_host_is_faster)
     snapshot = publish(tmp_path)
     assert snapshot.generation == 3
     numbers = PublishedSnapshot.objects.values_list("generation", flat=True)
@@ -338,16 +339,16 @@ def test_an_edit_during_the_reading_is_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pool("first", "x")
-    build = publishing.build_content
+    build = Builder.build
     edits = iter([lambda: pool("second", "x")])
 
-    def cut_through() -> Content:
-        content = build()
+    def cut_through(builder: Builder, *, whole: bool) -> Content:
+        content = build(builder, whole=whole)
         if edit := next(edits, None):
             edit()
         return content
 
-    monkeypatch.setattr(publishing, "build_content", cut_through)
+    monkeypatch.setattr(Builder, "build", cut_through)
     snapshot = publish(tmp_path)
     assert EditCounter.load().value > 0
     assert [spec.name for spec in snapshot.content.pools] == ["first", "second"]
@@ -365,3 +366,101 @@ def test_what_no_worker_could_load_is_not_published(tmp_path: Path) -> None:
 def test_a_models_stated_context_window_is_published() -> None:
     apply("providers: {a: {kind: openai, models: [m, {id: n, metadata: {context_window: 9}}]}}\n")
     assert build_content().providers[0].facts == {"n": ModelFacts(context_window=9)}
+
+
+# What edits leave to be read
+
+
+def test_after_an_edit_of_one_pool_only_that_pool_is_read(
+    tmp_path: Path,
+) -> None:
+    publication = Publication(tmp_path)
+    pools = [pool(name, "x", "y") for name in "abc"]
+    publication.publish()
+    builder = publication._builder
+    before = {spec.name: spec for spec in builder.build(whole=False).pools}
+
+    Candidate.objects.filter(canonical_model=pools[2]).update(weight=9)  # noted by nobody
+    pools[1].candidates.create(provider_name="p", model="z", position=9)
+    content = publication.publish(whole=False).content
+
+    after = {spec.name: spec for spec in content.pools}
+    assert [c.model for c in after["b"].candidates] == ["x", "y", "z"]
+    assert after["a"] is before["a"]
+    assert after["c"] is before["c"]
+    assert {c.weight for c in publication.publish().content.pools[2].candidates} == {9}
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_every_edit_of_pools_is_seen_by_one_who_goes_by_notes(tmp_path: Path, whole: bool) -> None:
+    """A publication that reads little publishes what one that reads all does."""
+    publication = Publication(tmp_path)
+    first, second = pool("first", "x"), pool("second", "x", "y")
+    apply(
+        "providers: {a: {kind: openai}}\n"
+        "routing: {model_pools: {third: {candidates: [{provider: a, model: m}]}}}\n"
+    )
+    publication.publish()
+
+    def publishes() -> list[PoolSpec]:
+        found = publication.publish(whole=whole).content
+        assert found == build_content()
+        return list(found.pools)
+
+    first.name = "renamed"
+    first.save()
+    assert [spec.name for spec in publishes()] == ["renamed", "second", "third"]
+    second.candidates.first().delete()  # type: ignore[union-attr]
+    assert [c.model for c in publishes()[1].candidates] == ["y"]
+    pool("third", "mine")
+    assert publishes()[2].source == "config"
+    apply("providers: {a: {kind: openai}}\n")
+    assert [c.model for c in publishes()[2].candidates] == ["mine"]
+    settings = Settings.load()
+    settings.max_attempts = 7
+    settings.save()
+    second.failover = {"retry_on_timeouts": False}
+    second.save()
+    assert [spec.failover and spec.failover.max_attempts for spec in publishes()] == [None, 7, None]
+    settings.max_attempts = 8
+    settings.save()
+    assert [spec.failover and spec.failover.max_attempts for spec in publishes()] == [None, 8, None]
+    second.delete()
+    assert [spec.name for spec in publishes()] == ["renamed", "third"]
+
+
+def test_a_row_that_cannot_be_published_is_met_again_until_it_is_mended(tmp_path: Path) -> None:
+    publication = Publication(tmp_path)
+    row = pool("m", "x")
+    publication.publish()
+    row.timeouts = {"connect_s": "soon"}
+    row.save()
+
+    for _ in range(2):
+        with pytest.raises(ValueError, match="timeouts of pool m"):
+            publication.publish(whole=False)
+    row.timeouts = {"connect_s": 2}
+    row.save()
+    assert publication.publish(whole=False).content.pools[0].timeouts == Timeouts(connect_s=2)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_request_that_edits_a_pool_in_two_transactions_is_heard_twice(
+    tmp_path: Path, rf: Any
+) -> None:
+    publication = Publication(tmp_path)
+    row = pool("m", "x")
+    publication.publish()
+    HistoricalRecords.context.request = rf.post("/")
+    try:
+        with transaction.atomic():
+            row.strategy = "round_robin"
+            row.save()
+        publication.publish(whole=False)
+        with transaction.atomic():
+            row.strategy = "fill_first"
+            row.save()
+    finally:
+        del HistoricalRecords.context.request
+
+    assert publication.publish(whole=False).content.pools[0].strategy == "fill_first"
