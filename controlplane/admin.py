@@ -22,6 +22,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminT
 
 from controlplane.benches_admin import BenchAdmin
 from controlplane.config_settings import SETTING_OF_KEY, effective_settings, setting_sources
+from controlplane.edit_models import Revision
 from controlplane.models import (
     ApiKey,
     ConfigSource,
@@ -32,6 +33,7 @@ from controlplane.models import (
     new_key,
 )
 from controlplane.records_admin import RequestRecordAdmin
+from controlplane.revisions_admin import RevisionAdmin
 from failover.models import Bench
 from providers.managed_admin import (
     HistoryAdmin,
@@ -41,6 +43,7 @@ from providers.managed_admin import (
     ReadOnly,
     lines,
 )
+from providers.versioned_admin import VersionedForm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -49,6 +52,7 @@ if TYPE_CHECKING:
 
 admin.site.index_title = "Overview"
 admin.site.register(RequestRecord, RequestRecordAdmin)
+admin.site.register(Revision, RevisionAdmin)
 admin.site.register(Bench, BenchAdmin)
 admin.site.unregister(User)
 admin.site.unregister(Group)
@@ -187,7 +191,7 @@ class StatusesField(forms.CharField):
         """The model checks the statuses."""
 
 
-class SettingsForm(forms.ModelForm):  # type: ignore[type-arg]
+class SettingsForm(VersionedForm):
     disabled_models = LinesField(
         required=False,
         label="Models without failover",
@@ -212,6 +216,7 @@ class SettingsForm(forms.ModelForm):  # type: ignore[type-arg]
 @admin.register(Settings)
 class SettingsAdmin(HistoryAdmin, OneRowAdmin):
     form = SettingsForm
+    change_form_before_template = "admin/managed_note.html"
     warn_unsaved_form = True
     fieldsets = [
         (

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from controlplane.config_objects import State
     from controlplane.config_yaml import Mistake, Path, Tree
 
+# Admin has no general capture; what the file says of it may only be what holds anyway.
+CAPTURE: Final = {"capture.requests": False, "capture.responses": False, "capture.keep_days": 7}
 MANAGED: Final = "managed by configuration"
 
 
@@ -163,7 +165,7 @@ def _managed_settings(document: Document) -> Iterator[Mistake]:
         if name in given and given[name]["value"] != entry["value"]:
             said = f"{MANAGED} ({given[name]['source']}), allowed: what it says there, or nothing"
             yield document.tree.mistake(tuple(name.split(".")), said)
-        elif name not in given and name.startswith("capture."):
+        elif name not in given and CAPTURE.get(name, entry["value"]) != entry["value"]:
             said = "admin has no such setting, allowed: in the configuration file only"
             yield document.tree.mistake(tuple(name.split(".")), said)
 

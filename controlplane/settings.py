@@ -280,6 +280,7 @@ UNFOLD: dict[str, Any] = {
                         "manage_history",
                         "admin:routing_historicalroutingstate_changelist",
                     ),
+                    _link("Revisions", "undo", "admin:controlplane_revision_changelist"),
                     _link(
                         "Published snapshots",
                         "history",

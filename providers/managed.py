@@ -35,6 +35,8 @@ class ManagedModel(models.Model):
     """
 
     identity = "name"
+    # Related managers of the rows that are edited together with it.
+    versioned_parts: tuple[str, ...] = ()
     # Whether others refer to the row by its name, so that a rename would cut them off.
     is_referred_to_by_name = False
 

@@ -23,6 +23,7 @@ from unfold.widgets import (
 
 from providers.managed import ManagedModel, cautions_of
 from providers.validation import secret_problems
+from providers.versioned_admin import VersionedForm
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from providers.fields import EncryptedText
 
 
-class ManagedForm(forms.ModelForm):  # type: ignore[type-arg]
+class ManagedForm(VersionedForm):
     """A form that checks a name against the other rows of its source, though it shows no source."""
 
     def _get_validation_exclusions(self) -> set[str]:

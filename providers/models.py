@@ -44,6 +44,7 @@ uses_of_providers: list[Callable[[str], list[str]]] = []
 
 class Provider(ManagedModel):
     is_referred_to_by_name = True
+    versioned_parts = ("credentials", "models")
 
     name = models.CharField(
         max_length=100,

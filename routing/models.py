@@ -39,6 +39,7 @@ class CanonicalModel(ManagedModel):
     """A model as callers name it, and the pool of candidates that serve it."""
 
     is_referred_to_by_name = True
+    versioned_parts = ("candidates",)
 
     name = models.CharField(
         max_length=200,
@@ -245,6 +246,7 @@ class Alias(ManagedModel):
     """Another name: for a canonical model, or for targets of its own."""
 
     is_referred_to_by_name = True
+    versioned_parts = ("targets",)
 
     name = models.CharField(
         max_length=200,
