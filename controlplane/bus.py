@@ -1,5 +1,6 @@
 """
-Benches and pins between hosts by Redis or Valkey: within milliseconds, while it is there.
+Benches, pins and the word of edits between hosts by Redis or Valkey: within milliseconds, while it
+is there.
 
 A hash holds every bench, and each change of it is published. Scripts compare before they write, so
 that no late writer undoes anything. The hash is nobody's only memory: whoever finds that it has
@@ -39,6 +40,7 @@ PINS: Final = b"switchyard:{shared}:pins"
 PINS_END: Final = b"switchyard:{shared}:pins:end"
 NEWS_OF_BENCHES: Final = b"switchyard:news:benches"
 NEWS_OF_PINS: Final = b"switchyard:news:pins"
+NEWS_OF_EDITS: Final = b"switchyard:news:edits"
 PINS_KEPT: Final = 200_000
 
 PUT_BENCHES: Final = Script("""
@@ -117,7 +119,7 @@ class Bus:
             url,
             timeout_s=CALL_S,
             retry_s=RETRY_S,
-            channels=[NEWS_OF_BENCHES, NEWS_OF_PINS],
+            channels=[NEWS_OF_BENCHES, NEWS_OF_PINS, NEWS_OF_EDITS],
             heard=self._heard,
             alone=alone,
         )
@@ -127,8 +129,9 @@ class Bus:
         self._ours: dict[Place, BenchEntry] = {}
         self._moved: dict[tuple[str, int], PinEntry] = {}
         self._due = asyncio.Event()
+        self._edited = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        hub.told.append(Told(benches=self._hear, pins=self._hear_pins))
+        hub.told.append(Told(benches=self._hear, pins=self._hear_pins, edits=self._edited.set))
 
     def start(self) -> None:
         self._redis.start()
@@ -137,6 +140,7 @@ class Bus:
             asyncio.create_task(self._put_forever(), name="bus"),
             asyncio.create_task(self._look_forever(), name="bus: state"),
             asyncio.create_task(self._put_pins_forever(), name="bus: pins"),
+            asyncio.create_task(self._tell_edits_forever(), name="bus: edits"),
         ]
 
     async def aclose(self) -> None:
@@ -194,11 +198,21 @@ class Bus:
                 arguments += [field, _microseconds(entry.used_at), ends_at, _encode(entry)]
             await self._redis.run(PUT_PINS, [PINS, PINS_END], *arguments)
 
+    async def _tell_edits_forever(self) -> None:
+        while True:
+            await self._edited.wait()
+            self._edited.clear()
+            with contextlib.suppress(RedisAway):  # others look at the database by themselves
+                await self._redis.ask(b"PUBLISH", NEWS_OF_EDITS, self._me)
+
     # What other hosts know
 
     def _heard(self, channel: bytes, message: bytes) -> None:
         sender, news = message[: len(self._me)], message[len(self._me) :]
         if sender == self._me:
+            return
+        if channel == NEWS_OF_EDITS:
+            self._hub.edited.set()
             return
         try:
             if channel == NEWS_OF_BENCHES:

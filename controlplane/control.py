@@ -22,6 +22,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from django.db import connections
@@ -52,7 +53,11 @@ logger = logging.getLogger("switchyard.control")
 
 
 class Publisher:
-    """Brings file, database and snapshot together; every method runs in one thread."""
+    """
+    Brings file, database and snapshot together; every method runs in one thread.
+
+    `noticed` is called, there, as soon as an edit is found that nobody has told of.
+    """
 
     def __init__(
         self,
@@ -60,7 +65,9 @@ class Publisher:
         environ: Mapping[str, str],
         *,
         clock: Callable[[], float] = time.monotonic,
+        noticed: Callable[[], None] = lambda: None,
     ) -> None:
+        self._noticed = noticed
         self._publication = Publication(data_dir)
         self._environ = environ
         self._clock = clock
@@ -70,10 +77,14 @@ class Publisher:
         self._rebuild_at = float("-inf")
         self._standing = Standing()
 
-    def round(self) -> Standing:
-        """One look at everything. Never raises: what fails is in the standing, and logged once."""
+    def round(self, *, is_told: bool = False) -> Standing:
+        """
+        One look at everything; `is_told` if another host said that there is something to see.
+
+        Never raises: what fails is in the standing, and logged once.
+        """
         try:
-            standing = self._look()
+            standing = self._look(is_told=is_told)
         except Exception as error:  # noqa: BLE001 - whatever it is, the next round tries again
             text = f"{type(error).__name__}: {error}".strip().splitlines()[0]
             if text != self._standing.error:
@@ -87,7 +98,7 @@ class Publisher:
         self._standing = standing
         return standing
 
-    def _look(self) -> Standing:
+    def _look(self, *, is_told: bool) -> Standing:
         standing = replace(self._standing, error="")
         if self._watch.changed() or self._is_file_pending:
             self._is_file_pending = True
@@ -108,6 +119,8 @@ class Publisher:
         whole = self._clock() >= self._rebuild_at
         if edits == self._edits and not whole:
             return standing
+        if edits != self._edits and not is_told:
+            self._noticed()
         began = self._clock()
         snapshot = self._publication.publish(whole=whole)
         if snapshot.generation != standing.generation:
@@ -131,26 +144,33 @@ async def control(data_dir: Path, environ: Mapping[str, str]) -> None:
         loop.add_signal_handler(signum, stopping.set)
     with _hold_lock(data_dir) as lock:
         while not lock.is_ours():  # another `serve` has this DATA_DIR; stand by for it
-            if await _is_set_within(stopping, TICK_S):
+            if await _is_set_within(TICK_S, stopping):
                 return
         # One thread, so that one database connection serves all rounds, and none overlap.
         with (
             _ingesting(data_dir),
             ThreadPoolExecutor(max_workers=1, thread_name_prefix="publisher") as thread,
         ):
-            publisher = await loop.run_in_executor(thread, Publisher, data_dir, environ)
 
             async def look() -> Standing:
-                return await loop.run_in_executor(thread, publisher.round)
+                is_told = hub.edited.is_set()
+                hub.edited.clear()
+                call = partial(publisher.round, is_told=is_told)
+                return await loop.run_in_executor(thread, call)
+
+            def noticed() -> None:
+                loop.call_soon_threadsafe(hub.tell_edit)
 
             hub = Hub(channel.claim_socket_path(data_dir), look, Metering(data_dir))
+            make = partial(Publisher, data_dir, environ, noticed=noticed)
+            publisher = await loop.run_in_executor(thread, make)
             reporter = Reporter(hub, data_dir, environ)
             async with _sharing(hub, data_dir, environ), reporter.reporting():
                 await hub.start()
                 try:
                     while not stopping.is_set():
                         hub.announce(await look())
-                        await _is_set_within(stopping, TICK_S)
+                        await _is_set_within(TICK_S, stopping, hub.edited)
                 finally:
                     await hub.aclose()
                     channel.give_up_socket_path(data_dir)
@@ -192,10 +212,13 @@ def _ingesting(data_dir: Path) -> Iterator[None]:
         thread.join()
 
 
-async def _is_set_within(event: asyncio.Event, limit_s: float) -> bool:
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(event.wait(), limit_s)
-    return event.is_set()
+async def _is_set_within(limit_s: float, *events: asyncio.Event) -> bool:
+    """Wait for any of `events`; whether one came within the time."""
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    done, _late = await asyncio.wait(waits, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+    return bool(done)
 
 
 class _Lock:

@@ -90,8 +90,8 @@ def note(keys: Iterable[Key | tuple[str, str]], using: str = "default") -> None:
     """
     Note an edit of each object in its transaction, and have it published once it is committed.
 
-    A request's edits of one object in one transaction are one. The counter makes publishing certain (the
-    control child reads it); the poke only makes it sooner.
+    A request's edits of one object in one transaction are one. The counter makes publishing
+    certain (the control child reads it); the poke only makes it sooner.
     """
     noted = _noted(using)
     is_request = getattr(HistoricalRecords.context, "request", None) is not None

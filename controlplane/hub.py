@@ -79,10 +79,13 @@ class _Worker:
 class Told:
     """
     Who hears of what was news to this host: a way to other hosts. `by` is who told the hub.
+
+    `edits` is called when this host has found that somebody edited something.
     """
 
     benches: Callable[[Sequence[BenchEntry], object], None]
     pins: Callable[[Sequence[PinEntry], object], None] | None = None
+    edits: Callable[[], None] | None = None
 
 
 class Hub:
@@ -105,6 +108,7 @@ class Hub:
         self._workers: list[_Worker] = []
         self.told: list[Told] = []
         self.host = ""
+        self.edited = asyncio.Event()  # set by other hosts' word
         self.expected_workers = 0
         self._fleet: Fleet | None = None
         self.board = BenchBoard()
@@ -136,6 +140,12 @@ class Hub:
         self._standing = standing
         for worker in self._workers:
             self._announce_to(worker)
+
+    def tell_edit(self) -> None:
+        """Have other hosts look at the database now."""
+        for told in self.told:
+            if told.edits is not None:
+                told.edits()
 
     @property
     def standing(self) -> Standing:

@@ -163,3 +163,13 @@ async def test_what_nobody_can_read_hides_nothing(hosts, server):
     server.ask("PUBLISH", "switchyard:news:benches", "0123456789abcdef[nonsense")
     two = hosts()
     await until(lambda: two.board.get(PLACE))
+
+
+async def test_the_word_of_an_edit_reaches_every_other_host(hosts, server):
+    one, two, three = hosts(), hosts(), hosts()
+    await filled(server, 3)
+
+    one.tell_edit()
+
+    await until(lambda: two.edited.is_set() and three.edited.is_set())
+    assert not one.edited.is_set()

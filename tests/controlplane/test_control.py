@@ -130,3 +130,37 @@ def test_a_refused_file_is_in_the_standing_until_it_is_mended(folder: Path) -> N
     assert refused.generation is not None
     assert "wieght" in refused.refused[0]
     assert publisher.round() == refused
+
+
+def test_others_are_told_of_an_edit_once_and_not_of_one_that_they_told_of(
+    folder: Path, clock: Clock
+) -> None:
+    noticed: list[str] = []
+    publisher = Publisher(folder, {}, clock=clock, noticed=lambda: noticed.append("edit"))
+    publisher.round()
+    noticed.clear()
+
+    Provider.objects.create(name="lab", kind="simulator")
+    publisher.round()
+    publisher.round()
+    assert noticed == ["edit"]
+    Provider.objects.create(name="other", kind="simulator")
+    publisher.round(is_told=True)
+
+    assert noticed == ["edit"]
+    assert names(folder) == ["lab", "other"]
+
+
+def test_a_file_that_was_refused_is_told_with_its_time_and_checksum(
+    folder: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "switchyard.yaml"
+    file.write_text("providers: 3\n")
+    publisher = Publisher(folder, {"SWITCHYARD_CONFIG": str(file)})
+
+    standing = publisher.round()
+
+    assert "switchyard.yaml:1" in standing.refused[0]
+    assert standing.refused_at is not None
+    assert len(standing.config_checksum) == 64
+    assert publisher.round() == standing
