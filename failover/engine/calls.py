@@ -127,7 +127,8 @@ class Calls:
         """Call `candidate` and wait for the first content, a failure, or to be cancelled."""
         attempt = Attempt(candidate=candidate, credential=credential.label, started_at=self.clock())
         call.attempts.append(attempt)
-        attempt.is_hedge = is_hedge
+        if is_hedge:
+            attempt.is_hedge = True
         if call.faults is not None and (fault := call.faults.get(candidate.provider)) is not None:
             attempt.simulated = fault.rolled(self._rng.random)
         # What is only pretended says nothing about anybody's health or load.

@@ -14,7 +14,7 @@ from tests.support.promtext import read
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-QUICK = {"hedge_after_ms": 60}
+HEDGED = {"hedge_after_ms": 60}
 FAILOVER: dict[str, Any] = {"hedge-quick": {"hedge_after_ms": 30_000}, "hedge-off": {}}
 FOREVER = "stall"
 SLOW = "slow:ttft_ms=700:gap_ms=1"
@@ -31,6 +31,14 @@ def config(whole_session_stage: Stage) -> None:
         "hedge-quick": ("", ""),
         "hedge-off": (SLOW, ""),
     }
+    sessions = {
+        "strategy": "round_robin",
+        "failover": HEDGED,
+        "candidates": [
+            candidate("hedge-1", f"hedge-session-1~{FOREVER}", priority=1),
+            candidate("hedge-2", "hedge-session-2", priority=2),
+        ],
+    }
     stage.add(
         providers={
             "hedge-1": stage.first.provider(bench={"failures": 1}),
@@ -42,10 +50,11 @@ def config(whole_session_stage: Stage) -> None:
                     candidate("hedge-1", f"{name}-1~{modes[0] or 'ok'}"),
                     candidate("hedge-2", f"{name}-2~{modes[1] or 'ok'}"),
                 ],
-                "failover": FAILOVER.get(name, QUICK),
+                "failover": FAILOVER.get(name, HEDGED),
             }
             for name, modes in pools.items()
-        },
+        }
+        | {"hedge-session": sessions},
     )
 
 
@@ -126,6 +135,19 @@ def test_without_the_setting_or_without_failover_the_first_is_waited_for(stage: 
         assert reply.headers["x-switchyard-provider"] == "hedge-1"
         assert reply.headers["x-switchyard-attempts"] == "1"
     assert calls(stage.second, "hedge-off-2~ok") == []
+
+
+def test_a_session_stays_with_the_second_that_answered(stage: Stage) -> None:
+    body = {"model": "hedge-session", "messages": [{"role": "user", "content": "x"}]}
+    replies = [
+        stage.gateway.request(
+            "/v1/chat/completions", body, headers={"x-switchyard-session": "someone"}
+        )
+        for _ in range(2)
+    ]
+
+    assert [r.headers["x-switchyard-provider"] for r in replies] == ["hedge-2", "hedge-2"]
+    assert [r.headers["x-switchyard-attempts"] for r in replies] == ["2", "1"]
 
 
 async def test_a_caller_who_hangs_up_ends_both_calls(stage: Stage) -> None:
