@@ -66,13 +66,13 @@ def record(generation: int) -> Revision | None:
 
     Level-triggered: call it whenever something was published. It takes what is committed.
     """
-    if not _is_due(Revision.objects.first(), generation):
+    if not _is_due(Revision.objects.defer("packed").first(), generation):
         return None
     with transaction.atomic():
         EditCounter.load()
         # Nobody else commits an edit, or records, until this is done.
         EditCounter.objects.select_for_update().get(pk=1)
-        latest = Revision.objects.first()
+        latest = Revision.objects.defer("packed").first()
         if not _is_due(latest, generation):
             return None
         edits = list(Edit.objects.filter(pk__gt=latest.last_edit if latest else 0))

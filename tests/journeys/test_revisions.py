@@ -52,9 +52,7 @@ def test_edits_of_three_editors_are_all_in_revisions_and_a_broken_one_is_taken_b
 
     def edit_pool(field: str) -> None:
         for number in range(1, EDITS + 1):
-            block = (
-                {"first_token_s": 10 + number} if field == "timeouts" else {"max_attempts": number}
-            )
+            key = "first_token_s" if field == "timeouts" else "max_attempts"
             body = {field: {key: 10 + number}}
             reason = {"x-switchyard-reason": f"{field}{number}"}
             replies.append(operator("PATCH", "pools/mine", body, **reason))
