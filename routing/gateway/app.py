@@ -71,9 +71,9 @@ from routing.gateway.replies import (
     send_start,
     served_headers,
 )
-from routing.gateway.snapshot import Snapshot
+from routing.gateway.snapshot import Snapshot, Steps, finish
 from routing.gateway.spool import SpoolWriter
-from routing.gateway.table import Table, compile_table
+from routing.gateway.table import Table, compiling
 from routing.gateway.visits import Visit, Visits
 
 log = logging.getLogger("switchyard.gateway")
@@ -159,7 +159,12 @@ class Gateway:
 
     def load(self, snapshot: Snapshot) -> None:
         """Route by `snapshot` from now on. Raises ValueError and keeps the old table."""
-        table = compile_table(snapshot, decrypt=self._decrypt, environ=self._environ)
+        finish(self.loading(snapshot))
+
+    def loading(self, snapshot: Snapshot) -> Steps[None]:
+        """load() in steps, between which requests may run."""
+        table = yield from compiling(snapshot, decrypt=self._decrypt, environ=self._environ)
+        yield
         before, self.table = self.table, table
         known.digests = table.keys
         self.live.prune(table)

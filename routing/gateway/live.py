@@ -11,11 +11,11 @@ import asyncio
 import contextlib
 import logging
 import os
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from routing.gateway import channel
 from routing.gateway.failure_log import note_bench
-from routing.gateway.snapshot import Snapshot, decode
+from routing.gateway.snapshot import Snapshot, Steps, decoding
 from routing.gateway.version import VERSION
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ PINS_AT_ONCE = 1000  # what is more is told by those who use it next
 logger = logging.getLogger("switchyard.live")
 
 Stamp = tuple[int, int, int]
+Value = TypeVar("Value")
 
 
 class Pinned(Protocol):
@@ -58,8 +59,18 @@ class Served(Protocol):
     @property
     def live(self) -> Pinned: ...
 
-    def load(self, snapshot: Snapshot) -> None:
-        """Compile and swap; ValueError leaves the old one in place."""
+    def loading(self, snapshot: Snapshot) -> Steps[None]:
+        """Compile and swap, in steps; ValueError leaves the old one in place."""
+
+
+async def _in_passing(steps: Steps[Value]) -> Value:
+    """What `steps` lead to; requests get their turn between them."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return cast("Value", end.value)
+        await asyncio.sleep(0)
 
 
 class Live:
@@ -134,7 +145,7 @@ class Live:
         """
         Load the snapshot file if it is another one than at the last look.
 
-        Requests get their turn between decoding and compiling: 10,000 pools take about 15 ms each.
+        Requests get their turn between its steps: 10,000 pools take some 60 ms in all.
         """
         async with self._looking:
             await self._look_alone()
@@ -157,10 +168,9 @@ class Live:
             return
         self._stamp = stamp
         try:
-            snapshot = decode(raw)
-            await asyncio.sleep(0)
+            snapshot = await _in_passing(decoding(raw))
             if snapshot.generation != self._generation or self._error is not None:
-                self._gateway.load(snapshot)
+                await _in_passing(self._gateway.loading(snapshot))
         except ValueError as error:
             self._refuse(str(error))
             return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeVar
@@ -11,7 +11,13 @@ from failover.engine.plan import Candidate, Limits, Rejected, Times
 from failover.engine.policy import FailoverPolicy
 from providers.adapters.spec import CAPABILITIES, NO_FACTS, ProviderSpec, Timeouts
 from providers.adapters.upstream import Upstream
-from routing.gateway.snapshot import AliasSpec, CandidateSpec, Content, PoolSpec
+from routing.gateway.snapshot import (
+    AliasSpec,
+    CandidateSpec,
+    Content,
+    PoolSpec,
+    RoutingDefaults,
+)
 from routing.gateway.strategies import strategy_named
 
 Tiers = tuple[tuple[Candidate, ...], ...]
@@ -218,20 +224,17 @@ def _given(own: Value | None, default: Value) -> Value:
     return default if own is None else own
 
 
-def measured_names(content: Content) -> frozenset[str]:
-    """The provider/model names that somebody goes by the load of, in any pool or alias."""
-    default = content.defaults.strategy
-    owners = [(pool.strategy, pool.candidates) for pool in content.pools]
-    owners += [(alias.strategy, alias.targets) for alias in content.aliases]
-    names = []
-    for strategy, members in owners:
-        if strategy_named(strategy or default).goes_by_load:
-            names += [f"{c.provider}/{c.model}" for c in members]
-            continue
+def measured_names(
+    owners: Iterable[PoolSpec | AliasSpec], defaults: RoutingDefaults
+) -> Iterator[str]:
+    """The provider/model names that somebody goes by the load of, in any of these."""
+    for owner in owners:
+        members = owner.candidates if isinstance(owner, PoolSpec) else owner.targets
+        is_by_load = strategy_named(owner.strategy or defaults.strategy).goes_by_load
         for c in members:
-            if not (c.rpm is c.tpm is c.max_parallel is None):  # there may be tens of thousands
-                names.append(f"{c.provider}/{c.model}")
-    return frozenset(names)
+            # There may be tens of thousands.
+            if is_by_load or not (c.rpm is c.tpm is c.max_parallel is None):
+                yield f"{c.provider}/{c.model}"
 
 
 def _unsupported(candidate: Candidate, protocol: str, needs: frozenset[str]) -> str | None:

@@ -8,6 +8,8 @@ writes it to disk; every worker decodes and compiles it once (routing.gateway.ta
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Generator
+from typing import Final, TypeVar, cast
 
 import msgspec
 from msgspec import Struct
@@ -150,6 +152,30 @@ class _Sealed(Struct, frozen=True, kw_only=True):
     content: msgspec.Raw
 
 
+class _Opened(Content, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """A content whose pools are still in bytes: there may be ten thousand."""
+
+    pools: tuple[msgspec.Raw, ...] = ()  # type: ignore[assignment] # until they are decoded
+
+
+STEP: Final = 1000  # pools at once: about 3 ms
+Value = TypeVar("Value")
+Steps = Generator[None, None, Value]
+
+_sealed: msgspec.msgpack.Decoder[_Sealed] = msgspec.msgpack.Decoder(_Sealed)
+_opened: msgspec.msgpack.Decoder[_Opened] = msgspec.msgpack.Decoder(_Opened)
+_pool: msgspec.msgpack.Decoder[PoolSpec] = msgspec.msgpack.Decoder(PoolSpec)
+
+
+def finish(steps: Steps[Value]) -> Value:
+    """What `steps` lead to, without a pause."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return cast("Value", end.value)
+
+
 def pack(content: Content) -> bytes:
     """The content's canonical bytes."""
     return msgspec.msgpack.encode(content, order="deterministic")
@@ -182,10 +208,28 @@ def encode(snapshot: Snapshot) -> bytes:
 
 def decode(raw: bytes) -> Snapshot:
     """The snapshot in `raw`. Raises ValueError if it is torn, foreign or altered."""
+    return finish(decoding(raw))
+
+
+def decoding(raw: bytes) -> Steps[Snapshot]:
+    """decode() in steps of some milliseconds."""
     try:
-        snapshot = msgspec.msgpack.decode(raw, type=Snapshot)
+        sealed = _sealed.decode(raw)
+        packed = bytes(sealed.content)
+        if digest_of(packed) != sealed.checksum:
+            raise ValueError(f"snapshot {sealed.generation} does not match its checksum")
+        yield
+        opened = _opened.decode(packed)
+        pools: list[PoolSpec] = []
+        for first in range(0, len(opened.pools), STEP):
+            yield
+            pools += [_pool.decode(pool) for pool in opened.pools[first : first + STEP]]
     except msgspec.DecodeError as error:
         raise ValueError(f"this is not a snapshot of this version: {error}") from error
-    if checksum(snapshot.content) != snapshot.checksum:
-        raise ValueError(f"snapshot {snapshot.generation} does not match its checksum")
-    return snapshot
+    fields = {name: getattr(opened, name) for name in Content.__struct_fields__}
+    return Snapshot(
+        generation=sealed.generation,
+        created_at=sealed.created_at,
+        checksum=sealed.checksum,
+        content=Content(**{**fields, "pools": tuple(pools)}),
+    )

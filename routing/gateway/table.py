@@ -7,14 +7,14 @@ compiled when they are first asked for, so that a table of 10,000 costs no more 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from providers.adapters.registry import ADAPTERS
 from providers.adapters.upstream import Upstream, compile_upstream
 from routing.gateway.auth import Key
 from routing.gateway.pools import Compiler, Pool, measured_names
-from routing.gateway.snapshot import Snapshot
+from routing.gateway.snapshot import STEP, Content, Snapshot, Steps, finish
 from routing.gateway.switches import Switches
 
 if TYPE_CHECKING:
@@ -33,9 +33,18 @@ class Table:
     leave them. `resolutions` is the resolver's memory.
     """
 
-    def __init__(self, snapshot: Snapshot, upstreams: Mapping[str, Upstream]) -> None:
-        self.switches = Switches(snapshot.content.switches)
-        content = self.switches.over(snapshot.content)
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        content: Content,
+        upstreams: Mapping[str, Upstream],
+        *,
+        switches: Switches,
+        names: Iterable[str],
+        measured: frozenset[str],
+    ) -> None:
+        """`content` is the snapshot's under `switches`; `names` are those that its pools have."""
+        self.switches = switches
         self.generation = snapshot.generation
         self.checksum = snapshot.checksum
         self.created_at = snapshot.created_at
@@ -53,8 +62,8 @@ class Table:
         for provider in content.providers:
             for model in provider.models:
                 self._listed.setdefault(model, []).append(provider.name)
-        self.known = self._known()
-        self.measured = measured_names(content)
+        self.known = self._known(names)
+        self.measured = measured
         self._compiler = Compiler(content, self.providers, upstreams, self.measured)
         self._pools: dict[str, Pool] = {}
 
@@ -118,8 +127,8 @@ class Table:
     def _lists(self, provider: str, model: str) -> bool:
         return provider in self._listed.get(model, ())
 
-    def _known(self) -> frozenset[str]:
-        names = {f"{c.provider}/{c.model}" for pool in self.pools.values() for c in pool.candidates}
+    def _known(self, of_pools: Iterable[str]) -> frozenset[str]:
+        names = set(of_pools)
         names.update(f"{c.provider}/{c.model}" for a in self.aliases.values() for c in a.targets)
         names.update(f"{name}/{model}" for model, owners in self._listed.items() for name in owners)
         for rule in self.rules.values():
@@ -135,9 +144,34 @@ def compile_table(
 
     Raises ValueError naming the provider whose settings or secrets cannot be used.
     """
+    return finish(compiling(snapshot, decrypt=decrypt, environ=environ))
+
+
+def compiling(
+    snapshot: Snapshot, *, decrypt: Callable[[str], str], environ: Mapping[str, str]
+) -> Steps[Table]:
+    """compile_table() in steps of some milliseconds."""
     upstreams = {
         spec.name: compile_upstream(spec, decrypt, environ)
         for spec in snapshot.content.providers
         if spec.kind in ADAPTERS
     }
-    return Table(snapshot, upstreams)
+    yield
+    switches = Switches(snapshot.content.switches)
+    content = switches.over(snapshot.content)
+    names: set[str] = set()
+    measured = set(measured_names(content.aliases, content.defaults))
+    for first in range(0, len(content.pools), STEP):
+        yield
+        pools = content.pools[first : first + STEP]
+        names.update([f"{c.provider}/{c.model}" for pool in pools for c in pool.candidates])
+        measured.update(measured_names(pools, content.defaults))
+    yield
+    return Table(
+        snapshot,
+        content,
+        upstreams,
+        switches=switches,
+        names=names,
+        measured=frozenset(measured),
+    )

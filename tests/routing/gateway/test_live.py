@@ -15,8 +15,19 @@ from controlplane.hub import Hub, Standing
 from failover.engine.benches import BenchEntry, Benches
 from failover.engine.plan import Affinity
 from routing.gateway import channel
+from routing.gateway.app import Gateway as RealGateway
 from routing.gateway.live import Live
-from routing.gateway.snapshot import Content, Snapshot, checksum, encode
+from routing.gateway.snapshot import (
+    CandidateSpec,
+    Content,
+    PoolSpec,
+    Snapshot,
+    Steps,
+    SwitchSpec,
+    checksum,
+    decode,
+    encode,
+)
 from routing.gateway.state import Live as State
 
 if TYPE_CHECKING:
@@ -36,7 +47,8 @@ class Gateway:
         self.loaded: list[int] = []
         self.refusal = ""
 
-    def load(self, snapshot: Snapshot) -> None:
+    def loading(self, snapshot: Snapshot) -> Steps[None]:
+        yield
         if self.refusal:
             raise ValueError(self.refusal)
         self.loaded.append(snapshot.generation)
@@ -413,3 +425,40 @@ async def test_sessions_that_moved_are_known_to_other_workers_and_to_those_that_
     await until(lambda: pinned(two))
     three = await host.start_worker("3")
     await until(lambda: pinned(three))
+
+
+async def test_requests_get_their_turn_while_a_large_snapshot_is_taken(tmp_path: Path) -> None:
+    """In turns of the event loop, not in seconds: 5,000 pools are taken in at least ten steps."""
+    candidate = CandidateSpec(provider="p", model="m")
+    pools = tuple(PoolSpec(name=f"m{n:04}", candidates=(candidate,)) for n in range(5000))
+    content = Content(pools=pools)
+    snapshot = Snapshot(generation=1, created_at=1.0, checksum=checksum(content), content=content)
+    (tmp_path / channel.SNAPSHOT_FILE).write_bytes(encode(snapshot))
+    gateway = RealGateway(decrypt=str, environ={}, clock=time.monotonic)
+    turns = 0
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    others = asyncio.create_task(take_turns())
+    await Live(gateway, tmp_path).load_from_disk()
+    others.cancel()
+
+    assert gateway.table is not None
+    assert len(gateway.table.pools) == 5000
+    assert turns >= 10
+    await gateway.shutdown()
+
+
+def test_a_snapshot_is_the_same_in_steps_and_at_once() -> None:
+    pools = tuple(
+        PoolSpec(name=f"m{n:04}", candidates=(CandidateSpec(provider="p", model=f"{n}"),))
+        for n in range(2500)
+    )
+    content = Content(pools=pools, disabled_models=("x",), switches=(SwitchSpec(kind="provider"),))
+    snapshot = Snapshot(generation=3, created_at=1.0, checksum=checksum(content), content=content)
+
+    assert decode(encode(snapshot)) == snapshot
