@@ -40,6 +40,7 @@ def test_mirror_and_publishing_hold_on_postgresql(postgres_url: str, tmp_path: P
         [
             sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:randomly",
             "tests/controlplane/test_config_mirror.py", "tests/controlplane/test_publishing.py",
+            "tests/controlplane/test_config_apply.py", "tests/controlplane/test_revisions.py",
         ],
         cwd=ROOT, env=environment(tmp_path, DATABASE_URL=postgres_url),
         capture_output=True, text=True, timeout=200, check=False,
