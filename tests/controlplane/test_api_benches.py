@@ -69,6 +69,15 @@ def test_a_bench_may_be_released_by_query_and_is_not_found_twice(gateway):
     assert gateway.request("/api/benches?model=second/x", method="DELETE").status == 404
 
 
+def test_one_credential_may_be_benched_alone_and_the_log_says_who_released_it_and_why(gateway):
+    order = {"model": "second/*", "credential": "main", "for_s": 600, "reason": "leaked"}
+    assert gateway.request("/api/benches", order).json()["credential"] == "main"
+    named = {"model": "second/*", "credential": "main", "reason": "rotated"}
+    assert gateway.request("/api/benches", named, method="DELETE").status == 204
+    assert "bench ended: second/* key main reason=rotated by=" in gateway.logs()
+    assert gateway.request("/api/benches").json() == []
+
+
 @pytest.mark.parametrize(
     ("change", "field"),
     [
