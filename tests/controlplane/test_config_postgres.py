@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from textwrap import dedent
@@ -82,3 +83,15 @@ def test_hosts_that_share_a_database_agree_on_one_row_of_numbers(
     generation, pools, credentials, rows = map(int, count)
     assert generation == rows >= max(map(max, generations))
     assert (pools, credentials) == (16, 1)
+
+
+def test_a_database_that_says_nothing_is_given_up_instead_of_waited_for(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"postgres://u:p@127.0.0.1:{silent.getsockname()[1]}/d"
+        done = subprocess.run(
+            [sys.executable, "manage.py", "showmigrations"],
+            cwd=ROOT, env=environment(tmp_path, DATABASE_URL=address),
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    assert done.returncode != 0
+    assert "timeout expired" in done.stderr
