@@ -217,6 +217,7 @@ class SettingsForm(VersionedForm):
 class SettingsAdmin(HistoryAdmin, OneRowAdmin):
     form = SettingsForm
     change_form_before_template = "admin/managed_note.html"
+    change_form_after_template = "admin/change_reason.html"
     warn_unsaved_form = True
     fieldsets = [
         (

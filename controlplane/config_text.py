@@ -27,7 +27,7 @@ _UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff
 
 def text_of(state: State) -> str:
     """The file of `state`, in which each name is of one source only (config_objects.effective)."""
-    return HEAD + _written(tree_of(state))
+    return HEAD + written(tree_of(state))
 
 
 def tree_of(state: State) -> Block:
@@ -117,12 +117,12 @@ class _Names:
         return _Reference(f"${{{name}}}")
 
 
-def _written(tree: Block, indent: str = "") -> str:
+def written(tree: Block, indent: str = "") -> str:
     lines = []
     for name, value in tree.items():
         key = f"{indent}{_scalar(name, _as_it_is)}:"
         if isinstance(value, dict) and value and not _is_short(value):
-            lines.append(f"{key}\n{_written(value, indent + '  ')}")
+            lines.append(f"{key}\n{written(value, indent + '  ')}")
         elif isinstance(value, list) and value and isinstance(value[0], dict):
             entries = "".join(f"{indent}  - {_flow(entry)}\n" for entry in value)
             lines.append(f"{key}\n{entries}")

@@ -179,6 +179,7 @@ class ManagedAdmin(HistoryAdmin):
 
     form = ManagedForm
     change_form_before_template = "admin/managed_note.html"
+    change_form_after_template = "admin/change_reason.html"
     list_per_page = 50
     warn_unsaved_form = True
 

@@ -8,6 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from controlplane.edit_models import Edit
 from controlplane.models import Settings
 from failover.models import FailoverRule
 from providers.models import Credential, Provider
@@ -134,7 +135,11 @@ def test_who_saves_an_old_page_is_told_who_was_first_and_keeps_what_they_typed(a
     part = {**candidate("lab", "a", 0), "id": pool.candidates.get().pk, "canonical_model": pool.pk}
     fields = inline("candidates", part, stored=1)
     form = {**pool_form(), **fields, "seen_version": version}
-    assert other.post(url, {**form, "strategy": "round_robin"}).status_code == 302
+    said = {"strategy": "round_robin", "change_reason": "ticket 7"}
+    assert other.post(url, {**form, **said}).status_code == 302
+    assert {(e.author, e.reason) for e in Edit.objects.filter(author="bob")} == {
+        ("bob", "ticket 7")
+    }
     page = admin.post(url, {**form, "strategy": "fill_first"})
     text = page.content.decode()
     assert page.status_code == 200
