@@ -93,9 +93,7 @@ def note(keys: Iterable[Key | tuple[str, str]], using: str = "default") -> None:
     A request's edits of one object in one transaction are one. The counter makes publishing
     certain (the control child reads it); the poke only makes it sooner.
     """
-    noted = _noted(using)
-    is_request = getattr(HistoricalRecords.context, "request", None) is not None
-    known = noted if is_request else set()
+    noted = _Noted(using, getattr(HistoricalRecords.context, "request", None))
     new = {(key[0], key[1][:300]): None for key in keys}
     author = current_author()
     with transaction.atomic(using=using):
@@ -113,38 +111,59 @@ def note(keys: Iterable[Key | tuple[str, str]], using: str = "default") -> None:
                     reason=author.reason,
                 )
                 for kind, name in new
-                if (kind, name) not in known
+                if not noted.has(kind, name)
             ],
             batch_size=500,
         )
-    known.update(new)
+    noted.add(new)
     if not connections[using].in_atomic_block:
         publish()
 
 
 class _Poke:
-    """Publishes once its transaction is committed; `noted` are the objects noted in it so far."""
+    """Publishes once its transaction is committed; `noted` is what was noted at its savepoint."""
 
-    def __init__(self) -> None:
-        self.noted: set[tuple[str, str]] = set()
+    def __init__(self, *, is_first: bool) -> None:
+        self.is_first = is_first
+        self.noted: set[tuple[str, str, object]] = set()
 
     def __call__(self) -> None:
-        publish()
+        if self.is_first:
+            publish()
 
 
-def _noted(using: str) -> set[tuple[str, str]]:
-    """What has been noted in the transaction that runs; with it goes one poke, for all of it."""
-    connection = connections[using]
-    if not connection.in_atomic_block:
-        return set()
-    # What is rolled back to a savepoint takes its notes, and this, with it.
-    here = set(connection.savepoint_ids)
-    for savepoints, poke, *_ in connection.run_on_commit:
-        if isinstance(poke, _Poke) and savepoints == here:
-            return poke.noted
-    made = _Poke()
-    transaction.on_commit(made, using=using, robust=True)
-    return made.noted
+class _Noted:
+    """
+    What a request has noted in the transaction that runs; with it goes one poke, for all of it.
+
+    What is rolled back to a savepoint takes its notes and its poke with it. Whatever is left of
+    others cannot go unless what is noted now goes as well.
+    """
+
+    def __init__(self, using: str, request: object) -> None:
+        self._connection = connections[using]
+        self._request = request
+        self._pokes = [
+            (savepoints, poke)
+            for savepoints, poke, *_ in self._connection.run_on_commit
+            if isinstance(poke, _Poke)
+        ]
+
+    def has(self, kind: str, name: str) -> bool:
+        """Without a request every edit counts: nobody says which belong together."""
+        entry = (kind, name, self._request)
+        return self._request is not None and any(entry in poke.noted for _, poke in self._pokes)
+
+    def add(self, pairs: Iterable[tuple[str, str]]) -> None:
+        if not self._connection.in_atomic_block:
+            return
+        here = set(self._connection.savepoint_ids)
+        poke = next((poke for savepoints, poke in self._pokes if savepoints == here), None)
+        if poke is None:
+            poke = _Poke(is_first=not self._pokes)
+            transaction.on_commit(poke, using=self._connection.alias, robust=True)
+        if self._request is not None:
+            poke.noted.update((kind, name, self._request) for kind, name in pairs)
 
 
 def note_row(sender: type[Model], instance: Model, using: str, **_signal: Any) -> None:  # noqa: ARG001

@@ -58,7 +58,9 @@ class VersionedForm(forms.ModelForm):  # type: ignore[type-arg]
     def _told(self, stored: Model) -> str:
         history = getattr(stored, "history", None)
         last = history.first() if history is not None else None
-        who = str(last.history_user) if last is not None and last.history_user else "someone else"
+        who = "someone else"
+        if last is not None:
+            who = str(last.history_user or last.history_change_reason or who)
         when = f" at {last.history_date:%H:%M:%S} UTC" if last is not None else ""
         differing = [
             f"{self.fields[name].label or name} is now {_shown(stored, name)}"

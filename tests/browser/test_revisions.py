@@ -39,7 +39,7 @@ def test_an_old_page_is_told_and_saves_at_the_second_try_and_all_of_it_is_taken_
     page.locator("#id_strategy").select_option("fill_first")
     page.get_by_label("Reason for this change").fill("ticket 7")
     page.get_by_role("button", name="Save", exact=True).click()
-    expect(page.get_by_text("While you were editing, someone else saved this")).to_be_visible()
+    expect(page.get_by_text("While you were editing, API: master key saved this")).to_be_visible()
     expect(page.locator("#id_strategy")).to_have_value("fill_first")
     expect(page.get_by_label("Reason for this change")).to_have_value("ticket 7")
     page.get_by_role("button", name="Save", exact=True).click()

@@ -306,3 +306,16 @@ def test_recording_twice_records_once(published):
     rows.provider("lab")
     revision = published()
     assert record(revision.generation) is None
+
+
+def test_a_request_that_saves_an_object_with_its_parts_is_one_edit(published):
+    rows.provider("lab")
+    rows.api_key("robot", "sy_robot", scopes=["admin"])
+    first = published()
+    client = Client(headers={"authorization": "Bearer sy_robot"})
+    parts = [{"provider_name": "lab", "model": model} for model in "abc"]
+    body = {"data": {"name": "small", "candidates": parts}, "content_type": "application/json"}
+    assert client.post("/api/pools", **body).status_code == 201
+    assert client.put("/api/pools/small", **body).status_code == 200
+    noted = Edit.objects.filter(pk__gt=first.last_edit).values_list("kind", "name")
+    assert list(noted) == [("pool", "small")] * 2
