@@ -8,7 +8,7 @@ The planner asks `blocked` for a reason to leave a candidate out; the engine ask
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
@@ -44,16 +44,21 @@ def blocked(candidate: Candidate, benches: Benches, now: float) -> Block | None:
         return None
     keys = (candidate.endpoint_key, candidate.candidate_key)
     block = _held(keys, candidate, benches, now)
-    if block is not None:
+    if block is not None and not block.yields:
         return block
     best: Block | None = None
     for credential in candidate.credentials:
-        block = _credential_block(candidate, credential.label, benches, now)
-        if block is None:
-            return None
-        if best is None or _openness(block) > _openness(best):
-            best = block
-    return best
+        held = _credential_block(candidate, credential.label, benches, now)
+        if held is None:
+            return block
+        if best is None or _openness(held) > _openness(best):
+            best = held
+    if block is None or best is None:
+        return best or block
+    if best.yields:
+        return block
+    # That the candidate may be tried early is no use while none of its keys may.
+    return replace(best, returns_in_s=max(block.returns_in_s, best.returns_in_s))
 
 
 def soonest_return_s(

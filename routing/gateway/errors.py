@@ -21,6 +21,7 @@ from providers.protocols import error_body
 from routing.gateway.records import Outcome
 
 RETRY_AFTER_MAX_S = 60
+PARALLEL_RETRY_S = 1.0  # when a request will end that takes a place, nobody knows
 
 
 class GatewayError(Exception):
@@ -129,10 +130,10 @@ def _no_candidate(rejected: Sequence[Rejected], *, everyone_limited: bool) -> No
         return error
     returns_in_s = min(returns) if returns else None
     if everyone_limited:
+        returns_in_s = returns_in_s or PARALLEL_RETRY_S
         return NoCandidate(
             429,
-            "Every candidate is inside a rate limit; try again in "
-            f"{retry_after(returns_in_s or 1)}s.",
+            f"Every candidate is inside a rate limit; try again in {retry_after(returns_in_s)}s.",
             type="rate_limit_error",
             code="rate_limit_exceeded",
             returns_in_s=returns_in_s,

@@ -19,14 +19,13 @@ from msgspec import Struct
 
 from routing.gateway.channel import RUN_DIR
 from routing.gateway.counters import REQUESTS, TOKENS, Counters, Full, Quota, Taken
-from routing.gateway.errors import GatewayError, Refused, retry_after
+from routing.gateway.errors import PARALLEL_RETRY_S, GatewayError, Refused, retry_after
 from routing.gateway.redis import Redis, RedisAway
 from routing.gateway.shared_counters import LEASE_MS, SCRIPTS, SharedCounters
 from routing.gateway.snapshot import KeySpec
 
 FILE: Final = "limits-1"  # the number is that of its layout
 RENEW_EVERY_S: Final = LEASE_MS / 3000
-PARALLEL_RETRY_S: Final = 1.0  # nobody knows when a request will end
 
 log = logging.getLogger("switchyard.limits")
 

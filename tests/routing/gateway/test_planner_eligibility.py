@@ -135,6 +135,13 @@ def test_if_everybody_is_full_it_is_a_429_with_the_soonest_return():
     assert {r.reason for r in error.rejected} == {"saturated"}
 
 
+def test_if_everybody_is_full_and_nobody_knows_until_when_it_is_worth_a_second():
+    world = World(pool("m", CandidateSpec(provider="a", model="x", max_parallel=1)))
+    called(world, "a/x")
+    error = refused(world)
+    assert (error.status, error.returns_in_s) == (429, 1)
+
+
 def test_who_is_full_is_not_tried_as_the_last_one_standing():
     world = limited(max_parallel=1)
     called(world, "a/x")
@@ -147,6 +154,16 @@ def test_who_is_full_is_not_tried_as_the_last_one_standing():
     world.bench("a/x", 30)
     world.bench("b/x", 30, manual=True)
     assert refused(world).status == 503
+
+
+def test_a_benched_candidate_without_a_key_that_may_be_used_is_not_tried_as_the_last_one():
+    world = World(pool("m", "a/x"))
+    world.bench("a/x", 10)
+    assert world.plan().last_standing
+    world.fail(Fault.QUOTA, ("a/*", "main"), status=402)
+    error = refused(world)
+    assert error.status == 503
+    assert error.returns_in_s > 100
 
 
 # Health
