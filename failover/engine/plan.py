@@ -18,7 +18,7 @@ from providers.protocols import Request
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Times:
-    """Seconds that one attempt may take, by phase: candidate over pool over provider."""
+    """Seconds of one attempt by phase: candidate over pool over provider over routing.defaults."""
 
     connect_s: float = 5
     first_token_s: float = 60

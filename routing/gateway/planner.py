@@ -27,6 +27,7 @@ from routing.gateway.resolver import Group, Resolution
 from routing.gateway.state import Live, State
 from routing.gateway.strategies import STRATEGIES, Dice, Turn
 from routing.gateway.table import Table
+from routing.gateway.wording import words_of
 
 __all__ = ["Live", "plan"]
 
@@ -125,9 +126,8 @@ class _Planning:
                 raise self.nobody(len(groups))
         self.preferred = self.preferred or self.natural
         warnings = resolution.warnings
-        if features.preferred_provider and not self.prefer(features.preferred_provider):
-            wished = features.preferred_provider[:100]
-            warnings = (*warnings, f"provider {wished} does not offer this model")
+        if features.preferred_provider and (warning := self.prefer(groups)):
+            warnings = (*warnings, warning)
         policy = first.pool.policy
         for group in resolution.groups[len(groups) :]:
             self.rejected += [
@@ -204,7 +204,8 @@ class _Planning:
         if is_own and self.natural is not None and (session is not None or pool.stays):
             self.heed_pin(pool, WHOLE_POOL if session is None else session, steps)
         if not pool.policy.enabled and len(steps) > 1:
-            head = self.only(steps) if is_last else steps[0]
+            wished = self.wished(steps, [group]) or steps
+            head = self.only(wished) if is_last else wished[0]
             self.rejected += [
                 Rejected(candidate=c, reason="failover_disabled") for c in steps if c is not head
             ]
@@ -309,17 +310,29 @@ class _Planning:
                 return candidate
         return steps[0]
 
-    def prefer(self, provider: str) -> bool:
-        """The provider's candidates first, the others after them. False if it has none."""
-        wished = [c for c in self.steps if c.provider == provider]
+    def prefer(self, groups: Sequence[Group]) -> str:
+        """The provider's candidates first, the others after them. A warning if it has none."""
+        wished = self.wished(self.steps, groups)
         if not wished:
-            return False
+            provider = self.features.preferred_provider[:100]
+            out = {e.candidate: e.reason for e in self.all_rejected(len(groups))}
+            for candidate in self.wished([*out], groups):
+                return f"provider {provider} may not be tried: {words_of(out[candidate])}"
+            return f"provider {provider} does not offer this model"
         if wished[0] is not self.steps[0]:
             self.rotation = None  # a wish costs nobody a turn
-        self.steps = [*wished, *(c for c in self.steps if c.provider != provider)]
+        self.steps = [*wished, *(c for c in self.steps if c not in wished)]
         self.preferred = wished[0]
         self.affinity = None  # who serves was wished for, so that it says nothing about moving
-        return True
+        return ""
+
+    def wished(self, candidates: Sequence[Candidate], groups: Sequence[Group]) -> list[Candidate]:
+        """Those of the provider that the request prefers; a rule's targets are another model."""
+        provider = self.features.preferred_provider
+        offered = [group.pool.names for group in groups if group.stage != "rule"]
+        return [
+            c for c in candidates if c.provider == provider and any(c.name in o for o in offered)
+        ]
 
     def all_rejected(self, groups: int) -> tuple[Rejected, ...]:
         """
@@ -374,6 +387,7 @@ def _stays(table: Table, resolution: Resolution, features: Features, first: Cand
         disabled
         and (
             resolution.requested in disabled
+            or resolution.groups[0].requested in disabled
             or resolution.canonical_model in disabled
             or first.name in disabled
         )

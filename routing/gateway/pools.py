@@ -171,6 +171,7 @@ class Compiler:
         times = spec.timeouts.over(timeouts)
         if provider is not None:
             times = times.over(provider.timeouts)
+        times = times.over(content.defaults.timeouts)
         stated = {
             field_name: value
             for field_name in times.__struct_fields__

@@ -87,7 +87,8 @@ class Teller:
             returns_in_s = self._standing(candidate).returns_in_s
             when = f", back in {returns_in_s:.0f} s" if returns_in_s else ""
             return f"last standing: everybody sits out, and may be tried all the same{when}"
-        if candidate.provider == self._features.preferred_provider:
+        is_wished = candidate.provider == self._features.preferred_provider
+        if is_wished and self._groups[at].stage != "rule":
             return "the provider that the request asked for"
         if at == 0 and opens and (words := self._by_session(candidate)):
             return words

@@ -193,6 +193,13 @@ def test_a_provider_that_was_asked_for_is_first_for_that():
     assert reasons(explanation)[0] == "the provider that the request asked for"
 
 
+def test_a_rules_target_is_not_told_as_asked_for():
+    world = World(AB, rules=(RuleSpec(primary="m", fallbacks=("b/y",)),))
+    steps = told(world, preferred_provider="b").candidates
+    assert [step.model for step in steps] == ["x", "x", "y"]
+    assert "asked for" not in steps[2].reason
+
+
 def test_last_standing_is_told_with_the_time_of_return():
     world = World(AB)
     world.bench("a/x", 40)

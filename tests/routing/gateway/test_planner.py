@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from failover.engine.plan import Times
 from failover.engine.policy import FailoverPolicy
+from providers.adapters.spec import Timeouts
 from providers.errors import Fault
 from routing.gateway.errors import NoCandidate, Refused
 from routing.gateway.resolver import resolve
@@ -152,6 +154,13 @@ def test_a_disabled_model_gets_no_second_candidate(name):
     world = World(AB, aliases=(AliasSpec(name="fast", target="m"),), disabled_models=(name,))
     assert world.names("fast") == ["a/x"]
     assert world.reasons("fast") == {"b/x": "failover_disabled"}
+
+
+def test_a_chain_gets_no_second_candidate_where_its_first_name_is_disabled():
+    aliases = (AliasSpec(name="fast", target="m"),)
+    world = World(AB, pool("n", "c/z"), aliases=aliases, disabled_models=("fast",))
+    assert world.names("fast,n") == ["a/x"]
+    assert world.names("m,n") == ["a/x", "b/x", "c/z"]
 
 
 def test_choosing_past_a_benched_candidate_is_not_failover():
@@ -418,6 +427,29 @@ def test_a_preferred_provider_that_does_not_offer_the_model_is_told_in_a_warning
     assert "z does not offer" in planned.warnings[0]
 
 
+def test_a_preferred_provider_that_sits_out_is_told_with_the_reason():
+    world = World(AB)
+    world.bench("b/x")
+    planned = world.plan("m", preferred_provider="b")
+    assert [c.name for c in planned.steps] == ["a/x"]
+    assert planned.warnings == ("provider b may not be tried: benched after failures",)
+
+
+def test_a_wish_for_a_provider_does_not_put_a_rules_target_before_the_model_itself():
+    world = World(AB, pool("n", "c/z"), rules=rules(m=("n",)))
+    planned = world.plan("m", preferred_provider="c")
+    assert [c.name for c in planned.steps] == ["a/x", "b/x", "c/z"]
+    assert planned.warnings == ("provider c does not offer this model",)
+    assert world.names("m,n", preferred_provider="c") == ["c/z", "a/x", "b/x"]
+
+
+def test_a_pool_whose_failover_is_off_heeds_the_wish_for_a_provider():
+    world = World(pool("m", "a/x", "b/x", failover=FailoverPolicy(enabled=False)))
+    planned = world.plan("m", preferred_provider="b")
+    assert [c.name for c in planned.steps] == ["b/x"]
+    assert planned.warnings == ()
+
+
 def test_no_failover_means_the_first_candidate_only():
     assert World(AB).names("m", no_failover=True) == ["a/x"]
 
@@ -425,6 +457,22 @@ def test_no_failover_means_the_first_candidate_only():
 def test_the_default_strategy_is_that_of_the_routing_defaults():
     world = World(AB, defaults=RoutingDefaults(strategy="round_robin"))
     assert world.plan("m").strategy == "round_robin"
+
+
+def test_times_are_the_candidates_before_the_pools_the_providers_and_the_routing_defaults():
+    own = CandidateSpec(provider="a", model="x", timeouts=Timeouts(connect_s=1))
+    world = World(
+        pool("m", own, timeouts=Timeouts(connect_s=2, idle_s=2)),
+        providers=(provider("a", timeouts=Timeouts(connect_s=3, idle_s=3, total_s=3)),),
+        defaults=RoutingDefaults(
+            timeouts=Timeouts(connect_s=4, idle_s=4, total_s=4, first_token_s=4)
+        ),
+    )
+    times = world.plan("m").steps[0].times
+    assert times == Times(connect_s=1, idle_s=2, total_s=3, first_token_s=4, stream_total_s=3600)
+    assert world.plan("a/other").steps[0].times == Times(
+        connect_s=3, idle_s=3, total_s=3, first_token_s=4
+    )
 
 
 def test_a_plan_that_was_made_before_gives_way_to_a_bench():
