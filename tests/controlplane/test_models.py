@@ -16,6 +16,7 @@ from controlplane.config_settings import SETTING_OF_KEY
 from controlplane.config_types import PROTOCOLS
 from controlplane.models import ApiKey, ConfigSource, EditCounter, Settings, digest_of, new_key
 from failover.engine.policy import BenchPolicy, FailoverPolicy
+from providers.models import CatalogEntry
 from providers.validation import PROTOCOL_NAMES
 from routing.gateway.snapshot import RoutingDefaults
 from tests.controlplane import rows
