@@ -33,6 +33,7 @@ from routing.gateway.errors import (
     GatewayError,
     NoCandidate,
     bad_request,
+    internal_error,
     not_ready,
     providers_failed,
     render,
@@ -296,11 +297,7 @@ class Gateway:
             log.exception(
                 "a request failed inside the gateway", extra=about(trail.request_id.decode())
             )
-            internal = GatewayError(
-                500, "The gateway failed.", type="server_error", code="internal"
-            )
-            internal.outcome = Outcome.INTERNAL_ERROR
-            await self._refuse(internal, trail, send, visit)
+            await self._refuse(internal_error(), trail, send, visit)
         finally:
             if visit is not None:
                 self.visits.end(visit)

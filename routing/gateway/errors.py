@@ -90,6 +90,12 @@ def not_ready() -> GatewayError:
     )
 
 
+def internal_error() -> GatewayError:
+    error = GatewayError(500, "The gateway failed.", type="server_error", code="internal")
+    error.outcome = Outcome.INTERNAL_ERROR
+    return error
+
+
 def unknown_model(name: str, close: Sequence[str]) -> Refused:
     hint = f" Did you mean {_or(close)}?" if close else ""
     return Refused(
