@@ -29,6 +29,7 @@ from controlplane.models import RequestRecord
 from controlplane.pools_api import NoGateway
 from controlplane.records_api import DecisionView, with_id
 from providers.managed import ManagedSource
+from providers.managed_api import refuse_unknown
 from routing.models import CanonicalModel
 
 if TYPE_CHECKING:
@@ -68,11 +69,7 @@ class ExplainQuestion(serializers.Serializer[Any]):
     )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if unknown := sorted(set(self.initial_data) - set(self.fields)):
-            allowed = ", ".join(self.fields)
-            raise serializers.ValidationError(
-                {unknown[0]: [f"There is no such field; allowed are {allowed}."]}
-            )
+        refuse_unknown(self.initial_data, self.fields)
         if "request" in attrs:
             if len(attrs) > 1:
                 raise serializers.ValidationError({"request": ["It stands alone."]})

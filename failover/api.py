@@ -31,6 +31,8 @@ class NameField(serializers.CharField):
 
 
 class RuleSerializer(ManagedSerializer):
+    ignored = ("evidence",)  # a draft can be saved as it is
+
     primary_model = NameField(help_text="A model pool, an alias or provider/model.")
     fallback_models = serializers.ListField(
         child=NameField(allow_blank=True),  # clean() names the blank entry's place

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import NON_FIELD_ERRORS
@@ -19,7 +20,7 @@ from providers.managed import IS_CONFIG, ManagedModel, ManagedSource, cautions_o
 from providers.versioned_api import VersionedViews
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from django.db.models import Model, QuerySet
 
@@ -38,6 +39,19 @@ def as_api_error(error: ModelError) -> ValidationError:
     )
 
 
+def refuse_unknown(data: Any, fields: Mapping[str, serializers.Field[Any, Any, Any, Any]]) -> None:
+    """
+    Raise ValidationError if a body has a field that does not exist: a typo would change nothing.
+
+    What only answers have may stand in a body, so that an answer can be sent back.
+    """
+    unknown = sorted(set(data) - set(fields)) if isinstance(data, Mapping) else []
+    if unknown:
+        allowed = ", ".join(name for name, field in fields.items() if not field.read_only)
+        said = [f"There is no such field; allowed are {allowed}."]
+        raise ValidationError(dict.fromkeys(map(str, unknown), said))
+
+
 def refuse_config(row: Any) -> None:
     if row.is_managed_by_config:
         raise ValidationError({api_settings.NON_FIELD_ERRORS_KEY: [IS_CONFIG]})
@@ -48,14 +62,22 @@ class CleanSerializer(serializers.ModelSerializer[Any]):
     Saves nothing that the model's full_clean() refuses.
 
     `parts` names nested lists, which are validated by their own serializers. `parent` is the
-    foreign key that a part does not have yet while it is validated.
+    foreign key that a part does not have yet while it is validated. `ignored` are fields of other
+    answers that may be sent back as they are.
     """
 
     parts: tuple[str, ...] = ()
     parent_field: str | None = None
+    ignored: tuple[str, ...] = ()
 
     class Meta:
         abstract = True
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            data = {name: value for name, value in data.items() if name not in self.ignored}
+        refuse_unknown(data, self.fields)
+        return super().to_internal_value(data)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         attrs = super().validate(attrs)

@@ -48,8 +48,8 @@ def test_a_draft_names_who_might_stand_in_and_why(api):
 
 def test_a_draft_can_be_saved_as_it_is(api):
     (draft,) = api("post", "failover/generate", {"models": ["big"]}).json()
-    rule = {name: draft[name] for name in ("primary_model", "fallback_models")}
-    assert api("put", "failover", rule).json()["warnings"] == []
+    assert "evidence" in draft
+    assert api("put", "failover", draft).json()["warnings"] == []
 
 
 def test_without_names_pools_without_a_rule_are_drafted(api):
