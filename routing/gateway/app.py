@@ -247,11 +247,9 @@ class Gateway:
                 await self._count_against(key, trail)
             trail.resolution = resolution = resolve_for(key, table, request.model)
             trail.canonical_model = resolution.canonical_model
-            features = features_of(request, headers, key, resolution)
-            trail.features = features
+            trail.features = features = features_of(request, headers, key, resolution)
             now = self.clock()
-            planned = plan(table, resolution, features, self.live, now, self._rng)
-            trail.plan = planned
+            trail.plan = planned = plan(table, resolution, features, self.live, now, self._rng)
             if request.stream:
                 visit.early_headers = trail.early_headers()
                 visit.hold_at = now + planned.policy.hold_s
