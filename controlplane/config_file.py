@@ -35,6 +35,7 @@ __all__ = ["ConfigErrors", "Document", "FileWatch", "SyncResult", "parse", "read
 
 VARIABLE: Final = "SWITCHYARD_CONFIG"
 SETTLE_S: Final = 0.2  # editors truncate before they write
+PATIENCE_S: Final = 1.0  # with a file that never stands still
 
 logger = logging.getLogger("switchyard.config")
 _logged: set[str] = set()
@@ -99,8 +100,8 @@ class FileWatch:
     Notices that the configuration file, or the rules file that it names, is another one now.
 
     It looks at name, time, size and inode only, and reports a change once it has stood still for
-    SETTLE_S, so that a file is not read while an editor is writing it. `changed()` is true on
-    its first call, and then once per change.
+    SETTLE_S, so that a file is not read while an editor is writing it, and at the latest after
+    PATIENCE_S. `changed()` is true on its first call, and then once per change.
     """
 
     def __init__(
@@ -113,7 +114,7 @@ class FileWatch:
         self._rules: Path | None = None
         self._reported: tuple[object, ...] | None = None
         self._latest: tuple[object, ...] = ()
-        self._since = 0.0
+        self._since = self._moving_since = 0.0
 
     def changed(self) -> bool:
         """Whether to read the configuration again. Never raises: a missing file is a state too."""
@@ -121,9 +122,13 @@ class FileWatch:
         if found == self._reported:
             self._latest = found
             return False
+        now = self._clock()
         if found != self._latest:
-            self._latest, self._since = found, self._clock()
-        if self._reported is not None and self._clock() - self._since < SETTLE_S:
+            if self._latest == self._reported:
+                self._moving_since = now
+            self._latest, self._since = found, now
+        is_moving = now - self._since < SETTLE_S and now - self._moving_since < PATIENCE_S
+        if self._reported is not None and is_moving:
             return False
         self._rules = self._named_rules()
         self._reported = self._latest = (found[0], _stamp(self._rules))
