@@ -113,7 +113,9 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     }
 else:
-    DATABASES["default"]["CONN_MAX_AGE"] = 60
+    # Under ASGI each request has a thread of its own: a connection that it left open would be
+    # found by nobody, and a few dozen requests would use up what the server allows.
+    DATABASES["default"]["CONN_MAX_AGE"] = 0
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
     # A server that is cut off says nothing: without these its clients wait for minutes.
     DATABASES["default"]["OPTIONS"] = {

@@ -72,6 +72,18 @@ def test_an_edit_is_reported_once_and_only_when_it_stands_still(
     assert not watch.changed()
 
 
+def test_a_file_that_never_stands_still_is_read_all_the_same(tmp_path: Path, clock: Clock) -> None:
+    file = tmp_path / "switchyard.yaml"
+    watch = watching(file, clock)
+    reports = []
+    for number in range(20):
+        file.write_text("#" * (number + 1))
+        clock.now += SETTLE_S * 0.6
+        reports.append(watch.changed())
+    assert reports.count(True) == 2
+    assert not any(reports[:8])
+
+
 def test_a_file_that_is_replaced_goes_or_comes_is_a_change(tmp_path: Path, clock: Clock) -> None:
     file = tmp_path / "c.yaml"
     file.write_text("bench: {failures: 1}")

@@ -12,6 +12,7 @@ import os
 import re
 import threading
 import time
+import urllib.error
 import urllib.request
 from http.cookiejar import CookieJar
 from typing import TYPE_CHECKING, Any, Self
@@ -49,30 +50,40 @@ def config(number: int) -> dict[str, Any]:
     }
 
 
+class Stay(urllib.request.HTTPRedirectHandler):
+    """Answers 302 as it is."""
+
+    def redirect_request(self, *_arguments: object, **_options: object) -> None:
+        return None
+
+
 class Admin:
     """Somebody signed in to admin at a host."""
 
     def __init__(self, host: GatewayProcess) -> None:
         self._url = host.url
-        jar = CookieJar()
+        self._cookies = CookieJar()
         self._opener = urllib.request.build_opener(
-            urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor(jar)
+            urllib.request.ProxyHandler({}),
+            urllib.request.HTTPCookieProcessor(self._cookies),
+            Stay,
         )
-        login = {"username": "ada", "password": PASSWORD, "next": "/admin/"}
-        assert "Log out" in self.send("/admin/login/", login)
+        self.get("/admin/login/")
+        self.send("/admin/login/", {"username": "ada", "password": PASSWORD, "next": "/admin/"})
 
     def get(self, path: str) -> str:
         with self._opener.open(self._url + path, timeout=30) as page:
             text: str = page.read().decode()
         return text
 
-    def send(self, path: str, fields: dict[str, str]) -> str:
-        found = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', self.get(path))
-        assert found
-        body = urlencode({**fields, "csrfmiddlewaretoken": found[1]}).encode()
-        with self._opener.open(self._url + path, body, timeout=30) as page:
-            text: str = page.read().decode()
-        return text
+    def send(self, path: str, fields: dict[str, str]) -> None:
+        """Send a form that has to be accepted."""
+        (token,) = [cookie.value for cookie in self._cookies if cookie.name == "csrftoken"]
+        body = urlencode({**fields, "csrfmiddlewaretoken": token}).encode()
+        with pytest.raises(urllib.error.HTTPError) as answer:
+            self._opener.open(self._url + path, body, timeout=30).close()
+        answer.value.close()
+        assert answer.value.code == 302
 
 
 class Load:
@@ -86,7 +97,7 @@ class Load:
         self._threads = [threading.Thread(target=self._ask, args=(host,)) for host in hosts]
 
     def _ask(self, host: GatewayProcess) -> None:
-        while not self._is_over.is_set():
+        while not self._is_over.wait(0.02):  # the editors need some of the machine, too
             for model in ("by-file", "by-api"):
                 try:
                     reply = host.chat(model)
@@ -219,8 +230,7 @@ def test_three_editors_at_once_tear_no_request_and_every_worker_ends_on_the_same
 
     def by_admin(number: int) -> None:
         fields = {"primary_model": "by-api", "fallback_models": f"main/f{number}", "enabled": "on"}
-        answer = admin.send(page[0], fields)
-        assert "was changed successfully" in answer, answer[-2000:]
+        admin.send(page[0], fields)
 
     each = EDITS // 3
     failed: list[Any] = []
