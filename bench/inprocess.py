@@ -20,6 +20,7 @@ import msgspec
 import uvloop
 
 from bench.processes import ROOT, BenchmarkFailed
+from bench.publishing import measure_publishing
 from failover.engine.benches import BenchEntry, Benches
 from providers.adapters.spec import CredentialSpec, ProviderSpec
 from routing.gateway import channel
@@ -220,5 +221,5 @@ def measure(part: str) -> Figures:
 
 
 if __name__ == "__main__":
-    figures = measure_plan() if sys.argv[1] == "plan" else measure_snapshot()
+    figures = measure_plan() if sys.argv[1] == "plan" else measure_snapshot() | measure_publishing()
     print(msgspec.json.encode(figures).decode())

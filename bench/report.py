@@ -133,6 +133,19 @@ ROWS = (
         unit="ms",
         goal=20,
     ),
+    Row(
+        figure="snapshot_build_s",
+        label="— built from the database (SQLite)",
+        unit="s",
+        digits=2,
+        goal=3,
+    ),
+    Row(
+        figure="snapshot_edit_s",
+        label="— published after an edit of one pool",
+        unit="s",
+        digits=2,
+    ),
 )
 
 
