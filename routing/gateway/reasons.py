@@ -127,6 +127,8 @@ class Teller:
                 return f"drawn by weight, {weight} of {total}{slowly}"
             case "lowest_latency":
                 return f"the quicker of two drawn: {self._latency(candidate)}"
+            case "lowest_cost" if self._usd(candidate) is None:  # who has a price comes before
+                return "no price is known, so in the order of the list"
             case "lowest_cost":
                 return f"the cheapest for this request: {self._cost(candidate)}"
             case "least_busy":

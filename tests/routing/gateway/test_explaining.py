@@ -92,7 +92,7 @@ def test_who_is_first_because_others_are_left_out_is_told_so():
         (
             "lowest_cost",
             [
-                "the cheapest for this request: its price is unknown",
+                "no price is known, so in the order of the list",
                 "then by price: its price is unknown",
             ],
         ),
