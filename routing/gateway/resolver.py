@@ -22,6 +22,7 @@ from routing.gateway.table import Table
 CLOSE_NAMES = 3
 COMPARED_NAMES = 200
 CHAIN_LIMIT = 32
+NAME_LIMIT = 512  # no provider/model that can be stored is longer; to look for "/" takes its square
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +97,8 @@ def resolve(table: Table, requested: str, close_to: frozenset[str] | None = None
     known = table.resolutions.get(requested)
     if known is not None:
         return known
+    if len(requested) > NAME_LIMIT * CHAIN_LIMIT:
+        raise unknown_model(requested, [])
     group = resolve_name(table, requested)
     if group is not None:
         resolution = _with_rule(table, requested, (group,), group.resolved_by, ())
@@ -109,6 +112,8 @@ def resolve(table: Table, requested: str, close_to: frozenset[str] | None = None
 
 def resolve_name(table: Table, name: str, stage: str = "request") -> Group | None:
     """One name, without rules and chains."""
+    if len(name) > NAME_LIMIT:
+        return None
     for resolved_by, pool_of in (
         ("pool", table.pool),
         ("alias", table.alias),

@@ -84,6 +84,17 @@ def test_a_chain_may_begin_with_a_provider_and_model():
     assert World(AB).names("b/other,m") == ["b/other", "a/x", "b/x"]
 
 
+def test_a_name_longer_than_any_that_can_be_stored_means_nobody():
+    world = World(AB)
+    longest = "a/" + "x" * 510
+    assert world.names(longest) == [longest]
+    for name in (longest + "x", "a/" * 300, ",".join(["m"] * 10_000)):
+        with pytest.raises(Refused) as caught:
+            world.plan(name)
+        assert caught.value.code == "model_not_found"
+    assert world.names(f"m,{longest}x") == ["a/x", "b/x"]
+
+
 def test_an_unknown_name_in_a_chain_is_left_out_and_told():
     planned = World(AB).plan("nope,m")
     assert [c.name for c in planned.steps] == ["a/x", "b/x"]
