@@ -73,6 +73,7 @@ class Connection(HttpToolsProtocol):
     _mark = 0
     _since = math.inf
     _upload = (0, 0.0)  # which request's body is coming, and since when
+    _framing_since = 0  # what had arrived at the last chunk's head, until some of the chunk has
 
     # Bytes in
 
@@ -92,12 +93,15 @@ class Connection(HttpToolsProtocol):
                 self._head_size += self._chunk_size
                 if self._head_size > HEAD_LIMIT:
                     self.refuse(bad_request(f"The head is over {HEAD_LIMIT} bytes.", status=431))
+            elif self._framing_since and self._arrived - self._framing_since > HEAD_LIMIT:
+                words = f"The fields behind the body are over {HEAD_LIMIT} bytes."
+                self.refuse(bad_request(words, status=431))
 
     def on_message_begin(self) -> None:
         self.url = b""
         self.headers = []
         self._requests += 1
-        self._head_size = 0
+        self._head_size = self._framing_since = 0
         self._is_reading_head = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -122,7 +126,9 @@ class Connection(HttpToolsProtocol):
             transport=self.transport,
             flow=self.flow,
             date=self.server_state.date,
-            expects_continue=fields.get(b"expect", b"").lower() == b"100-continue",
+            expects_continue=b"expect" in fields
+            and version == "1.1"
+            and fields[b"expect"].lower() == b"100-continue",
             keep_alive=version == "1.1" and self.parser.should_keep_alive(),
             on_response=self.on_response_complete,
         )
@@ -159,6 +165,7 @@ class Connection(HttpToolsProtocol):
         }
 
     def on_body(self, body: bytes) -> None:
+        self._framing_since = 0
         cycle = self.cycle
         if cycle.response_complete:
             return
@@ -168,9 +175,13 @@ class Connection(HttpToolsProtocol):
 
     def on_chunk_header(self) -> None:
         """Called at each chunk, so that requests with a length pay nothing for the check."""
+        self._framing_since = self._arrived
+        if self.headers is not self.scope["headers"]:
+            return  # it is not the first chunk
         codings = [value for name, value in self.headers if name == b"transfer-encoding"]
         if codings[0].lower() != b"chunked" or self.parser.get_http_version() != "1.1":
             raise _Unacceptable("transfer-encoding may be `chunked`, in HTTP/1.1, and no other.")
+        self.headers = []  # for the fields behind the body, which nobody reads
 
     def on_message_complete(self) -> None:
         if self._is_upgrading:
@@ -228,14 +239,14 @@ class Connection(HttpToolsProtocol):
         llhttp ends a message at the head then, and its body would be lost: Java's HttpClient and
         `curl --http2` offer h2c with a POST.
         """
-        method = self.parser.get_method()
+        method, version = self.parser.get_method(), self.parser.get_http_version().encode()
         if method == b"CONNECT":
             self.refuse(bad_request("This is no proxy.", status=405))
             return
         closing = [v for n, v in self.headers if n == b"connection" and b"close" in v.lower()]
         kept = [(name, value) for name, value in self.headers if name not in OFFERS]
         kept += [(b"connection", b"close")] if closing else []
-        head = [b"%s %s HTTP/1.1\r\n" % (method, self.url)]
+        head = [b"%s %s HTTP/%s\r\n" % (method, self.url, version)]
         head += [b"%s: %s\r\n" % field for field in kept]
         self._is_upgrading = False
         self.parser = httptools.HttpRequestParser(self)

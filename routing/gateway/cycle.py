@@ -52,6 +52,7 @@ class Cycle:
     _news: asyncio.Event | None = None
     _status = 200
     _fields: list[Header] | None = None
+    _ends_by_closing = False
 
     def __init__(
         self,
@@ -67,6 +68,7 @@ class Cycle:
     ) -> None:
         """`date` is the header line that every answer begins with."""
         self.method = scope["method"]
+        self.http_version = scope["http_version"]
         self._scope: HTTPScope | None = scope
         self.fields = fields
         self.transport = transport
@@ -169,6 +171,8 @@ class Cycle:
             self._send_body(message.get("body", b""), is_last=not message.get("more_body", False))
         elif message["type"] == "http.response.start" and not self.response_started:
             self.response_started = True
+            if self.waiting_for_100_continue and self.more_body:
+                self.keep_alive = False  # whether its body will come now, nobody can know
             self.waiting_for_100_continue = False
             self._status = message["status"]
             self._fields = cast("list[Header]", message.get("headers", []))
@@ -189,6 +193,8 @@ class Cycle:
                 pieces += (b"%x\r\n" % len(body), body, b"\r\n")
             if is_last:
                 pieces.append(b"0\r\n\r\n")
+        elif self._ends_by_closing:
+            pieces.append(body)
         else:
             self.expected_content_length -= len(body)
             if self.expected_content_length < 0:
@@ -229,7 +235,9 @@ class Cycle:
             pieces.append(CLOSE)
             lines += 1
         has_body = self.method != "HEAD" and self._status not in BODILESS
-        if self.chunked_encoding is None and has_body:
+        if self.chunked_encoding is None and has_body and self.http_version == "1.0":
+            self._ends_by_closing = True  # RFC 9112 6.1: it knows no chunks
+        elif self.chunked_encoding is None and has_body:
             self.chunked_encoding = True
             pieces.append(CHUNKED)
             lines += 1

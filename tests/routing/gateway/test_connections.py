@@ -61,6 +61,8 @@ TOO_LARGE = {
     "a target of 17 KB": b"GET /" + b"a" * 17_000 + b" HTTP/1.1\r\n",
     "five lines of 15 KB": b"GET /x HTTP/1.1\r\n" + (b"x: " + b"a" * 15_000 + b"\r\n") * 5,
     "a line without an end": b"GET /x HTTP/1.1\r\nx: " + b"a" * 3_000_000,
+    "fields behind the body": CHUNKED + b"5\r\nhello\r\n0\r\n" + b"x: 1\r\n" * 500_000,
+    "a field without an end": CHUNKED + b"5\r\nhello\r\n0\r\nx: " + b"a" * 3_000_000,
 }
 
 
@@ -70,6 +72,7 @@ class Site:
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.seen: list[Any] = []
+        self.fields: list[bytes] = []
         self.asked = asyncio.Event()
         self.hung_up = asyncio.Event()
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -96,6 +99,7 @@ class Site:
             body += message["body"]
             is_whole = not message["more_body"]
         self.seen.append([scope["method"], scope["path"], len(body)])
+        self.fields = [name for name, _value in scope["headers"]]
         self.asked.set()
         if scope["path"] == "/endless":
             await self.pour(receive, send)
@@ -227,6 +231,31 @@ async def test_an_offer_to_speak_http2_costs_no_body(site: Site, request_with_of
 
     assert (await site.ask(request_with_offer + after))[0] == [200, 200]
     assert site.seen == [["POST", "/x", 5], ["GET", "/after", 0]]
+
+
+async def test_fields_behind_a_body_are_not_among_those_of_the_head(site: Site) -> None:
+    chunks = b"5\r\nhello\r\n5\r\nhello\r\n0\r\nopenai-late: 1\r\n\r\n"
+
+    assert (await site.ask(CHUNKED + chunks))[0] == [200]
+    assert site.seen == [["POST", "/x", 10]]
+    assert site.fields == [b"host", b"transfer-encoding"]
+
+
+async def test_http_1_0_is_answered_without_chunks_and_knows_no_continue(site: Site) -> None:
+    head = b"POST /x HTTP/1.0\r\ncontent-length: 5\r\nexpect: 100-continue\r\n\r\n"
+    statuses, got = await site.ask(head, b"hello")
+
+    assert statuses == [200]
+    assert b"\r\nconnection: close\r\n" in got
+    assert got.endswith(b'\r\n\r\n["POST", "/x", 5]')
+
+
+async def test_an_offer_in_http_1_0_does_not_make_it_1_1(site: Site) -> None:
+    head = b"GET /x HTTP/1.0\r\n" + OFFER + b"connection: keep-alive\r\n\r\n"
+    statuses, got = await site.ask(head)
+
+    assert statuses == [200]
+    assert b"\r\nconnection: close\r\n" in got
 
 
 async def test_who_waits_for_100_continue_gets_it(site: Site) -> None:

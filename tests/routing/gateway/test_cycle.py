@@ -33,14 +33,14 @@ class Flow:
         """Nothing is paused here."""
 
 
-def cycle(wire, *, method="GET", keep_alive=True):
+def cycle(wire, *, method="GET", keep_alive=True, version="1.1", expects_continue=False):
     return Cycle(
-        scope={"method": method},
+        scope={"method": method, "http_version": version},
         fields={},
         transport=wire,
         flow=Flow(),
         date=b"date: now\r\n",
-        expects_continue=False,
+        expects_continue=expects_continue,
         keep_alive=keep_alive,
         on_response=lambda: None,
     )
@@ -79,6 +79,38 @@ async def test_a_body_of_unknown_length_is_chunked_and_its_head_goes_with_the_fi
         b"3\r\ntwo\r\n",
         b"0\r\n\r\n",
     ]
+
+
+async def test_who_speaks_http_1_0_gets_a_body_of_unknown_length_until_the_close():
+    wire = Wire()
+    c = cycle(wire, version="1.0", keep_alive=False)
+    await c.send(start())
+    await c.send(body(b"one", more=True))
+    await c.send(body(b"two", more=True))
+    await c.send(body())
+    assert b"".join(wire.writes) == (
+        b"HTTP/1.1 200 OK\r\ndate: now\r\nconnection: close\r\n\r\nonetwo"
+    )
+    assert wire.end == "closed"
+
+
+async def test_who_is_answered_instead_of_told_to_continue_is_on_his_last_request():
+    wire = Wire()
+    c = cycle(wire, expects_continue=True)
+    await c.send(start((b"content-length", b"0"), status=401))
+    await c.send(body())
+    assert b"connection: close\r\n" in wire.writes[0]
+    assert wire.end == "closed"
+
+
+async def test_who_sent_the_body_without_waiting_to_be_told_may_go_on():
+    wire = Wire()
+    c = cycle(wire, expects_continue=True)
+    c.feed(b"hi")
+    c.more_body = False
+    await c.send(start((b"content-length", b"0")))
+    await c.send(body())
+    assert wire.end == ""
 
 
 async def test_the_last_answer_of_a_connection_says_so_and_closes_it():
