@@ -69,17 +69,21 @@ class Race:
             asyncio.create_task(self._calls.attempt(self._call, *self._first)),
             asyncio.create_task(self._hedge()),
         )
-        lap: Lap | None = None
+        wanted: Result | None = None
         try:
             lap = await self._settle(*tasks)
+            wanted = lap.result
         finally:
             for task in tasks:
                 task.cancel()
-            # What a call that is not wanted any more ends with is nobody's business.
-            for result in await asyncio.gather(*tasks, return_exceptions=True):
-                is_wanted = lap is not None and result is lap.result
-                if isinstance(result, Served) and result.stream is not None and not is_wanted:
-                    result.stream.cut()
+            try:
+                await asyncio.wait(tasks)
+            except asyncio.CancelledError:
+                wanted = None  # the caller has gone meanwhile: the winner is for nobody, too
+                raise
+            finally:
+                for task in tasks:
+                    _cut(task, wanted)
         winner = lap.candidate if isinstance(lap.result, Served) else None
         for attempt in self._call.attempts[place:]:
             if attempt.failure is None and attempt.candidate is not winner:
@@ -127,3 +131,12 @@ class Race:
     def _pass_over(self, candidate: Candidate, failure: Failure) -> None:
         """Leave those out who cannot do better than `candidate`."""
         self._waiting[:] = worth_trying(self._waiting, candidate, failure)
+
+
+def _cut(task: asyncio.Task[Result] | asyncio.Task[Result | None], wanted: Result | None) -> None:
+    """What a call that is not wanted any more ends with is nobody's business."""
+    if not task.done() or task.cancelled() or task.exception() is not None:
+        return
+    result = task.result()
+    if isinstance(result, Served) and result.stream is not None and result is not wanted:
+        result.stream.cut()

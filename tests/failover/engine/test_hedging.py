@@ -29,11 +29,16 @@ TOO_LONG = b'{"error":{"message":"too long","code":"context_length_exceeded"}}'
 
 
 class LateUpstream(FakeUpstream):
-    """Answers when the test says so. `cut` counts calls that were cancelled before."""
+    """
+    Answers when the test says so. `cut` counts calls that were cancelled before; they end once
+    `lets_go` is set.
+    """
 
     def __init__(self, name):
         super().__init__(name, (), ("main",))
         self.cut = 0
+        self.lets_go = asyncio.Event()
+        self.lets_go.set()
         self._answers = asyncio.Queue()
 
     def answer(self, what):
@@ -45,6 +50,7 @@ class LateUpstream(FakeUpstream):
             answer = await self._answers.get()
         except asyncio.CancelledError:
             self.cut += 1
+            await self.lets_go.wait()
             raise
         if isinstance(answer, Exception):
             raise answer
@@ -442,6 +448,24 @@ async def test_a_stream_that_nobody_waits_for_any_more_is_cut():
         await race.task
     assert stream.closed
     assert race.under_way == [0, 0, 0]
+
+
+async def test_who_hangs_up_while_the_loser_is_called_off_leaves_no_stream_open():
+    race = Race(stream=True)
+    race.upstreams[0].lets_go.clear()
+    stream = events(EVENT % b"a", FINISH, DONE)
+    await race.ring()
+    await race.answers(1, stream)
+    assert race.upstreams[0].cut == 1
+    assert not race.task.done()
+    race.task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await race.task
+    assert stream.closed
+    race.upstreams[0].lets_go.set()
+    await turns()
+    assert race.under_way == [0, 0, 0]
+    assert len(asyncio.all_tasks()) == 1
 
 
 async def test_a_bug_in_a_call_is_not_lost():
