@@ -106,6 +106,8 @@ class Admission:
             self._refuse(self._queue[0])
 
     def _refuse(self, entry: tuple[float, asyncio.Future[bool]]) -> None:
+        if entry not in self._queue:
+            return  # its place and the end of its time have come in one turn of the loop
         self._queue.remove(entry)
         if not entry[1].done():
             entry[1].set_result(False)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from typing import Any
 
 import pytest
 
@@ -46,6 +48,21 @@ async def test_who_waits_takes_the_place_of_who_leaves_in_their_order() -> None:
     await second
     admission.leave()
     assert (admission.in_flight, admission.waiting) == (0, 0)
+
+
+async def test_a_place_that_comes_with_the_end_of_the_wait_is_taken() -> None:
+    loop = asyncio.get_running_loop()
+    mistakes: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _loop, told: mistakes.append(told))
+    admission = full(Limits(in_flight=1, waiting=1, wait_s=0.02))
+    loop.call_later(0.01, admission.leave)
+    [waiting] = await queued(admission, 1)
+
+    time.sleep(0.05)  # noqa: ASYNC251 - so that both come in one turn of the loop
+    await waiting
+
+    assert mistakes == []
+    assert (admission.in_flight, admission.waiting, admission.shed) == (1, 0, 0)
 
 
 async def test_when_the_first_has_waited_long_the_newest_goes_first() -> None:
