@@ -97,8 +97,8 @@ class Trail(Struct):
                 self.canonical_model,
                 len(self.calls) if self.calls is not None else None,
                 self.generation,
-                self.plan.warnings if self.plan is not None else (),
             ),
+            *_warned(self.plan),
         ]
 
     def early_headers(self) -> list[Header]:
@@ -113,7 +113,6 @@ def served_headers(served: Served, trail: Trail) -> list[Header]:
         trail.canonical_model,
         len(trail.calls or ()),
         trail.generation,
-        plan.warnings if plan is not None else (),
         candidate.provider,
         candidate.model,
         plan is not None and plan.preferred is not candidate,
@@ -135,7 +134,6 @@ def plain_lines(served: Served, trail: Trail) -> bytes:
         trail.canonical_model,
         len(trail.calls or ()),
         trail.generation,
-        plan.warnings if plan is not None else (),
         candidate.provider,
         candidate.model,
         plan is not None and plan.preferred is not candidate,
@@ -162,14 +160,13 @@ def _standing(
     canonical_model: str,
     attempts: int,
     generation: int | None,
-    warnings: tuple[str, ...],
     provider: str,
     model: str,
     moved: bool,
 ) -> tuple[tuple[Header, ...], bytes]:
     """The headers that many answers share, and the same as lines."""
     headers = [
-        *_known(canonical_model, attempts, generation, warnings),
+        *_known(canonical_model, attempts, generation),
         (b"x-switchyard-provider", visible(provider)),
         (b"x-switchyard-provider-model", visible(model)),
         (b"x-switchyard-failover", b"true" if moved else b"false"),
@@ -181,7 +178,6 @@ def _known(
     canonical_model: str,
     attempts: int | None,
     generation: int | None,
-    warnings: Sequence[str],
 ) -> list[Header]:
     found: list[Header] = []
     if canonical_model:
@@ -190,16 +186,22 @@ def _known(
         found.append((b"x-switchyard-attempts", b"%d" % attempts))
     if generation is not None:
         found.append((b"x-switchyard-generation", b"%d" % generation))
-    if warnings:
-        found.append((b"x-switchyard-warning", visible("; ".join(warnings))))
     return found
 
 
+def _warned(plan: Plan | None) -> list[Header]:
+    """What was not as asked. It may be in the caller's words, which no cache keeps."""
+    if plan is None or not plan.warnings:
+        return []
+    return [(b"x-switchyard-warning", visible("; ".join(plan.warnings)))]
+
+
 def _beside(served: Served, trail: Trail) -> list[Header]:
-    """The limits of the key, if it has any; else those of the provider."""
+    """Warnings, and the limits of the key, if it has any; else those of the provider."""
+    beside = _warned(trail.plan)
     if trail.allowance is None:
-        return _reflected(served.headers, _REFLECTED)
-    return trail.allowance.headers() + _reflected(served.headers, _REFLECTED[:1])
+        return beside + _reflected(served.headers, _REFLECTED)
+    return beside + trail.allowance.headers() + _reflected(served.headers, _REFLECTED[:1])
 
 
 def _reflected(headers: Sequence[Header], prefixes: tuple[bytes, ...]) -> list[Header]:
@@ -232,7 +234,6 @@ def _is_modest(value: bytes) -> bool:
     return len(value) <= REFLECTED_BYTES and value.isascii()
 
 
-@lru_cache(maxsize=4096)
 def visible(text: str) -> bytes:
     """`text` as a header value: ASCII without control characters."""
     return text.encode("ascii", "backslashreplace").translate(_SPACES)

@@ -1,0 +1,38 @@
+"""The headers of answers: the same by both ways, and nothing of callers' own is kept."""
+
+import pytest
+
+from failover.engine.attempts import Served
+from routing.gateway.replies import Trail, _standing, plain_lines, served_headers
+from tests.builders import pool
+from tests.routing.gateway.planning import World
+
+pytestmark = pytest.mark.pure
+
+
+def served(trail):
+    step = trail.plan.steps[0]
+    return Served(
+        candidate=step, attempts=[], first=b"{}", content_type=b"application/json", headers=[]
+    )
+
+
+def trail_of(name):
+    made = World(pool("m", "a/x", "b/x")).plan(name)
+    return Trail(b"req_1", generation=7, canonical_model="m", plan=made, calls=[])
+
+
+def test_an_answer_in_one_write_has_the_headers_of_one_in_two():
+    trail = trail_of("m,nobody")
+    headers = [h for h in served_headers(served(trail), trail) if h[0] != b"content-length"]
+    lines = plain_lines(served(trail), trail).split(b"\r\n")[:-1]
+    assert sorted(lines) == sorted(b"%b: %b" % header for header in headers)
+    assert (b"x-switchyard-warning", b"unknown model in the chain: nobody") in headers
+
+
+def test_names_that_callers_make_up_in_chains_fill_no_cache():
+    _standing.cache_clear()
+    for number in range(20):
+        trail = trail_of(f"m,nobody-{number}")
+        plain_lines(served(trail), trail)
+    assert _standing.cache_info().currsize == 1
