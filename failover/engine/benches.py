@@ -244,8 +244,9 @@ class Benches:
 
     def _window(self, key: Key, span_s: float) -> Window:
         window = self._windows.get(key)
-        if window is None:
+        if window is None or window.span_s != span_s:  # new, or its length has been edited
             window = self._windows[key] = Window(span_s)
+            self._together.clear()
         return window
 
     def _trips(self, bench: Bench, key: Key, policy: BenchPolicy, now: float) -> bool:

@@ -13,9 +13,10 @@ class Window:
     a success in the four windows of a call takes a quarter of the time of finding its bucket.
     """
 
-    __slots__ = ("_bad", "_current", "_good", "_width_s", "bad", "ends_at", "good")
+    __slots__ = ("_bad", "_current", "_good", "_width_s", "bad", "ends_at", "good", "span_s")
 
     def __init__(self, span_s: float) -> None:
+        self.span_s = span_s
         self._width_s = span_s / BUCKETS
         self._current = -1
         self.ends_at = 0.0

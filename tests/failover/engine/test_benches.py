@@ -20,14 +20,22 @@ CREDENTIAL = ("one/*", "main")
 POLICY = BenchPolicy()
 
 
-def fail(b: Benches, clock: FakeClock, fault=Fault.STATUS, key=KEY, times=1, **evidence):
+def fail(
+    b: Benches,
+    clock: FakeClock,
+    fault=Fault.STATUS,
+    key=KEY,
+    times=1,
+    policy=POLICY,
+    **evidence,
+):
     for _ in range(times):
         evidence.setdefault("status", 500)
         b.failed(
             VERDICTS[fault].bench,
             key,
             failure(fault, **evidence),
-            POLICY,
+            policy,
             now=clock.now,
             request_id="req_1",
         )
@@ -50,6 +58,19 @@ def test_failures_that_are_a_small_share_of_the_traffic_bench_nobody():
     fail(b, clock, times=9)
     assert b.holding(KEY, clock.now) is None
     fail(b, clock)
+    assert b.holding(KEY, clock.now) is not None
+
+
+def test_another_length_of_the_window_counts_from_the_next_failure():
+    clock = FakeClock()
+    b = benches(clock)
+    b.succeeded((KEY,), POLICY.window_s, clock.now)
+    fail(b, clock)
+    longer = BenchPolicy(window_s=10 * POLICY.window_s)
+    for _ in range(3):
+        assert b.holding(KEY, clock.now) is None
+        clock.now += 2 * POLICY.window_s
+        fail(b, clock, policy=longer)
     assert b.holding(KEY, clock.now) is not None
 
 
