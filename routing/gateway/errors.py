@@ -152,6 +152,7 @@ def _no_candidate(rejected: Sequence[Rejected], *, everyone_limited: bool) -> No
         type="server_error",
         code="no_candidate",
         returns_in_s=returns_in_s,
+        should_retry=False if returns_in_s is None else None,
         extra=extra,
     )
 

@@ -213,6 +213,7 @@ def test_nobody_to_try_is_a_503_that_lists_why(stage: Stage) -> None:
         {"provider": "behind", "model": "shut-1", "reason": "candidate_disabled"}
     ]
     assert reply.headers["retry-after"] is None
+    assert reply.headers["x-should-retry"] == "false"
 
 
 def test_health_and_readiness_need_no_key(stage: Stage) -> None:
