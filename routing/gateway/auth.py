@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import sha256
 from types import MappingProxyType
 
@@ -27,7 +27,6 @@ class Key:
     spec: KeySpec
     pattern: re.Pattern[str] | None
     is_limited: bool = False
-    _known: dict[str, bool] = field(default_factory=dict, repr=False)
 
     @classmethod
     def compile(cls, spec: KeySpec) -> Key:

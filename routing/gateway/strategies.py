@@ -196,8 +196,6 @@ STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
     }
 )
 
-SETTLED_STRATEGIES: Final = frozenset(n for n, s in STRATEGIES.items() if s.is_settled)
-
 
 def strategy_named(name: str) -> Strategy:
     """Raises ValueError if there is none of that name."""
