@@ -174,6 +174,11 @@ class Live:
         except ValueError as error:
             self._refuse(str(error))
             return
+        except Exception as error:
+            # A mistake of ours, which must not end the looking: the next one may be good.
+            logger.exception("a snapshot could not be loaded")
+            self._refuse(f"{type(error).__name__} while it was loaded; the log says where")
+            return
         self._generation = snapshot.generation
         self._error = None
         self._gateway.status["snapshot_error"] = ""

@@ -46,11 +46,14 @@ class Gateway:
         self.live = State(benches=self.benches)
         self.loaded: list[int] = []
         self.refusal = ""
+        self.mistake: Exception | None = None
 
     def loading(self, snapshot: Snapshot) -> Steps[None]:
         yield
         if self.refusal:
             raise ValueError(self.refusal)
+        if self.mistake:
+            raise self.mistake
         self.loaded.append(snapshot.generation)
 
     def held(self, subject: str) -> BenchEntry | None:
@@ -180,6 +183,24 @@ async def test_a_good_snapshot_after_a_refused_one_clears_the_error(tmp_path: Pa
     await live.load_from_disk()
 
     assert gateway.loaded == [4]
+    assert gateway.status["snapshot_error"] == ""
+
+
+async def test_a_mistake_of_ours_in_one_snapshot_does_not_keep_the_next_away(
+    tmp_path: Path,
+) -> None:
+    gateway = Gateway()
+    live = Live(gateway, tmp_path)
+    live.start()
+    gateway.mistake = KeyError("a")
+    write_snapshot(tmp_path, 3)
+    await until(lambda: gateway.status["snapshot_error"].startswith("KeyError"))
+
+    gateway.mistake = None
+    write_snapshot(tmp_path, 4)
+    await until(lambda: gateway.loaded == [4])
+    await live.aclose()
+
     assert gateway.status["snapshot_error"] == ""
 
 
