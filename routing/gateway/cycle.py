@@ -165,6 +165,8 @@ class Cycle:
     async def send(self, message: ASGISendEvent) -> None:
         if self.flow.write_paused and not self.disconnected:
             await self.flow.drain()
+            if self.response_complete:
+                return  # a sign of life that waited behind the last bytes
         if self.disconnected:
             return
         if message["type"] == "http.response.body":

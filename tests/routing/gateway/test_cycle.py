@@ -161,6 +161,28 @@ async def test_a_body_that_is_not_as_long_as_said_is_an_error(data):
         await c.send(body(data))
 
 
+async def test_a_sign_of_life_that_waits_behind_the_last_bytes_is_left_out():
+    class Slow(Flow):
+        write_paused = True
+
+        def __init__(self):
+            self.writable = asyncio.Event()
+
+        async def drain(self):
+            await self.writable.wait()
+
+    wire = Wire()
+    c = cycle(wire)
+    await c.send(start())
+    c.flow = Slow()
+    sends = [asyncio.create_task(c.send(part)) for part in (body(b"end"), body(b"\n", more=True))]
+    await asyncio.sleep(0)
+    c.flow.writable.set()
+    await asyncio.gather(*sends)
+    assert wire.writes[0].endswith(b"3\r\nend\r\n0\r\n\r\n")
+    assert len(wire.writes) == 1
+
+
 async def test_nothing_is_written_for_a_caller_who_has_gone():
     wire = Wire()
     c = cycle(wire)
