@@ -63,10 +63,12 @@ class Publication:
         return snapshot
 
     def _numbered(self, *, whole: bool) -> Snapshot:
+        # Looked at before reading: who has published in between knows of later edits, perhaps, and
+        # has taken the number that this would be.
+        latest = PublishedSnapshot.objects.order_by("-generation").first()
         content = self._settled_content(whole=whole)
         packed = pack(content)
         digest = digest_of(packed)
-        latest = PublishedSnapshot.objects.order_by("-generation").first()
         on_disk = self._on_disk()
         if on_disk.checksum != digest:
             _prove(content, digest)

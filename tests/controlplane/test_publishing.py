@@ -323,6 +323,29 @@ def test_a_number_that_another_host_took_is_not_given_twice(
     assert sorted(numbers) == [1, 2, 3]
 
 
+def test_what_was_read_before_another_host_published_does_not_go_over_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(tmp_path / "slow")
+    pool("first", "x")
+    settled = Publication._settled_content
+    once = iter([None])
+
+    def another_host_publishes_a_later_edit(publication: Publication, *, whole: bool) -> Content:
+        content = settled(publication, whole=whole)
+        for _ in once:
+            pool("second", "x")
+            publish(tmp_path / "fast")
+        return content
+
+    monkeypatch.setattr(Publication, "_settled_content", another_host_publishes_a_later_edit)
+    snapshot = publish(tmp_path / "slow")
+
+    assert [spec.name for spec in snapshot.content.pools] == ["first", "second"]
+    assert snapshot.generation == 2
+    assert PublishedSnapshot.objects.count() == 2
+
+
 def test_numbers_that_are_always_taken_end_in_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
