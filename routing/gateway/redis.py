@@ -64,14 +64,23 @@ def address_of(url: str) -> Address:
     if parts.scheme not in (*_TLS, *_PLAIN, *_UNIX):
         raise ValueError(f"REDIS_URL begins with {parts.scheme!r}; allowed is redis, rediss, unix")
     is_unix = parts.scheme in _UNIX
+    try:
+        port = parts.port
+    except ValueError:
+        raise ValueError(
+            "REDIS_URL names a port that is no number up to 65535; in a password, / is written %2F"
+        ) from None  # as below
     database = parse_qs(parts.query).get("db", [""])[0]
     if not database and not is_unix:
         database = parts.path.strip("/")
     if database and not database.isdigit():
-        raise ValueError(f"REDIS_URL names the database {database!r}; allowed is a number")
+        # Not repeated: after a password with a / in it, this is the rest of the password.
+        raise ValueError(
+            "REDIS_URL names a database that is no number; in a password, / is written %2F"
+        )
     return Address(
         host=parts.hostname or "127.0.0.1",
-        port=parts.port or 6379,
+        port=port or 6379,
         path=unquote(parts.path) if is_unix else "",
         is_secure=parts.scheme in _TLS,
         username=unquote(parts.username or ""),

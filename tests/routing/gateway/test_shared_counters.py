@@ -197,7 +197,17 @@ def test_an_address_is_read_as_clients_of_redis_write_it(
     assert address_of(given) == Address(**changes)
 
 
-@pytest.mark.parametrize("given", ["http://x", "redis://x/first", "", "redis://:geheim@x/first"])
+@pytest.mark.parametrize(
+    "given",
+    [
+        "http://x",
+        "redis://x/first",
+        "",
+        "redis://:geheim@x/first",
+        "redis://:geheim/x@y:1",
+        "redis://:1234/geheim@y",
+    ],
+)
 def test_a_wrong_address_is_refused_in_words(given: str) -> None:
     with pytest.raises(ValueError, match="REDIS_URL") as caught:
         address_of(given)
