@@ -43,7 +43,7 @@ _logged: set[str] = set()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncResult:
-    """`applied` is false if the edit was refused, for `errors`; then nothing has changed."""
+    """If `applied` is false, nothing has changed: for `errors`, or for what `warnings` say."""
 
     applied: bool
     errors: tuple[str, ...] = ()
@@ -67,11 +67,22 @@ def sync_file(environ: Mapping[str, str]) -> SyncResult:
     """
     Make the database say what file and environment say, or note why that was refused.
 
-    Safe to repeat: what is equal already is not written. Raises only what the database raises.
+    Safe to repeat: what is equal already is not written. Without a file, nothing is taken from a
+    host that runs with one. Raises what the database raises, and CannotDecrypt where another host
+    runs with other encryption keys.
     """
     from controlplane.config_mirror import mirror, refuse  # noqa: PLC0415 - checking needs no rows
+    from controlplane.peers import keeper_of_a_file  # noqa: PLC0415 - as above
 
     filename = environ.get(VARIABLE, "").strip()
+    if not filename and (keeper := keeper_of_a_file()) is not None:
+        said = (
+            f"{VARIABLE} is not set here, but {keeper.host} ({keeper.data_dir}) runs with"
+            f" {keeper.config_file}: its configuration stays, and this host's environment does"
+            " not count"
+        )
+        _log_new(logging.WARNING, [said])
+        return SyncResult(applied=False, warnings=(said,))
     try:
         document = read(environ)
         mirror(document)

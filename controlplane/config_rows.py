@@ -15,8 +15,10 @@ from simple_history.utils import bulk_create_with_history
 
 from controlplane.config_yaml import Mistake
 from controlplane.models import ApiKey, Team, digest_of
+from controlplane.peers import refuse_to_take_secrets
 from failover.models import FailoverRule
 from providers.encryption import CannotDecrypt
+from providers.fields import keyring
 from providers.models import Credential, Provider, ProviderModel
 from routing.models import Alias, AliasTarget, Candidate, CanonicalModel
 
@@ -237,6 +239,7 @@ def _holds(token: Any, text: str) -> bool:
     try:
         return bool(token.reveal() == text)
     except CannotDecrypt:
+        refuse_to_take_secrets(keyring().fingerprint)
         return False  # made with a key that is lost: encrypt the text anew
 
 

@@ -102,13 +102,15 @@ class Publisher:
         standing = replace(self._standing, error="")
         if self._watch.changed() or self._is_file_pending:
             self._is_file_pending = True
+            # Also if what is in the file cannot be taken over now.
+            self._standing = replace(self._standing, config_checksum=self._watch.checksum())
             refused = self._sync()
             is_news = refused != standing.refused
             standing = replace(
-                standing,
+                self._standing,
+                error="",
                 refused=refused,
                 refused_at=(time.time() if is_news else standing.refused_at) if refused else None,
-                config_checksum=self._watch.checksum(),
             )
             self._standing = standing  # whatever becomes of the snapshot
             self._is_file_pending = False

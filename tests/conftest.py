@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.test.utils import override_settings
 
+from providers.encryption import load_keyring
 from tests.support import databases
 from tests.support.gateways import GatewayProcess, environment, manage
 from tests.support.upstreams import Upstream
@@ -69,6 +70,7 @@ def migrated_data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A DATA_DIR with a migrated SQLite database and keys, to be copied."""
     folder = tmp_path_factory.mktemp("migrated") / "data"
     manage("migrate", "--verbosity", "0", env=environment(folder))
+    load_keyring({}, folder)  # made now, so that hosts that are copies of it have the same keys
     return folder
 
 

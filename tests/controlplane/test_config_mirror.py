@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import socket
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from cryptography.fernet import Fernet
 from django.apps import apps
+from django.conf import settings
+from django.utils import timezone
 
 from controlplane.apps import CONFIG_MODELS
 from controlplane.config_document import ConfigErrors, parse
 from controlplane.config_file import sync_file
 from controlplane.config_mirror import mirror, refuse
+from controlplane.host_models import HostReport
 from controlplane.models import ApiKey, ConfigSource, EditCounter, Team, digest_of
 from failover.models import FailoverRule
 from providers import fields
-from providers.encryption import Keyring
+from providers.encryption import CannotDecrypt, Keyring
 from providers.models import Credential, Provider, ProviderModel
+from routing.gateway.fleet import HostSeen
 from routing.models import Alias, Candidate, CanonicalModel
 from tests.controlplane.test_config_document import EXAMPLE
 
@@ -144,6 +151,34 @@ def test_a_secret_whose_encryption_key_is_lost_is_encrypted_anew(
     assert Credential.objects.get().secret.reveal() == "k"
 
 
+def running(*, silent_s: float = 0, **more: Any) -> None:
+    """A host that has told of itself."""
+    fields = {"id": "h", "host": "peer", "data_dir": "/peer", "pid": 1, **more}
+    HostReport.objects.update_or_create(
+        host="h",
+        defaults={
+            "report": msgspec.json.encode(HostSeen(**fields)).decode(),
+            "seen_at": timezone.now() - timedelta(seconds=silent_s),
+        },
+    )
+
+
+def test_a_secret_that_a_running_host_can_open_is_not_taken_from_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = "providers: {a: {kind: openai, api_key: k}}"
+    apply(text)
+    token = Credential.objects.get().secret.token
+    other = Keyring([Fernet.generate_key().decode()])
+    monkeypatch.setattr(fields, "keyring", lambda: other)
+    running(keys_fingerprint="of other keys")
+    with pytest.raises(CannotDecrypt, match="peer"):
+        apply(text)
+    assert Credential.objects.get().secret.token == token
+    running(keys_fingerprint="of other keys", silent_s=30)
+    assert apply(text)
+
+
 def test_empty_and_repeated_keys_are_no_credentials() -> None:
     apply("providers: {a: {kind: openai, api_keys: ['', k, k]}, b: {kind: openai, api_key: ''}}")
     assert list(Credential.objects.values_list("provider__name", "label")) == [("a", "key-2")]
@@ -218,6 +253,24 @@ def test_a_missing_file_is_refused_and_removes_nothing(tmp_path: Path) -> None:
 
 def test_no_file_configured_removes_the_files_rows() -> None:
     apply(EXAMPLE_TEXT, **ENVIRON)
+    assert sync_file({}).applied
+    assert not CanonicalModel.objects.exists()
+
+
+def test_without_a_file_the_rows_of_a_host_that_runs_with_one_stay() -> None:
+    apply(EXAMPLE_TEXT, **ENVIRON)
+    before = everything()
+    running(config_file="/etc/switchyard.yaml")
+    result = sync_file({})
+    assert not result.applied
+    assert "/etc/switchyard.yaml" in result.warnings[0]
+    assert everything() == before
+
+
+def test_what_this_host_told_before_its_restart_keeps_no_rows() -> None:
+    apply(EXAMPLE_TEXT, **ENVIRON)
+    here = {"host": socket.gethostname(), "data_dir": str(settings.DATA_DIR)}
+    running(config_file="/etc/switchyard.yaml", **here)
     assert sync_file({}).applied
     assert not CanonicalModel.objects.exists()
 

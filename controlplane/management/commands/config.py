@@ -12,6 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from controlplane.config_document import ConfigErrors, read_text, reason_of
 from controlplane.config_file import VARIABLE, read
+from providers.encryption import CannotDecrypt
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -54,6 +55,8 @@ class Command(BaseCommand):
             getattr(self, f"_{options['action']}")(options)
         except ConfigErrors as error:
             self._refuse(error)
+        except CannotDecrypt as error:
+            raise CommandError(str(error)) from error
 
     def _refuse(self, error: ConfigErrors) -> NoReturn:
         for line in error.errors:
