@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.test.utils import override_settings
+from hypothesis import settings
 
 from providers.encryption import load_keyring
 from tests.support import databases
@@ -16,6 +17,10 @@ from tests.support.upstreams import Upstream
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
+
+# No test fails for the machine being slow.
+settings.register_profile("suite", deadline=None)
+settings.load_profile("suite")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,7 +1,7 @@
 """Calls under way, time to the first token, and limits of a minute."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from failover.engine.loads import Loads, total_tokens
@@ -149,7 +149,6 @@ def test_an_answer_that_states_no_usage_corrects_nothing():
     assert total_tokens(Usage(input_tokens=7)) == 7
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.floats(0, 20), st.integers(0, 50)), max_size=60),
     st.integers(1, 6),
@@ -169,7 +168,6 @@ def test_no_minute_ever_holds_more_than_the_limits(steps, rpm, tpm):
         assert sum(within) <= tpm
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(0, 20), min_size=1, max_size=30), st.integers(1, 4))
 def test_the_time_that_a_full_one_states_is_true(pauses, rpm):
     loads, one, now = Loads(), limited(rpm=rpm), 0.0

@@ -104,7 +104,7 @@ def decided(world, name, asked, seed=1):
     return [c.name for c in made.steps], [(r.candidate.name, r.reason) for r in made.rejected]
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(worlds(), requested, features)
 def test_nobody_is_in_a_plan_twice_and_everyone_is_in_it_or_rejected_with_one_reason(
     world, name, asked
@@ -118,7 +118,7 @@ def test_nobody_is_in_a_plan_twice_and_everyone_is_in_it_or_rejected_with_one_re
     assert set(everyone) == {c.name for group in groups for c in group.pool.candidates}
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(worlds(), requested, features)
 def test_what_operators_disabled_or_benched_is_never_in_a_plan(world, name, asked):
     steps, _ = decided(world, name, asked)
@@ -131,7 +131,7 @@ def test_what_operators_disabled_or_benched_is_never_in_a_plan(world, name, aske
     assert set(steps) <= allowed - first_off - manual
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(worlds(), requested, features)
 def test_deciding_changes_nothing_so_that_it_comes_out_the_same_again(world, name, asked):
     rotations = {p: dict(counters) for p, counters in world.live.rotations.items()}
@@ -141,7 +141,7 @@ def test_deciding_changes_nothing_so_that_it_comes_out_the_same_again(world, nam
     assert len(world.live.pins) == 0
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.sampled_from("mn"), min_size=1, max_size=2, unique=True), st.data())
 def test_a_snapshot_comes_out_of_its_bytes_as_it_went_in(names, data):
     made = snapshot(content(*(data.draw(pools(name)) for name in sorted(names))))

@@ -4,7 +4,7 @@ from collections import Counter
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from providers.adapters.spec import ModelFacts, Prices, PriceTier
@@ -314,7 +314,6 @@ def test_nobody_is_measured_without_need():
     }
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(1, 9), min_size=2, max_size=5), st.integers(0, 4), st.integers(1, 60))
 def test_shares_stay_exact_while_somebody_rests(weights, rested, count):
     world = weighted(*weights)
