@@ -67,6 +67,7 @@ def apply_text(
         # The row is also the lock: two that apply, or mirror the file, do so one after the other.
         ConfigSource.load()
         ConfigSource.objects.select_for_update().get(pk=1)
+        _lock_objects()
         before = collect()
         applied = Applied(
             providers=frozenset(key.name for key in before if key.kind == "provider"),
@@ -83,6 +84,18 @@ def apply_text(
         else:
             note(change.key for change in changes)
     return Outcome(changes=changes, notes=[*document.warnings, *_left(document, before)])
+
+
+def _lock_objects() -> None:
+    """
+    Wait for whoever is editing one of admin's objects.
+
+    Who saves an object takes its row first, then the counter of edits, then its parts. Taking
+    parts first would have each of the two wait for the other.
+    """
+    for model in KINDS.values():
+        rows = model._default_manager.filter(managed_source=DASHBOARD)  # noqa: SLF001 - Django documents it
+        list(rows.select_for_update().order_by("pk").values_list("pk", flat=True))
 
 
 def _sections(tree: Tree) -> dict[str, bool]:

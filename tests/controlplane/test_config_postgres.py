@@ -85,6 +85,67 @@ def test_hosts_that_share_a_database_agree_on_one_row_of_numbers(
     assert (pools, credentials) == (16, 1)
 
 
+EDITORS = dedent(
+    """\
+    import threading
+    import time
+
+    import django
+
+    django.setup()
+    from django.db import connection, transaction
+    from controlplane.config_apply import apply_text
+    from providers.models import Provider
+    from routing.models import Candidate, CanonicalModel
+
+    TEXT = "routing: {model_pools: {p: {candidates: [{provider: a, model: m, weight: 2}]}}}"
+
+
+    def apply():
+        print(len(apply_text(TEXT, filename="f", environ={}).changes))
+
+
+    def is_somebody_waiting():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            return cursor.fetchone()[0] > 0
+
+
+    Provider.objects.create(name="a", kind="simulator")
+    pool = CanonicalModel.objects.create(name="p")
+    candidate = Candidate.objects.create(canonical_model=pool, provider_name="a", model="m")
+    other = threading.Thread(target=apply)
+    with transaction.atomic():
+        pool.save()
+        other.start()
+        while not is_somebody_waiting():
+            time.sleep(0.02)
+        candidate.weight = 3
+        candidate.save()
+    other.join()
+    candidate.refresh_from_db()
+    print(candidate.weight)
+    """
+)
+
+
+def test_who_applies_waits_for_who_is_saving_an_object_with_its_parts(
+    postgres_url: str, tmp_path: Path
+) -> None:
+    env = environment(
+        tmp_path, DATABASE_URL=postgres_url, DJANGO_SETTINGS_MODULE="controlplane.settings"
+    )
+    manage("migrate", "--verbosity", "0", env=env)
+    manage("flush", "--no-input", env=env)
+    done = subprocess.run(
+        [sys.executable, "-c", EDITORS],
+        cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    manage("flush", "--no-input", env=env)  # the database is other tests', too
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["1", "2"], done.stderr
+
+
 def test_a_database_that_says_nothing_is_given_up_instead_of_waited_for(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"postgres://u:p@127.0.0.1:{silent.getsockname()[1]}/d"
