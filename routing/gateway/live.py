@@ -11,11 +11,14 @@ import asyncio
 import contextlib
 import logging
 import os
+import time
+from math import inf
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from routing.gateway import channel
 from routing.gateway.failure_log import note_bench
 from routing.gateway.snapshot import Snapshot, Steps, decoding
+from routing.gateway.switches import without_overdue
 from routing.gateway.version import VERSION
 
 if TYPE_CHECKING:
@@ -102,6 +105,7 @@ class Live:
         self._counts = counts
         self._stamp: Stamp | None = None
         self._generation: int | None = None
+        self._switch_due_at = inf
         self._error: str | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._changed: dict[Place, BenchEntry] = {}
@@ -159,7 +163,8 @@ class Live:
                 self._stamp = None
             return
         stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
-        if stamp == self._stamp:
+        is_due = time.time() >= self._switch_due_at
+        if stamp == self._stamp and not is_due:
             return
         try:
             raw = self._file.read_bytes()
@@ -169,7 +174,8 @@ class Live:
         self._stamp = stamp
         try:
             snapshot = await _in_passing(decoding(raw))
-            if snapshot.generation != self._generation or self._error is not None:
+            snapshot, self._switch_due_at = without_overdue(snapshot, time.time())
+            if snapshot.generation != self._generation or self._error is not None or is_due:
                 await _in_passing(self._gateway.loading(snapshot))
         except ValueError as error:
             self._refuse(str(error))

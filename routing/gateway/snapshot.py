@@ -93,7 +93,8 @@ class SwitchSpec(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False
     What an operator has switched off: a provider, a pool, or a candidate in one pool.
 
     `kind` is "provider", "canonical_model" or "pool_candidate"; names that its kind does not need
-    are empty. `until` is Unix time in seconds; the switch ends by being published no more.
+    are empty. `until` is Unix time in seconds; the switch ends by being published no more, and
+    where nobody can publish, in each worker a moment later.
     """
 
     kind: str

@@ -9,10 +9,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from math import inf
+from typing import Final
 
 import msgspec
 
-from routing.gateway.snapshot import CandidateSpec, Content, PoolSpec, SwitchSpec
+from routing.gateway.snapshot import CandidateSpec, Content, PoolSpec, Snapshot, SwitchSpec
+
+OVERDUE_S: Final = 2.0  # the control child publishes the end of a switch within a second
 
 
 class Switches:
@@ -73,6 +77,21 @@ def _over_candidate(spec: CandidateSpec, off: dict[tuple[str, str], SwitchSpec])
     if (spec.provider, spec.model) not in off:
         return spec
     return msgspec.structs.replace(spec, enabled=False)
+
+
+def without_overdue(snapshot: Snapshot, wall: float) -> tuple[Snapshot, float]:
+    """
+    `snapshot` without the switches that should have ended a while ago, and when the next is due.
+
+    Only where the control child cannot publish is there any. `wall` is Unix time in seconds.
+    """
+    content = snapshot.content
+    due = {spec: inf if spec.until is None else spec.until + OVERDUE_S for spec in content.switches}
+    left = tuple(spec for spec in content.switches if wall < due[spec])
+    if len(left) < len(content.switches):
+        content = msgspec.structs.replace(content, switches=left)
+        snapshot = msgspec.structs.replace(snapshot, content=content)
+    return snapshot, min((due[spec] for spec in left), default=inf)
 
 
 def words_of_switch(switch: SwitchSpec) -> str:

@@ -29,6 +29,7 @@ from routing.gateway.snapshot import (
     encode,
 )
 from routing.gateway.state import Live as State
+from routing.gateway.switches import OVERDUE_S
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -45,6 +46,7 @@ class Gateway:
         self.benches = Benches(rng=Random(1), wall=time.time)
         self.live = State(benches=self.benches)
         self.loaded: list[int] = []
+        self.off: tuple[str, ...] = ()
         self.refusal = ""
         self.mistake: Exception | None = None
 
@@ -55,13 +57,14 @@ class Gateway:
         if self.mistake:
             raise self.mistake
         self.loaded.append(snapshot.generation)
+        self.off = tuple(spec.provider for spec in snapshot.content.switches)
 
     def held(self, subject: str) -> BenchEntry | None:
         return self.benches.holding((subject, None), time.monotonic())
 
 
-def write_snapshot(data_dir: Path, generation: int) -> None:
-    content = Content()
+def write_snapshot(data_dir: Path, generation: int, *switches: SwitchSpec) -> None:
+    content = Content(switches=switches)
     snapshot = Snapshot(
         generation=generation, created_at=1.0, checksum=checksum(content), content=content
     )
@@ -483,3 +486,21 @@ def test_a_snapshot_is_the_same_in_steps_and_at_once() -> None:
     snapshot = Snapshot(generation=3, created_at=1.0, checksum=checksum(content), content=content)
 
     assert decode(encode(snapshot)) == snapshot
+
+
+async def test_a_switch_ends_by_its_time_though_nobody_publishes(tmp_path: Path) -> None:
+    now = time.time()
+    write_snapshot(
+        tmp_path,
+        7,
+        SwitchSpec(kind="provider", provider="brief", until=now - OVERDUE_S + 1),
+        SwitchSpec(kind="provider", provider="later", until=now + 3600),
+        SwitchSpec(kind="provider", provider="open-ended"),
+        SwitchSpec(kind="provider", provider="over", until=now - 3600),
+    )
+    async with Host(tmp_path) as host:
+        gateway = await host.start_worker()
+        assert gateway.off == ("brief", "later", "open-ended")
+
+        await until(lambda: gateway.off == ("later", "open-ended"))
+        assert gateway.loaded == [7, 7]
