@@ -8,16 +8,23 @@ changed by it: there it may only say what is so already.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from django.core.exceptions import NON_FIELD_ERRORS
 from django.core.exceptions import ValidationError as ModelError
 from django.db import transaction
 
-from controlplane.config_changes import Change, changes_between
-from controlplane.config_document import Applied, ConfigErrors, Document, parse
-from controlplane.config_objects import CONFIG, DASHBOARD, RULES_KEYS, SETTINGS, Key, collect
+from controlplane.config_changes import Change, Outcome, changes_between
+from controlplane.config_document import Applied, Document, parse
+from controlplane.config_objects import (
+    CONFIG,
+    DASHBOARD,
+    MANAGED,
+    RULES_KEYS,
+    SETTINGS,
+    Key,
+    collect,
+)
 from controlplane.config_places import place_of
 from controlplane.config_references import mapping
 from controlplane.config_rows import (
@@ -31,6 +38,7 @@ from controlplane.config_rows import (
     write_rules,
 )
 from controlplane.config_settings import SETTING_OF_KEY, TIMEOUT_KEYS
+from controlplane.config_yaml import ConfigErrors
 from controlplane.edits import note, unnoticed
 from controlplane.models import ConfigSource, Settings
 from providers.managed import ManagedSource
@@ -43,15 +51,6 @@ if TYPE_CHECKING:
 
 # Admin has no general capture; what the file says of it may only be what holds anyway.
 CAPTURE: Final = {"capture.requests": False, "capture.responses": False, "capture.keep_days": 7}
-MANAGED: Final = "managed by configuration"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What was changed, or would be; `notes` are what is worth knowing of the rest."""
-
-    changes: list[Change] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
 
 
 def apply_text(

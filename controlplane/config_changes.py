@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -62,6 +62,14 @@ class Change:
     def text(self) -> str:
         """It and its fields, a line each."""
         return "\n".join((str(self), *(f"  {field}" for field in self.fields)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What was changed, or would be; `notes` are what is worth knowing of the rest."""
+
+    changes: list[Change] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def changes_between(before: State, after: State) -> list[Change]:

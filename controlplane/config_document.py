@@ -28,23 +28,14 @@ from controlplane.config_environment import (
 from controlplane.config_references import mapping, reference_mistakes, reference_warnings
 from controlplane.config_schema import ConfigurationBlock
 from controlplane.config_types import suggestion
-from controlplane.config_yaml import MAX_BYTES, Absent, Mistake, Tree
+from controlplane.config_yaml import MAX_BYTES, Absent, ConfigErrors, Mistake, Tree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from pydantic_core import ErrorDetails
 
 SECRET_KEYS: Final = frozenset({"api_key", "api_keys", "key", "headers", "proxy", "base_url"})
-
-
-class ConfigErrors(ValueError):
-    """Everything that is wrong with a configuration, in the order of the file."""
-
-    def __init__(self, mistakes: Sequence[Mistake]) -> None:
-        self.mistakes = tuple(mistakes)
-        self.errors = tuple(map(str, mistakes))
-        super().__init__("\n".join(self.errors))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

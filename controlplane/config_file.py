@@ -19,14 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from controlplane.config_document import (
-    ConfigErrors,
     Document,
     parse,
     read_text,
     reason_of,
     rules_path,
 )
-from controlplane.config_yaml import Mistake, Tree
+from controlplane.config_yaml import ConfigErrors, Mistake, Tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

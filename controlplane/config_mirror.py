@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from django.db import transaction
 from django.utils import timezone
 
-from controlplane.config_document import ConfigErrors
 from controlplane.config_rows import (
     Fields,
     Part,
@@ -21,7 +20,7 @@ from controlplane.config_rows import (
     write_providers,
     write_rules,
 )
-from controlplane.config_yaml import Mistake
+from controlplane.config_yaml import ConfigErrors, Mistake
 from controlplane.edits import as_author, unnoticed
 from controlplane.models import ConfigSource
 from providers.managed import ManagedSource

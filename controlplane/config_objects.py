@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from providers.managed import ManagedModel
 
 SETTINGS: Final = "settings"
+MANAGED: Final = "managed by configuration"
 CONFIG, DASHBOARD = str(ManagedSource.CONFIG), str(ManagedSource.DASHBOARD)
 RULES_KEYS: Final = "failover.rules."  # ConfigSource repeats the rules; they are objects
 

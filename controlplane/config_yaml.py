@@ -19,7 +19,7 @@ from ruamel.yaml.reader import ReaderError
 from providers.redaction import known
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from ruamel.yaml.nodes import Node
 
@@ -72,6 +72,15 @@ class Mistake:
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file
         return ": ".join(part for part in (place, self.path, self.text) if part)
+
+
+class ConfigErrors(ValueError):
+    """Everything that is wrong with a configuration, in the order of the file."""
+
+    def __init__(self, mistakes: Sequence[Mistake]) -> None:
+        self.mistakes = tuple(mistakes)
+        self.errors = tuple(map(str, mistakes))
+        super().__init__("\n".join(self.errors))
 
 
 def dotted(path: Path) -> str:

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
-from controlplane.config_document import ConfigErrors
+from controlplane.config_yaml import ConfigErrors
 from controlplane.edits import current_author
 from controlplane.revisions import NoSuchRevision, changes_of, edits_of, roll_back
 from providers.managed_admin import ReadOnly, lines

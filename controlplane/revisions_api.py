@@ -16,12 +16,11 @@ from rest_framework.response import Response
 from rest_framework.settings import api_settings
 from rest_framework.views import APIView
 
-from controlplane.config_apply import Outcome, apply_text
-from controlplane.config_changes import Change, shown_edits
-from controlplane.config_document import ConfigErrors
+from controlplane.config_apply import apply_text
+from controlplane.config_changes import Change, Outcome, shown_edits
 from controlplane.config_objects import collect, effective
 from controlplane.config_text import text_of
-from controlplane.config_yaml import MAX_BYTES
+from controlplane.config_yaml import MAX_BYTES, ConfigErrors
 from controlplane.edit_models import Revision
 from controlplane.edits import as_author, current_author
 from controlplane.revisions import NoSuchRevision, changes_of, edits_of, revision_of, roll_back

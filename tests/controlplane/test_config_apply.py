@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from controlplane.config_apply import apply_text
-from controlplane.config_document import ConfigErrors, parse
+from controlplane.config_document import parse
 from controlplane.config_mirror import mirror
 from controlplane.config_objects import collect, effective
 from controlplane.config_text import text_of
+from controlplane.config_yaml import ConfigErrors
 from controlplane.models import ApiKey, Settings, Team, digest_of
 from failover.models import FailoverRule
 from providers.models import Credential, Provider, ProviderModel

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from controlplane.config_document import ConfigErrors, Document, parse
+from controlplane.config_document import Document, parse
 from controlplane.config_settings import (
     SETTING_OF_KEY,
     TIMEOUT_KEYS,
     effective_settings,
     setting_sources,
 )
+from controlplane.config_yaml import ConfigErrors
 from controlplane.models import Settings
 
 if TYPE_CHECKING:

@@ -14,9 +14,10 @@ from django.conf import settings
 from django.utils import timezone
 
 from controlplane.apps import CONFIG_MODELS
-from controlplane.config_document import ConfigErrors, parse
+from controlplane.config_document import parse
 from controlplane.config_file import sync_file
 from controlplane.config_mirror import mirror, refuse
+from controlplane.config_yaml import ConfigErrors
 from controlplane.host_models import HostReport
 from controlplane.models import ApiKey, ConfigSource, EditCounter, Team, digest_of
 from failover.models import FailoverRule

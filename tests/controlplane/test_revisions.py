@@ -12,9 +12,10 @@ from django.test import Client
 from django.utils import timezone
 
 from controlplane import revisions
-from controlplane.config_document import ConfigErrors, parse
+from controlplane.config_document import parse
 from controlplane.config_mirror import mirror, refuse
 from controlplane.config_objects import collect
+from controlplane.config_yaml import ConfigErrors
 from controlplane.edits import as_author
 from controlplane.models import ApiKey, Edit, PublishedSnapshot, RecordedObject, Revision, Settings
 from controlplane.publishing import publish

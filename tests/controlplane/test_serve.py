@@ -91,6 +91,19 @@ def test_the_worker_of_plane_inference_imports_no_django(
     assert not imported(profile) & NOT_IN_A_WORKER
 
 
+def test_a_worker_with_admin_starts_without_what_only_reads_configurations(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [
+            sys.executable, "-X", "importtime", "-c",
+            "from controlplane.asgi import mount; mount(None, 'both')",
+        ],
+        cwd=ROOT, env=environment(tmp_path), capture_output=True, text=True, timeout=60,
+        check=True,
+    )  # fmt: skip
+    assert "django" in imported(done.stderr)
+    assert "pydantic" not in imported(done.stderr)
+
+
 def test_plane_inference_starts_exactly_the_worker_command_without_an_app(
     inference: GatewayProcess,
 ) -> None:

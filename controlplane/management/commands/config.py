@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from django.core.management.base import BaseCommand, CommandError
 
-from controlplane.config_document import ConfigErrors, read_text, reason_of
+from controlplane.config_document import read_text, reason_of
 from controlplane.config_file import VARIABLE, read
+from controlplane.config_yaml import ConfigErrors
 from providers.encryption import CannotDecrypt
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
-    from controlplane.config_apply import Outcome
+    from controlplane.config_changes import Outcome
     from controlplane.config_document import Document
 
 WOULD_CHANGE = 2
