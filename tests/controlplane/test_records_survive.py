@@ -7,19 +7,21 @@ OUTAGE_S=60 takes PostgreSQL away for a whole minute; `-s` shows what that cost 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import re
 import signal
 import sqlite3
 import statistics
 import subprocess
-import threading
 import time
-from typing import TYPE_CHECKING, Any, Self
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from routing.gateway.spool import SPOOL_DIR, spool_files
+from tests.support.background import Background
 from tests.support.databases import postgres_server
 from tests.support.gateways import GatewayProcess, environment, manage
 from tests.support.processes import wait_for
@@ -37,7 +39,7 @@ DEMO = {
 }
 
 
-class Load:
+class Load(Background):
     """
     Two callers that ask one thing after the other, each request with an id of its own.
 
@@ -45,25 +47,21 @@ class Load:
     """
 
     def __init__(self, gateway: GatewayProcess) -> None:
+        super().__init__(*(partial(self._ask, n, itertools.count(1)) for n in range(2)))
         self._gateway = gateway
-        self._is_over = threading.Event()
         self.answered: list[str] = []
         self.failed: list[str] = []
         self.took: list[tuple[float, float]] = []
-        self._threads = [threading.Thread(target=self._ask, args=(n,)) for n in range(2)]
 
-    def _ask(self, caller: int) -> None:
-        number = 0
-        while not self._is_over.is_set():
-            number += 1
-            request_id = f"caller-{caller}-{number}"
-            body = {"model": "demo", "messages": [{"role": "user", "content": "Hi"}]}
-            began = time.monotonic()
-            reply = self._gateway.request(
-                "/v1/chat/completions", body, headers={"x-request-id": request_id}
-            )
-            self.took.append((began, time.monotonic() - began))
-            (self.answered if reply.status == 200 else self.failed).append(request_id)
+    def _ask(self, caller: int, numbers: Iterator[int]) -> None:
+        request_id = f"caller-{caller}-{next(numbers)}"
+        body = {"model": "demo", "messages": [{"role": "user", "content": "Hi"}]}
+        began = time.monotonic()
+        reply = self._gateway.request(
+            "/v1/chat/completions", body, headers={"x-request-id": request_id}
+        )
+        self.took.append((began, time.monotonic() - began))
+        (self.answered if reply.status == 200 else self.failed).append(request_id)
 
     def wait_for_more(self, count: int = 100) -> None:
         goal = len(self.answered) + count
@@ -72,16 +70,6 @@ class Load:
     def between(self, since: float, until: float) -> list[float]:
         """Seconds that the requests of that time took, sorted."""
         return sorted(seconds for began, seconds in self.took if since <= began < until)
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._is_over.set()
-        for thread in self._threads:
-            thread.join()
 
 
 def kept(gateway: GatewayProcess) -> list[str]:

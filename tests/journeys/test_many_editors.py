@@ -14,13 +14,15 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from functools import partial
 from http.cookiejar import CookieJar
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import pytest
 
 from tests.journeys.stage import candidate
+from tests.support.background import Background
 from tests.support.databases import postgres_server, valkey_server
 from tests.support.gateways import GatewayProcess, environment, manage
 from tests.support.processes import wait_for
@@ -86,42 +88,31 @@ class Admin:
         assert answer.value.code == 302
 
 
-class Load:
+class Load(Background):
     """A caller at each host, all the time."""
 
     def __init__(self, *hosts: GatewayProcess) -> None:
-        self._is_over = threading.Event()
+        # The editors need some of the machine, too.
+        super().__init__(*(partial(self._ask, host) for host in hosts), pause_s=0.02)
         self.asked = 0
         self.failed: list[Any] = []
         self.served: dict[int, set[tuple[str | None, str | None]]] = {}
-        self._threads = [threading.Thread(target=self._ask, args=(host,)) for host in hosts]
 
     def _ask(self, host: GatewayProcess) -> None:
-        while not self._is_over.wait(0.02):  # the editors need some of the machine, too
-            for model in ("by-file", "by-api"):
-                try:
-                    reply = host.chat(model)
-                except OSError as error:
-                    self.failed.append(error)
-                    continue
-                self.asked += 1
-                if reply.status != 200:
-                    self.failed.append((model, reply.status, reply.body))
-                elif model == "by-file":
-                    headers = reply.headers
-                    what = headers["x-switchyard-model"], headers["x-switchyard-provider-model"]
-                    generation = int(headers["x-switchyard-generation"])
-                    self.served.setdefault(generation, set()).add(what)
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._is_over.set()
-        for thread in self._threads:
-            thread.join()
+        for model in ("by-file", "by-api"):
+            try:
+                reply = host.chat(model)
+            except OSError as error:
+                self.failed.append(error)
+                continue
+            self.asked += 1
+            if reply.status != 200:
+                self.failed.append((model, reply.status, reply.body))
+            elif model == "by-file":
+                headers = reply.headers
+                what = headers["x-switchyard-model"], headers["x-switchyard-provider-model"]
+                generation = int(headers["x-switchyard-generation"])
+                self.served.setdefault(generation, set()).add(what)
 
 
 Hosts = tuple[GatewayProcess, GatewayProcess]

@@ -6,13 +6,14 @@ Two hosts, one PostgreSQL, one Valkey, and what happens to benches when those go
 
 from __future__ import annotations
 
-import threading
 import time
-from typing import TYPE_CHECKING, Any, Self
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.journeys.stage import HELLO, candidate
+from tests.support.background import Background
 from tests.support.databases import Postgres, Valkey, postgres_server, valkey_server
 from tests.support.gateways import GatewayProcess, environment, manage
 from tests.support.processes import wait_for
@@ -52,35 +53,26 @@ CONFIG = {
 WITHIN_S = 3.0  # far above what is promised: the machine of a test run has other things to do
 
 
-class Load:
+class Load(Background):
     """One caller at each host, all the time. `failed`: what was not answered with 200."""
 
     def __init__(self, *gateways: GatewayProcess) -> None:
-        self._is_over = threading.Event()
+        super().__init__(*(partial(self._ask, gateway) for gateway in gateways), pause_s=0.02)
         self.asked = 0
         self.failed: list[object] = []
-        self._threads = [threading.Thread(target=self._ask, args=(g,)) for g in gateways]
 
     def _ask(self, gateway: GatewayProcess) -> None:
-        while not self._is_over.wait(0.02):
-            try:
-                reply = gateway.chat("steady")
-            except OSError as error:
-                self.failed.append(error)
-                continue
-            self.asked += 1
-            if reply.status != 200:
-                self.failed.append(reply)
+        try:
+            reply = gateway.chat("steady")
+        except OSError as error:
+            self.failed.append(error)
+            return
+        self.asked += 1
+        if reply.status != 200:
+            self.failed.append(reply)
 
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._is_over.set()
-        for thread in self._threads:
-            thread.join()
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
         assert self.asked > 10
         assert self.failed == []
 
