@@ -108,15 +108,7 @@ class Trail(Struct):
 
 def served_headers(served: Served, trail: Trail) -> list[Header]:
     """The head of an answer; its length is for whoever knows that it is whole."""
-    candidate, plan = served.candidate, trail.plan
-    standing, _lines = _standing(
-        trail.canonical_model,
-        len(trail.calls or ()),
-        trail.generation,
-        candidate.provider,
-        candidate.model,
-        plan is not None and plan.preferred is not candidate,
-    )
+    standing, _ = _standing_of(served, trail)
     headers = [(b"x-request-id", trail.request_id), *standing]
     if served.stream is None:
         headers.append(_kind(served.content_type))
@@ -129,15 +121,7 @@ def served_headers(served: Served, trail: Trail) -> list[Header]:
 
 def plain_lines(served: Served, trail: Trail) -> bytes:
     """What `served_headers` has for a whole answer, without its length, as lines: 4 µs less."""
-    candidate, plan = served.candidate, trail.plan
-    _headers, standing = _standing(
-        trail.canonical_model,
-        len(trail.calls or ()),
-        trail.generation,
-        candidate.provider,
-        candidate.model,
-        plan is not None and plan.preferred is not candidate,
-    )
+    _, standing = _standing_of(served, trail)
     return b"x-request-id: %b\r\n%b%b%b" % (
         trail.request_id,
         standing,
@@ -153,6 +137,18 @@ def pass_on(served: Served, trail: Trail, exchange: Exchange) -> bool:
     trail.served, trail.usage, trail.status = served.candidate, served.usage, 200
     trail.outcome = Outcome.ANSWERED
     return True
+
+
+def _standing_of(served: Served, trail: Trail) -> tuple[tuple[Header, ...], bytes]:
+    candidate, plan = served.candidate, trail.plan
+    return _standing(
+        trail.canonical_model,
+        len(trail.calls or ()),
+        trail.generation,
+        candidate.provider,
+        candidate.model,
+        plan is not None and plan.preferred is not candidate,
+    )
 
 
 @lru_cache(maxsize=4096)
