@@ -83,6 +83,22 @@ def test_a_provider_is_off_everywhere_and_a_pool_with_all_its_candidates():
     assert reasons(view(table, "n")) == {"a/x": None}
 
 
+def test_a_candidate_names_the_widest_switch_that_takes_it_out():
+    own, of_pool, of_provider = (
+        in_pool("m", "a/x"),
+        off("canonical_model", canonical_model="m"),
+        off("provider", provider="a"),
+    )
+
+    def named(*switches: SwitchSpec) -> SwitchSpec | None:
+        return Switches(switches).of_candidate("m", "a", "x")
+
+    assert named() is None
+    assert named(own) == own
+    assert named(own, of_pool) == of_pool
+    assert named(own, of_pool, of_provider) == of_provider
+
+
 def test_configured_first_and_chosen_are_told_apart_with_the_operators_words():
     seen = view(with_switches(in_pool("m", "a/x", reason="key rotation", until=1_800_000_000.0)))
     assert (seen.config_primary_candidate, seen.effective_candidate) == ("a/x", "b/x")
