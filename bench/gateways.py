@@ -20,8 +20,8 @@ from typing import Protocol, TypeVar
 
 from bench import scene
 from bench.processes import ROOT, BenchmarkFailed, started, stop, tree
-from routing.gateway.recorder import FLUSH_EVERY_S
-from routing.gateway.spool import SPOOL_DIR, spool_files
+from routing.gateway.records.recorder import FLUSH_EVERY_S
+from routing.gateway.records.spool import SPOOL_DIR, spool_files
 
 START_S = 30.0
 SETTLE_S = 60.0
@@ -121,7 +121,7 @@ class Switchyard:
         for process in tree(self.root_pid):
             ps = ["ps", "-o", "args=", "-p", str(process.pid)]
             done = subprocess.run(ps, capture_output=True, text=True, check=False)
-            if "routing.gateway.worker" in done.stdout:
+            if "routing.gateway.serving.worker" in done.stdout:
                 return process.pid
         return None
 

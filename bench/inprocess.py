@@ -23,14 +23,12 @@ from bench.processes import ROOT, BenchmarkFailed
 from bench.publishing import measure_publishing
 from failover.engine.benches import BenchEntry, Benches
 from providers.adapters.spec import CredentialSpec, ProviderSpec
-from routing.gateway import channel
 from routing.gateway.app import Gateway
 from routing.gateway.auth import MASTER, Key
-from routing.gateway.features import Features
-from routing.gateway.live import Live as Watcher
-from routing.gateway.planner import plan
-from routing.gateway.resolver import resolve
-from routing.gateway.snapshot import (
+from routing.gateway.deciding.features import Features
+from routing.gateway.deciding.planner import plan
+from routing.gateway.deciding.resolver import resolve
+from routing.gateway.deciding.snapshot import (
     CandidateSpec,
     Content,
     KeySpec,
@@ -40,8 +38,10 @@ from routing.gateway.snapshot import (
     decode,
     encode,
 )
-from routing.gateway.state import Live
-from routing.gateway.table import Table, compile_table
+from routing.gateway.deciding.state import Live
+from routing.gateway.deciding.table import Table, compile_table
+from routing.gateway.link import channel
+from routing.gateway.link.live import Live as Watcher
 
 PROVIDERS = 20
 CALLS, REPEATS = 5_000, 5

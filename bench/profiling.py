@@ -27,9 +27,7 @@ from bench.processes import ROOT
 from providers.adapters.spec import CredentialSpec, ProviderSpec
 from routing.gateway.app import Gateway
 from routing.gateway.auth import digest_of
-from routing.gateway.limits import Limits
-from routing.gateway.server import Server
-from routing.gateway.snapshot import (
+from routing.gateway.deciding.snapshot import (
     CandidateSpec,
     Content,
     KeySpec,
@@ -37,6 +35,8 @@ from routing.gateway.snapshot import (
     Snapshot,
     checksum,
 )
+from routing.gateway.limits import Limits
+from routing.gateway.serving.server import Server
 
 TOP = 25
 KINDS: Mapping[str, Sequence[str]] = {

@@ -37,8 +37,8 @@ def measure_publishing() -> Figures:
 
 
 def _measured(folder: Path) -> Figures:
-    from controlplane.content import Builder  # noqa: PLC0415 - Django has to be set up
-    from controlplane.publishing import Publication  # noqa: PLC0415 - as above
+    from controlplane.publishing.content import Builder  # noqa: PLC0415 - Django has to be set up
+    from controlplane.publishing.publisher import Publication  # noqa: PLC0415 - as above
     from routing.models import CanonicalModel  # noqa: PLC0415 - as above
 
     _fill()

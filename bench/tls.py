@@ -30,7 +30,7 @@ from bench import scene
 from bench.processes import BenchmarkFailed, started
 from bench.upstream import Provider
 from providers.transport import Endpoint, Transport
-from routing.gateway.allocator import keep_read_buffers
+from routing.gateway.serving.allocator import keep_read_buffers
 
 HOST: Final = "127.0.0.1"
 CALLERS: Final = 16

@@ -20,9 +20,9 @@ from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextInputWidget
 
-from controlplane.benches_admin import BenchAdmin
-from controlplane.config_settings import SETTING_OF_KEY, effective_settings, setting_sources
-from controlplane.edit_models import Revision
+from controlplane.benches.admin import BenchAdmin
+from controlplane.config.general import SETTING_OF_KEY, effective_settings, setting_sources
+from controlplane.edits.models import Revision
 from controlplane.models import (
     ApiKey,
     ConfigSource,
@@ -32,10 +32,10 @@ from controlplane.models import (
     Team,
     new_key,
 )
-from controlplane.records_admin import RequestRecordAdmin
-from controlplane.revisions_admin import RevisionAdmin
+from controlplane.records.admin import RequestRecordAdmin
+from controlplane.revisions.admin import RevisionAdmin
 from failover.models import Bench
-from providers.managed_admin import (
+from providers.managed.admin import (
     HistoryAdmin,
     LinesField,
     ManagedAdmin,
@@ -43,7 +43,7 @@ from providers.managed_admin import (
     ReadOnly,
     lines,
 )
-from providers.versioned_admin import VersionedForm
+from providers.managed.versioned_admin import VersionedForm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -11,9 +11,9 @@ from drf_spectacular.utils import extend_schema_field
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from rest_framework import serializers
 
-from controlplane import drafts_api
+from controlplane.advice import drafts
 from controlplane.models import ApiKey, Team, new_key
-from providers.managed_api import (
+from providers.managed.api import (
     MANAGED_FIELDS,
     ManagedSerializer,
     ManagedViewSet,
@@ -119,7 +119,7 @@ router = SlashOrNoneRouter()
 router.register("keys", ApiKeyViewSet, basename="api-key")
 urlpatterns = [
     *router.urls,
-    *drafts_api.urlpatterns,
+    *drafts.urlpatterns,
     path("schema/", SpectacularAPIView.as_view(permission_classes=[]), name="api-schema"),
     path(
         "docs/",

@@ -8,7 +8,7 @@ from django.apps import AppConfig, apps
 from django.db.models.signals import post_delete, post_save
 
 if TYPE_CHECKING:
-    from providers.managed import ManagedModel
+    from providers.managed.models import ManagedModel
 
 CONFIG_MODELS = (
     "providers.Provider",
@@ -33,19 +33,19 @@ class ControlPlaneConfig(AppConfig):
     verbose_name = "System"
 
     def ready(self) -> None:
-        from controlplane.edits import note_row  # noqa: PLC0415 - models load before this
+        from controlplane.edits.noting import note_row  # noqa: PLC0415 - models load before this
 
         for label in CONFIG_MODELS:
             model = apps.get_model(label)
             post_save.connect(note_row, sender=model, dispatch_uid=f"edit.{label}")
             post_delete.connect(note_row, sender=model, dispatch_uid=f"edit.{label}")
-        from providers.managed import caution_sources  # noqa: PLC0415 - models load after this
+        from providers.managed.models import caution_sources  # noqa: PLC0415 - models load after this
 
         if cautions_of not in caution_sources:
             caution_sources.append(cautions_of)
 
 
 def cautions_of(row: ManagedModel) -> list[str]:
-    from controlplane import scene  # noqa: PLC0415 - models load after this
+    from controlplane.advice import scene  # noqa: PLC0415 - models load after this
 
     return scene.cautions_of(row)

@@ -9,10 +9,10 @@ from typing import Any
 
 from django.core.asgi import get_asgi_application
 
-from controlplane.local_worker import SCOPE_KEY, LocalWorker
+from controlplane.decisions.local_worker import SCOPE_KEY, LocalWorker
 from routing.gateway.app import Gateway
 from routing.gateway.ingress import given_id, new_id
-from routing.gateway.logs import REQUEST_ID
+from routing.gateway.telemetry.logs import REQUEST_ID
 
 ASGI = Callable[[Any, Any, Any], Awaitable[None]]
 
@@ -25,9 +25,9 @@ def mount(gateway: Gateway, plane: str) -> ASGI:
     """
     `gateway` with Django behind it. Plane admin keeps only the health paths of the gateway.
 
-    Pages find the gateway in their scope (controlplane.local_worker).
+    Pages find the gateway in their scope (controlplane.decisions.local_worker).
 
-    Handed to `routing.gateway.worker --app`, so that the data plane need not know of Django.
+    Handed to `routing.gateway.serving.worker --app`: the data plane need not know of Django.
     """
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "controlplane.settings")
     django: ASGI = get_asgi_application()

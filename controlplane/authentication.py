@@ -58,7 +58,7 @@ class KeyAuthentication(BaseAuthentication):
 
 
 def _holder(request: Request, holder: KeyHolder) -> tuple[AnonymousUser, KeyHolder]:
-    request._request.key_holder = holder.name  # type: ignore[attr-defined] # noqa: SLF001 - who edits; see controlplane.edits
+    request._request.key_holder = holder.name  # type: ignore[attr-defined] # noqa: SLF001 - who edits; see controlplane.edits.noting
     return AnonymousUser(), holder
 
 

@@ -13,14 +13,14 @@ from django.db import models
 from django.utils.functional import cached_property
 from simple_history.models import HistoricalRecords
 
-from controlplane.edit_models import Edit, RecordedObject, Revision  # noqa: F401 - Django looks here
-from controlplane.host_models import HostReport  # noqa: F401 - Django looks here
+from controlplane.edits.models import Edit, RecordedObject, Revision  # noqa: F401 - Django looks here
+from controlplane.hosts.models import HostReport  # noqa: F401 - Django looks here
 from failover.engine.policy import DEFAULT_RETRY_STATUSES
 from failover.validation import statuses_problems
-from providers.managed import ManagedModel
+from providers.managed.models import ManagedModel
 from providers.models import refuse
 from providers.validation import choice_problems, model_name_problems, timeouts_problems
-from routing.gateway.records import OWN_PREFIX, Detail, Outcome, detail_of
+from routing.gateway.records.record import OWN_PREFIX, Detail, Outcome, detail_of
 from routing.models import ONE_OR_MORE, Params, Strategy
 from routing.validation import capture_problems
 
@@ -414,7 +414,7 @@ class PublishedSnapshot(models.Model):
 
 
 class SnapshotContent(models.Model):
-    """What a published snapshot says, packed: controlplane.snapshots reads and writes it."""
+    """What a published snapshot says, packed by controlplane.publishing.snapshots."""
 
     published = models.OneToOneField(
         PublishedSnapshot, primary_key=True, on_delete=models.CASCADE, related_name="content"
@@ -450,11 +450,11 @@ def count(name: str = "") -> models.BigIntegerField[int | None, int | None]:
 
 class RequestRecord(models.Model):
     """
-    What became of one request. Written by the ingest alone (controlplane.ingest), from values of
-    the same fields in the same order: routing.gateway.records.RecordRow.
+    What became of one request. Written by the ingest alone (controlplane.records.ingest), from
+    values of the same fields in the same order: routing.gateway.records.record.RecordRow.
 
     Ids sort by time; together with it they are what every list is sorted by. `detail` is the JSON
-    text of routing.gateway.records.Detail as the worker wrote it, and not a JSONField: that
+    text of routing.gateway.records.record.Detail as the worker wrote it, and not a JSONField: that
     would have it checked in the database with every row.
     """
 

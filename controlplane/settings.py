@@ -13,8 +13,8 @@ from django.core.management.utils import get_random_secret_key
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 
-from providers.encryption import read_or_create
-from providers.redaction import known
+from providers.secrets.encryption import read_or_create
+from providers.secrets.redaction import known
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -145,7 +145,7 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = reverse_lazy("admin:login")
 LOGIN_REDIRECT_URL = reverse_lazy("admin:index")
 
-# logs: every process configures them the same way (routing.gateway.logs)
+# logs: every process configures them the same way (routing.gateway.telemetry.logs)
 LOGGING_CONFIG = None
 
 # what browsers are told
@@ -207,7 +207,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "drf_spectacular.hooks.postprocess_schema_enums",
         "controlplane.openapi.complete",
     ],
-    "ENUM_NAME_OVERRIDES": {"ManagedSourceEnum": "providers.managed.ManagedSource"},
+    "ENUM_NAME_OVERRIDES": {"ManagedSourceEnum": "providers.managed.models.ManagedSource"},
 }
 
 # admin
@@ -232,7 +232,7 @@ UNFOLD: dict[str, Any] = {
     ],
     "SHOW_VIEW_ON_SITE": False,
     "STYLES": [lambda _request: static("switchyard/switch.css")],
-    "DASHBOARD_CALLBACK": "controlplane.dashboard.dashboard",
+    "DASHBOARD_CALLBACK": "controlplane.overview.dashboard.dashboard",
     "SIDEBAR": {
         "show_search": False,
         "navigation": [

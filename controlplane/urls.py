@@ -6,23 +6,24 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
-from controlplane import decision_pages, processes
+from controlplane.decisions import pages
+from controlplane.hosts import processes
 
 handler404 = "controlplane.api.not_found"
 handler500 = "controlplane.api.failed"
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
-    *decision_pages.urlpatterns,
+    *pages.urlpatterns,
     *processes.pages,
     path("admin/", admin.site.urls),
     path("api/", include("providers.api")),
     path("api/", include("routing.api")),
     path("api/", include("failover.api")),
-    path("api/", include("controlplane.benches_api")),
-    path("api/", include("controlplane.processes")),
-    path("api/", include("controlplane.records_api")),
-    path("api/", include("controlplane.pools_api")),
-    path("api/", include("controlplane.explain_api")),
-    path("api/", include("controlplane.revisions_api")),
+    path("api/", include("controlplane.benches.api")),
+    path("api/", include("controlplane.hosts.processes")),
+    path("api/", include("controlplane.records.api")),
+    path("api/", include("controlplane.decisions.pools_api")),
+    path("api/", include("controlplane.decisions.api")),
+    path("api/", include("controlplane.revisions.api")),
     path("api/", include("controlplane.api")),
 ]

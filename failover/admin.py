@@ -6,7 +6,7 @@ from django.contrib import admin
 from unfold.decorators import display
 
 from failover.models import FailoverRule
-from providers.managed_admin import LinesField, ManagedAdmin, ManagedForm
+from providers.managed.admin import LinesField, ManagedAdmin, ManagedForm
 
 
 class FailoverRuleForm(ManagedForm):

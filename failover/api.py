@@ -13,9 +13,9 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from failover.models import FailoverRule
-from providers.managed import ManagedSource
-from providers.managed_api import MANAGED_FIELDS, ManagedSerializer, refuse_config
-from providers.versioned_api import etag_of, refusal
+from providers.managed.api import MANAGED_FIELDS, ManagedSerializer, refuse_config
+from providers.managed.models import ManagedSource
+from providers.managed.versioned_api import etag_of, refusal
 
 if TYPE_CHECKING:
     from rest_framework.request import Request

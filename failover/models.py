@@ -6,7 +6,7 @@ from django.db import models
 from simple_history.models import HistoricalRecords
 
 from failover.validation import targets_problems
-from providers.managed import ManagedModel
+from providers.managed.models import ManagedModel
 from providers.models import refuse
 from providers.validation import model_name_problems
 
@@ -59,7 +59,7 @@ class FailoverRule(ManagedModel):
 
 class Bench(models.Model):
     """
-    One place's entry, as the hosts' control children keep it (controlplane.bench_store).
+    One place's entry, as the hosts' control children keep it (controlplane.benches.store).
 
     `place` is a digest of what is benched and by whom. `version` is the value of BenchVersion at
     which it was written last.

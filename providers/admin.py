@@ -17,7 +17,7 @@ from unfold.widgets import UnfoldAdminSelectWidget
 from providers.adapters.registry import KNOWN_KINDS
 from providers.catalog_admin import known_of, summary
 from providers.catalog_rows import lookup
-from providers.managed_admin import (
+from providers.managed.admin import (
     LinesField,
     ManagedAdmin,
     ManagedForm,

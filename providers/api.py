@@ -12,7 +12,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.response import Response
 
 from providers import catalog_api
-from providers.managed_api import (
+from providers.managed.api import (
     MANAGED_FIELDS,
     CleanSerializer,
     ManagedSerializer,

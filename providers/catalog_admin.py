@@ -13,7 +13,7 @@ from unfold.decorators import display
 
 from providers.catalog.vendors import vendor_of
 from providers.catalog_rows import lookup
-from providers.managed_admin import ReadOnly, lines
+from providers.managed.admin import ReadOnly, lines
 from providers.models import CatalogEntry, ProviderModel
 
 if TYPE_CHECKING:

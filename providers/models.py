@@ -9,8 +9,8 @@ from django.db import models
 from simple_history.models import HistoricalRecords
 
 from providers.catalog.metadata import metadata_problems
-from providers.fields import EncryptedTextField
-from providers.managed import ManagedModel
+from providers.managed.models import ManagedModel
+from providers.secrets.fields import EncryptedTextField
 from providers.validation import (
     AUTH_SCHEMES,
     PROTOCOL_NAMES,
@@ -137,8 +137,8 @@ class Provider(ManagedModel):
     def clean(self) -> None:
         super().clean()
         # Here, not above: every command would pay for loading the adapters.
-        from providers.adapters.faults import parse_fault  # noqa: PLC0415
         from providers.adapters.registry import KNOWN_KINDS  # noqa: PLC0415
+        from providers.adapters.simulator.faults import parse_fault  # noqa: PLC0415
 
         problems: dict[str, list[str]] = {
             "name": provider_name_problems(self.name) if self.name else [],

@@ -12,12 +12,12 @@ import httpx
 import msgspec
 
 from providers.adapters.adapter import AUTHS, auth_header
-from providers.adapters.faults import parse_fault
 from providers.adapters.registry import ADAPTERS
-from providers.adapters.simulator import Simulator
-from providers.encryption import CannotDecrypt
+from providers.adapters.simulator.faults import parse_fault
+from providers.adapters.simulator.provider import Simulator
 from providers.errors import ProviderError
-from providers.redaction import known
+from providers.secrets.encryption import CannotDecrypt
+from providers.secrets.redaction import known
 
 if TYPE_CHECKING:
     from providers.adapters.adapter import Adapter

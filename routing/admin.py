@@ -14,10 +14,10 @@ from django.utils.functional import cached_property
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminSelectWidget
 
-from providers.managed_admin import ManagedAdmin, ManagedInline, OneLineJson, OrderedFormSet
+from providers.managed.admin import ManagedAdmin, ManagedInline, OneLineJson, OrderedFormSet
 from providers.models import Provider
 from routing.models import Alias, AliasTarget, Candidate, CanonicalModel
-from routing.switch_admin import SCRIPT, SwitchColumn, attach_switches, control_of
+from routing.switches.admin import SCRIPT, SwitchColumn, attach_switches, control_of
 
 if TYPE_CHECKING:
     from django.db.models import Field, QuerySet

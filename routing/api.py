@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError as ModelError
 
-from providers.managed_api import (
+from providers.managed.api import (
     MANAGED_FIELDS,
     CleanSerializer,
     ManagedSerializer,
@@ -15,8 +15,8 @@ from providers.managed_api import (
     as_api_error,
     refuse_twice,
 )
-from routing import state_api
 from routing.models import Alias, AliasTarget, Candidate, CanonicalModel
+from routing.switches import api as state_api
 
 
 class CandidateSerializer(CleanSerializer):

@@ -11,7 +11,7 @@ from django.utils import timezone
 from simple_history.models import HistoricalRecords
 
 from failover.validation import failover_problems
-from providers.managed import ManagedModel
+from providers.managed.models import ManagedModel
 from providers.models import Provider, refuse
 from providers.validation import model_name_problems, timeouts_problems
 from routing.validation import alias_cycle, capture_problems
@@ -349,7 +349,7 @@ SUGGESTED = 5  # names that a refusal of a wrong one lists
 
 class RoutingState(models.Model):
     """
-    An operator's switch over what the configuration says; see routing.state.
+    An operator's switch over what the configuration says; see routing.switches.state.
 
     It goes by names, so that it outlives an edit that takes its object away and brings it back.
     It only takes out: with `enabled` it does what no switch at all does, and says why.

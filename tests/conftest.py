@@ -9,7 +9,7 @@ import pytest
 from django.test.utils import override_settings
 from hypothesis import settings
 
-from providers.encryption import load_keyring
+from providers.secrets.encryption import load_keyring
 from tests.support import databases
 from tests.support.gateways import GatewayProcess, environment, manage
 from tests.support.upstreams import Upstream

@@ -80,7 +80,7 @@ def _role(pid: int) -> str:
     words = (PROC / str(pid) / "cmdline").read_bytes().decode(errors="replace").split("\0")
     if words == [""]:
         return ""
-    if "routing.gateway.worker" in words:
+    if "routing.gateway.serving.worker" in words:
         return f"worker {words[words.index('--worker') + 1]}"
     if "control" in words:
         return "control"

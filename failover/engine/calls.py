@@ -21,8 +21,8 @@ from failover.engine.outcome import Attempt
 from failover.engine.plan import Candidate, Plan
 from failover.engine.streams import Stream
 from failover.engine.verdicts import VERDICTS, Scope
-from providers.adapters.faults import SimulatedFault
-from providers.adapters.pretending import Pretence
+from providers.adapters.simulator.faults import SimulatedFault
+from providers.adapters.simulator.pretending import Pretence
 from providers.adapters.upstream import Credential, blames
 from providers.errors import (
     BadFraming,

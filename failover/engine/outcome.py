@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from failover.engine.loads import Lease
 from failover.engine.plan import Candidate
-from providers.adapters.faults import SimulatedFault
+from providers.adapters.simulator.faults import SimulatedFault
 from providers.errors import Failure, Fault
 
 

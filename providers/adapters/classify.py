@@ -22,7 +22,7 @@ from providers.adapters.wording import (
     worded_fault,
 )
 from providers.errors import Failure, Fault
-from providers.redaction import REDACTED
+from providers.secrets.redaction import REDACTED
 
 PARSED_LIMIT: Final = 2 << 20
 

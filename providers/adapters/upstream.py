@@ -12,12 +12,12 @@ from urllib.parse import parse_qsl, urlsplit
 
 from providers.adapters.adapter import Adapter, auth_header
 from providers.adapters.address import address_of
-from providers.adapters.faults import SimulatedFault, parse_fault
 from providers.adapters.registry import ADAPTERS, KNOWN_KINDS
-from providers.adapters.simulator import Simulator
+from providers.adapters.simulator.faults import SimulatedFault, parse_fault
+from providers.adapters.simulator.provider import Simulator
 from providers.adapters.spec import ProviderSpec
 from providers.errors import Failure
-from providers.redaction import known
+from providers.secrets.redaction import known
 from providers.transport import Endpoint, Response, Transport
 
 Header = tuple[bytes, bytes]

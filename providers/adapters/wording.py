@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from providers.errors import MESSAGE_LIMIT, Fault
-from providers.redaction import KEY_SHAPES, REDACTED
+from providers.secrets.redaction import KEY_SHAPES, REDACTED
 
 # Exact `code`, `type` or `status` of an error object, in lower case.
 _NAMES: Final[dict[str, Fault]] = {

@@ -10,8 +10,8 @@ import msgspec
 from routing.gateway.errors import GatewayError, bad_request, render
 from routing.gateway.ingress import Scope, Send, given_id, new_id
 from routing.gateway.listing import answer_models, visible_names
-from routing.gateway.promtext import CONTENT_TYPE
 from routing.gateway.replies import JSON, send_body, send_start
+from routing.gateway.telemetry.promtext import CONTENT_TYPE
 
 if TYPE_CHECKING:
     from routing.gateway.app import Gateway

@@ -21,14 +21,18 @@ from failover.engine.benches import Benches
 from failover.engine.loads import Loads
 from failover.engine.outcome import Ending, Failed
 from failover.engine.streams import INTERRUPTED_CODE, Stream
-from providers.encryption import load_keyring
 from providers.errors import ProtocolError
 from providers.protocols import forwarded_headers, parse
-from providers.redaction import known
+from providers.secrets.encryption import load_keyring
+from providers.secrets.redaction import known
 from providers.transport import Transport
 from routing.gateway.admission import Admission
 from routing.gateway.answers import Scrape, answer
 from routing.gateway.auth import Key, authenticate, digest_of
+from routing.gateway.deciding.features import features_of
+from routing.gateway.deciding.planner import Live, plan
+from routing.gateway.deciding.snapshot import Snapshot, Steps, finish
+from routing.gateway.deciding.table import Table, compiling
 from routing.gateway.errors import (
     GatewayError,
     NoCandidate,
@@ -38,8 +42,6 @@ from routing.gateway.errors import (
     providers_failed,
     render,
 )
-from routing.gateway.failure_log import FailureLog
-from routing.gateway.features import features_of
 from routing.gateway.ingress import (
     INFERENCE_PATHS,
     SIMULATE,
@@ -55,15 +57,12 @@ from routing.gateway.ingress import (
     patience_s,
     read_body,
 )
-from routing.gateway.keylimits import KeyLimits
+from routing.gateway.keylimits.allowances import KeyLimits
 from routing.gateway.limits import Limits
 from routing.gateway.listing import resolve_for
-from routing.gateway.logs import about
-from routing.gateway.metrics import Meter
-from routing.gateway.planner import Live, plan
-from routing.gateway.promtext import KEY_LIMITED
-from routing.gateway.recorder import Recorder
-from routing.gateway.records import Outcome
+from routing.gateway.records.record import Outcome
+from routing.gateway.records.recorder import Recorder
+from routing.gateway.records.spool import SpoolWriter
 from routing.gateway.replies import (
     Trail,
     error_event_of,
@@ -72,9 +71,10 @@ from routing.gateway.replies import (
     send_start,
     served_headers,
 )
-from routing.gateway.snapshot import Snapshot, Steps, finish
-from routing.gateway.spool import SpoolWriter
-from routing.gateway.table import Table, compiling
+from routing.gateway.telemetry.failure_log import FailureLog
+from routing.gateway.telemetry.logs import about
+from routing.gateway.telemetry.metrics import Meter
+from routing.gateway.telemetry.promtext import KEY_LIMITED
 from routing.gateway.visits import Visit, Visits
 
 log = logging.getLogger("switchyard.gateway")

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from types import MappingProxyType
 
+from routing.gateway.deciding.snapshot import KeySpec
 from routing.gateway.errors import Refused
-from routing.gateway.snapshot import KeySpec
 
 CREDENTIAL_HEADERS = (b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key")
 BEARER = b"bearer "

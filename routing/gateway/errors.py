@@ -18,7 +18,7 @@ from typing import Any
 from failover.engine.outcome import Attempt, Ending, Failed
 from failover.engine.plan import Inputs, Rejected
 from providers.protocols import error_body
-from routing.gateway.records import Outcome
+from routing.gateway.records.record import Outcome
 
 RETRY_AFTER_MAX_S = 60
 PARALLEL_RETRY_S = 1.0  # when a request will end that takes a place, nobody knows

@@ -14,7 +14,7 @@ from random import Random
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from providers.adapters.faults import SimulatedFault, parse_fault
+from providers.adapters.simulator.faults import SimulatedFault, parse_fault
 from providers.protocols import PROTOCOLS
 from routing.gateway.auth import Key, check_scope
 from routing.gateway.errors import bad_request

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from routing.gateway.auth import Key
+from routing.gateway.deciding.resolver import Resolution, resolve
+from routing.gateway.deciding.table import Table
 from routing.gateway.errors import Refused, unknown_model
-from routing.gateway.resolver import Resolution, resolve
-from routing.gateway.table import Table
 
 
 def visible_names(table: Table, key: Key) -> list[str]:

@@ -12,12 +12,12 @@ from failover.engine.outcome import Attempt
 from failover.engine.plan import Candidate, Inputs, Plan, Rejected
 from providers.protocols import Request, Usage, error_event
 from routing.gateway.auth import Key
+from routing.gateway.deciding.features import Features
+from routing.gateway.deciding.resolver import Resolution
 from routing.gateway.errors import GatewayError
-from routing.gateway.features import Features
 from routing.gateway.ingress import Exchange, Send
-from routing.gateway.keylimits import Allowance
-from routing.gateway.records import Outcome
-from routing.gateway.resolver import Resolution
+from routing.gateway.keylimits.allowances import Allowance
+from routing.gateway.records.record import Outcome
 
 Header = tuple[bytes, bytes]
 JSON: Header = (b"content-type", b"application/json")

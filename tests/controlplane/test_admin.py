@@ -12,7 +12,7 @@ from controlplane.models import ApiKey, ConfigSource, PublishedSnapshot, Setting
 from failover.models import FailoverRule
 from providers.models import Credential, Provider
 from routing.models import Alias, Candidate, CanonicalModel
-from tests.controlplane import rows
+from tests.support import rows
 
 pytestmark = pytest.mark.django_db
 

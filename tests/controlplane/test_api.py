@@ -12,7 +12,7 @@ from failover.api import RuleSerializer
 from failover.models import FailoverRule
 from providers.models import Credential, Provider
 from routing.models import CanonicalModel
-from tests.controlplane import rows
+from tests.support import rows
 
 pytestmark = pytest.mark.django_db
 

@@ -6,8 +6,8 @@ import pytest
 
 from controlplane.models import EditCounter
 from routing.models import CanonicalModel
-from tests.controlplane import rows
 from tests.controlplane.test_api import ADMIN_KEY, Api
+from tests.support import rows
 
 pytestmark = pytest.mark.django_db
 

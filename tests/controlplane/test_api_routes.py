@@ -21,7 +21,7 @@ from django.test import Client, override_settings
 from django.urls import URLResolver, get_resolver
 from drf_spectacular.generators import SchemaGenerator
 
-from tests.controlplane import rows
+from tests.support import rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -9,12 +9,12 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from controlplane.content import build_content
 from controlplane.models import EditCounter
+from controlplane.publishing.content import build_content
 from providers.models import Provider
-from routing.gateway.snapshot import SwitchSpec
+from routing.gateway.deciding.snapshot import SwitchSpec
 from routing.models import RoutingState
-from tests.controlplane import rows
+from tests.support import rows
 
 pytestmark = pytest.mark.django_db
 

@@ -12,14 +12,14 @@ from django.core.management import call_command
 from django.db import IntegrityError, transaction
 
 from controlplane.apps import CONFIG_MODELS
-from controlplane.config_settings import SETTING_OF_KEY
-from controlplane.config_types import PROTOCOLS
+from controlplane.config.general import SETTING_OF_KEY
+from controlplane.config.types import PROTOCOLS
 from controlplane.models import ApiKey, ConfigSource, EditCounter, Settings, digest_of, new_key
 from failover.engine.policy import BenchPolicy, FailoverPolicy
 from providers.models import CatalogEntry
 from providers.validation import PROTOCOL_NAMES
-from routing.gateway.snapshot import RoutingDefaults
-from tests.controlplane import rows
+from routing.gateway.deciding.snapshot import RoutingDefaults
+from tests.support import rows
 
 
 @pytest.mark.pure

@@ -13,13 +13,13 @@ from django.core.exceptions import ValidationError
 from django.urls import reverse
 from django.utils import timezone
 
-from controlplane.control import Publisher
-from controlplane.publishing import SNAPSHOT_FILE
+from controlplane.control.child import Publisher
+from controlplane.publishing.publisher import SNAPSHOT_FILE
 from providers.models import Provider
-from routing.gateway.snapshot import decode
+from routing.gateway.deciding.snapshot import decode
 from routing.models import Candidate, CanonicalModel, RoutingState
-from routing.state import ENDED, end_expired, set_state
-from tests.controlplane import rows
+from routing.switches.state import ENDED, end_expired, set_state
+from tests.support import rows
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,13 +8,13 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from controlplane.edit_models import Edit
+from controlplane.edits.models import Edit
 from controlplane.models import Settings
 from failover.models import FailoverRule
 from providers.models import Credential, Provider
 from routing.models import CanonicalModel
-from tests.controlplane import rows
 from tests.controlplane.test_admin import address, candidate, inline, pool_form
+from tests.support import rows
 
 pytestmark = pytest.mark.django_db
 

@@ -10,8 +10,8 @@ from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.urls import reverse
 
-from controlplane.content import build_content
 from controlplane.models import EditCounter
+from controlplane.publishing.content import build_content
 from providers.adapters.spec import ModelFacts, Prices
 from providers.catalog.effective import OPERATOR
 from providers.models import CatalogEntry, Provider, ProviderModel

@@ -10,9 +10,9 @@ from django.core import serializers
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
-from providers.encryption import CannotDecrypt, Keyring, load_keyring, read_or_create
-from providers.fields import EncryptedText
 from providers.models import Credential, Provider, ProviderModel
+from providers.secrets.encryption import CannotDecrypt, Keyring, load_keyring, read_or_create
+from providers.secrets.fields import EncryptedText
 
 CONFIG = {"managed_source": "config"}
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from routing.gateway.channel import line, socket_path
+from routing.gateway.link.channel import line, socket_path
 from tests.support.processes import children_of, die_with_parent, is_alive, wait_for
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class GatewayProcess:
         return found
 
     def workers(self) -> dict[int, list[str]]:
-        return {p: a for p, a in self.children().items() if "routing.gateway.worker" in a}
+        return {p: a for p, a in self.children().items() if "routing.gateway.serving.worker" in a}
 
     def control(self) -> int | None:
         """The control child's pid."""
@@ -186,7 +186,7 @@ class GatewayProcess:
         wait_for(look, what=f"/readyz to be 200; log in {self._log}", limit_s=30)
 
     def hub(self, **message: Any) -> dict[str, Any]:
-        """The control child's answer to a message of routing.gateway.channel; {} without one."""
+        """The control child's answer to a message of the channel; {} without one."""
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(10)
             try:

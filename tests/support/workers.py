@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.test.client import Client, ClientHandler
 
-from controlplane.local_worker import SCOPE_KEY, LocalWorker
+from controlplane.decisions.local_worker import SCOPE_KEY, LocalWorker
 from routing.gateway.app import Gateway
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
-    from routing.gateway.snapshot import Snapshot
+    from routing.gateway.deciding.snapshot import Snapshot
 
 
 @contextlib.contextmanager

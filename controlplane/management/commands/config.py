@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from django.core.management.base import BaseCommand, CommandError
 
-from controlplane.config_document import read_text, reason_of
-from controlplane.config_file import VARIABLE, read
-from controlplane.config_yaml import ConfigErrors
-from providers.encryption import CannotDecrypt
+from controlplane.config.document import read_text, reason_of
+from controlplane.config.file import VARIABLE, read
+from controlplane.config.yaml import ConfigErrors
+from providers.secrets.encryption import CannotDecrypt
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
-    from controlplane.config_changes import Outcome
-    from controlplane.config_document import Document
+    from controlplane.config.changes import Outcome
+    from controlplane.config.document import Document
 
 WOULD_CHANGE = 2
 
@@ -43,8 +43,8 @@ class Command(BaseCommand):
         apply.add_argument("file", help="a YAML file, - for standard input")
         export = actions.add_parser("export", help="write everything, secrets as references")
         export.add_argument("file", nargs="?", default="-", help="without it, standard output")
-        revisions = actions.add_parser("revisions", help="what was published, newest first")
-        revisions.add_argument("number", nargs="?", type=int, help="all of this one")
+        history = actions.add_parser("revisions", help="what was published, newest first")
+        history.add_argument("number", nargs="?", type=int, help="all of this one")
         back = actions.add_parser("rollback", help="make admin's objects what they were")
         back.add_argument("number", type=int, help="of a revision")
         back.add_argument("--preview", action="store_true", help="only tell what would change")
@@ -81,8 +81,8 @@ class Command(BaseCommand):
         self._show(self._applied(options, is_preview=False), is_preview=False)
 
     def _applied(self, options: dict[str, Any], *, is_preview: bool) -> Outcome:
-        from controlplane.config_apply import apply_text  # noqa: PLC0415 - checking needs no rows
-        from controlplane.edits import as_author  # noqa: PLC0415 - as above
+        from controlplane.config.apply import apply_text  # noqa: PLC0415 - checking needs no rows
+        from controlplane.edits.noting import as_author  # noqa: PLC0415 - as above
 
         name = "standard input" if options["file"] == "-" else options["file"]
         try:
@@ -93,8 +93,8 @@ class Command(BaseCommand):
             return apply_text(text, filename=name, environ=os.environ, is_preview=is_preview)
 
     def _export(self, options: dict[str, Any]) -> None:
-        from controlplane.config_objects import collect, effective  # noqa: PLC0415 - as above
-        from controlplane.config_text import text_of  # noqa: PLC0415 - as above
+        from controlplane.config.objects import collect, effective  # noqa: PLC0415 - as above
+        from controlplane.config.text import text_of  # noqa: PLC0415 - as above
 
         text = text_of(effective(collect()))
         if options["file"] == "-":
@@ -107,34 +107,34 @@ class Command(BaseCommand):
             raise CommandError(words) from error
 
     def _revisions(self, options: dict[str, Any]) -> None:
-        from controlplane import revisions  # noqa: PLC0415 - as above
-        from controlplane.edit_models import Revision  # noqa: PLC0415 - as above
+        from controlplane.edits.models import Revision  # noqa: PLC0415 - as above
+        from controlplane.revisions import history  # noqa: PLC0415 - as above
 
         if options["number"] is None:
             for row in Revision.objects.defer("packed")[:50]:
                 self.stdout.write(row.line)
             return
         try:
-            row = revisions.revision_of(options["number"])
-        except revisions.NoSuchRevision as error:
+            row = history.revision_of(options["number"])
+        except history.NoSuchRevision as error:
             raise CommandError(str(error)) from error
         self.stdout.write(row.line)
-        for edit in revisions.edits_of(row):
+        for edit in history.edits_of(row):
             self.stdout.write(f"  {edit.line}")
-        for change in revisions.changes_of(row):
+        for change in history.changes_of(row):
             self.stdout.write(change.text)
 
     def _rollback(self, options: dict[str, Any]) -> None:
-        from controlplane import revisions  # noqa: PLC0415 - as above
-        from controlplane.edits import as_author  # noqa: PLC0415 - as above
+        from controlplane.edits.noting import as_author  # noqa: PLC0415 - as above
+        from controlplane.revisions import history  # noqa: PLC0415 - as above
 
         is_preview = options["preview"]
         try:
             with as_author("command", _who()):
-                outcome = revisions.roll_back(
+                outcome = history.roll_back(
                     options["number"], reason=options["reason"], is_preview=is_preview
                 )
-        except revisions.NoSuchRevision as error:
+        except history.NoSuchRevision as error:
             raise CommandError(str(error)) from error
         self._show(outcome, is_preview=is_preview)
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from controlplane.control import control
-from controlplane.poke import this_process_is_the_hub
-from routing.gateway import lifeline, logs
+from controlplane.control.child import control
+from controlplane.edits.poke import this_process_is_the_hub
+from routing.gateway.serving import lifeline
+from routing.gateway.telemetry import logs
 
 if TYPE_CHECKING:
     from django.core.management.base import CommandParser

@@ -17,7 +17,7 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
 from controlplane import first_run
-from controlplane.supervisor import (
+from controlplane.control.supervisor import (
     CannotListen,
     Supervisor,
     WorkerSpec,
@@ -25,7 +25,7 @@ from controlplane.supervisor import (
     listen,
     origin,
 )
-from routing.gateway import logs
+from routing.gateway.telemetry import logs
 
 FIRST_PORT, PORTS = 8000, 100
 LOOK_EVERY_S = 0.05

@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from controlplane.supervisor import (
+from controlplane.control.supervisor import (
     CannotListen,
     Supervisor,
     WorkerSpec,
@@ -17,8 +17,8 @@ from controlplane.supervisor import (
     listen,
     origin,
 )
-from routing.gateway import logs
 from routing.gateway.limits import NAMES, limits_of
+from routing.gateway.telemetry import logs
 
 GRACE_S, DRAIN_S = 5.0, 30.0
 DRAIN_MAX_S = 600.0

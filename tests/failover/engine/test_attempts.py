@@ -11,7 +11,14 @@ from failover.engine.policy import Backoff, FailoverPolicy
 from providers.adapters.spec import ModelFacts
 from providers.errors import BadFraming, ConnectFailed, ConnectionReset, Fault, UpstreamTimedOut
 from providers.protocols import parse
-from tests.builders import FakeClock, FakeResponse, FakeUpstream, benches, candidate, planned
+from tests.support.builders import (
+    FakeClock,
+    FakeResponse,
+    FakeUpstream,
+    benches,
+    candidate,
+    planned,
+)
 
 pytestmark = pytest.mark.pure
 

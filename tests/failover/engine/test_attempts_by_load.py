@@ -12,8 +12,8 @@ from failover.engine.policy import FailoverPolicy
 from failover.engine.rendezvous import hash_of
 from providers.adapters.spec import ModelFacts
 from providers.errors import UpstreamTimedOut
-from tests.builders import FakeResponse, planned
 from tests.failover.engine.test_attempts import DONE, EVENT, FINISH, World, events, ok, status
+from tests.support.builders import FakeResponse, planned
 
 pytestmark = pytest.mark.pure
 

@@ -11,7 +11,7 @@ from failover.engine.policy import BenchPolicy
 from failover.engine.verdicts import VERDICTS, Bench, Scope
 from failover.engine.windows import Window
 from providers.errors import Fault
-from tests.builders import FakeClock, bench_entry, benches, failure
+from tests.support.builders import FakeClock, bench_entry, benches, failure
 
 pytestmark = pytest.mark.pure
 

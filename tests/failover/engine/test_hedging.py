@@ -11,7 +11,8 @@ from failover.engine.policy import Backoff, FailoverPolicy
 from providers.adapters.spec import ModelFacts
 from providers.errors import ConnectionReset, Fault
 from providers.protocols import parse
-from tests.builders import (
+from tests.failover.engine.test_attempts import DONE, EVENT, FINISH, ROLE, events, ok, status
+from tests.support.builders import (
     FakeClock,
     FakeResponse,
     FakeUpstream,
@@ -20,7 +21,6 @@ from tests.builders import (
     candidate,
     planned,
 )
-from tests.failover.engine.test_attempts import DONE, EVENT, FINISH, ROLE, events, ok, status
 
 pytestmark = pytest.mark.pure
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from failover.engine.loads import Loads, total_tokens
 from failover.engine.plan import Limits
 from providers.protocols import Usage
-from tests.builders import candidate
+from tests.support.builders import candidate
 
 pytestmark = pytest.mark.pure
 

@@ -8,11 +8,11 @@ from failover.engine.attempts import Call, Engine, Served
 from failover.engine.outcome import Ending
 from failover.engine.plan import Times
 from failover.engine.policy import FailoverPolicy
-from providers.adapters.faults import parse_fault
+from providers.adapters.simulator.faults import parse_fault
 from providers.errors import Fault
 from providers.protocols import parse
-from tests.builders import FakeClock, FakeUpstream, benches, candidate, planned
 from tests.failover.engine.test_attempts import DONE, EVENT, FINISH, ROLE, events, ok
+from tests.support.builders import FakeClock, FakeUpstream, benches, candidate, planned
 
 pytestmark = pytest.mark.pure
 

@@ -7,7 +7,7 @@ import pytest
 
 from providers.errors import BadFraming
 from providers.transport import unpacked
-from tests.builders import FakeResponse
+from tests.support.builders import FakeResponse
 
 pytestmark = pytest.mark.pure
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from providers.adapters.faults import FAULTS, SimulatedFault
+from providers.adapters.simulator.faults import FAULTS, SimulatedFault
 from routing.gateway.auth import MASTER, Key
+from routing.gateway.deciding.snapshot import KeySpec
 from routing.gateway.errors import Refused
 from routing.gateway.ingress import SIMULATE, faults_of
-from routing.gateway.snapshot import KeySpec
 
 pytestmark = pytest.mark.pure
 

@@ -3,9 +3,9 @@
 import pytest
 
 from routing.gateway.auth import Key
+from routing.gateway.deciding.snapshot import AliasSpec, CandidateSpec, KeySpec
 from routing.gateway.listing import model_entry, model_list, visible_names
-from routing.gateway.snapshot import AliasSpec, CandidateSpec, KeySpec
-from tests.builders import pool, provider, table
+from tests.support.builders import pool, provider, table
 
 pytestmark = pytest.mark.pure
 

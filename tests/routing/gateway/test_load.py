@@ -4,7 +4,7 @@ import pytest
 
 from providers.adapters.spec import CredentialSpec
 from routing.gateway.app import Gateway
-from tests.builders import FakeClock, bench_entry, content, pool, provider, snapshot
+from tests.support.builders import FakeClock, bench_entry, content, pool, provider, snapshot
 
 pytestmark = pytest.mark.pure
 

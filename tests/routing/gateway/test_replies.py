@@ -4,8 +4,8 @@ import pytest
 
 from failover.engine.attempts import Served
 from routing.gateway.replies import Trail, _standing, plain_lines, served_headers
-from tests.builders import pool
-from tests.routing.gateway.planning import World
+from tests.support.builders import pool
+from tests.support.planning import World
 
 pytestmark = pytest.mark.pure
 

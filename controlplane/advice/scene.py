@@ -1,0 +1,239 @@
+"""What the database has configured, for the cautions about a row that has just been saved."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+from django.utils import timezone
+
+from controlplane.config.general import effective_settings
+from controlplane.models import ConfigSource, Settings
+from failover.cautions import (
+    Caution,
+    KnownProvider,
+    Meaning,
+    Member,
+    address_cautions,
+    host_of,
+    meaning_of,
+    members_cautions,
+    rule_cautions,
+    unknown_fallbacks,
+)
+from failover.models import FailoverRule
+from providers.catalog.vendors import vendor_of
+from providers.catalog_rows import lookup
+from providers.models import Provider, ProviderModel
+from routing.models import (
+    Alias,
+    AliasTarget,
+    Candidate,
+    CanonicalModel,
+    RoutingState,
+    SwitchKind,
+    Target,
+)
+from routing.switches.state import rules_naming
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from django.db.models import QuerySet
+
+    from providers.adapters.spec import ModelFacts
+    from providers.catalog.effective import Known, Lookup
+    from providers.managed.models import ManagedModel
+
+ALIAS_DEPTH: Final = 16
+
+
+class StoredScene:
+    """
+    A Scene over the rows that count, each looked up when it is asked for, and once.
+
+    It is for one question: what is saved after it was made is not seen.
+    """
+
+    def __init__(self) -> None:
+        self._providers: dict[str, Provider | None] = {}
+        self._metadata: dict[str, Mapping[str, Any]] = {}
+        self._known: dict[Member, Known] = {}
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        source = ConfigSource.objects.filter(pk=1).first()
+        row = Settings.objects.filter(pk=1).first() or Settings()
+        return effective_settings(row, source.values if source else {})
+
+    @property
+    def rules_are_on(self) -> bool:
+        return bool(self.settings["failover_enabled"])
+
+    @property
+    def disabled_models(self) -> frozenset[str]:
+        return frozenset(self.settings["disabled_models"])
+
+    def provider(self, name: str) -> KnownProvider | None:
+        row = self._row(name)
+        if row is None:
+            return None
+        return KnownProvider(
+            name=name,
+            enabled=row.enabled and (SwitchKind.PROVIDER, name, "", "") not in self.switched_off,
+            host=host_of(row.kind, row.base_url),
+            domain=row.failure_domain,
+        )
+
+    def _row(self, name: str) -> Provider | None:
+        if name not in self._providers:
+            self._providers[name] = _counting(Provider.objects.filter(name=name))
+        return self._providers[name]
+
+    def named(self, name: str) -> Meaning | None:
+        for _ in range(ALIAS_DEPTH):
+            pool = _counting(CanonicalModel.objects.filter(name=name))
+            if pool is not None:
+                is_on = (
+                    pool.enabled
+                    and (SwitchKind.CANONICAL_MODEL, "", name, "") not in self.switched_off
+                )
+                off = "" if is_on else f"model pool {name} is disabled"
+                return Meaning(members=self.members_of(pool.candidates.all(), name), off=off)
+            alias = _counting(Alias.objects.filter(name=name))
+            if alias is None:
+                return None
+            if not alias.enabled:
+                return Meaning(members=(), off=f"alias {name} is disabled")
+            if not alias.target:
+                return Meaning(members=members_of(alias.targets.all()))
+            name = alias.target
+        return None
+
+    @cached_property
+    def switched_off(self) -> frozenset[tuple[str, ...]]:
+        """What operators' switches take out: kind, provider, model pool, model."""
+        rows = RoutingState.standing().filter(enabled=False)
+        return frozenset(rows.values_list(*RoutingState.IDENTITY))
+
+    def members_of(self, targets: Iterable[Target], pool: str) -> tuple[Member, ...]:
+        """`targets` as members, each as the operators' switches in `pool` leave it."""
+        return tuple(
+            replace(member, enabled=False)
+            if (SwitchKind.POOL_CANDIDATE, member.provider, pool, member.model) in self.switched_off
+            else member
+            for member in members_of(targets)
+        )
+
+    def listed(self, model: str) -> tuple[Member, ...]:
+        names = ProviderModel.objects.filter(model_id=model).values_list("provider__name")
+        return tuple(Member(provider=name, model=model) for (name,) in names.distinct().order_by())
+
+    @cached_property
+    def now(self) -> datetime:
+        return timezone.now()
+
+    @cached_property
+    def _catalogs(self) -> Lookup:
+        return lookup(self.now)
+
+    def known(self, member: Member) -> Known:
+        """The facts that count, with their sources."""
+        if member not in self._known:
+            row = self._row(member.provider)
+            vendor = vendor_of(row.kind, row.base_url) if row else ""
+            if member.provider not in self._metadata:
+                listed = row.models.values_list("model_id", "metadata") if row else ()
+                self._metadata[member.provider] = dict(listed)
+            metadata = self._metadata[member.provider].get(member.model, {})
+            self._known[member] = self._catalogs.known(vendor, member.model, metadata)
+        return self._known[member]
+
+    def facts(self, member: Member) -> ModelFacts:
+        return self.known(member).facts
+
+    def notes(self, member: Member) -> list[str]:
+        return self.known(member).warnings(self.now.date())
+
+
+def members_of(targets: Iterable[Target]) -> tuple[Member, ...]:
+    return tuple(
+        Member(
+            provider=target.provider_name,
+            model=target.model,
+            enabled=getattr(target, "enabled", True),
+            priority=target.priority,
+            weight=None if target.weight == 1 else target.weight,
+        )
+        for target in targets
+    )
+
+
+def _counting(rows: QuerySet[Any]) -> Any:
+    """The row that counts among those of one name: the configuration's, if there is one."""
+    return rows.order_by("managed_source").first()  # "config" sorts before "dashboard"
+
+
+def cautions_of(row: ManagedModel) -> list[str]:
+    """What an operator ought to know of a row that has just been saved, as sentences."""
+    if row.is_shadowed:
+        return ["The configuration has one of the same name, which counts instead of this one."]
+    scene = StoredScene()
+    return [*_about(scene, row), *_missed(row)]
+
+
+def _about(scene: StoredScene, row: ManagedModel) -> list[str]:
+    if isinstance(row, FailoverRule):
+        names = row.fallback_models
+        found = [
+            *unknown_fallbacks(scene, names),
+            *rule_cautions(scene, row.primary_model, names),
+        ]
+        return [*_unknown_primary(scene, row.primary_model), *_sentences(found, names)]
+    if isinstance(row, CanonicalModel):
+        return _members(scene, list(row.candidates.all()), row)
+    if isinstance(row, Alias):
+        if not row.target:
+            return _members(scene, list(row.targets.all()), row)
+        meaning = scene.named(row.target)
+        off = meaning.off if meaning else ""
+        return [f"Nobody can serve it: {off}."] if off else []
+    if isinstance(row, Provider):
+        return _sentences(address_cautions(row.base_url), ())
+    return []
+
+
+def _missed(row: ManagedModel) -> Iterator[str]:
+    """Which rules lose a fallback by a row that has been switched off."""
+    if getattr(row, "enabled", True) or not isinstance(row, Provider | CanonicalModel | Alias):
+        return
+    if losers := rules_naming(row.name, is_provider=isinstance(row, Provider)):
+        yield f"It is switched off, and failover rules name it: those for {', '.join(losers)}."
+
+
+def _unknown_primary(scene: StoredScene, primary: str) -> Iterator[str]:
+    if meaning_of(scene, primary) is None:
+        yield (
+            f"{primary} is no model pool, alias, provider/model or listed model: nobody can ask"
+            " for it, so the rule is never followed."
+        )
+
+
+def _members(
+    scene: StoredScene, targets: Sequence[Candidate | AliasTarget], row: CanonicalModel | Alias
+) -> list[str]:
+    strategy = row.strategy or scene.settings["strategy"]
+    members = scene.members_of(targets, row.name)
+    found = members_cautions(scene, members, strategy, row.name)
+    return _sentences(found, [str(target) for target in targets])
+
+
+def _sentences(cautions: Iterable[Caution], names: Sequence[str]) -> list[str]:
+    return [
+        (caution.text[0].upper() + caution.text[1:] + ".")
+        if caution.place is None
+        else f"{names[caution.place]}: {caution.text}."
+        for caution in cautions
+    ]

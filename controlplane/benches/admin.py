@@ -1,0 +1,305 @@
+"""
+The bench board: who sits out, why and until when, and an operator's word to it.
+
+Its rows are the control child's. The page is whole without scripts; benches.js asks for the rows
+again, counts the seconds down and sends the forms without leaving the page.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
+
+import msgspec
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpResponseRedirect, JsonResponse
+from django.template.loader import render_to_string
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
+from unfold.admin import ModelAdmin
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+
+from controlplane.benches.api import LONGEST, subject_problem
+from controlplane.benches.store import digest_of, readers, versions_of
+from controlplane.edits.poke import hub_request
+from failover.engine.bench_entries import BenchEntry
+from providers.errors import Fault
+from routing.gateway.link.channel import BenchByHand, Release
+from routing.models import Candidate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from django.http import HttpRequest, HttpResponse
+
+LENGTHS: Final = (
+    (600, "10 minutes"),
+    (3600, "1 hour"),
+    (8 * 3600, "8 hours"),
+    (86400, "1 day"),
+    (7 * 86400, "1 week"),
+    (30 * 86400, "30 days"),
+)
+NO_ANSWER: Final = "The control process of this host does not answer: benches cannot be changed."
+SUGGESTED: Final = 500
+
+
+class Wanted(forms.Form):
+    """What a form of the page says. `for_s` and `reason` are asked where `act` needs them."""
+
+    act = forms.ChoiceField(choices=[(word, word) for word in ("bench", "extend", "release")])
+    model = forms.CharField(max_length=500)
+    credential = forms.CharField(max_length=200, required=False)
+    manual = forms.BooleanField(required=False)
+    for_s = forms.ChoiceField(choices=LENGTHS, required=False)
+    reason = forms.CharField(max_length=500, required=False)
+
+    def clean_model(self) -> str:
+        subject: str = self.cleaned_data["model"]
+        if problem := subject_problem(subject):
+            raise forms.ValidationError(problem)
+        return subject
+
+    def clean(self) -> dict[str, Any]:
+        given = self.cleaned_data
+        if given.get("act") != "release":
+            if not given.get("for_s"):
+                self.add_error("for_s", "Say for how long.")
+            if not given.get("reason"):
+                self.add_error("reason", "Say why: it is shown to everybody who asks.")
+        return given
+
+
+class NewBench(forms.Form):
+    """The form at the head of the page."""
+
+    model = forms.CharField(
+        label="Who",
+        max_length=500,
+        widget=UnfoldAdminTextInputWidget(
+            attrs={"list": "known-candidates", "autocomplete": "off", "required": True}
+        ),
+        help_text="provider/model, or provider/* for all models of a provider.",
+    )
+    credential = forms.CharField(
+        max_length=200,
+        required=False,
+        widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"}),
+        help_text="The label of one credential. Empty: whichever.",
+    )
+    for_s = forms.ChoiceField(
+        label="For", choices=LENGTHS, initial=3600, widget=UnfoldAdminSelectWidget
+    )
+    reason = forms.CharField(
+        max_length=500, widget=UnfoldAdminTextInputWidget(attrs={"required": True})
+    )
+
+
+class BenchAdmin(ModelAdmin):  # type: ignore[misc] # unfold carries no types
+    def get_urls(self) -> list[Any]:
+        view = self.admin_site.admin_view
+        return [
+            path("", view(self.changelist_view), name="failover_bench_changelist"),
+            path("rows/", view(self.rows_view), name="failover_bench_rows"),
+        ]
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        del request, obj  # a row of the table is nothing that a person edits
+        return False
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        del extra_context
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        if request.method == "POST":
+            return self._act(request)
+        rows = self._rows(request)
+        return TemplateResponse(
+            request,
+            "admin/benches.html",
+            {
+                **self.admin_site.each_context(request),
+                "title": "Bench board",
+                "opts": self.opts,
+                "rows": rows,
+                "form": NewBench(),
+                "may_bench": self.has_add_permission(request),
+                "no_answer": NO_ANSWER if rows is None else "",
+                "rows_url": reverse("admin:failover_bench_rows"),
+                "candidates": _suggested(),
+                "now": time.time(),
+            },
+        )
+
+    def rows_view(self, request: HttpRequest) -> HttpResponse:
+        """The rows as JSON: {"now", "problem", "rows": [{"id", "stamp", "html"}]}."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        return JsonResponse(self._answer(request))
+
+    def _answer(self, request: HttpRequest) -> dict[str, Any]:
+        rows = self._rows(request)
+        return {
+            "now": time.time(),
+            "problem": NO_ANSWER if rows is None else "",
+            "rows": [
+                {
+                    "id": row["id"],
+                    "stamp": row["stamp"],
+                    "html": render_to_string("admin/bench_row.html", {"row": row}, request),
+                }
+                for row in rows or ()
+            ],
+        }
+
+    def _act(self, request: HttpRequest) -> HttpResponse:
+        form = Wanted(request.POST)
+        if form.is_valid():
+            is_good, said = self._obey(request, form.cleaned_data)
+        else:
+            is_good = False
+            said = " ".join(str(word) for words in form.errors.values() for word in words)
+        if request.headers.get("accept") == "application/json":
+            return JsonResponse({**self._answer(request), "is_good": is_good, "said": said})
+        messages.add_message(request, messages.SUCCESS if is_good else messages.ERROR, said)
+        return HttpResponseRedirect(request.path)
+
+    def _obey(self, request: HttpRequest, wanted: dict[str, Any]) -> tuple[bool, str]:
+        """Do what the form says: whether it was done, and what to say of it."""
+        is_release = wanted["act"] == "release"
+        verb = self.has_delete_permission if is_release else self.has_add_permission
+        if not verb(request):
+            raise PermissionDenied
+        author = request.user.get_username()
+        credential = wanted["credential"] or None
+        who = name_of(wanted["model"], credential)
+        if is_release:
+            answer = hub_request(
+                msgspec.to_builtins(
+                    Release(
+                        subject=wanted["model"],
+                        credential=credential,
+                        manual=wanted["manual"],
+                        exact=True,
+                        by=author,
+                        reason=wanted["reason"],
+                    )
+                )
+            )
+            if answer is None:
+                return False, NO_ANSWER
+            return (
+                bool(answer["released"]),
+                f"{who} is released." if answer["released"] else f"{who} was not benched any more.",
+            )
+        now = time.time()
+        begins_at = now
+        if wanted["act"] == "extend":
+            begins_at = max([now, *(e.until for e in self._standing(wanted["model"], credential))])
+        until = min(begins_at + int(wanted["for_s"]), now + LONGEST.total_seconds())
+        entry = BenchEntry(
+            subject=wanted["model"],
+            credential=credential,
+            since=now,
+            until=until,
+            reason=wanted["reason"],
+            manual=True,
+            by=author,
+        )
+        if hub_request(msgspec.to_builtins(BenchByHand(entry=entry))) is None:
+            return False, NO_ANSWER
+        return True, f"{who} is benched until {_utc(until)}."
+
+    def _standing(self, subject: str, credential: str | None) -> list[BenchEntry]:
+        answer = hub_request({"op": "board"}) or {"rows": []}
+        entries = [msgspec.convert(row["entry"], BenchEntry) for row in answer["rows"]]
+        return [e for e in entries if e.key == (subject, credential)]
+
+    def _rows(self, request: HttpRequest) -> list[dict[str, Any]] | None:
+        """Everybody who sits out; None if the control child does not answer."""
+        answer = hub_request({"op": "board"})
+        if answer is None:
+            return None
+        now = time.time()
+        entries = [msgspec.convert(row["entry"], BenchEntry) for row in answer["rows"]]
+        versions = versions_of(entry.place for entry in entries)
+        others = [reader for reader in readers(now) if reader.host != answer["host"]]
+        may = {
+            "may_release": self.has_delete_permission(request),
+            "may_extend": self.has_add_permission(request),
+        }
+        rows = []
+        for entry, known in zip(entries, answer["rows"], strict=True):
+            version = versions.get(entry.place)
+            told = [o for o in others if version is not None and o.version >= version]
+            seen = known["seen"] + sum(other.workers for other in told)
+            workers = answer["workers"] + sum(other.workers for other in others)
+            rows.append({**_shown(entry, now), "seen": seen, "workers": workers, **may})
+            rows[-1]["hosts"] = 1 + len(others)
+            rows[-1]["stamp"] = _stamp(rows[-1])
+        return rows
+
+
+def _shown(entry: BenchEntry, now: float) -> dict[str, Any]:
+    colour, state = ("danger", "benched")
+    if entry.manual:
+        colour, state = ("info", "by hand")
+    elif now >= entry.until:
+        colour, state = ("warning", "on trial")
+    why = entry.reason
+    if not entry.manual:
+        fault = "" if entry.reason == Fault.STATUS.value else entry.reason.replace("_", " ")
+        status = "" if entry.status is None else f"status {entry.status}"
+        why = ", ".join(filter(None, [fault, status])) or "failures"
+    records = reverse("admin:controlplane_requestrecord_changelist")
+    return {
+        "id": digest_of(entry.place)[:16],
+        "who": entry.subject,
+        "scope": scope_of(entry),
+        "credential": entry.credential or "",
+        "manual": entry.manual,
+        "colour": colour,
+        "state": state,
+        "why": why,
+        "sample_error": entry.sample_error,
+        "by": entry.by,
+        "request_id": entry.request_id,
+        "record_url": f"{records}?{urlencode({'q': entry.request_id})}",
+        "since": datetime.fromtimestamp(entry.since, UTC),
+        "until": datetime.fromtimestamp(entry.until, UTC),
+        "until_s": entry.until,
+        "count": entry.count,
+        "lengths": LENGTHS,
+    }
+
+
+def _stamp(row: dict[str, Any]) -> str:
+    told = [value for name, value in sorted(row.items()) if name != "lengths"]
+    return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
+
+
+def scope_of(entry: BenchEntry) -> str:
+    """What of a provider sits out, in words."""
+    is_endpoint = entry.subject.endswith("/*")
+    if entry.credential is None:
+        return "all models of the provider" if is_endpoint else "this model"
+    return f"credential {entry.credential}" + ("" if is_endpoint else ", at this model")
+
+
+def name_of(subject: str, credential: str | None) -> str:
+    return subject if credential is None else f"{subject}, credential {credential},"
+
+
+def _utc(wall: float) -> str:
+    return f"{datetime.fromtimestamp(wall, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _suggested() -> Iterable[str]:
+    pairs = Candidate.objects.values_list("provider_name", "model").distinct()[:SUGGESTED]
+    names = {f"{provider}/{model}" for provider, model in pairs}
+    return sorted(names | {f"{provider}/*" for provider, _ in pairs})

@@ -1,0 +1,185 @@
+"""API of benches: what this host's workers know, and an operator's word to them."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+from django.urls import re_path
+from django.utils import timezone
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework import serializers, status
+from rest_framework.exceptions import APIException, NotFound
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from controlplane.authentication import KeyHolder
+from controlplane.edits.poke import hub_request
+from failover.engine.benches import BenchEntry
+from failover.models import Bench
+from routing.gateway.link.channel import Release
+
+LONGEST = timedelta(days=366)
+
+
+class NoControlChild(APIException):
+    status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    default_detail = "The control process of this host does not answer; benches cannot be changed."
+    default_code = "no_control_process"
+
+
+class Subject(serializers.CharField):
+    """ "provider/model", or "provider/*" for all models of a provider."""
+
+    def to_internal_value(self, data: Any) -> str:
+        text: str = super().to_internal_value(data)
+        if problem := subject_problem(text):
+            raise serializers.ValidationError(problem)
+        return text
+
+
+def subject_problem(text: str) -> str:
+    """Why `text` names nobody who could be benched; "" if it does."""
+    provider, slash, model = text.partition("/")
+    if provider and slash and model:
+        return ""
+    return f'{text[:100]!r} is not allowed: write "provider/model" or "provider/*".'
+
+
+class BenchView(serializers.Serializer[Any]):
+    """One bench. `status` and `sample_error` are what the provider last said."""
+
+    model = serializers.CharField()
+    credential = serializers.CharField(allow_null=True)
+    since = serializers.DateTimeField()
+    until = serializers.DateTimeField()
+    reason = serializers.CharField()
+    status = serializers.IntegerField(allow_null=True)
+    sample_error = serializers.CharField(allow_blank=True)
+    request_id = serializers.CharField(allow_blank=True)
+    count = serializers.IntegerField()
+    manual = serializers.BooleanField()
+
+
+class BenchOrder(serializers.Serializer[Any]):
+    """Exactly one of `for_s` and `until`."""
+
+    model = Subject()
+    credential = serializers.CharField(
+        required=False, allow_null=True, max_length=200, help_text="Only this credential of it."
+    )
+    for_s = serializers.FloatField(required=False, min_value=1, help_text="Seconds from now.")
+    until = serializers.DateTimeField(required=False)
+    reason = serializers.CharField(max_length=500)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if ("for_s" in attrs) == ("until" in attrs):
+            raise serializers.ValidationError({"for_s": ["Give exactly one of for_s and until."]})
+        now = timezone.now()
+        if "for_s" in attrs:
+            seconds = min(attrs["for_s"], LONGEST.total_seconds() + 1)
+            attrs["until"] = now + timedelta(seconds=seconds)
+        field = "for_s" if "for_s" in attrs else "until"
+        if not now < attrs["until"] <= now + LONGEST:
+            raise serializers.ValidationError(
+                {field: ["The end has to lie in the future, at most 366 days from now."]}
+            )
+        return attrs
+
+
+class BenchName(serializers.Serializer[Any]):
+    model = Subject()
+    credential = serializers.CharField(required=False)
+    reason = serializers.CharField(required=False, max_length=500, help_text="For the log.")
+
+
+class BenchesView(APIView):
+    permission_model = Bench
+    may_be_unavailable = True
+
+    @extend_schema(operation_id="benches_list", responses=BenchView(many=True))
+    def get(self, request: Request) -> Response:
+        del request
+        entries = msgspec.convert(_ask({"op": "benches"})["entries"], list[BenchEntry])
+        return Response([bench_view(entry) for entry in entries])
+
+    @extend_schema(operation_id="benches_create", request=BenchOrder, responses={201: BenchView})
+    def post(self, request: Request) -> Response:
+        order = BenchOrder(data=request.data)
+        order.is_valid(raise_exception=True)
+        entry = BenchEntry(
+            subject=order.validated_data["model"],
+            credential=order.validated_data.get("credential"),
+            since=time.time(),
+            until=order.validated_data["until"].timestamp(),
+            reason=order.validated_data["reason"],
+            manual=True,
+            by=author_of(request),
+        )
+        answer = _ask({"op": "bench", "entry": msgspec.to_builtins(entry)})
+        benched = msgspec.convert(answer["entry"], BenchEntry)
+        return Response(bench_view(benched), status=status.HTTP_201_CREATED)
+
+    @extend_schema(
+        operation_id="benches_delete",
+        request=BenchName,
+        parameters=[
+            OpenApiParameter("model", str, description="If there is no body."),
+            OpenApiParameter("credential", str, description="Only this credential's bench."),
+        ],
+        responses={204: None, 404: OpenApiResponse(description="There is no such bench.")},
+    )
+    def delete(self, request: Request) -> Response:
+        given = request.data if isinstance(request.data, dict) and request.data else None
+        name = BenchName(data=given if given is not None else request.query_params.dict())
+        name.is_valid(raise_exception=True)
+        subject = name.validated_data["model"]
+        credential = name.validated_data.get("credential")
+        wanted = Release(
+            subject=subject,
+            credential=credential,
+            by=author_of(request),
+            reason=name.validated_data.get("reason", ""),
+        )
+        if not _ask(msgspec.to_builtins(wanted))["released"]:
+            raise NotFound(f"Nothing is benched as {subject}.")
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+def author_of(request: Request) -> str:
+    """Who asks: a person's name, or a key's."""
+    if isinstance(request.auth, KeyHolder):
+        return f"key {request.auth.name}"
+    return str(request.user.get_username())
+
+
+def _ask(message: dict[str, Any]) -> dict[str, Any]:
+    answer = hub_request(message)
+    if answer is None:
+        raise NoControlChild
+    return answer
+
+
+def bench_view(entry: BenchEntry) -> dict[str, Any]:
+    """A bench as the API shows it."""
+    row = BenchView(
+        {
+            "model": entry.subject,
+            "credential": entry.credential,
+            "since": datetime.fromtimestamp(entry.since, UTC),
+            "until": datetime.fromtimestamp(entry.until, UTC),
+            "reason": entry.reason,
+            "status": entry.status,
+            "sample_error": entry.sample_error,
+            "request_id": entry.request_id,
+            "count": entry.count,
+            "manual": entry.manual,
+        }
+    )
+    return dict(row.data)
+
+
+urlpatterns = [re_path(r"^benches/?$", BenchesView.as_view())]

@@ -1,0 +1,298 @@
+"""
+A configuration file's text made admin's: previewed or applied, all of it or nothing.
+
+A section that stands in the text becomes exactly what it says there; a section that does not
+stand in it is left alone. What the configuration file and the environment manage cannot be
+changed by it: there it may only say what is so already.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from django.core.exceptions import NON_FIELD_ERRORS
+from django.core.exceptions import ValidationError as ModelError
+from django.db import transaction
+
+from controlplane.config.changes import Change, Outcome, changes_between
+from controlplane.config.document import Applied, Document, parse
+from controlplane.config.general import SETTING_OF_KEY, TIMEOUT_KEYS
+from controlplane.config.objects import (
+    CONFIG,
+    DASHBOARD,
+    MANAGED,
+    RULES_KEYS,
+    SETTINGS,
+    Key,
+    collect,
+)
+from controlplane.config.places import place_of
+from controlplane.config.references import mapping
+from controlplane.config.rows import (
+    KINDS,
+    Part,
+    refuse_shared_keys,
+    write_aliases,
+    write_keys,
+    write_pools,
+    write_providers,
+    write_rules,
+)
+from controlplane.config.yaml import ConfigErrors
+from controlplane.edits.noting import note, unnoticed
+from controlplane.models import ConfigSource, Settings
+from providers.managed.models import ManagedSource
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from controlplane.config.objects import State
+    from controlplane.config.yaml import Mistake, Path, Tree
+
+# Admin has no general capture; what the file says of it may only be what holds anyway.
+CAPTURE: Final = {"capture.requests": False, "capture.responses": False, "capture.keep_days": 7}
+
+
+def apply_text(
+    text: str, *, filename: str, environ: Mapping[str, str], is_preview: bool = False
+) -> Outcome:
+    """
+    Make admin's objects what `text` says; with `is_preview`, only find out what would change.
+
+    A preview is a real one, rolled back, so it meets every refusal that applying would. Raises
+    ConfigErrors with every mistake that was found; then nothing has changed.
+    """
+    with transaction.atomic(), unnoticed():
+        # The row is also the lock: two that apply, or mirror the file, do so one after the other.
+        ConfigSource.load()
+        ConfigSource.objects.select_for_update().get(pk=1)
+        _lock_objects()
+        before = collect()
+        applied = Applied(
+            providers=frozenset(key.name for key in before if key.kind == "provider"),
+            names=frozenset(key.name for key in before if key.kind in {"pool", "alias"}),
+        )
+        document = parse(text, filename=filename, environ=environ, applied=applied)
+        _refuse_what_is_managed(document, before)
+        _write(document, before)
+        after = collect()
+        changes = changes_between(before, after)
+        _validate(document, changes)
+        if is_preview:
+            transaction.set_rollback(True)
+        else:
+            note(change.key for change in changes)
+    return Outcome(changes=changes, notes=[*document.warnings, *_left(document, before)])
+
+
+def _lock_objects() -> None:
+    """
+    Wait for whoever is editing one of admin's objects.
+
+    Who saves an object takes its row first, then the counter of edits, then its parts. Taking
+    parts first would have each of the two wait for the other.
+    """
+    for model in KINDS.values():
+        rows = model._default_manager.filter(managed_source=DASHBOARD)  # noqa: SLF001 - Django documents it
+        list(rows.select_for_update().order_by("pk").values_list("pk", flat=True))
+
+
+def _sections(tree: Tree) -> dict[str, bool]:
+    """Which kinds of objects the text says everything of."""
+    return {
+        "provider": "providers" in tree.root,
+        "pool": "model_pools" in mapping(tree.root, "routing"),
+        "alias": "aliases" in tree.root,
+        "rule": "rules" in mapping(tree.root, "failover"),
+        "key": "keys" in tree.root,
+    }
+
+
+def _names(document: Document) -> dict[str, set[str]]:
+    """The objects that the text has, by kind."""
+    blocks = document.blocks
+    pools = blocks.routing.model_pools
+    return {
+        "provider": set(blocks.providers),
+        "pool": set(pools),
+        "alias": {*blocks.aliases, *(name for pool in pools.values() for name in pool.aliases)},
+        "rule": set(document.rules),
+        "key": {block.name for block in blocks.keys},
+    }
+
+
+def _managed(state: State, kind: str) -> set[str]:
+    return {key.name for key in state if key.kind == kind and key.source == CONFIG}
+
+
+def _write_objects(part: Part) -> None:
+    refuse_shared_keys(part)
+    if not part.mistakes:
+        write_providers(part)
+        write_pools(part)
+        write_aliases(part)
+        write_rules(part)
+        write_keys(part)
+    if part.mistakes:
+        raise ConfigErrors(part.mistakes)
+
+
+def _refuse_what_is_managed(document: Document, before: State) -> None:
+    """
+    Raise ConfigErrors if the text says anything else of the configuration's objects than they are.
+
+    Found by letting it have its way, comparing, and rolling back.
+    """
+    managed = {kind: names & _managed(before, kind) for kind, names in _names(document).items()}
+    mistakes: list[Mistake] = []
+    if any(managed.values()):
+        with transaction.atomic():
+            _write_objects(
+                Part(
+                    document=document,
+                    source=ManagedSource.CONFIG,
+                    has=lambda kind, name: name in managed[kind],
+                )
+            )
+            changes = changes_between(before, collect(managed) | _others(before, managed))
+            transaction.set_rollback(True)
+        for change in changes:
+            words = "; ".join(map(str, change.fields)) if change.after is not None else "left out"
+            said = f"{MANAGED} ({words}), allowed: what it says there, or nothing"
+            mistakes.append(document.tree.mistake(place_of(document, change.key), said))
+    mistakes += _managed_settings(document)
+    if mistakes:
+        raise ConfigErrors(mistakes)
+
+
+def _others(state: State, managed: Mapping[str, set[str]]) -> State:
+    return {key: block for key, block in state.items() if key.name not in managed.get(key.kind, ())}
+
+
+def _managed_settings(document: Document) -> Iterator[Mistake]:
+    given = ConfigSource.objects.filter(pk=1).values_list("values", flat=True).first() or {}
+    for name, entry in document.values.items():
+        if name.startswith(RULES_KEYS):
+            continue  # objects
+        if name in given and given[name]["value"] != entry["value"]:
+            said = f"{MANAGED} ({given[name]['source']}), allowed: what it says there, or nothing"
+            yield document.tree.mistake(tuple(name.split(".")), said)
+        elif name not in given and CAPTURE.get(name, entry["value"]) != entry["value"]:
+            said = "admin has no such setting, allowed: in the configuration file only"
+            yield document.tree.mistake(tuple(name.split(".")), said)
+
+
+def _write(document: Document, before: State) -> None:
+    sections, names = _sections(document.tree), _names(document)
+    managed = {kind: _managed(before, kind) for kind in KINDS}
+
+    def has(kind: str, name: str) -> bool:
+        return name not in managed[kind] and (sections[kind] or name in names[kind])
+
+    _write_objects(Part(document=document, source=ManagedSource.DASHBOARD, has=has))
+    _write_settings(document)
+
+
+def _write_settings(document: Document) -> None:
+    row, usual = Settings.load(), Settings()
+    given = ConfigSource.objects.filter(pk=1).values_list("values", flat=True).first() or {}
+    values = {name: entry["value"] for name, entry in document.values.items() if name not in given}
+    for name, attribute in SETTING_OF_KEY.items():
+        if _is_said(document.tree, name) and name not in given:
+            setattr(row, attribute, values.get(name, getattr(usual, attribute)))
+    if _is_said(document.tree, TIMEOUT_KEYS + "any"):
+        row.timeouts = {
+            name: value
+            for name, value in row.timeouts.items()
+            if TIMEOUT_KEYS + name in given  # covered by the configuration, not by this text
+        } | {
+            name.removeprefix(TIMEOUT_KEYS): value
+            for name, value in values.items()
+            if name.startswith(TIMEOUT_KEYS)
+        }
+    try:
+        row.full_clean()
+    except ModelError as error:
+        raise ConfigErrors(_told(document, Key(SETTINGS, "", DASHBOARD), error)) from error
+    stored = Settings.objects.get(pk=1)
+    if any(
+        getattr(stored, name) != getattr(row, name)
+        for name in (*SETTING_OF_KEY.values(), "timeouts")
+    ):
+        row.save()
+
+
+def _is_said(tree: Tree, name: str) -> bool:
+    """Whether the text decides on a setting: its whole section stands there, or itself."""
+    section, *rest = name.split(".")
+    if section == "failover":
+        return rest[0] in mapping(tree.root, "failover")
+    if section == "routing":
+        return "defaults" in mapping(tree.root, "routing")
+    return section in tree.root
+
+
+def _validate(document: Document, changes: list[Change]) -> None:
+    """Raise ConfigErrors with what the models, and those who refer to what is gone, say."""
+    mistakes: list[Mistake] = []
+    for change in changes:
+        if change.key.kind == SETTINGS or change.key.source == CONFIG:
+            continue
+        model = KINDS[change.key.kind]
+        name = {model.identity: change.key.name}
+        if change.after is None:
+            problems = model(**name).deletion_problems()
+            where = place_of(document, change.key)[:-1]
+            words = f"{change.key.name} would be gone, but is in use. {' '.join(problems)}"
+            mistakes += [document.tree.mistake(where, words)] if problems else []
+            continue
+        row: Any = model.rows().get(**name, managed_source=DASHBOARD)
+        try:
+            row.full_clean()
+            for part in _PARTS.get(change.key.kind, ()):
+                for member in getattr(row, part).all():
+                    member.full_clean()
+            if change.key.kind == "alias":
+                row.check_targets(row.targets.count())
+        except ModelError as error:
+            mistakes += _told(document, change.key, error)
+    if mistakes:
+        raise ConfigErrors(mistakes)
+
+
+_PARTS: Final = {
+    "provider": ("credentials", "models"),
+    "pool": ("candidates",),
+    "alias": ("targets",),
+}
+
+
+def _told(document: Document, key: Key, error: ModelError) -> list[Mistake]:
+    where = place_of(document, key)
+    if not hasattr(error, "error_dict"):
+        return [document.tree.mistake(where, text) for text in error.messages]
+    return [
+        document.tree.mistake(_below(where, name), text)
+        for name, texts in error.message_dict.items()
+        for text in texts
+    ]
+
+
+def _below(where: Path, name: str) -> Path:
+    if where or name == NON_FIELD_ERRORS:
+        return where
+    dotted = {field: key for key, field in SETTING_OF_KEY.items()}.get(name, name)
+    return tuple(dotted.split("."))
+
+
+def _left(document: Document, before: State) -> list[str]:
+    """The configuration's objects that the text leaves out, though it has their section."""
+    names, sections = _names(document), _sections(document.tree)
+    return [
+        f"{key} is {MANAGED}, so it stays, though it is not in {document.filename}"
+        for key in sorted(before)
+        if key.source == CONFIG
+        and key.kind != SETTINGS
+        and sections[key.kind]
+        and key.name not in names[key.kind]
+    ]

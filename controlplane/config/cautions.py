@@ -1,0 +1,181 @@
+"""What the configuration file says of pools, aliases, rules and addresses that helps nobody."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from controlplane.config.yaml import Mistake
+from failover.cautions import (
+    Caution,
+    KnownProvider,
+    Meaning,
+    Member,
+    address_cautions,
+    host_of,
+    members_cautions,
+    rule_cautions,
+)
+from providers.adapters.spec import NO_FACTS
+from providers.catalog.effective import Lookup
+from providers.catalog.shipped import Catalog, shipped
+from providers.catalog.vendors import vendor_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from datetime import datetime
+
+    from controlplane.config.environment import Rules
+    from controlplane.config.schema import AliasTargetBlock, CandidateBlock, ConfigurationBlock
+    from controlplane.config.yaml import Path, Tree
+    from providers.adapters.spec import ModelFacts
+
+
+class FileScene:
+    """A Scene of the file alone: what only admin knows, nothing is said of."""
+
+    def __init__(
+        self,
+        blocks: ConfigurationBlock,
+        *,
+        rules_are_on: bool,
+        disabled_models: Iterable[str],
+        now: datetime,
+    ) -> None:
+        self.blocks = blocks
+        self.rules_are_on = rules_are_on
+        self.disabled_models = frozenset(disabled_models)
+        self._pool_of = {
+            alias: name
+            for name, pool in blocks.routing.model_pools.items()
+            for alias in pool.aliases
+        }
+        self._providers = {
+            name: KnownProvider(
+                name=name,
+                enabled=block.enabled,
+                host=host_of(block.kind, block.base_url),
+                domain=block.failure_domain,
+            )
+            for name, block in blocks.providers.items()
+        }
+        self._vendors = {
+            name: vendor_of(block.kind, block.base_url) for name, block in blocks.providers.items()
+        }
+        self._metadata = {
+            (name, entry.id): entry.metadata.given()
+            for name, block in blocks.providers.items()
+            for entry in block.models
+        }
+        self._listed: defaultdict[str, list[Member]] = defaultdict(list)
+        for name, model in self._metadata:
+            self._listed[model].append(Member(provider=name, model=model))
+        # What was imported is in the database, which a check of the file must not need.
+        self._catalogs = Lookup(shipped(), Catalog((), {}), now=now)
+        self._today = now.date()
+        self._told: dict[tuple[str, str], tuple[ModelFacts, list[str]]] = {}
+
+    def provider(self, name: str) -> KnownProvider | None:
+        return self._providers.get(name)
+
+    def named(self, name: str) -> Meaning | None:
+        name = self._pool_of.get(name, name)
+        for _ in range(len(self.blocks.aliases) + 1):
+            if pool := self.blocks.routing.model_pools.get(name):
+                off = "" if pool.enabled else f"model pool {name} is disabled"
+                return Meaning(members=members_of(pool.candidates), off=off)
+            alias = self.blocks.aliases.get(name)
+            if alias is None:
+                return None
+            if not alias.enabled:
+                return Meaning(members=(), off=f"alias {name} is disabled")
+            if alias.targets:
+                return Meaning(members=members_of(alias.targets))
+            name = self._pool_of.get(alias.target, alias.target)
+        return None
+
+    def listed(self, model: str) -> tuple[Member, ...]:
+        return tuple(self._listed.get(model, ()))
+
+    def facts(self, member: Member) -> ModelFacts:
+        return self._tell(member)[0]
+
+    def notes(self, member: Member) -> list[str]:
+        return self._tell(member)[1]
+
+    def _tell(self, member: Member) -> tuple[ModelFacts, list[str]]:
+        """Facts and notes; looked up once, because files of thousands of pools are read often."""
+        key = (member.provider, member.model)
+        told = self._told.get(key)
+        if told is None:
+            told = self._told[key] = self._look_up(*key)
+        return told
+
+    def _look_up(self, provider: str, model: str) -> tuple[ModelFacts, list[str]]:
+        vendor = self._vendors.get(provider, "")
+        metadata = self._metadata.get((provider, model), {})
+        if not metadata and not self._catalogs.entries(vendor, model):
+            return NO_FACTS, []
+        known = self._catalogs.known(vendor, model, metadata)
+        return known.facts, known.warnings(self._today)
+
+
+def members_of(targets: Iterable[CandidateBlock | AliasTargetBlock]) -> tuple[Member, ...]:
+    return tuple(
+        Member(
+            provider=target.provider,
+            model=target.model,
+            enabled=getattr(target, "enabled", True),
+            priority=target.priority,
+            weight=target.weight if "weight" in target.model_fields_set else None,
+        )
+        for target in targets
+    )
+
+
+def file_cautions(
+    tree: Tree,
+    scene: FileScene,
+    rules: Rules,
+    origins: Mapping[str, str],
+) -> Iterator[Mistake]:
+    """
+    Cautions by their place in the file.
+
+    `rules` are all of them; `origins` names the file or variable of those that the file itself
+    does not hold.
+    """
+    blocks = scene.blocks
+    default = blocks.routing.defaults.strategy or ""  # admin may say another
+    for name, provider in blocks.providers.items():
+        for caution in address_cautions(provider.base_url):
+            yield tree.mistake(("providers", name, "base_url"), caution.text)
+    for name, pool in blocks.routing.model_pools.items():
+        path: Path = ("routing", "model_pools", name, "candidates")
+        members = members_of(pool.candidates)
+        for caution in members_cautions(scene, members, pool.strategy or default, name):
+            yield _at(tree, path, caution)
+    for name, alias in blocks.aliases.items():
+        if alias.targets:
+            members = members_of(alias.targets)
+            for caution in members_cautions(scene, members, alias.strategy or default, name):
+                yield _at(tree, ("aliases", name, "targets"), caution)
+        elif (meaning := scene.named(alias.target)) is not None and meaning.off:
+            yield tree.mistake(("aliases", name), f"nobody can serve it: {meaning.off}")
+    if not scene.rules_are_on:
+        return  # whoever switches them off knows
+    for primary, fallbacks in rules.items():
+        for caution in rule_cautions(scene, primary, fallbacks):
+            if origin := origins.get(primary):
+                place = "" if caution.place is None else f"[{caution.place}]"
+                yield Mistake(file=origin, line=0, path=f"{primary}{place}", text=caution.text)
+            else:
+                yield _at(tree, ("failover", "rules", primary), caution)
+
+
+def _at(tree: Tree, path: Path, caution: Caution) -> Mistake:
+    if caution.place is None:
+        return tree.mistake(path, caution.text)
+    has_weight = caution.text.startswith("this weight")
+    where = (*path, caution.place, "weight") if has_weight else (*path, caution.place)
+    return tree.mistake(where, caution.text)

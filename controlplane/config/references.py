@@ -1,0 +1,295 @@
+"""
+What the blocks of the configuration file say about each other.
+
+These rules read the plain tree, not the validated blocks: one wrong block must not hide what is
+wrong elsewhere. Whatever has not the right shape is passed over here; the schema reports it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from controlplane.config.types import suggestion
+from providers.adapters.registry import ADAPTERS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from controlplane.config.yaml import Mistake, Path, Tree
+
+
+def mapping(value: Any, *keys: str) -> dict[str, Any]:
+    """The mapping at `keys` below `value`; empty if something else stands there."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value if isinstance(value, dict) else {}
+
+
+def text(value: Any) -> str:
+    return value.strip() if isinstance(value, str) else ""
+
+
+def _items(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def reference_mistakes(tree: Tree, known_providers: Iterable[str] = ()) -> Iterator[Mistake]:
+    """
+    Everything that contradicts something else in the file.
+
+    `known_providers` may be referred to though they are not in it.
+    """
+    yield from _provider_mistakes(tree)
+    yield from _target_mistakes(tree, {*mapping(tree.root, "providers"), *known_providers})
+    yield from _name_mistakes(tree)
+    yield from _cycle_mistakes(tree)
+    yield from _rule_mistakes(tree)
+    yield from _number_mistakes(tree)
+    yield from _key_mistakes(tree)
+
+
+def reference_warnings(
+    tree: Tree, known_names: Iterable[str] = (), known_providers: Iterable[str] = ()
+) -> Iterator[Mistake]:
+    """What is legal, and does less than it seems to. Of `known_names` nothing is said."""
+    yield from _unknown_name_warnings(tree, {*known_names}, {*known_providers})
+    yield from _key_warnings(tree)
+
+
+def rule_problems(primary: str, targets: list[str]) -> Iterator[tuple[int, str]]:
+    """What is wrong with a rule's trimmed targets: the index of each, and the words."""
+    seen: set[str] = set()
+    for index, target in enumerate(targets):
+        if target and target == primary.strip():
+            yield index, f'the model itself ("{target}"), allowed: other names'
+        elif target and target in seen:
+            yield index, f'listed twice ("{target}"), allowed: once'
+        seen.add(target)
+
+
+def _provider_mistakes(tree: Tree) -> Iterator[Mistake]:
+    for name, value in mapping(tree.root, "providers").items():
+        path: Path = ("providers", name)
+        block = mapping(value)
+        kind = text(block.get("kind"))
+        if "api_key" in block and "api_keys" in block:
+            yield tree.mistake((*path, "api_keys"), "api_key is given too, allowed: one of the two")
+        if "fault" in block and kind != "simulator":
+            yield tree.mistake(
+                (*path, "fault"), "has no meaning here, allowed: kind simulator only"
+            )
+        adapter = ADAPTERS.get(kind)
+        needs_url = adapter is not None and kind != "simulator" and not adapter.default_base_url
+        if needs_url and not block.get("base_url"):
+            yield tree.mistake(
+                (*path, "base_url"), f"missing, kind {kind} has no address of its own"
+            )
+        labels = [
+            text(mapping(entry).get("label")) or f"key-{number}"
+            for number, entry in enumerate(_items(block.get("api_keys")), start=1)
+        ]
+        for index, label in _repeated(labels):
+            yield tree.mistake(
+                (*path, "api_keys", index), f'a second key of this label ("{label}"), allowed: one'
+            )
+        ids = [
+            text(entry.get("id") if isinstance(entry, dict) else entry)
+            for entry in _items(block.get("models"))
+        ]
+        for index, model in _repeated(ids):
+            yield tree.mistake((*path, "models", index), f'listed twice ("{model}"), allowed: once')
+
+
+def _repeated(words: list[str]) -> Iterator[tuple[int, str]]:
+    seen: set[str] = set()
+    for index, word in enumerate(words):
+        if word and word in seen:
+            yield index, word
+        seen.add(word)
+
+
+def target_lists(tree: Tree) -> Iterator[tuple[Path, list[Any]]]:
+    """Each list of candidates or targets: its path, and itself."""
+    for name, pool in mapping(tree.root, "routing", "model_pools").items():
+        path: Path = ("routing", "model_pools", name, "candidates")
+        yield path, _items(mapping(pool).get("candidates"))
+    for name, alias in mapping(tree.root, "aliases").items():
+        path = ("aliases", name, "targets")
+        yield path, _items(mapping(alias).get("targets"))
+
+
+def _target_mistakes(tree: Tree, providers: set[str]) -> Iterator[Mistake]:
+    for path, targets in target_lists(tree):
+        pairs = []
+        for index, target in enumerate(targets):
+            provider, model = text(mapping(target).get("provider")), mapping(target).get("model")
+            pairs.append(f"{provider}/{text(model)}" if provider and text(model) else "")
+            if provider and provider not in providers:
+                yield tree.mistake(
+                    (*path, index, "provider"),
+                    f'no such provider ("{provider}"), allowed: a name under providers'
+                    + suggestion(provider, providers),
+                )
+        for index, pair in _repeated(pairs):
+            yield tree.mistake((*path, index), f'listed twice ("{pair}"), allowed: once')
+
+
+def alias_paths(tree: Tree) -> Iterator[tuple[Path, str, str]]:
+    """Every alias: its path, its name, and the name it stands for ("" with targets of its own)."""
+    for pool_name, pool in mapping(tree.root, "routing", "model_pools").items():
+        for index, name in enumerate(_items(mapping(pool).get("aliases"))):
+            if text(name):
+                yield (
+                    ("routing", "model_pools", pool_name, "aliases", index),
+                    text(name),
+                    pool_name,
+                )
+    for name, alias in mapping(tree.root, "aliases").items():
+        target = alias if isinstance(alias, str) else mapping(alias).get("target")
+        yield ("aliases", name), name, text(target)
+
+
+def _name_mistakes(tree: Tree) -> Iterator[Mistake]:
+    pools = mapping(tree.root, "routing", "model_pools")
+    first: dict[str, Path] = {}
+    for path, name, _target in alias_paths(tree):
+        if name in pools:
+            yield tree.mistake(path, f'a pool has this name ("{name}"), allowed: another name')
+        elif name in first:
+            line = tree.line(first[name])
+            yield tree.mistake(
+                path, f'an alias has this name ("{name}", line {line}), allowed: another name'
+            )
+        first.setdefault(name, path)
+    for name, alias in mapping(tree.root, "aliases").items():
+        if isinstance(alias, dict) and ("target" in alias) == ("targets" in alias):
+            yield tree.mistake(("aliases", name), "allowed: either target or targets")
+
+
+def _cycle_mistakes(tree: Tree) -> Iterator[Mistake]:
+    target_of = {name: target for _path, name, target in alias_paths(tree)}
+    path_of = {name: path for path, name, _target in alias_paths(tree)}
+    settled: set[str] = set()
+    for start in target_of:
+        way: list[str] = []
+        name = start
+        while name in target_of and name not in settled and name not in way:
+            way.append(name)
+            name = target_of[name]
+        if name in way:
+            cycle = [*way[way.index(name) :], name]
+            yield tree.mistake(
+                path_of[name], f"a cycle of aliases ({' -> '.join(cycle)}), allowed: an end"
+            )
+        settled.update(way)
+
+
+def _rule_mistakes(tree: Tree) -> Iterator[Mistake]:
+    rules = mapping(tree.root, "failover", "rules")
+    names = list(rules)
+    for index, name in _repeated([text(name) for name in names]):
+        yield tree.mistake(
+            ("failover", "rules", names[index]), f'a second rule for "{name}", allowed: one'
+        )
+    for primary, targets in rules.items():
+        entries = [text(target) for target in _items(targets)]
+        for index, words in rule_problems(primary, entries):
+            yield tree.mistake(("failover", "rules", primary, index), words)
+    if mapping(tree.root, "failover").get("rules_path"):
+        return  # they may be of rules that stand there
+    for index, entry in enumerate(_items(mapping(tree.root, "failover").get("disabled_rules"))):
+        if text(entry) and text(entry) not in map(text, names):
+            yield tree.mistake(
+                ("failover", "disabled_rules", index),
+                f'no such rule ("{text(entry)}"), allowed: a name under rules'
+                + suggestion(text(entry), names),
+            )
+
+
+def _number_mistakes(tree: Tree) -> Iterator[Mistake]:
+    policies: list[Path] = [("routing", "defaults", "failover")]
+    benches: list[Path] = [("bench",)]
+    pools = mapping(tree.root, "routing", "model_pools")
+    policies += [("routing", "model_pools", name, "failover") for name in pools]
+    benches += [("providers", name, "bench") for name in mapping(tree.root, "providers")]
+    for path in policies:
+        statuses = mapping(tree.root, *map(str, path)).get("retry_on_statuses")
+        for index, status in _repeated([str(status) for status in _items(statuses)]):
+            yield tree.mistake(
+                (*path, "retry_on_statuses", index), f"listed twice ({status}), allowed: once"
+            )
+    for path in benches:
+        block = mapping(tree.root, *map(str, path))
+        shortest, longest = block.get("cooldown_s"), block.get("max_cooldown_s")
+        if not isinstance(shortest, int | float) or not isinstance(longest, int | float):
+            continue
+        if longest < shortest:
+            yield tree.mistake(
+                (*path, "max_cooldown_s"),
+                f"less than cooldown_s ({longest}), allowed: at least {shortest}",
+            )
+
+
+def _key_mistakes(tree: Tree) -> Iterator[Mistake]:
+    entries = [mapping(entry) for entry in _items(tree.root.get("keys"))]
+    for index, name in _repeated([text(entry.get("name")) for entry in entries]):
+        yield tree.mistake(
+            ("keys", index, "name"), f'a second key of this name ("{name}"), allowed: one'
+        )
+    for index, _key in _repeated([text(entry.get("key")) for entry in entries]):
+        yield tree.mistake(
+            ("keys", index, "key"), "the same key as an earlier entry, allowed: each key once"
+        )
+
+
+def _unknown_name_warnings(
+    tree: Tree, known: set[str], known_providers: set[str]
+) -> Iterator[Mistake]:
+    """Names that only admin may know: legal, and often misspelt."""
+    blocks = mapping(tree.root, "providers")
+    providers = {*blocks, *known_providers}
+    known.update(name for _path, name, _target in alias_paths(tree))
+    known.update(mapping(tree.root, "routing", "model_pools"))
+    inventory = {
+        text(entry.get("id") if isinstance(entry, dict) else entry)
+        for block in blocks.values()
+        for entry in _items(mapping(block).get("models"))
+    }
+    for path, _name, target in alias_paths(tree):
+        if path[0] == "aliases" and target and target not in known:
+            yield tree.mistake(
+                path,
+                f'"{target}" is no pool or alias of this file; it counts only if admin has it'
+                + suggestion(target, known),
+            )
+    for primary, targets in mapping(tree.root, "failover", "rules").items():
+        for index, entry in enumerate(_items(targets)):
+            name = text(entry)
+            is_direct = any(
+                name.startswith(f"{provider}/") and len(name) > len(provider) + 1
+                for provider in providers
+            )
+            if name and name not in known and name not in inventory and not is_direct:
+                yield tree.mistake(
+                    ("failover", "rules", primary, index),
+                    f'"{name}" is no pool, alias or provider/model of this file; it counts only'
+                    " if admin has it" + suggestion(name, known),
+                )
+
+
+def _key_warnings(tree: Tree) -> Iterator[Mistake]:
+    for index, entry in enumerate(_items(tree.root.get("keys"))):
+        block = mapping(entry)
+        if block.get("key") == "":
+            yield tree.mistake(
+                ("keys", index), f'"{text(block.get("name"))}" has no key, so it is left out'
+            )
+    for name, block in mapping(tree.root, "providers").items():
+        keys = [
+            text(key.get("key") if isinstance(key, dict) else key)
+            for key in _items(mapping(block).get("api_keys"))
+        ]
+        for index, _key in _repeated(keys):
+            yield tree.mistake(
+                ("providers", name, "api_keys", index), "the same key again, so it is left out"
+            )

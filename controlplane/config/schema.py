@@ -1,0 +1,310 @@
+"""
+What the configuration file may say, block by block.
+
+Every field is optional unless it says otherwise, and what is unset keeps its default: the
+defaults themselves stand with the values that the snapshot carries (failover.engine.policy,
+providers.adapters.spec, routing.gateway.deciding.snapshot). References between blocks are
+checked in controlplane.config.references.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
+from pydantic_core import PydanticKnownError
+
+from controlplane.config.types import (
+    AffinityKey,
+    Attempts,
+    AuthScheme,
+    BaseUrl,
+    CatalogName,
+    Duration,
+    Factor,
+    Fault,
+    Flag,
+    Headers,
+    InventoryMode,
+    Kind,
+    Milliseconds,
+    Moment,
+    Name,
+    Params,
+    Pause,
+    Price,
+    ProtocolName,
+    ProviderName,
+    Proxy,
+    Ratio,
+    Retries,
+    Scope,
+    Seconds,
+    SecondsOrNone,
+    Secret,
+    Status,
+    Strategy,
+    Target,
+    Text,
+    UserPath,
+    Whole,
+)
+
+
+def _whole_where_possible(value: Any) -> Any:
+    """5.0 as 5: the way operators write it, and the same value."""
+    if isinstance(value, dict):
+        return {key: _whole_where_possible(member) for key, member in value.items()}
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+class Block(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, hide_input_in_errors=True, allow_inf_nan=False
+    )
+
+    def given(self) -> dict[str, Any]:
+        """What the file says of this block, as JSON values; nothing that it leaves out."""
+        given: dict[str, Any] = _whole_where_possible(self.model_dump(exclude_unset=True))
+        return given
+
+
+class TimeoutsBlock(Block):
+    connect_s: Seconds | None = None
+    first_token_s: Seconds | None = None
+    reasoning_first_token_s: Seconds | None = None
+    idle_s: Seconds | None = None
+    total_s: Seconds | None = None
+    stream_total_s: Seconds | None = None
+
+
+class BackoffBlock(Block):
+    base_ms: Pause | None = None
+    factor: Factor | None = None
+    max_ms: Pause | None = None
+
+
+class FailoverPolicyBlock(Block):
+    enabled: Flag | None = None
+    max_attempts: Attempts | None = None
+    same_candidate_retries: Retries | None = None
+    retry_on_statuses: list[Status] | None = None
+    retry_on_model_errors: Flag | None = None
+    retry_on_timeouts: Flag | None = None
+    retry_on_content_filter: Flag | None = None
+    deadline_s: Seconds | None = None
+    hold_s: SecondsOrNone | None = None
+    hedge_after_ms: Milliseconds | None = None
+    backoff: BackoffBlock | None = None
+
+
+class BenchBlock(Block):
+    failures: Whole | None = None
+    failure_ratio: Ratio | None = None
+    window_s: Seconds | None = None
+    cooldown_s: Seconds | None = None
+    max_cooldown_s: Seconds | None = None
+    auth_cooldown_s: Seconds | None = None
+
+
+class CaptureBlock(Block):
+    requests: Flag | None = None
+    responses: Flag | None = None
+    keep_days: Whole | None = None
+
+
+class CapabilitiesBlock(Block):
+    tools: Flag | None = None
+    parallel_tools: Flag | None = None
+    vision: Flag | None = None
+    audio: Flag | None = None
+    files: Flag | None = None
+    json_schema: Flag | None = None
+    reasoning: Flag | None = None
+    embeddings: Flag | None = None
+    streaming: Flag | None = None
+
+
+class PricesBlock(Block):
+    input_per_mtok: Price | None = None
+    output_per_mtok: Price | None = None
+    cached_input_per_mtok: Price | None = None
+    cache_write_per_mtok: Price | None = None
+
+
+class PriceTierBlock(PricesBlock):
+    above_input_tokens: Whole
+
+
+class PricingBlock(PricesBlock):
+    tiers: list[PriceTierBlock] | None = None
+
+
+class MetadataBlock(Block):
+    catalog: CatalogName | None = None
+    family: Annotated[Text, Field(max_length=100)] | None = None
+    context_window: Whole | None = None
+    max_output_tokens: Whole | None = None
+    capabilities: CapabilitiesBlock | None = None
+    reasons: Flag | None = None
+    pricing: PricingBlock | None = None
+
+
+class ProviderModelBlock(Block):
+    id: Name
+    metadata: MetadataBlock = MetadataBlock()
+
+
+class HealthBlock(Block):
+    interval_s: Seconds | None = None
+    paid_probe_model: Text | None = None
+
+
+class CredentialBlock(Block):
+    """Without a label it is called after its place in the list: key-1, key-2 …"""
+
+    key: Secret
+    label: Annotated[Text, Field(max_length=100)] = ""
+    enabled: Flag = True
+
+
+class ProviderBlock(Block):
+    kind: Kind
+    base_url: BaseUrl = ""
+    auth: AuthScheme = ""
+    api_key: Secret = ""
+    api_keys: list[
+        Annotated[
+            CredentialBlock,
+            BeforeValidator(lambda value: {"key": value} if isinstance(value, str) else value),
+        ]
+    ] = []
+    enabled: Flag = True
+    models: list[
+        Annotated[
+            ProviderModelBlock,
+            BeforeValidator(lambda value: {"id": value} if isinstance(value, str) else value),
+        ]
+    ] = []
+    protocols: list[ProtocolName] = []
+    headers: Headers = {}
+    timeouts: TimeoutsBlock = TimeoutsBlock()
+    health: HealthBlock = HealthBlock()
+    failure_domain: dict[Name, Text] = {}
+    proxy: Proxy = ""
+    trust_env_proxy: Flag = True
+    bench: BenchBlock = BenchBlock()
+    fault: Fault = ""
+
+
+class CandidateBlock(Block):
+    provider: ProviderName
+    model: Name
+    priority: Whole = 1
+    weight: Whole = 1
+    rpm: Whole | None = None
+    tpm: Whole | None = None
+    max_parallel: Whole | None = None
+    enabled: Flag = True
+    timeouts: TimeoutsBlock = TimeoutsBlock()
+
+
+def _not_empty(value: list[CandidateBlock], info: ValidationInfo) -> list[CandidateBlock]:
+    """Admin may keep a pool that is still empty, so what is applied to it may have one, too."""
+    if not value and not (info.context or {}).get("pools_may_be_empty"):
+        raise PydanticKnownError(
+            "too_short", {"field_type": "List", "min_length": 1, "actual_length": 0}
+        )
+    return value
+
+
+class PoolBlock(Block):
+    candidates: Annotated[list[CandidateBlock], AfterValidator(_not_empty)]
+    aliases: list[Name] = []
+    enabled: Flag = True
+    strategy: Strategy = ""
+    session_affinity: Flag | None = None
+    session_affinity_ttl: Duration | None = None
+    affinity_key: AffinityKey = ""
+    stay_after_failover: Flag | None = None
+    native_first: Flag | None = None
+    params: Params = ""
+    timeouts: TimeoutsBlock = TimeoutsBlock()
+    failover: FailoverPolicyBlock = FailoverPolicyBlock()
+    capture: CaptureBlock = CaptureBlock()
+
+
+class RoutingDefaultsBlock(Block):
+    strategy: Strategy | None = None
+    session_affinity: Flag | None = None
+    session_affinity_ttl: Duration | None = None
+    stay_after_failover: Flag | None = None
+    native_first: Flag | None = None
+    params: Params | None = None
+    timeouts: TimeoutsBlock = TimeoutsBlock()
+    failover: FailoverPolicyBlock = FailoverPolicyBlock()
+
+
+class RoutingBlock(Block):
+    defaults: RoutingDefaultsBlock = RoutingDefaultsBlock()
+    model_pools: dict[Name, PoolBlock] = {}
+
+
+class AliasTargetBlock(Block):
+    provider: ProviderName
+    model: Name
+    priority: Whole = 1
+    weight: Whole = 1
+
+
+class AliasBlock(Block):
+    target: Name = ""
+    targets: Annotated[list[AliasTargetBlock], Field(min_length=1)] = []
+    strategy: Strategy = ""
+    enabled: Flag = True
+
+
+class FailoverBlock(Block):
+    enabled: Flag | None = None
+    rules_path: Text | None = None
+    rules: dict[Target, Annotated[list[Target], Field(min_length=1)]] = {}
+    disabled_rules: list[Target] = []
+    disabled_models: list[Target] | None = None
+
+
+class ModelsBlock(Block):
+    configured_provider_models_mode: InventoryMode | None = None
+
+
+class KeyBlock(Block):
+    name: Annotated[Text, Field(min_length=1, max_length=100)]
+    key: Secret
+    team: Annotated[Text, Field(max_length=100)] = ""
+    models: list[Annotated[Text, Field(min_length=1)]] = []
+    user_path: UserPath = ""
+    scopes: Annotated[list[Scope], Field(min_length=1)] = ["inference"]
+    rpm: Whole | None = None
+    tpm: Whole | None = None
+    max_parallel: Whole | None = None
+    enabled: Flag = True
+    expires_at: Moment | None = None
+    capture: CaptureBlock = CaptureBlock()
+
+
+class ConfigurationBlock(Block):
+    """The whole file."""
+
+    providers: dict[ProviderName, ProviderBlock] = {}
+    models: ModelsBlock = ModelsBlock()
+    routing: RoutingBlock = RoutingBlock()
+    aliases: dict[
+        Name,
+        Annotated[
+            AliasBlock,
+            BeforeValidator(lambda value: {"target": value} if isinstance(value, str) else value),
+        ],
+    ] = {}
+    failover: FailoverBlock = FailoverBlock()
+    bench: BenchBlock = BenchBlock()
+    capture: CaptureBlock = CaptureBlock()
+    keys: list[KeyBlock] = []

@@ -1,0 +1,248 @@
+"""
+The control child: one process per DATA_DIR that keeps the published snapshot true.
+
+`serve` starts it as `manage.py control`. Four times a second it looks whether the
+configuration file or the database has moved, and publishes if so; every 15 seconds it publishes
+from scratch, because `QuerySet.update()` moves no counter. Switches whose time is over end in
+the same rounds. A database that is down or a broken
+edit leaves the last good snapshot in place, and is tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import secrets
+import signal
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from django.db import connections
+from django.utils import timezone
+
+from controlplane.benches.store import BenchStore
+from controlplane.config.file import FileWatch, sync_file
+from controlplane.control.bus import Bus
+from controlplane.control.hub import Hub, Standing
+from controlplane.control.metering import Metering
+from controlplane.control.reporting import Reporter
+from controlplane.control.sharing import DatabaseShare, DiskShare
+from controlplane.models import EditCounter
+from controlplane.publishing.publisher import Publication
+from controlplane.records.ingest import Ingester
+from routing.gateway.link import channel
+from routing.switches.state import end_expired
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+    from pathlib import Path
+
+TICK_S = 0.25
+REBUILD_S = 15.0
+REBUILD_SHARE = 0.05  # of the time may be spent on it
+
+logger = logging.getLogger("switchyard.control")
+
+
+class Publisher:
+    """
+    Brings file, database and snapshot together; every method runs in one thread.
+
+    `noticed` is called, there, as soon as an edit is found that nobody has told of.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        environ: Mapping[str, str],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        noticed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._noticed = noticed
+        self._publication = Publication(data_dir)
+        self._environ = environ
+        self._clock = clock
+        self._watch = FileWatch(environ)
+        self._is_file_pending = True
+        self._edits = -1
+        self._rebuild_at = float("-inf")
+        self._standing = Standing()
+
+    def round(self, *, is_told: bool = False) -> Standing:
+        """
+        One look at everything; `is_told` if another host said that there is something to see.
+
+        Never raises: what fails is in the standing, and logged once.
+        """
+        try:
+            standing = self._look(is_told=is_told)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next round tries again
+            text = f"{type(error).__name__}: {error}".strip().splitlines()[0]
+            if text != self._standing.error:
+                logger.error("nothing can be published: %s", text)  # noqa: TRY400 - one line
+            standing = replace(self._standing, error=text)
+            self._rebuild_at = float("-inf")
+            connections.close_all()
+        else:
+            if self._standing.error:
+                logger.info("publishing works again")
+        self._standing = standing
+        return standing
+
+    def _look(self, *, is_told: bool) -> Standing:
+        standing = replace(self._standing, error="")
+        if self._watch.changed() or self._is_file_pending:
+            self._is_file_pending = True
+            # Also if what is in the file cannot be taken over now.
+            self._standing = replace(self._standing, config_checksum=self._watch.checksum())
+            refused = self._sync()
+            is_news = refused != standing.refused
+            standing = replace(
+                self._standing,
+                error="",
+                refused=refused,
+                refused_at=(time.time() if is_news else standing.refused_at) if refused else None,
+            )
+            self._standing = standing  # whatever becomes of the snapshot
+            self._is_file_pending = False
+            self._rebuild_at = float("-inf")
+        end_expired(timezone.now())
+        # Read before building: an edit that comes in between is seen again next time.
+        edits = EditCounter.objects.filter(pk=1).values_list("value", flat=True).first() or 0
+        whole = self._clock() >= self._rebuild_at
+        if edits == self._edits and not whole:
+            return standing
+        if edits != self._edits and not is_told:
+            self._noticed()
+        began = self._clock()
+        snapshot = self._publication.publish(whole=whole)
+        if snapshot.generation != standing.generation:
+            logger.info("published generation %d", snapshot.generation)
+        self._edits = edits
+        if whole:
+            took = self._clock() - began
+            self._rebuild_at = self._clock() + max(REBUILD_S, took / REBUILD_SHARE)
+        return replace(standing, generation=snapshot.generation)
+
+    def _sync(self) -> tuple[str, ...]:
+        """Take the configuration over; the mistakes if it was refused."""
+        return tuple(sync_file(self._environ).errors)
+
+
+async def control(data_dir: Path, environ: Mapping[str, str]) -> None:
+    """Run until SIGTERM or SIGINT."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stopping.set)
+    with _hold_lock(data_dir) as lock:
+        while not lock.is_ours():  # another `serve` has this DATA_DIR; stand by for it
+            if await _is_set_within(TICK_S, stopping):
+                return
+        # One thread, so that one database connection serves all rounds, and none overlap.
+        with (
+            _ingesting(data_dir),
+            ThreadPoolExecutor(max_workers=1, thread_name_prefix="publisher") as thread,
+        ):
+
+            async def look() -> Standing:
+                is_told = hub.edited.is_set()
+                hub.edited.clear()
+                call = partial(publisher.round, is_told=is_told)
+                return await loop.run_in_executor(thread, call)
+
+            def noticed() -> None:
+                loop.call_soon_threadsafe(hub.tell_edit)
+
+            hub = Hub(channel.claim_socket_path(data_dir), look, Metering(data_dir))
+            make = partial(Publisher, data_dir, environ, noticed=noticed)
+            publisher = await loop.run_in_executor(thread, make)
+            reporter = Reporter(hub, data_dir, environ)
+            async with _sharing(hub, data_dir, environ), reporter.reporting():
+                await hub.start()
+                try:
+                    while not stopping.is_set():
+                        hub.announce(await look())
+                        await _is_set_within(TICK_S, stopping, hub.edited)
+                finally:
+                    await hub.aclose()
+                    channel.give_up_socket_path(data_dir)
+
+
+@contextlib.asynccontextmanager
+async def _sharing(hub: Hub, data_dir: Path, environ: Mapping[str, str]) -> AsyncIterator[None]:
+    """The ways by which `hub` knows what others do, and others what it does."""
+    disk = DiskShare(hub, data_dir)
+    hub.host = f"{socket.gethostname()} {secrets.token_hex(4)}"
+    database = DatabaseShare(hub, BenchStore(hub.host))
+    bus = None
+    if url := environ.get("REDIS_URL"):
+        try:
+            bus = Bus(url, hub)
+            bus.start()
+        except ValueError as error:
+            logger.error("benches are not shared by Redis: %s", error)  # noqa: TRY400 - one line
+    await database.start()
+    try:
+        yield
+    finally:
+        if bus is not None:
+            await bus.aclose()
+        await database.aclose()
+        disk.close()
+
+
+@contextlib.contextmanager
+def _ingesting(data_dir: Path) -> Iterator[None]:
+    """Request records go into the database meanwhile; at the end, the batch under way does."""
+    ingester = Ingester(data_dir)
+    thread = threading.Thread(target=ingester.run, args=(TICK_S,), name="ingest")
+    thread.start()
+    try:
+        yield
+    finally:
+        ingester.stop()
+        thread.join()
+
+
+async def _is_set_within(limit_s: float, *events: asyncio.Event) -> bool:
+    """Wait for any of `events`; whether one came within the time."""
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    done, _late = await asyncio.wait(waits, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+    return bool(done)
+
+
+class _Lock:
+    """The right to be the hub of a DATA_DIR; the kernel frees it when its holder dies."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def is_ours(self) -> bool:
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
+@contextlib.contextmanager
+def _hold_lock(data_dir: Path) -> Iterator[_Lock]:
+    run = data_dir / channel.RUN_DIR
+    run.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fd = os.open(run / "control.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        yield _Lock(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,74 @@
+"""The metrics of all workers of a host, kept by the hub and on disk."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from typing import TYPE_CHECKING, Final
+
+from routing.gateway.records.spool import lag_s
+from routing.gateway.telemetry.ledger import Ledger
+from routing.gateway.telemetry.metrics import bench_samples
+from routing.gateway.telemetry.promtext import COMPLETE, CONFIG_REFUSED, RECORD_LAG, WORKERS, render
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from failover.engine.benches import BenchEntry
+    from routing.gateway.link.channel import Metered
+
+SAVE_EVERY_S: Final = 10.0
+
+logger = logging.getLogger("switchyard.metrics")
+
+
+class Metering:
+    """
+    Counts that never go back: they outlive workers at once, and the control child by what was
+    last saved below `data_dir`, at most ten seconds ago.
+    """
+
+    def __init__(self, data_dir: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._data_dir = data_dir
+        self._file = data_dir / "run" / "metrics.json"
+        self._clock = clock
+        self._saved_at = clock()
+        self._ledger = Ledger()
+        # The first start has no file; what cannot be read was not written by us.
+        with contextlib.suppress(OSError, ValueError):
+            self._ledger.restore(self._file.read_bytes())
+
+    def hear(self, told: Metered, *, is_here: bool) -> None:
+        """Take a worker's counts; `is_here` if they came by its own connection."""
+        self._ledger.hear(told.instance, told.counters, told.gauges if is_here else None)
+        if self._clock() - self._saved_at >= SAVE_EVERY_S:
+            self.save()
+
+    def leave(self, instance: str) -> None:
+        """The worker's connection has ended."""
+        self._ledger.leave(instance)
+        self.save()
+
+    def save(self) -> None:
+        self._saved_at = self._clock()
+        draft = self._file.with_suffix(".new")
+        try:
+            draft.write_bytes(self._ledger.dump())
+            draft.replace(self._file)
+        except OSError as error:
+            logger.error("counts cannot be saved: %s", error.strerror)  # noqa: TRY400 - one line
+
+    def text(self, benches: Iterable[BenchEntry], *, is_config_refused: bool) -> str:
+        """Prometheus' text."""
+        return render(
+            [
+                *self._ledger.samples(),
+                *bench_samples(benches),
+                (CONFIG_REFUSED.name, (), (int(is_config_refused),)),
+                (RECORD_LAG.name, (), (lag_s(self._data_dir),)),
+                (WORKERS.name, (), (self._ledger.present,)),
+                (COMPLETE.name, (), (1,)),
+            ]
+        )

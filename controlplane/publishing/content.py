@@ -1,0 +1,383 @@
+"""
+What the database says, as the content of a snapshot.
+
+A `Builder` keeps the pools that it has built: there may be ten thousand, and an edit is mostly of
+one. Edits note what they are about (controlplane.edits); what sent no signal is found by building
+the whole.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+
+import msgspec
+from django.db.models import Max, TextField
+from django.db.models.functions import Cast
+from django.utils import timezone
+
+from controlplane.config.general import effective_settings
+from controlplane.edits.models import Edit
+from controlplane.edits.noting import ANY
+from controlplane.models import ApiKey, ConfigSource, Settings
+from controlplane.publishing.facts import facts_of, named_models
+from failover.engine.policy import Backoff, BenchPolicy, FailoverPolicy
+from failover.models import FailoverRule
+from providers.adapters.spec import CredentialSpec, ProviderSpec, Timeouts
+from providers.catalog_rows import lookup
+from providers.managed.models import ManagedSource
+from providers.models import Credential, Provider, ProviderModel
+from routing.gateway.deciding.snapshot import (
+    AliasSpec,
+    CandidateSpec,
+    Content,
+    KeySpec,
+    PoolSpec,
+    RoutingDefaults,
+    RuleSpec,
+    SwitchSpec,
+)
+from routing.models import Alias, AliasTarget, Candidate, CanonicalModel, RoutingState
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+    from providers.managed.models import ManagedModel
+
+NO_TIMEOUTS: Final = Timeouts()
+AT_ONCE: Final = 200  # more pools than that are read with all the others
+POOL: Final = "pool"
+
+Managed = TypeVar("Managed", bound="ManagedModel")
+Value = TypeVar("Value")
+
+
+def build_content() -> Content:
+    """All of it, read anew. Raises ValueError for a row that no snapshot can hold."""
+    return Builder().build()
+
+
+class Builder:
+    """Builds content again and again."""
+
+    def __init__(self) -> None:
+        self._pools = _Pools()
+
+    def build(self, *, whole: bool = True) -> Content:
+        """
+        What routing depends on; unless `whole`, of pools only what edits were about is read.
+
+        Raises ValueError for a bad row.
+        """
+        return _content(self._pools, whole=whole)
+
+
+def _content(kept: _Pools, *, whole: bool) -> Content:
+    values: Mapping[str, Any] = (
+        ConfigSource.objects.filter(pk=1).values_list("values", flat=True).first() or {}
+    )
+    row = Settings.objects.filter(pk=1).first() or Settings()
+    settings = effective_settings(row, values)
+    defaults = _defaults(settings)
+    bench = _converted(
+        {
+            name.removeprefix("bench_"): value
+            for name, value in settings.items()
+            if name.startswith("bench_")
+        },
+        BenchPolicy,
+        "the settings' bench",
+    )
+    providers = _effective(Provider)
+    pools, aliases = kept.specs(defaults.failover, whole=whole), _aliases()
+    rules = tuple(
+        RuleSpec(
+            primary=rule.primary_model,
+            fallbacks=tuple(rule.fallback_models),
+            enabled=rule.enabled,
+            source=rule.managed_source,
+        )
+        for rule in _effective(FailoverRule)
+    )
+    named = named_models({provider.name for provider in providers}, pools, aliases, rules)
+    return Content(
+        providers=_providers(providers, named),
+        pools=pools,
+        aliases=aliases,
+        rules=rules,
+        keys=_keys(),
+        defaults=defaults,
+        failover_enabled=settings["failover_enabled"],
+        disabled_models=tuple(sorted(set(settings["disabled_models"]))),
+        inventory_mode=settings["inventory_mode"],
+        bench=bench,
+        provider_bench={
+            provider.name: _converted(
+                {**msgspec.structs.asdict(bench), **provider.bench},
+                BenchPolicy,
+                f"bench of provider {provider.name}",
+            )
+            for provider in providers
+            if provider.bench
+        },
+        switches=_switches(),
+    )
+
+
+def _effective(model: type[Managed]) -> list[Managed]:
+    """The rows that count, by name: the configuration's, and those that it does not shadow."""
+    # Sorted here, not by the database: collations differ, the snapshot's bytes must not.
+    found: dict[str, Managed] = {}
+    for row in model._default_manager.all():  # noqa: SLF001 - Django documents it
+        name = getattr(row, model.identity)
+        if row.is_managed_by_config or name not in found:
+            found[name] = row
+    return [found[name] for name in sorted(found)]
+
+
+def _converted(value: Any, kind: type[Value], what: str) -> Value:
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"{what} cannot be published: {error}") from error
+
+
+def _timeouts(block: Mapping[str, Any], what: str) -> Timeouts:
+    return _converted(block, Timeouts, f"timeouts of {what}") if block else NO_TIMEOUTS
+
+
+def _defaults(settings: Mapping[str, Any]) -> RoutingDefaults:
+    policy = {name: settings[name] for name in FailoverPolicy.__struct_fields__ if name in settings}
+    policy["enabled"] = settings["failover_in_pools"]
+    policy["backoff"] = {name: settings[f"backoff_{name}"] for name in Backoff.__struct_fields__}
+    own = {name: settings[name] for name in RoutingDefaults.__struct_fields__ if name in settings}
+    return _converted({**own, "failover": policy}, RoutingDefaults, "the settings")
+
+
+def _providers(
+    rows: list[Provider], named: Mapping[str, Iterable[str]]
+) -> tuple[ProviderSpec, ...]:
+    credentials: defaultdict[int, list[CredentialSpec]] = defaultdict(list)
+    for credential in Credential.objects.filter(enabled=True).order_by("position", "pk"):
+        if credential.secret:
+            credentials[credential.provider_id].append(
+                CredentialSpec(label=credential.label, secret=credential.secret.token)
+            )
+    inventory: defaultdict[int, dict[str, Any]] = defaultdict(dict)
+    for provider_id, model_id, metadata in ProviderModel.objects.order_by(
+        "position", "pk"
+    ).values_list("provider_id", "model_id", "metadata"):
+        inventory[provider_id][model_id] = metadata
+    catalogs = lookup(timezone.now())
+    return tuple(
+        ProviderSpec(
+            name=row.name,
+            kind=row.kind,
+            base_url=row.base_url,
+            auth=row.auth,
+            enabled=row.enabled,
+            credentials=tuple(credentials[row.pk]),
+            models=tuple(inventory[row.pk]),
+            facts=facts_of(row, inventory[row.pk], named.get(row.name, ()), catalogs),
+            protocols=tuple(row.protocols),
+            headers=row.headers,
+            timeouts=_timeouts(row.timeouts, f"provider {row.name}"),
+            proxy=row.proxy,
+            trust_env_proxy=row.trust_env_proxy,
+            fault=row.fault,
+        )
+        for row in rows
+    )
+
+
+class _Kept(NamedTuple):
+    name: str
+    source: str
+    spec: PoolSpec
+
+
+class _Pools:
+    """Every pool's spec, by its row; `_edit` is the newest edit that they go by."""
+
+    def __init__(self) -> None:
+        self._kept: dict[int, _Kept] = {}
+        self._policy: FailoverPolicy | None = None
+        self._edit = 0
+        self._specs: tuple[PoolSpec, ...] = ()
+
+    def specs(self, policy: FailoverPolicy, *, whole: bool) -> tuple[PoolSpec, ...]:
+        """The pools that count, by name. `policy` is what holds where they say nothing."""
+        # Read before the rows: an edit that comes in between is met again the next time.
+        edit = Edit.objects.aggregate(newest=Max("pk"))["newest"] or 0
+        names = None if whole or policy != self._policy else self._edited(edit)
+        if names is None:
+            self._policy = None  # until all of them could be read
+            self._kept = _read_pools(policy)
+        elif names:
+            found = _read_pools(policy, names)
+            # By their rows too: a pool may have another name now.
+            self._kept = {
+                pk: kept
+                for pk, kept in self._kept.items()
+                if pk not in found and kept.name not in names
+            } | found
+        if names is None or names:
+            self._specs = _counting(self._kept.values())
+        self._policy, self._edit = policy, edit
+        return self._specs
+
+    def _edited(self, edit: int) -> set[str] | None:
+        """The names of pools that edits up to `edit` were about; None if they may be any."""
+        if edit < self._edit:
+            return None  # another database
+        edits = Edit.objects.filter(pk__gt=self._edit, pk__lte=edit, kind__in=[POOL, ANY])
+        found = list(edits.values_list("kind", "name")[: AT_ONCE + 1])
+        if len(found) > AT_ONCE or any(kind == ANY for kind, _name in found):
+            return None
+        return {name for _kind, name in found}
+
+
+def _counting(pools: Iterable[_Kept]) -> tuple[PoolSpec, ...]:
+    """The configuration's, and those that it does not shadow, by name."""
+    # Sorted here, not by the database: collations differ, the snapshot's bytes must not.
+    found: dict[str, PoolSpec] = {}
+    for name, source, spec in pools:
+        if source == ManagedSource.CONFIG or name not in found:
+            found[name] = spec
+    return tuple(found[name] for name in sorted(found))
+
+
+def _read_pools(policy: FailoverPolicy, names: Collection[str] | None = None) -> dict[int, _Kept]:
+    """The pools of these names, or all of them, by the ids of their rows."""
+    pools, members = CanonicalModel.objects.all(), Candidate.objects.all()
+    if names is not None:
+        pools = pools.filter(name__in=names)
+        members = members.filter(canonical_model__name__in=names)
+    candidates: defaultdict[int, list[CandidateSpec]] = defaultdict(list)
+    # Tuples instead of rows, JSON as text: there may be tens of thousands, and most say nothing.
+    for owner, provider, model, priority, weight, rpm, tpm, most, enabled, timeouts in (
+        members.order_by("position", "pk").values_list(
+            "canonical_model_id", "provider_name", "model", "priority", "weight",
+            "rpm", "tpm", "max_parallel", "enabled", Cast("timeouts", TextField()),
+        )
+    ):  # fmt: skip
+        candidates[owner].append(
+            CandidateSpec(
+                provider=provider,
+                model=model,
+                priority=priority,
+                weight=weight,
+                rpm=rpm,
+                tpm=tpm,
+                max_parallel=most,
+                enabled=enabled,
+                timeouts=NO_TIMEOUTS
+                if timeouts == "{}"
+                else _timeouts(json.loads(timeouts), f"candidate {provider}/{model}"),
+            )
+        )
+    found: dict[int, _Kept] = {}
+    for (
+        pk, name, source, enabled, strategy, affinity, ttl_s, affinity_key, stays, native, params,
+        timeouts, failover,
+    ) in pools.values_list(
+        "pk", "name", "managed_source", "enabled", "strategy", "session_affinity",
+        "session_affinity_ttl_s", "affinity_key", "stay_after_failover", "native_first", "params",
+        Cast("timeouts", TextField()), Cast("failover", TextField()),
+    ):  # fmt: skip
+        spec = PoolSpec(
+            name=name,
+            candidates=tuple(candidates[pk]),
+            enabled=enabled,
+            strategy=strategy or None,
+            session_affinity=affinity,
+            session_affinity_ttl_s=ttl_s,
+            affinity_key=affinity_key or None,
+            stay_after_failover=stays,
+            native_first=native,
+            params=params or None,
+            timeouts=NO_TIMEOUTS
+            if timeouts == "{}"
+            else _timeouts(json.loads(timeouts), f"pool {name}"),
+            failover=None if failover == "{}" else _policy(policy, json.loads(failover), name),
+            source=source,
+        )
+        found[pk] = _Kept(name, source, spec)
+    return found
+
+
+def _policy(base: FailoverPolicy, own: Mapping[str, Any], pool: str) -> FailoverPolicy | None:
+    """The general policy with what the pool says of it; None if it says nothing."""
+    if not own:
+        return None
+    merged = {**msgspec.to_builtins(base), **own}
+    backoff = own.get("backoff", {})
+    if isinstance(backoff, dict):
+        merged["backoff"] = {**msgspec.structs.asdict(base.backoff), **backoff}
+    # to_builtins leaves out defaults; convert puts the same ones back.
+    return _converted(merged, FailoverPolicy, f"failover of pool {pool}")
+
+
+def _aliases() -> tuple[AliasSpec, ...]:
+    targets: defaultdict[int, list[CandidateSpec]] = defaultdict(list)
+    for target in AliasTarget.objects.order_by("position", "pk"):
+        targets[target.alias_id].append(
+            CandidateSpec(
+                provider=target.provider_name,
+                model=target.model,
+                priority=target.priority,
+                weight=target.weight,
+            )
+        )
+    return tuple(
+        AliasSpec(
+            name=row.name,
+            target=row.target,
+            strategy=row.strategy or None,
+            targets=tuple(targets[row.pk]),
+            enabled=row.enabled,
+            source=row.managed_source,
+        )
+        for row in _effective(Alias)
+    )
+
+
+def _switches() -> tuple[SwitchSpec, ...]:
+    """What is switched off. Those whose time is over are deleted, not left out here: one clock."""
+    return tuple(
+        SwitchSpec(
+            kind=row.kind,
+            provider=row.provider_name,
+            canonical_model=row.canonical_model,
+            model=row.model,
+            reason=row.reason,
+            until=row.until.timestamp() if row.until else None,
+        )
+        for row in sorted(
+            RoutingState.objects.filter(enabled=False), key=lambda row: tuple(row.identity.values())
+        )
+    )
+
+
+def _keys() -> tuple[KeySpec, ...]:
+    found: dict[str, ApiKey] = {}
+    for row in ApiKey.objects.select_related("team"):
+        if row.is_managed_by_config or row.name not in found:
+            found[row.name] = row
+    return tuple(
+        KeySpec(
+            name=row.name,
+            digest=bytes.fromhex(row.digest),
+            team=row.team.name if row.team else "",
+            user_path=row.user_path,
+            models=tuple(row.models),
+            scopes=tuple(row.scopes),
+            rpm=row.rpm,
+            tpm=row.tpm,
+            max_parallel=row.max_parallel,
+            expires_at=row.expires_at.timestamp() if row.expires_at else None,
+        )
+        for _name, row in sorted(found.items())
+        if row.enabled
+    )

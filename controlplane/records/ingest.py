@@ -1,0 +1,173 @@
+"""
+Spool files into the database, by the control child, in a thread of its own.
+
+A file is removed only after its records are committed, and records carry their own ids, so that
+whatever dies in between, every record is there once. A database that is down leaves the files where
+they are. No model objects are made: 10,000 records a second would cost more than serving them.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+import time
+from typing import TYPE_CHECKING, Final
+
+from django.db import DataError, InterfaceError, OperationalError, connection, transaction
+
+from controlplane.models import RequestRecord
+from routing.gateway.records.record import COLUMNS
+from routing.gateway.records.spool import SPOOL_DIR, spool_files, take
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from routing.gateway.records.record import Row
+    from routing.gateway.records.spool import Taken
+
+BATCH: Final = 1000
+BREATH_S: Final = 0.01  # at least, between transactions: SQLite has one writer at a time
+RETRY_FIRST_S: Final = 0.25
+RETRY_MAX_S: Final = 5.0
+
+logger = logging.getLogger("switchyard.ingest")
+
+
+class Ingester:
+    """
+    Moves what lies in DATA_DIR's spool into the database, a round at a time, all in one thread.
+
+    `stop` ends a round after the batch that it is at. `error` says why the last round failed.
+    """
+
+    def __init__(self, data_dir: Path) -> None:
+        self._folder = data_dir / SPOOL_DIR
+        self._is_stopping = threading.Event()
+        self.error = ""
+        self.ingested = 0
+
+    def stop(self) -> None:
+        self._is_stopping.set()
+
+    def run(self, every_s: float) -> None:
+        """Round after round until `stop`; less often while the database is away."""
+        pause_s = every_s
+        while not self._is_stopping.wait(pause_s):
+            before = self.error
+            self.round()
+            pause_s = min(max(pause_s * 2, RETRY_FIRST_S), RETRY_MAX_S) if self.error else every_s
+            if self.error and self.error != before:
+                logger.error("request records wait in %s: %s", self._folder, self.error)
+            elif before and not self.error:
+                logger.info("request records are taken into the database again")
+        connection.close()
+
+    def round(self) -> int:
+        """Ingest what there is; how many records. Never raises: what fails is in `error`."""
+        done = 0
+        try:
+            for path in spool_files(self._folder):
+                if self._is_stopping.is_set():
+                    break
+                taken = take(path)
+                if taken is not None:
+                    done += self._ingest(taken)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the files stay for the next round
+            self.error = f"{type(error).__name__}: {error}".strip().splitlines()[0]
+            connection.close()
+        else:
+            self.error = ""
+        self.ingested += done
+        return done
+
+    def _ingest(self, taken: Taken) -> int:
+        try:
+            found, lost = taken.read()
+            if lost:
+                logger.error("%s: %d bytes were torn and cannot be read", taken.path.name, lost)
+            for start in range(0, len(found), BATCH):
+                if self._is_stopping.is_set():
+                    return start
+                began = time.monotonic()
+                store(found[start : start + BATCH])
+                # Half the time is other writers', so that nobody in admin waits for long.
+                if connection.vendor == "sqlite":
+                    time.sleep(max((time.monotonic() - began) / 2, BREATH_S))
+            taken.path.unlink()
+        finally:
+            taken.release()
+        return len(found)
+
+
+def store(rows: Sequence[Row]) -> None:
+    """Commit the rows that are not there yet. Raises what the database raises."""
+    try:
+        _store(rows)
+    except (InterfaceError, OperationalError):
+        raise  # the database is away: the rows are not to blame
+    except DataError:
+        for row in rows:
+            _store_one(row)
+
+
+def _store_one(row: Row) -> None:
+    """A row of a batch that was refused: without NUL characters, or, if need be, not at all."""
+    # In `detail` it is escaped, as JSON has it.
+    clean = tuple([v.replace("\0", "") if isinstance(v, str) else v for v in row])
+    try:
+        _store([clean])
+    except DataError as error:
+        logger.error("the record of request %s was refused: %s", clean[1], error)  # noqa: TRY400 - the database's words say it all
+
+
+_NAMES: Final = ", ".join(f'"{name}"' for name in COLUMNS)
+_TABLE: Final = RequestRecord._meta.db_table  # noqa: SLF001 - Django's own API
+
+
+def _store(rows: Sequence[Row]) -> None:
+    with transaction.atomic():
+        if connection.vendor == "postgresql":
+            _copy(rows)
+        else:
+            marks = ", ".join(["%s"] * len(COLUMNS))
+            with connection.cursor() as cursor:
+                cursor.executemany(
+                    f"INSERT OR IGNORE INTO {_TABLE} ({_NAMES}) VALUES ({marks})",  # noqa: S608 - our own names
+                    rows,
+                )
+
+
+def _copy(rows: Sequence[Row]) -> None:
+    """COPY cannot skip what is there already, hence the table in between."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"CREATE TEMPORARY TABLE IF NOT EXISTS spooled (LIKE {_TABLE}) ON COMMIT DELETE ROWS"
+        )
+        with (
+            connection.wrap_database_errors,  # what comes while copying is the driver's own
+            cursor.copy(f"COPY spooled ({_NAMES}) FROM STDIN") as copy,
+        ):
+            copy.write("".join(map(_copied, rows)))
+        cursor.execute(
+            f"INSERT INTO {_TABLE} ({_NAMES}) SELECT {_NAMES} FROM spooled ON CONFLICT DO NOTHING"  # noqa: S608
+        )
+
+
+_ESCAPES: Final = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
+_SPECIAL: Final = re.compile(r"[\\\n\r]")
+_TABS: Final = len(COLUMNS) - 1
+_NULL: Final = "\0"  # in no text that PostgreSQL would take
+
+
+def _copied(row: Row) -> str:
+    """A row in COPY's text format: quickly where nothing in it needs an escape."""
+    line = "\t".join([_NULL if v is None else v if v.__class__ is str else str(v) for v in row])
+    if (
+        line.count("\t") == _TABS
+        and line.count(_NULL) == row.count(None)
+        and not _SPECIAL.search(line)
+    ):
+        return line.replace(_NULL, r"\N") + "\n"
+    return "\t".join([r"\N" if v is None else str(v).translate(_ESCAPES) for v in row]) + "\n"

@@ -1,0 +1,277 @@
+"""What the admin pages of all configuration objects share."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django import forms
+from django.contrib import messages
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
+from django.http import HttpResponseRedirect
+from django.utils.html import format_html_join
+from simple_history.admin import SimpleHistoryAdmin
+from unfold.admin import ModelAdmin, TabularInline
+from unfold.decorators import display
+from unfold.forms import PaginationInlineFormSet
+from unfold.widgets import (
+    UnfoldAdminPasswordWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+)
+
+from providers.managed.models import ManagedModel, cautions_of
+from providers.managed.versioned_admin import VersionedForm
+from providers.validation import secret_problems
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from django.db.models import Field, Model, QuerySet
+    from django.http import HttpRequest, HttpResponse
+
+    from providers.secrets.fields import EncryptedText
+
+
+class ManagedForm(VersionedForm):
+    """A form that checks a name against the other rows of its source, though it shows no source."""
+
+    def _get_validation_exclusions(self) -> set[str]:
+        return super()._get_validation_exclusions() - {"managed_source"}  # type: ignore[misc,no-any-return]
+
+
+class LinesField(forms.CharField):
+    """A list of strings, one a line; blank lines are dropped and blanks around an entry, too."""
+
+    widget = UnfoldAdminTextareaWidget
+
+    def widget_attrs(self, widget: forms.Widget) -> dict[str, Any]:
+        return {**super().widget_attrs(widget), "rows": 5, "spellcheck": "false"}
+
+    def prepare_value(self, value: Any) -> Any:
+        return "\n".join(map(str, value)) if isinstance(value, list) else value
+
+    def to_python(self, value: Any) -> Any:
+        return [line.strip() for line in (value or "").splitlines() if line.strip()]
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return list(initial or []) != list(self.to_python(data))
+
+    def validate(self, value: Any) -> None:
+        if self.required and not value:
+            raise forms.ValidationError("At least one entry is needed.")
+
+    def run_validators(self, value: Any) -> None:
+        """The model checks the entries."""
+
+
+class SecretField(forms.CharField):
+    """Takes a secret and never gives one: blank keeps the stored one."""
+
+    def __init__(self, **options: Any) -> None:
+        options["widget"] = UnfoldAdminPasswordWidget(
+            render_value=False,
+            attrs={"autocomplete": "new-password", "placeholder": "blank keeps the stored one"},
+        )
+        super().__init__(required=False, **options)
+
+    def has_changed(self, initial: Any, data: Any) -> bool:  # noqa: ARG002 - Django's signature
+        return bool(data)
+
+    def clean(self, value: Any) -> Any:
+        text = super().clean(value)
+        if problems := secret_problems(text):
+            raise forms.ValidationError(problems)
+        return text
+
+    @staticmethod
+    def kept(form: forms.ModelForm[Any], name: str) -> str | EncryptedText:
+        """What the row shall hold after `form`. Raises ValidationError if there is nothing."""
+        stored = getattr(form.instance, name)
+        text = form.cleaned_data[name]
+        if not text and not stored:
+            raise forms.ValidationError("A key is needed.")
+        kept: str | EncryptedText = text or stored
+        return kept
+
+
+class OneLineJson(UnfoldAdminTextInputWidget):
+    """JSON in a table's cell. An empty object shows as nothing."""
+
+    def format_value(self, value: Any) -> Any:
+        return "" if value in ("{}", "[]") else super().format_value(value)
+
+    def value_from_datadict(self, data: Any, files: Any, name: str) -> Any:
+        return super().value_from_datadict(data, files, name) or "{}"
+
+
+class PrettyJson(json.JSONEncoder):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{**options, "indent": 2, "sort_keys": False, "ensure_ascii": False})
+
+
+class OrderedFormSet(PaginationInlineFormSet):
+    """Puts new rows that say nothing of their position behind the others."""
+
+    def clean(self) -> None:
+        super().clean()
+        if any(self.errors):
+            return
+        live = [form for form in self.forms if not self._should_delete_form(form)]
+        places = [form.cleaned_data.get("position") for form in live if form.cleaned_data]
+        last = max((place for place in places if place is not None), default=-1)
+        for form in live:
+            if form.cleaned_data and form.cleaned_data.get("position") is None:
+                last += 1
+                form.instance.position = last
+
+
+class ManagedInline(TabularInline):
+    """Rows of a configuration object: as much theirs to edit as the object is."""
+
+    formset = OrderedFormSet
+    extra = 0
+    ordering_field = "position"
+    # Widths of the columns' fields; the others take what is left.
+    widths: ClassVar[Mapping[str, str]] = {"position": "3.5rem"}
+
+    def formfield_for_dbfield(
+        self, db_field: Field[Any, Any], request: HttpRequest, **options: Any
+    ) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **options)
+        if db_field.name == self.ordering_field:
+            field.initial, field.required = None, False
+        if field is not None and db_field.name in self.widths:
+            field.widget.attrs["style"] = f"min-width: {self.widths[db_field.name]}"
+        return field
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return not _is_config(obj) and super().has_add_permission(request, obj)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return not _is_config(obj) and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return not _is_config(obj) and super().has_delete_permission(request, obj)
+
+
+class HistoryAdmin(SimpleHistoryAdmin, ModelAdmin):
+    """A page with a change history, from which those who may change a row may take it back."""
+
+    def history_form_view(
+        self, request: HttpRequest, object_id: str, version_id: str, extra_context: Any = None
+    ) -> HttpResponse:
+        # simple_history itself lets everybody save here who may look (3.13, seen 2026-11).
+        row = self.get_object(request, unquote(object_id))
+        if request.method == "POST" and (
+            row is None or not self.has_change_permission(request, row)
+        ):
+            raise PermissionDenied
+        response: HttpResponse = super().history_form_view(
+            request, object_id, version_id, extra_context
+        )
+        return response
+
+
+class ManagedAdmin(HistoryAdmin):
+    """Dashboard rows can be edited; the configuration's can only be looked at."""
+
+    form = ManagedForm
+    change_form_before_template = "admin/managed_note.html"
+    change_form_after_template = "admin/change_reason.html"
+    list_per_page = 50
+    warn_unsaved_form = True
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows: QuerySet[Any] = self.model.with_shadowed(super().get_queryset(request))
+        return rows
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return not _is_config(obj) and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return not _is_config(obj) and super().has_delete_permission(request, obj)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[Any]:
+        fixed = list(super().get_readonly_fields(request, obj))
+        if obj is not None and self.model.is_referred_to_by_name:
+            fixed.append(self.model.identity)
+        return fixed
+
+    def formfield_for_dbfield(
+        self, db_field: Field[Any, Any], request: HttpRequest, **options: Any
+    ) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **options)
+        if isinstance(field, forms.JSONField):
+            field.encoder = PrettyJson
+            field.widget.attrs["rows"] = 3
+        if isinstance(field, forms.NullBooleanField):
+            field.widget.choices = [
+                ("unknown", "as in the settings"),
+                ("true", "yes"),
+                ("false", "no"),
+            ]
+        return field
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        for caution in cautions_of(form.instance):
+            messages.warning(request, caution)
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        deleted, counts, missing, protected = super().get_deleted_objects(objs, request)
+        for row in objs:
+            protected += [f"{row}: {problem}" for problem in row.deletion_problems()]
+        return deleted, counts, missing, protected
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: Any = None
+    ) -> HttpResponse:
+        row = self.get_object(request, object_id)
+        problems = row.deletion_problems() if row else []
+        if problems and not row.is_managed_by_config:
+            messages.error(request, f"{row} is still in use. {' '.join(problems)}")
+            return HttpResponseRedirect("../change/")
+        response: HttpResponse = super().delete_view(request, object_id, extra_context)
+        return response
+
+    @display(
+        description="managed by",
+        ordering="managed_source",
+        label={"configuration": "info", "dashboard": "default", "shadowed": "warning"},
+    )
+    def source(self, row: ManagedModel) -> tuple[str, str] | str:
+        if row.is_managed_by_config:
+            return "configuration"
+        return ("shadowed", "shadowed by configuration") if row.is_shadowed else "dashboard"
+
+    @display(
+        description="status",
+        ordering="enabled",
+        label={"enabled": "success", "disabled": "danger"},
+    )
+    def status(self, row: Any) -> str:
+        return "enabled" if row.enabled else "disabled"
+
+
+def _is_config(row: Model | None) -> bool:
+    return isinstance(row, ManagedModel) and row.is_managed_by_config
+
+
+class ReadOnly:
+    """For tables that the control plane writes."""
+
+    def has_add_permission(self, _request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, _request: HttpRequest, _obj: Any = None) -> bool:
+        return False
+
+
+def lines(texts: Any) -> str:
+    """Texts below one another, or a dash."""
+    return format_html_join("", "<div>{}</div>", ((text,) for text in texts)) or "none"

@@ -1,0 +1,65 @@
+"""What a request asks of routing, from the request itself or from its record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from providers.protocols import Request
+from routing.gateway.auth import Key
+from routing.gateway.deciding.affinity import session_of
+from routing.gateway.deciding.pools import NO_NEEDS
+from routing.gateway.deciding.resolver import Resolution
+from routing.gateway.records.record import Detail
+
+
+class Features(Struct, frozen=True, kw_only=True, gc=False):
+    """
+    What a request asks of routing. `preferred_provider` is a wish, not a condition.
+
+    `max_output_tokens` is None where the request does not say; `session` is the hash of who is
+    talking.
+    """
+
+    protocol: str
+    key: Key
+    needs: frozenset[str] = NO_NEEDS
+    input_tokens: int = 0
+    max_output_tokens: int | None = None
+    preferred_provider: str = ""
+    no_failover: bool = False
+    session: int | None = None
+
+
+def features_of(
+    request: Request, headers: Mapping[bytes, bytes], key: Key, resolution: Resolution
+) -> Features:
+    """What `request` asks of routing, as the gateway reads it."""
+    return Features(
+        protocol=request.protocol,
+        key=key,
+        needs=request.needs,
+        input_tokens=request.estimated_input_tokens,
+        max_output_tokens=request.max_output_tokens,
+        preferred_provider=headers.get(b"x-switchyard-provider", b"").decode("latin-1"),
+        no_failover=headers.get(b"x-switchyard-no-failover", b"").lower() == b"true",
+        session=session_of(headers, request, key, resolution)
+        if resolution.takes_sessions
+        else None,
+    )
+
+
+def features_then(told: Detail, key: Key) -> Features:
+    """What a recorded request asked of routing."""
+    asked = told.features
+    return Features(
+        protocol=told.protocol,
+        key=key,
+        needs=frozenset(asked.needs),
+        input_tokens=asked.estimated_input_tokens or 0,
+        max_output_tokens=asked.max_output_tokens,
+        preferred_provider=asked.preferred_provider,
+        no_failover=asked.no_failover,
+        session=int(asked.session, 16) if asked.session else None,
+    )

@@ -1,0 +1,72 @@
+"""
+Deciding again: what a decision read, put in the place of the live state and the dice.
+
+With the table of the same generation `plan` then decides the same. That it does is what makes a
+record an explanation and not a story.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
+
+from failover.engine.plan import Candidate, Inputs, Plan, Standing
+from routing.gateway.deciding.features import Features
+from routing.gateway.deciding.planner import plan
+from routing.gateway.deciding.resolver import Resolution
+from routing.gateway.deciding.table import Table
+
+AT_REST = Inputs()
+
+
+class Recorded:
+    """A `State` that answers what was answered then."""
+
+    def __init__(self, inputs: Inputs) -> None:
+        self._inputs = inputs
+
+    def disturbed(self, now: float) -> AbstractSet[str]:
+        del now
+        return self._inputs.standings.keys()
+
+    def standing(self, candidate: Candidate, tokens: int, now: float) -> Standing | None:
+        del tokens, now
+        return self._inputs.standings.get(candidate.name)
+
+    def busy(self, candidate: Candidate, tokens: int, now: float) -> Standing | None:
+        return self.standing(candidate, tokens, now)
+
+    def counters(self, pool: str) -> dict[str, int]:
+        return self._inputs.counters.get(pool) or {}
+
+    def pinned(self, pool: str, session: int, now: float) -> str:
+        del pool, session, now
+        return self._inputs.pin
+
+    def commit(self, pool: str, weights: Sequence[tuple[str, int]], chosen: str) -> None:
+        """Nothing: that move was made then."""
+
+
+class RepeatedDice:
+    """Gives what the dice gave then."""
+
+    def __init__(self, draws: Sequence[float]) -> None:
+        self._draws: Iterator[float] = iter(draws)
+
+    def random(self) -> float:
+        """Raises LookupError if more is asked for than was drawn: then the table is another."""
+        for drawn in self._draws:
+            return drawn
+        raise LookupError("the decision asks for more draws than were recorded")
+
+
+def decide_again(
+    table: Table, resolution: Resolution, features: Features, inputs: Inputs | None
+) -> Plan:
+    """
+    The plan as it was made from `inputs`. Raises NoCandidate if it was so then.
+
+    `inputs` is None where nothing but the table was read.
+    """
+    read = inputs or AT_REST
+    return plan(table, resolution, features, Recorded(read), 0.0, RepeatedDice(read.draws))

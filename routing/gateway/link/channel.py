@@ -1,0 +1,247 @@
+"""
+What the control child and its workers say to each other, one JSON object a line.
+
+The control child listens on a Unix socket below DATA_DIR/run. A connection that says `hello` is a
+worker's; any other is a client's (controlplane.edits.poke), which asks one thing and is answered.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from failover.engine.bench_entries import BenchEntry
+from routing.gateway.deciding.affinity import PinEntry
+from routing.gateway.link.fleet import Fleet
+from routing.gateway.telemetry.promtext import Sample
+
+RUN_DIR = "run"
+SNAPSHOT_FILE = "snapshot.msgpack"
+BENCHES_FILE = "benches.json"  # what the control child knows, for a start without it
+LINE_LIMIT = 32 * 1024 * 1024  # a board of 50,000 benches is about 15 MB
+PATH_LIMIT = 100  # sun_path holds 104 bytes on macOS, 108 on Linux
+
+
+class Hello(Struct, frozen=True, kw_only=True, tag_field="op", tag="hello"):
+    """Worker to hub, first of all. `workers` is how many the host is to have."""
+
+    worker: str
+    pid: int
+    plane: str
+    version: str = ""
+    workers: int = 1
+
+
+class Announced(Struct, frozen=True, kw_only=True, tag_field="op", tag="snapshot"):
+    """
+    Hub to worker: the snapshot file holds this generation; answered by Loaded.
+
+    Without a generation there is only news of what went wrong, and no answer is due. `refused`
+    are the mistakes of an edit of the configuration file that was not taken over; `error` is
+    what keeps the control child from publishing.
+    """
+
+    generation: int | None
+    refused: tuple[str, ...] = ()
+    error: str = ""
+
+
+class Loaded(Struct, frozen=True, kw_only=True, tag_field="op", tag="loaded"):
+    """Worker to hub: `generation` has been dealt with; `error` says why it was refused."""
+
+    generation: int
+    error: str | None = None
+
+
+class BenchesChanged(Struct, frozen=True, kw_only=True, tag_field="op", tag="benches"):
+    """Both ways. With `ack`, the receiver answers Acknowledged, in the order of their coming."""
+
+    entries: tuple[BenchEntry, ...] = ()
+    ack: int = 0
+
+
+class PinsChanged(Struct, frozen=True, kw_only=True, tag_field="op", tag="pins"):
+    """Both ways: sessions that have moved."""
+
+    entries: tuple[PinEntry, ...] = ()
+
+
+class FleetSeen(Struct, frozen=True, kw_only=True, tag_field="op", tag="fleet"):
+    """Hub to worker: every process of every host, as far as this one knows."""
+
+    fleet: Fleet
+
+
+class Acknowledged(Struct, frozen=True, kw_only=True, tag_field="op", tag="ack"):
+    ack: int
+
+
+class Metered(Struct, frozen=True, kw_only=True, tag_field="op", tag="metered"):
+    """
+    Worker to hub: its counters that have moved, as totals, and its gauges.
+
+    On a connection without `hello` it is a question as well, answered with {"text": ...}: the
+    metrics of all workers.
+    """
+
+    instance: str
+    counters: tuple[Sample, ...] = ()
+    gauges: tuple[Sample, ...] = ()
+
+
+class Publish(Struct, frozen=True, kw_only=True, tag_field="op", tag="publish"):
+    """Client: publish what the database says now, and answer when every worker has it."""
+
+
+class Status(Struct, frozen=True, kw_only=True, tag_field="op", tag="status"):
+    """Client: which worker serves what, and what went wrong."""
+
+
+class BenchByHand(Struct, frozen=True, kw_only=True, tag_field="op", tag="bench"):
+    """Client: bench by hand; answered when every worker knows."""
+
+    entry: BenchEntry
+
+
+class Release(Struct, frozen=True, kw_only=True, tag_field="op", tag="release"):
+    """
+    Client: end the benches of `subject`; without `credential`, of all its credentials too.
+
+    With `manual` only operators' benches (true) or traffic's (false); `exact`: without a
+    credential only those that are of none.
+    """
+
+    subject: str
+    credential: str | None = None
+    manual: bool | None = None
+    exact: bool = False
+    by: str = ""
+    reason: str = ""
+
+
+class Board(Struct, frozen=True, kw_only=True, tag_field="op", tag="board"):
+    """Client: who sits out, and how many workers know."""
+
+
+ToHub = (
+    Hello
+    | Loaded
+    | BenchesChanged
+    | PinsChanged
+    | Acknowledged
+    | Metered
+    | Publish
+    | Status
+    | BenchByHand
+    | Release
+    | Board
+)
+ToWorker = Announced | BenchesChanged | PinsChanged | FleetSeen
+
+_encoder = msgspec.json.Encoder()
+_to_hub: msgspec.json.Decoder[ToHub] = msgspec.json.Decoder(ToHub)
+_to_worker: msgspec.json.Decoder[ToWorker] = msgspec.json.Decoder(ToWorker)
+
+
+def line(message: object) -> bytes:
+    return _encoder.encode(message) + b"\n"
+
+
+def read_by_hub(raw: bytes) -> ToHub:
+    """Raises msgspec.DecodeError for anything that is not a message."""
+    return _to_hub.decode(raw)
+
+
+def read_by_worker(raw: bytes) -> ToWorker:
+    """Raises msgspec.DecodeError for anything that is not a message."""
+    return _to_worker.decode(raw)
+
+
+_benches: msgspec.json.Decoder[tuple[BenchEntry, ...]] = msgspec.json.Decoder(
+    tuple[BenchEntry, ...]
+)
+
+
+def read_benches(data_dir: Path) -> tuple[BenchEntry, ...]:
+    """What the control child of `data_dir` knew last; nothing if there is no such file."""
+    try:
+        return _benches.decode((data_dir / BENCHES_FILE).read_bytes())
+    except (OSError, msgspec.DecodeError):  # none yet, or none of ours: the control child has them
+        return ()
+
+
+def write_benches(data_dir: Path, entries: list[BenchEntry]) -> None:
+    """Raises OSError."""
+    draft = data_dir / f"{BENCHES_FILE}.new"
+    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with open(fd, "wb") as file:  # noqa: PTH123 - made with its mode
+        file.write(_encoder.encode(entries))
+    draft.replace(data_dir / BENCHES_FILE)
+
+
+class _Metrics(Struct):
+    text: str
+
+
+_to_scraper: msgspec.json.Decoder[_Metrics] = msgspec.json.Decoder(_Metrics)
+
+
+def read_metrics(raw: bytes) -> str:
+    """The answer to Metered. Raises msgspec.DecodeError for anything else."""
+    return _to_scraper.decode(raw).text
+
+
+def socket_path(data_dir: Path) -> Path:
+    """Where the hub of `data_dir` listens, if one runs."""
+    noted = data_dir / RUN_DIR / "control.path"
+    try:
+        return Path(noted.read_text())
+    except OSError:
+        return data_dir / RUN_DIR / "control.sock"
+
+
+def claim_socket_path(data_dir: Path) -> Path:
+    """
+    The path that the hub binds. Call it only while holding the hub's lock.
+
+    A DATA_DIR too deep for a socket address gets a private folder in the system's temporary one,
+    noted in run/control.path.
+    """
+    run = data_dir / RUN_DIR
+    noted = run / "control.path"
+    path = run / "control.sock"
+    if len(os.fsencode(path)) <= PATH_LIMIT:
+        noted.unlink(missing_ok=True)
+        return path
+    earlier = socket_path(data_dir).parent
+    if earlier != run and _is_private(earlier):
+        return earlier / "control.sock"
+    path = Path(tempfile.mkdtemp(prefix="switchyard-")) / "control.sock"
+    fresh = noted.with_suffix(".new")
+    fresh.write_text(str(path))
+    fresh.replace(noted)
+    return path
+
+
+def give_up_socket_path(data_dir: Path) -> None:
+    """Remove what claim_socket_path made. Call it while still holding the hub's lock."""
+    path = socket_path(data_dir)
+    path.unlink(missing_ok=True)
+    if path.parent != data_dir / RUN_DIR and _is_private(path.parent):
+        path.parent.rmdir()
+        (data_dir / RUN_DIR / "control.path").unlink(missing_ok=True)
+
+
+def _is_private(folder: Path) -> bool:
+    """Whether `folder` is ours alone; in a shared /tmp, its name could have been taken since."""
+    try:
+        status = folder.lstat()
+    except OSError:
+        return False
+    is_ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
+    return is_ours and stat.S_IMODE(status.st_mode) == stat.S_IRWXU

@@ -1,0 +1,141 @@
+"""What operators are told when they save something legal that helps nobody: by API and by admin."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import User
+
+from controlplane.models import Settings
+from providers.models import ProviderModel
+from tests.controlplane.test_api import ADMIN_KEY, Api
+from tests.support import rows
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def api(db) -> Api:
+    rows.api_key("operator", ADMIN_KEY, scopes=["admin"])
+    for name in ("a", "b"):
+        rows.provider(name, base_url=f"https://{name}.example.com")
+    rows.pool("big", "a/big")
+    rows.pool("small", "b/small")
+    rows.alias("little", "small")
+    return Api()
+
+
+def warned(api: Api, *fallbacks: str, primary: str = "big") -> list[str]:
+    answer = api("put", "failover", {"primary_model": primary, "fallback_models": fallbacks})
+    assert answer.status_code == 200, answer.content
+    return answer.json()["warnings"]
+
+
+def knows(provider: str, model: str, **metadata: object) -> None:
+    owner = rows.Provider.objects.get(name=provider)
+    ProviderModel.objects.create(provider=owner, model_id=model, metadata=metadata)
+
+
+def test_a_good_rule_is_saved_without_a_word(api):
+    assert warned(api, "little", "b/anything") == []
+
+
+def test_only_the_answer_to_a_write_carries_warnings(api):
+    warned(api, "nobody")
+    assert "warnings" not in api("get", "failover").json()[0]
+    assert "warnings" not in api("get", "pools/big").json()
+
+
+def test_a_rule_for_a_name_that_nobody_can_ask_for_says_so(api):
+    assert "never followed" in warned(api, "small", primary="bigg")[0]
+    knows("a", "listed")
+    assert warned(api, "small", primary="listed") == []
+
+
+def test_dead_and_disabled_fallbacks_are_told_by_name(api):
+    rows.CanonicalModel.objects.filter(name="small").update(enabled=False)
+    rows.alias("gone", "small", enabled=False)
+    assert warned(api, "nobody", "little", "gone", "a/x") == [
+        "nobody: it is no model pool, alias, provider/model or listed model, so it is passed over.",
+        "little: nobody can serve it: model pool small is disabled.",
+        "gone: nobody can serve it: alias gone is disabled.",
+    ]
+    rows.Provider.objects.filter(name="b").update(enabled=False)
+    assert warned(api, "b/x", "a/x") == ["b/x: nobody can serve it: provider b is disabled."]
+
+
+def test_facts_of_the_inventories_are_compared(api):
+    knows("a", "big", context_window=9, capabilities={"tools": True, "vision": True})
+    knows("b", "small", context_window=8, capabilities={"tools": False})
+    assert warned(api, "little") == [
+        "little: its context window (8 tokens) is smaller than the model's own (9).",
+        "little: it cannot do what the model's own can: tools.",
+    ]
+
+
+def test_one_failure_domain_is_told(api):
+    domain = {"vendor": "v", "region": "us"}
+    rows.Provider.objects.update(failure_domain=domain)
+    (said,) = warned(api, "small")
+    assert "share failure domain region us, vendor v" in said
+
+
+def test_switches_that_stand_in_a_rules_way_are_told(api):
+    Settings.objects.create(pk=1, disabled_models=["big"])
+    assert "disabled for this model" in warned(api, "small")[0]
+    Settings.objects.update(failover_enabled=False, disabled_models=[])
+    assert warned(api, "small") == ["Failover rules are switched off."]
+
+
+def test_whoever_switches_off_what_rules_name_is_told(api):
+    rows.rule("big", "small", "a/x")
+    for path in ("pools/small", "providers/a"):
+        said = api("patch", path, {"enabled": False}).json()["warnings"]
+        assert "It is switched off, and failover rules name it: those for big." in said
+    assert api("patch", "pools/big", {"enabled": False}).json()["warnings"] == [
+        "Nobody can serve it: provider a is disabled."
+    ]
+
+
+def test_a_shadowed_row_says_that_it_does_not_count(api):
+    rows.provider("lab")
+    rows.provider("lab", managed_source="config")
+    answer = api("patch", "providers/lab?managed_source=dashboard", {"enabled": False})
+    assert "counts instead" in answer.json()["warnings"][0]
+
+
+def test_the_configurations_provider_is_the_one_that_is_judged(api):
+    rows.provider("b", managed_source="config", enabled=False)
+    assert warned(api, "small") == ["small: nobody can serve it: provider b is disabled."]
+
+
+def test_pools_aliases_and_providers_are_warned_of_too(api):
+    body = {"name": "empty", "strategy": "weighted_random"}
+    assert api("post", "pools", body).json()["warnings"] == [
+        "Nobody can serve it: it has no candidates."
+    ]
+    two = [
+        {"provider_name": "a", "model": "x-embed"},
+        {"provider_name": "b", "model": "y", "weight": 2, "priority": 2},
+    ]
+    assert api("patch", "pools/empty", {"candidates": two}).json()["warnings"] == [
+        "b/y: this weight has no effect: it is alone in its priority.",
+        "It mixes embedding models (x-embed, y): another model's vectors cannot be compared.",
+    ]
+    own = [{"provider_name": "b", "model": "y", "weight": 2}, {"provider_name": "a", "model": "y"}]
+    assert api("post", "aliases", {"name": "own", "targets": own}).json()["warnings"] == [
+        "b/y: this weight has no effect: strategy priority_failover ignores weights."
+    ]
+    rows.CanonicalModel.objects.filter(name="big").update(enabled=False)
+    assert api("post", "aliases", {"name": "huge", "target": "big"}).json()["warnings"] == [
+        "Nobody can serve it: model pool big is disabled."
+    ]
+    far = {"name": "far", "kind": "openai", "base_url": "http://far.example.com/v1"}
+    assert "plain http" in api("post", "providers", far).json()["warnings"][0]
+
+
+def test_admin_says_the_same(api, client):
+    client.force_login(User.objects.create_superuser("root"))
+    form = {"primary_model": "big", "fallback_models": "b/x\nnobody", "enabled": "on"}
+    page = client.post("/admin/failover/failoverrule/add/", form, follow=True).content.decode()
+    assert "nobody: it is no model pool" in page
+    assert "b/x:" not in page
