@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import httpx
 import msgspec
 
-from providers.adapters.adapter import AUTHS, auth_header
+from providers.adapters.auth import AUTH_HEADERS, auth_named
 from providers.adapters.registry import ADAPTERS
 from providers.adapters.simulator.faults import parse_fault
 from providers.adapters.simulator.provider import Simulator
@@ -27,7 +27,7 @@ TOTAL_S: Final = 10.0
 CONNECT_S: Final = 5.0
 MOST_BYTES: Final = 4 << 20
 SAID: Final = 300  # characters of a provider's own words
-_AUTH_NAMES: Final = frozenset({b"authorization", *(name.encode() for name in AUTHS)})
+_AUTH_NAMES: Final = frozenset(name.encode() for name in AUTH_HEADERS)
 # Many serve models and list none: no verdict is more honest than a wrong one.
 _LISTS_NOTHING: Final = frozenset({403, 404, 405})
 
@@ -103,7 +103,8 @@ def _headers(
     if credential is not None:
         secret = credential.secret.reveal().strip()
         known.remember(secret)
-        name, value = auth_header(provider.auth or adapter.auth, secret)
+        line = auth_named(provider.auth or adapter.auth).line(secret)
+        name, _, value = line.rstrip().partition(b": ")
         headers[name] = value
     return headers
 

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from providers.adapters.adapter import AUTHS
+from providers.adapters.auth import AUTHS
 from providers.adapters.upstream import FRAMING
 
 PROVIDER_NAME = re.compile(r"[A-Za-z0-9._-]+")

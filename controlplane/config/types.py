@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from controlplane.config.yaml import Expanded
-from providers.adapters.adapter import AUTHS
+from providers.adapters.auth import AUTHS
 from providers.adapters.registry import KNOWN_KINDS
 from providers.adapters.simulator.faults import parse_fault
 from providers.catalog.metadata import catalog_problems

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from controlplane.decisions.trying import GUEST_PREFIX
 from controlplane.publishing.snapshots import NotKept, snapshot_of
 from providers.errors import ProtocolError
-from providers.protocols import PROTOCOLS, parse
+from providers.protocols import PROTOCOLS, Protocol
 from routing.gateway.auth import MASTER, Key, digest_of
 from routing.gateway.deciding.affinity import SESSION_HEADER
 from routing.gateway.deciding.features import features_of, features_then
@@ -38,12 +38,6 @@ if TYPE_CHECKING:
     from routing.gateway.deciding.features import Features
     from routing.gateway.records.record import DecisionRecord
 
-# Of each protocol, where a question has no body.
-SHORT_REQUESTS: Final[Mapping[str, dict[str, Any]]] = {
-    "openai_chat": {"messages": [{"role": "user", "content": "Hello"}]},
-    "openai_completions": {"prompt": "Hello"},
-    "openai_embeddings": {"input": "Hello"},
-}
 ENDPOINTS: Final = tuple(protocol.path for protocol in PROTOCOLS.values())
 
 
@@ -146,12 +140,12 @@ def is_as_recorded(explanation: Explanation, decision: DecisionRecord) -> bool:
     }
 
 
-def protocol_of(endpoint: str) -> str:
+def protocol_of(endpoint: str) -> Protocol:
     """The protocol of an endpoint's path, or of its own name. Raises Unanswerable."""
     asked = endpoint.rstrip("/")
     for name, protocol in PROTOCOLS.items():
         if asked in (protocol.path, name):
-            return name
+            return protocol
     raise Unanswerable("endpoint", f"{endpoint[:100]!r} is none; allowed are {_or(ENDPOINTS)}")
 
 
@@ -159,10 +153,10 @@ def _decide(worker: LocalWorker, question: Question) -> Decision:
     table = _table(worker)
     protocol = protocol_of(question.endpoint)
     key = MASTER if question.key is None else _key(table, question.key)
-    body = {**(SHORT_REQUESTS[protocol] if question.body is None else question.body)}
+    body = {**(protocol.example if question.body is None else question.body)}
     body["model"] = question.model
     try:
-        request = parse(protocol, json.dumps(body).encode())
+        request = protocol.parse(json.dumps(body).encode())
     except ProtocolError as error:
         field = "model" if error.param == "model" else "body"
         raise Unanswerable(field, error.message) from error

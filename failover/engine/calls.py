@@ -34,8 +34,7 @@ from providers.errors import (
     ProviderError,
     UpstreamTimedOut,
 )
-from providers.protocols import Request, Usage, check_reply
-from providers.protocols.reshaping import reshape
+from providers.protocols import Request, Usage
 from providers.transport import Response, Transport, unpacked
 
 Header = tuple[bytes, bytes]
@@ -48,7 +47,7 @@ _FAULTS: dict[type[ProviderError], Fault] = {
     BadFraming: Fault.BAD_REPLY,
     PoolFull: Fault.BUSY,
 }
-INJECTED_FIELD = "stream_options"
+EVENT_STREAM = b"text/event-stream; charset=utf-8"
 EARLY_S = 0.005  # the transport's timers may end a wait this much before its deadline
 
 
@@ -114,7 +113,7 @@ class Calls:
         self._retries = retries
         self._sleep = sleep
         self._rng = rng
-        self._refuses_usage: set[str] = set()
+        self._refuses_injected: set[str] = set()
 
     async def attempt(
         self,
@@ -139,13 +138,13 @@ class Calls:
         if candidate.is_measured and is_real:
             tokens = expected_tokens(call.request)
             lease = attempt.lease = self._loads.begin(candidate, tokens, attempt.started_at)
-        ask_usage = candidate.name not in self._refuses_usage
+        inject = candidate.name not in self._refuses_injected
         try:
-            result = await self._call(call, attempt, credential, keys, ask_usage=ask_usage)
-            if isinstance(result, Failure) and ask_usage and self._blames_us(result, call):
+            result = await self._call(call, attempt, credential, keys, inject=inject)
+            if isinstance(result, Failure) and inject and self._blames_us(result, call):
                 if candidate.is_known:  # what callers make up leaves nothing behind
-                    self._refuses_usage.add(candidate.name)
-                result = await self._call(call, attempt, credential, keys, ask_usage=False)
+                    self._refuses_injected.add(candidate.name)
+                result = await self._call(call, attempt, credential, keys, inject=False)
         except BaseException:
             self._benches.abandon(keys)  # cancelled: nobody failed
             if lease is not None:
@@ -176,27 +175,28 @@ class Calls:
         credential: Credential,
         keys: tuple[Key, ...],
         *,
-        ask_usage: bool,
+        inject: bool,
     ) -> Served | Failure:
         """Send once and wait for the first content. Returns what came, classified."""
         candidate, request = attempt.candidate, call.request
         upstream = candidate.upstream
         assert upstream is not None  # noqa: S101  # the planner rejects candidates without one
-        secrets = (credential.secret,) if credential.secret else ()
         times = candidate.times
         send = upstream.send
         if attempt.simulated is not None:
-            send = Pretence(upstream, attempt.simulated, sleep=self._sleep, clock=self.clock).send
+            send = Pretence(
+                upstream, request, attempt.simulated, sleep=self._sleep, clock=self.clock
+            ).send
         deadline = min(self.clock() + candidate.first_content_s(request), call.deadline)
         response: Response | None = None
         kept = False
         try:
             response = await send(
                 self._transport,
-                protocol=request.protocol,
+                protocol=request.protocol.name,
                 credential=credential,
                 headers=call.headers,
-                body=request.encode(candidate.model, ask_usage=ask_usage),
+                body=request.encode(candidate.model, inject=inject),
                 stream=request.stream,
                 connect_s=times.connect_s,
                 deadline=deadline,
@@ -205,7 +205,7 @@ class Calls:
             attempt.status = response.status
             if response.header(b"content-encoding") is not None:
                 response = unpacked(response)
-            if response.status != 200:
+            if not _is_answer(response.status):
                 return upstream.classify(
                     response.status,
                     response.headers,
@@ -213,9 +213,7 @@ class Calls:
                     now=self.wall(),
                 )
             if request.stream and _is_event_stream(response):
-                stream = Stream(
-                    self, response, request, attempt, keys, call.request_id, secrets=secrets
-                )
+                stream = Stream(self, response, request, attempt, keys, call.request_id)
                 first = await stream.open(deadline)
                 if isinstance(first, Failure):
                     return first
@@ -224,26 +222,22 @@ class Calls:
                     candidate=candidate,
                     attempts=[],
                     first=first,
-                    content_type=b"text/event-stream; charset=utf-8",
+                    content_type=EVENT_STREAM,
                     headers=response.headers,
                     stream=stream,
                 )
             body = await response.read_all(deadline)
-            content_type = response.header(b"content-type")
-            checked = check_reply(request.protocol, 200, content_type, body, secrets=secrets)
-            if request.stream or isinstance(checked, Failure):
-                reply = reshape(request, checked, content_type, body, secrets=secrets)
-                if isinstance(reply, Failure):
-                    return reply
-                body, content_type, checked = reply.body, reply.content_type, reply.usage
+            reply = request.read(response.header(b"content-type"), body, upstream.judge)
+            if isinstance(reply, Failure):
+                return reply
             attempt.content_at = self.clock()
             return Served(
                 candidate=candidate,
                 attempts=[],
-                first=body,
-                content_type=content_type or b"application/json",
+                first=reply.body,
+                content_type=reply.content_type,
                 headers=response.headers,
-                usage=checked,
+                usage=reply.usage,
             )
         except ProviderError as error:
             return self.classify_error(error, call.deadline)
@@ -264,12 +258,8 @@ class Calls:
         return Failure(fault=_FAULTS[type(error)], message=str(error))
 
     def _blames_us(self, failure: Failure, call: Call) -> bool:
-        return (
-            call.request.stream
-            and not call.request.wants_usage
-            and failure.fault is Fault.CALLER
-            and blames(failure, INJECTED_FIELD)
-        )
+        injected = call.request.injects
+        return bool(injected) and failure.fault is Fault.CALLER and blames(failure, injected)
 
     # What an attempt says about health
 
@@ -303,6 +293,11 @@ class Calls:
                 request_id=request_id,
             )
         self._benches.abandon(k for k in candidate.keys(label) if k != key)
+
+
+def _is_answer(status: int) -> bool:
+    """Whether an answer may come with this status; 204 and 205 promise that there is none."""
+    return status == 200 or (200 < status < 300 and status not in (204, 205))
 
 
 def _is_event_stream(response: Response) -> bool:

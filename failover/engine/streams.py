@@ -1,13 +1,13 @@
 """
 A stream after its first content: bytes for the caller, and the truth about how it ends.
 
-A stream is finished only by the protocol's terminator and a finish reason. Anything else, a clean
-close included, is broken: it ends with an error event, never silently.
+A stream is whole once every choice has its finish reason and the provider has ended it. Anything
+else is broken: it ends with an error event, never silently.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Protocol
 
 from failover.engine.benches import Key
@@ -15,7 +15,7 @@ from failover.engine.loads import total_tokens
 from failover.engine.outcome import Attempt
 from failover.engine.plan import Candidate
 from providers.errors import Failure, Fault, ProviderError, UpstreamTimedOut
-from providers.protocols import Request, StreamScanner, Usage, error_event
+from providers.protocols import Problem, Request, Usage
 from providers.transport import Response
 
 HELD_LIMIT = 1 << 20
@@ -46,6 +46,7 @@ class Stream:
         "_idle_s",
         "_keys",
         "_observer",
+        "_protocol",
         "_request_id",
         "_response",
         "_scanner",
@@ -61,21 +62,17 @@ class Stream:
         attempt: Attempt,
         keys: tuple[Key, ...],
         request_id: str,
-        *,
-        secrets: Sequence[str] = (),
     ) -> None:
+        upstream = attempt.candidate.upstream
+        assert upstream is not None  # noqa: S101  # it has just been called
         times = attempt.candidate.times
         self._observer = observer
         self._response = response
         self._attempt = attempt
         self._keys = keys
         self._request_id = request_id
-        self._scanner = StreamScanner(
-            request.protocol,
-            wants_usage=request.wants_usage,
-            several=request.several,
-            secrets=secrets,
-        )
+        self._protocol = request.protocol
+        self._scanner = request.scanner(upstream.judge)
         self._idle_s = times.idle_s
         self._ends_at = attempt.started_at + times.stream_total_s
         self.ended = False
@@ -99,9 +96,10 @@ class Stream:
                 raise UpstreamTimedOut("no content before the deadline")
             raw = await response.read(min(deadline, now + self._idle_s))
             if not raw:
-                failure = scanner.end()
+                last, failure = scanner.end()
                 if failure is not None:
                     return _unsent(failure)
+                held += last
             else:
                 held += scanner.feed(raw)
                 if scanner.failure is not None:  # nothing has been sent: the next may answer
@@ -120,8 +118,8 @@ class Stream:
         if raw:
             passed = self._scanner.feed(raw)
             return passed + self._after_feed() if self._scanner.is_over else passed
-        failure = self._scanner.end()
-        return self._broke(failure) if failure is not None else b""
+        last, failure = self._scanner.end()
+        return last + (self._after_feed() if failure is None else self._broke(failure))
 
     async def close(self) -> None:
         """
@@ -179,10 +177,14 @@ class Stream:
         )
         attempt.ended_at = self._observer.clock()
         self._observer.observe_failure(attempt, self.failure, self._request_id)
-        return error_event(
-            f"the stream from {attempt.candidate.provider} broke off: {failure.message}",
-            type="server_error",
-            code=INTERRUPTED_CODE,
+        provider = attempt.candidate.provider
+        return self._protocol.error_event(
+            Problem(
+                status=502,
+                message=f"the stream from {provider} broke off: {failure.message}",
+                type="server_error",
+                code=INTERRUPTED_CODE,
+            )
         )
 
 

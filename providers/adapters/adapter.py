@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final
 
 from providers.adapters.classify import classify
 from providers.errors import Failure
-
-AUTHS: Final = ("bearer", "x-api-key", "api-key")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,8 +16,8 @@ class Adapter:
     One kind of provider.
 
     `protocols` are those it usually speaks; `paths` has the path below the base URL for each one
-    that it can be told to speak. `auth` is one of AUTHS. `needs_credential`: no call without one.
-    `is_simulated`: it answers in this process.
+    that it can be told to speak. `auth` names a scheme (auth.py). `needs_credential`: no call
+    without one. `is_simulated`: it answers in this process.
     """
 
     kind: str
@@ -42,14 +39,3 @@ class Adapter:
     ) -> Failure:
         """The failure in an answer that is no 200. `now` is Unix time."""
         return classify(status, headers, body, now=now, secrets=secrets)
-
-
-def auth_header(auth: str, secret: str) -> tuple[bytes, bytes]:
-    """The header that carries `secret` upstream. Raises ValueError, which never quotes it."""
-    if not secret.isascii() or not secret.isprintable():
-        raise ValueError("the key has characters that cannot stand in a header")
-    if auth == "bearer":
-        return b"authorization", b"Bearer " + secret.encode()
-    if auth in AUTHS:
-        return auth.encode(), secret.encode()
-    raise ValueError(f"auth is {auth!r}; allowed are {', '.join(AUTHS)}")

@@ -17,12 +17,11 @@ from providers.adapters.wording import (
     error_object,
     named_fault,
     names_a_model,
-    safe_text,
     says_no_access,
     worded_fault,
 )
 from providers.errors import Failure, Fault
-from providers.secrets.redaction import REDACTED
+from providers.secrets.redaction import REDACTED, safe_text
 
 PARSED_LIMIT: Final = 2 << 20
 

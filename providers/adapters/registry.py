@@ -7,16 +7,16 @@ from types import MappingProxyType
 from typing import Final
 
 from providers.adapters.adapter import Adapter
+from providers.adapters.simulator.scripts import SCRIPTS
+from providers.protocols import PROTOCOLS
+from providers.protocols.chat import CHAT
+from providers.protocols.embeddings import EMBEDDINGS
 
 _PATHS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "openai_chat": "/chat/completions",
-        "openai_completions": "/completions",
-        "openai_embeddings": "/embeddings",
-    }
+    {name: protocol.upstream_path for name, protocol in PROTOCOLS.items()}
 )
-_CHAT: Final = frozenset({"openai_chat"})
-_CHAT_EMBEDDINGS: Final = frozenset({"openai_chat", "openai_embeddings"})
+_CHAT: Final = frozenset({CHAT.name})
+_CHAT_EMBEDDINGS: Final = frozenset({CHAT.name, EMBEDDINGS.name})
 _ALL: Final = frozenset(_PATHS)
 
 # Vendors and servers that differ from OpenAI by data only: base URL, what they document to speak,
@@ -50,7 +50,7 @@ ADAPTERS: Final[Mapping[str, Adapter]] = MappingProxyType(
     | {
         "simulator": Adapter(
             kind="simulator",
-            protocols=_ALL,
+            protocols=frozenset(SCRIPTS),
             paths=_PATHS,
             needs_credential=False,
             is_simulated=True,

@@ -7,11 +7,13 @@ import random
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
-from providers.adapters.adapter import Adapter, auth_header
+from providers.adapters.adapter import Adapter
 from providers.adapters.address import address_of
+from providers.adapters.auth import AUTH_HEADERS, AuthScheme, Sent, auth_named
+from providers.adapters.judging import Judging
 from providers.adapters.registry import ADAPTERS, KNOWN_KINDS
 from providers.adapters.simulator.faults import SimulatedFault, parse_fault
 from providers.adapters.simulator.provider import Simulator
@@ -47,7 +49,6 @@ _ACCEPT: Final = {
     False: b"accept: application/json\r\n",
     True: b"accept: text/event-stream\r\n",
 }
-_AUTH_NAMES: Final = frozenset({"authorization", "x-api-key", "api-key"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,17 +60,30 @@ class Credential:
     secret: str = field(repr=False)
 
 
+class Head(NamedTuple):
+    """
+    What all calls of one protocol with one credential begin and end with.
+
+    `last` is None where the credential's line is another one for each call.
+    """
+
+    target: bytes
+    first: bytes
+    last: bytes | None
+
+
 class Upstream:
     """
     One provider, ready to be called.
 
     `credentials` is never empty where none is needed: a single one without a secret then stands
     for the calls. `endpoint` is None for a simulator, and where there is no address to call.
-    `secrets` are what has to stay out of messages.
+    `secrets` are what has to stay out of messages, `judge` is asked what its answers mean.
     """
 
     __slots__ = (
         "_accept",
+        "_auth",
         "_heads",
         "_owned",
         "_simulator",
@@ -77,6 +91,7 @@ class Upstream:
         "credentials",
         "endpoint",
         "fault",
+        "judge",
         "name",
         "needs_credential",
         "protocols",
@@ -91,7 +106,8 @@ class Upstream:
         adapter: Adapter,
         credentials: tuple[Credential, ...],
         endpoint: Endpoint | None = None,
-        heads: Mapping[tuple[str, str], tuple[bytes, bytes]] | None = None,
+        heads: Mapping[tuple[str, str], Head] | None = None,
+        auth: AuthScheme | None = None,
         owned: frozenset[bytes] = frozenset(),
         simulator: Simulator | None = None,
     ) -> None:
@@ -107,9 +123,11 @@ class Upstream:
         self.protocols: frozenset[str] = frozenset(spoken) if can_answer else frozenset()
         self._simulator = simulator
         self._heads = heads or {}
+        self._auth = auth
         self._owned = owned
         self._accept = {False: b"", True: b""} if b"accept" in owned else _ACCEPT
         self.secrets = tuple(c.secret for c in credentials if c.secret)
+        self.judge = Judging(self.secrets)
 
     def __repr__(self) -> str:
         return f"<Upstream {self.name} ({self.adapter.kind})>"
@@ -172,26 +190,29 @@ class Upstream:
         known.remember_named([*spec.headers.items(), *parse_qsl(urlsplit(base_url).query)])
         known.remember_url(address.endpoint.proxy)
         fields = {"host": address.host} | {k: v.encode() for k, v in _DEFAULTS} | fields
-        heads: dict[tuple[str, str], tuple[bytes, bytes]] = {}
+        auth = auth_named(spec.auth or adapter.auth)
+        heads: dict[tuple[str, str], Head] = {}
         for credential in credentials:
             own = dict(fields)
-            last = b"\r\n"
+            last: bytes | None = b"\r\n"
             if credential.secret:
-                name, value = auth_header(spec.auth or adapter.auth, credential.secret)
-                own.pop(name.decode(), None)
-                last = name + b": " + value + b"\r\n\r\n"
+                for name in auth.headers:
+                    own.pop(name, None)
+                line = auth.line(credential.secret)
+                last = line + b"\r\n" if line else None
             lines = b"".join(k.encode() + b": " + v + b"\r\n" for k, v in own.items())
             for protocol, path in adapter.paths.items():
                 target = address.path + path.encode() + address.query
                 first = b"POST " + target + b" HTTP/1.1\r\n" + lines
-                heads[protocol, credential.label] = (first, last)
+                heads[protocol, credential.label] = Head(target, first, last)
         return cls(
             spec=spec,
             adapter=adapter,
             credentials=credentials,
             endpoint=address.endpoint,
             heads=heads,
-            owned=frozenset(name.encode() for name in fields) | {b"authorization"},
+            auth=auth,
+            owned=frozenset(n.encode() for n in {*fields, *auth.headers, "authorization"}),
         )
 
     def speaks(self, protocol: str) -> bool:
@@ -203,11 +224,11 @@ class Upstream:
         credential: Credential,
         headers: Sequence[Header],
         *,
-        size: int,
+        body: bytes,
         stream: bool,
     ) -> bytes:
         """The header block of one call; the credential is its last line."""
-        first, last = self._heads[protocol, credential.label]
+        target, first, last = self._heads[protocol, credential.label]
         forwarded = b""
         if headers:
             # Ours and the operator's count; a second one of the same name would be ambiguous.
@@ -215,10 +236,15 @@ class Upstream:
             forwarded = b"".join(
                 [n + b": " + v + b"\r\n" for n, v in headers if n not in owned and n != b"accept"]
             )
+        if last is None:
+            assert self._auth is not None  # noqa: S101  # it has left the line empty
+            lines = first[first.index(b"\n") + 1 :] + self._accept[stream] + forwarded
+            sent = Sent(target=target, lines=lines, body=body)
+            last = self._auth.lines_for(credential.secret, sent) + b"\r\n"
         return b"%b%bcontent-length: %d\r\n%b%b" % (
             first,
             self._accept[stream],
-            size,
+            len(body),
             forwarded,
             last,
         )
@@ -243,7 +269,7 @@ class Upstream:
             return await self._simulator.answer(protocol, body, deadline)
         if self.endpoint is None:
             raise RuntimeError(f"provider {self.name} has no address; ask speaks() first")
-        head = self.head(protocol, credential, headers, size=len(body), stream=stream)
+        head = self.head(protocol, credential, headers, body=body, stream=stream)
         return await transport.send(
             self.endpoint, head, body, connect_s=connect_s, deadline=deadline
         )
@@ -285,4 +311,4 @@ def _checked_headers(headers: Mapping[str, str]) -> dict[str, bytes]:
 
 def _is_authorized(headers: Mapping[str, str]) -> bool:
     """Whether the operator's own headers carry a credential."""
-    return any(name.lower() in _AUTH_NAMES for name in headers)
+    return any(name.lower() in AUTH_HEADERS for name in headers)

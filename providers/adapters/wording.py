@@ -7,13 +7,10 @@ Codes and types are exact; texts are the last resort, for vendors that give no c
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from providers.errors import MESSAGE_LIMIT, Fault
-from providers.secrets.redaction import KEY_SHAPES, REDACTED
+from providers.errors import Fault
 
 # Exact `code`, `type` or `status` of an error object, in lower case.
 _NAMES: Final[dict[str, Fault]] = {
@@ -189,24 +186,6 @@ def names_a_model(error: ErrorObject) -> bool:
 def says_no_access(error: ErrorObject) -> bool:
     """Whether the key is not entitled to a model that exists for others."""
     return "access" in error.message.lower()
-
-
-def safe_text(text: str, secrets: Sequence[str] = ()) -> str:
-    """`text` for operators and callers: no keys, no control characters, at most 500 characters."""
-    for secret in secrets:
-        if secret:
-            text = text.replace(secret, REDACTED)
-    # Bounded before the pattern runs, with room for what the pattern shortens.
-    text = KEY_SHAPES.sub(REDACTED, text[: 4 * MESSAGE_LIMIT])
-    if not text.isprintable():
-        text = "".join(map(_escaped, text))
-    return text if len(text) <= MESSAGE_LIMIT else text[: MESSAGE_LIMIT - 1] + "…"
-
-
-def _escaped(character: str) -> str:
-    if character.isprintable() or unicodedata.category(character) == "Zs":
-        return character
-    return character.encode("unicode_escape").decode()
 
 
 def _text(value: Any) -> str:

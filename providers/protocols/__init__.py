@@ -1,71 +1,44 @@
-"""Wire protocols: what a request asks for, and what an answer says."""
+"""
+Wire protocols: what a request asks for, and what an answer says. The lowest room of all.
+
+`PROTOCOLS` has every one by name; what is done with it is reached through `Protocol` and
+`Request` (protocol.py). A protocol is a package of its own here, and a line below. Everybody may
+enter; nothing here knows a provider, an adapter or the gateway.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from providers.protocols import openai
-from providers.protocols.openai import (
+from providers.protocols.chat import CHAT, TEXT
+from providers.protocols.embeddings import EMBEDDINGS
+from providers.protocols.protocol import (
+    NO_NEEDS,
+    Blame,
+    Judge,
+    Problem,
+    Protocol,
+    Reply,
     Request,
-    StreamScanner,
-    check_reply,
-    error_body,
-    error_event,
-    forwarded_headers,
-    parse,
+    Scanner,
 )
 from providers.protocols.usage import Usage
 
 __all__ = [
+    "NO_NEEDS",
     "PROTOCOLS",
+    "Blame",
+    "Judge",
+    "Problem",
     "Protocol",
+    "Reply",
     "Request",
-    "StreamScanner",
+    "Scanner",
     "Usage",
-    "check_reply",
-    "error_body",
-    "error_event",
-    "forwarded_headers",
-    "parse",
 ]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Protocol:
-    """
-    One wire protocol.
-
-    `path` is where callers call it. `error_body` and `error_event` make its errors; `has_streams`
-    says whether a request may ask for one.
-    """
-
-    name: str
-    path: str
-    has_streams: bool
-    error_body: Callable[..., bytes]
-    error_event: Callable[..., bytes]
-
-
-def _openai(name: str, path: str, *, has_streams: bool) -> Protocol:
-    return Protocol(
-        name=name,
-        path=path,
-        has_streams=has_streams,
-        error_body=openai.error_body,
-        error_event=openai.error_event,
-    )
-
-
 PROTOCOLS: Final[Mapping[str, Protocol]] = MappingProxyType(
-    {
-        protocol.name: protocol
-        for protocol in (
-            _openai("openai_chat", "/v1/chat/completions", has_streams=True),
-            _openai("openai_completions", "/v1/completions", has_streams=True),
-            _openai("openai_embeddings", "/v1/embeddings", has_streams=False),
-        )
-    }
+    {protocol.name: protocol for protocol in (CHAT, TEXT, EMBEDDINGS)}
 )

@@ -8,10 +8,13 @@ all of them out of every log record.
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable
+import unicodedata
+from collections.abc import Container, Iterable, Sequence
 from hashlib import sha256
 from typing import Final
 from urllib.parse import quote, urlsplit
+
+from providers.errors import MESSAGE_LIMIT
 
 REDACTED: Final = "[redacted]"
 # Keys of the common vendors, masked ones ("sk-ab****cd") too, JSON web tokens, and bearer words.
@@ -102,3 +105,21 @@ class Secrets:
 
 
 known: Final = Secrets()
+
+
+def safe_text(text: str, secrets: Sequence[str] = ()) -> str:
+    """`text` for operators and callers: no keys, no control characters, at most 500 characters."""
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, REDACTED)
+    # Bounded before the pattern runs, with room for what the pattern shortens.
+    text = KEY_SHAPES.sub(REDACTED, text[: 4 * MESSAGE_LIMIT])
+    if not text.isprintable():
+        text = "".join(map(_escaped, text))
+    return text if len(text) <= MESSAGE_LIMIT else text[: MESSAGE_LIMIT - 1] + "…"
+
+
+def _escaped(character: str) -> str:
+    if character.isprintable() or unicodedata.category(character) == "Zs":
+        return character
+    return character.encode("unicode_escape").decode()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from providers.protocols import Protocol
 from routing.gateway.errors import GatewayError, bad_request, render
 from routing.gateway.ingress import Scope, Send, given_id, new_id
 from routing.gateway.listing import answer_models, visible_names
@@ -21,7 +22,7 @@ METRICS: Final = (b"content-type", CONTENT_TYPE)
 Scrape = Callable[[Mapping[bytes, bytes]], Awaitable[str]]
 
 
-async def answer(gateway: Gateway, scope: Scope, send: Send, protocol: str | None) -> None:
+async def answer(gateway: Gateway, scope: Scope, send: Send, protocol: Protocol | None) -> None:
     """Answer one request; `protocol` is set if its path is for inference and its method is not."""
     headers: dict[bytes, bytes] = dict(scope["headers"])
     path = scope["path"].rstrip("/") or "/"

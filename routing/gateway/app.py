@@ -22,7 +22,7 @@ from failover.engine.loads import Loads
 from failover.engine.outcome import Ending, Failed
 from failover.engine.streams import INTERRUPTED_CODE, Stream
 from providers.errors import ProtocolError
-from providers.protocols import forwarded_headers, parse
+from providers.protocols import Protocol
 from providers.secrets.encryption import load_keyring
 from providers.secrets.redaction import known
 from providers.transport import Transport
@@ -65,7 +65,6 @@ from routing.gateway.records.recorder import Recorder
 from routing.gateway.records.spool import SpoolWriter
 from routing.gateway.replies import (
     Trail,
-    error_event_of,
     pass_on,
     send_body,
     send_start,
@@ -215,13 +214,13 @@ class Gateway:
         else:
             await answer(self, scope, send, protocol)
 
-    async def _infer(self, protocol: str, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _infer(self, protocol: Protocol, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = exchange_of(scope)
         headers = dict(scope["headers"]) if exchange is None else exchange.fields
         given = given_id(headers)
         trail = Trail(given or new_id(), time.monotonic())
         trail.is_named = given is not None
-        trail.endpoint, trail.protocol = scope["path"].rstrip("/"), protocol
+        trail.endpoint, trail.protocol = scope["path"].rstrip("/"), protocol.name
         visit: Visit | None = None
         admission = self.admission
         is_admitted = False
@@ -241,7 +240,7 @@ class Gateway:
                 body = await read_body(receive)
             visit = Visit(receive, send, self.clock(), asyncio.current_task())
             self.visits.begin(visit)
-            request = parse(protocol, body)
+            request = protocol.parse(body)
             trail.note(request)
             if key.is_limited:
                 await self._count_against(key, trail)
@@ -260,7 +259,7 @@ class Gateway:
                     plan=planned,
                     deadline=now + patience_s(headers, planned.policy.deadline_s),
                     request_id=trail.request_id.decode(),
-                    headers=forwarded_headers(scope["headers"]),
+                    headers=protocol.forwarded(scope["headers"]),
                     session=features.session,
                     attempts=trail.calls,
                     faults=faults,
@@ -277,11 +276,10 @@ class Gateway:
             else:
                 await self._fail(result, trail, visit)
         except ProtocolError as error:
-            await self._refuse(
-                bad_request(error.message, error.param, error.status), trail, send, visit
-            )
+            refused = bad_request(error.message, error.param, error.status)
+            await self._refuse(refused, protocol, trail, send, visit)
         except GatewayError as error:
-            await self._refuse(error, trail, send, visit)
+            await self._refuse(error, protocol, trail, send, visit)
         except Hangup:
             pass  # nobody is there to be told
         except asyncio.CancelledError:
@@ -290,12 +288,12 @@ class Gateway:
             if visit is None or not (visit.gone or visit.cut):
                 raise
             if visit.cut is not None and not (visit.opened and visit.hold_at is None):
-                await self._refuse(visit.cut, trail, send, visit)
+                await self._refuse(visit.cut, protocol, trail, send, visit)
         except Exception:
             log.exception(
                 "a request failed inside the gateway", extra=about(trail.request_id.decode())
             )
-            await self._refuse(internal_error(), trail, send, visit)
+            await self._refuse(internal_error(), protocol, trail, send, visit)
         finally:
             if visit is not None:
                 self.visits.end(visit)
@@ -364,7 +362,12 @@ class Gateway:
         await send_body(visit.send, failure.body or b"", last=True)
 
     async def _refuse(
-        self, error: GatewayError, trail: Trail, send: Send, visit: Visit | None
+        self,
+        error: GatewayError,
+        protocol: Protocol,
+        trail: Trail,
+        send: Send,
+        visit: Visit | None,
     ) -> None:
         trail.outcome = Outcome.INTERRUPTED if trail.served is not None else error.outcome
         trail.code = error.code or ""
@@ -372,9 +375,9 @@ class Gateway:
             trail.rejected, trail.inputs = error.rejected, error.inputs
         self._settle(trail)
         if visit is not None and visit.opened:
-            await send_body(send, error_event_of(error), last=True)
+            await send_body(send, protocol.error_event(error.problem), last=True)
             return
-        status, headers, body = render(error)
+        status, headers, body = render(error, protocol)
         trail.status = status
         await send_start(send, status, headers + trail.headers())
         await send_body(send, body, last=True)

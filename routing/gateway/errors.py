@@ -17,7 +17,8 @@ from typing import Any
 
 from failover.engine.outcome import Attempt, Ending, Failed
 from failover.engine.plan import Inputs, Rejected
-from providers.protocols import error_body
+from providers.protocols import Problem, Protocol
+from providers.protocols.chat import CHAT
 from routing.gateway.records.record import Outcome
 
 RETRY_AFTER_MAX_S = 60
@@ -54,6 +55,18 @@ class GatewayError(Exception):
         self.returns_in_s = returns_in_s
         self.should_retry = should_retry
         self.extra = extra
+
+    @property
+    def problem(self) -> Problem:
+        """What the caller is told."""
+        return Problem(
+            status=self.status,
+            message=self.message,
+            type=self.type,
+            code=self.code,
+            param=self.param,
+            extra=self.extra,
+        )
 
 
 class Refused(GatewayError):
@@ -186,21 +199,17 @@ def providers_failed(failed: Failed) -> ProvidersFailed:
     )
 
 
-def render(error: GatewayError) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-    """(status, headers, body) in the OpenAI shape."""
+def render(
+    error: GatewayError, protocol: Protocol = CHAT
+) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    """(status, headers, body) as `protocol` tells errors."""
     headers = [(b"content-type", b"application/json")]
     if error.returns_in_s is not None:
         headers.append((b"retry-after", b"%d" % retry_after(error.returns_in_s)))
     if error.should_retry is not None:
         headers.append((b"x-should-retry", b"true" if error.should_retry else b"false"))
-    body = error_body(
-        error.message,
-        type=error.type,
-        code=error.code,
-        param=error.param,
-        extra=error.extra,
-    )
-    return error.status, headers, body
+    status, body = protocol.error(error.problem)
+    return status, headers, body
 
 
 def retry_after(returns_in_s: float) -> int:

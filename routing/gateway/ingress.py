@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from providers.adapters.simulator.faults import SimulatedFault, parse_fault
 from providers.protocols import PROTOCOLS
+from providers.protocols import Protocol as WireProtocol
 from routing.gateway.auth import Key, check_scope
 from routing.gateway.errors import bad_request
 
@@ -31,8 +32,8 @@ BODY_LIMIT = 32 << 20
 SIMULATE = b"x-switchyard-simulate"
 READ_TIMEOUT_SHARE = 0.9  # of the client's own patience, so that our answer comes first
 
-INFERENCE_PATHS: Mapping[str, str] = MappingProxyType(
-    {protocol.path: name for name, protocol in PROTOCOLS.items()}
+INFERENCE_PATHS: Mapping[str, WireProtocol] = MappingProxyType(
+    {protocol.path: protocol for protocol in PROTOCOLS.values()}
 )
 _dice = Random()  # ids have to be unique, not secret; the system's dice cost 1 µs more
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")

@@ -10,11 +10,10 @@ from msgspec import Struct
 from failover.engine.attempts import Served
 from failover.engine.outcome import Attempt
 from failover.engine.plan import Candidate, Inputs, Plan, Rejected
-from providers.protocols import Request, Usage, error_event
+from providers.protocols import Request, Usage
 from routing.gateway.auth import Key
 from routing.gateway.deciding.features import Features
 from routing.gateway.deciding.resolver import Resolution
-from routing.gateway.errors import GatewayError
 from routing.gateway.ingress import Exchange, Send
 from routing.gateway.keylimits.allowances import Allowance
 from routing.gateway.records.record import Outcome
@@ -236,11 +235,6 @@ def visible(text: str) -> bytes:
 
 
 _SPACES = bytes(byte if 32 <= byte < 127 else 32 for byte in range(256))
-
-
-def error_event_of(error: GatewayError) -> bytes:
-    """The end of a stream whose 200 has gone out already."""
-    return error_event(error.message, type=error.type, code=error.code, extra=error.extra)
 
 
 async def send_start(send: Send, status: int, headers: list[Header]) -> None:

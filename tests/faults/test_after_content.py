@@ -61,7 +61,7 @@ BROKEN = {
     "row-62-cut-inside-a-chunk": after(BEGUN, chunk(says.says("!") + FINISH)[:-9]),
     "row-62-a-chunk-size-that-is-none": after(BEGUN, b"zz\r\n"),
     "row-63-clean-end-without-finish": goes_on(),
-    "row-63-clean-end-without-terminator": goes_on(FINISH),
+    "row-63-reset-without-terminator": after(BEGUN + FINISH, RESET),
     "row-63-close-without-framing": Case(script=(head(SSE) + BEGUN, GATE)),
     "row-63-end-inside-an-event": goes_on(b'data: {"id":'),
     "row-64-stall": after(BEGUN, HANG, timeouts=SLOW),
@@ -100,6 +100,7 @@ FIELDS = b"".join(
     for line in WHOLE.split(b"\n\n")[:-1]
 )  # fmt: skip
 SOUND = {
+    "row-63-clean-end-without-terminator": Case(script=(chunked(WHOLE.removesuffix(DONE)),)),
     "row-65-a-byte-at-a-time": Case(
         script=(
             chunked(BEGUN, is_ended=False),

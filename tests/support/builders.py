@@ -12,6 +12,7 @@ from failover.engine.benches import BenchEntry, Benches
 from failover.engine.plan import Candidate, Plan, Times
 from failover.engine.policy import BenchPolicy, FailoverPolicy
 from providers.adapters.classify import classify
+from providers.adapters.judging import Judging
 from providers.adapters.spec import CredentialSpec, ProviderSpec
 from providers.adapters.upstream import Credential
 from providers.errors import Failure, Fault
@@ -99,6 +100,7 @@ class FakeUpstream:
             for label in labels
         )
         self.needs_credential = False
+        self.judge = Judging(tuple(c.secret for c in self.credentials))
         self.calls: list[str] = []
         self.bodies: list[bytes] = []
         self._script = list(script)

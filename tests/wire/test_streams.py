@@ -10,7 +10,8 @@ import pytest
 from msgspec.structs import asdict
 
 from providers.errors import Failure
-from providers.protocols import StreamScanner
+from providers.protocols import Scanner
+from tests.support.wire import scanner_of
 
 pytestmark = pytest.mark.pure
 
@@ -19,13 +20,14 @@ IDS = [f"{case.parent.name}-{case.name}" for case in CASES]
 
 
 def scan(case: Path, pieces: list[bytes], facts: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
-    scanner = StreamScanner(case.parent.name, wants_usage=facts["wants_usage"])
+    options = {"include_usage": True} if facts["wants_usage"] else {}
+    scanner = scanner_of(case.parent.name, stream_options=options)
     passed = b"".join([scanner.feed(piece) for piece in pieces])
-    failure = scanner.end()
-    return passed, seen(scanner, failure)
+    last, failure = scanner.end()
+    return passed + last, seen(scanner, failure)
 
 
-def seen(scanner: StreamScanner, failure: Failure | None) -> dict[str, Any]:
+def seen(scanner: Scanner, failure: Failure | None) -> dict[str, Any]:
     return {
         "has_content": scanner.has_content,
         "finished": scanner.finished,

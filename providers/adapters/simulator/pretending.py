@@ -14,9 +14,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from providers.adapters.simulator.faults import SimulatedFault
-from providers.adapters.simulator.provider import Simulator, error_event_of
+from providers.adapters.simulator.provider import Simulator
+from providers.adapters.simulator.scripts import SCRIPTS
 from providers.errors import ConnectionReset
-from providers.protocols.stream import StreamScanner
+from providers.protocols import Request, Scanner
 from providers.transport import Response, Transport, unpacked
 
 if TYPE_CHECKING:
@@ -32,12 +33,14 @@ class Pretence:
     def __init__(
         self,
         upstream: Upstream,
+        request: Request,
         fault: SimulatedFault,
         *,
         sleep: Sleep = asyncio.sleep,
         clock: Clock | None = None,
     ) -> None:
         self._upstream = upstream
+        self._request = request
         self._fault = fault
         self._simulator = Simulator(upstream.name, fault, sleep=sleep, clock=clock)
 
@@ -69,7 +72,9 @@ class Pretence:
         )
         if response.status != 200:
             return response
-        return FaultyResponse(unpacked(response), self._simulator, fault, protocol)
+        told = SCRIPTS[protocol].error_event(self._upstream.name)
+        scanner = self._request.scanner(self._upstream.judge) if stream else None
+        return FaultyResponse(unpacked(response), self._simulator, fault, scanner, told)
 
 
 class FaultyResponse(Response):
@@ -77,11 +82,16 @@ class FaultyResponse(Response):
 
     __slots__ = (
         "_events", "_fault", "_is_over", "_passed", "_pause_s", "_real", "_rest", "_scanner",
-        "_simulator",
+        "_simulator", "_told",
     )  # fmt: skip
 
     def __init__(
-        self, real: Response, simulator: Simulator, fault: SimulatedFault, protocol: str
+        self,
+        real: Response,
+        simulator: Simulator,
+        fault: SimulatedFault,
+        scanner: Scanner | None,
+        told: bytes,
     ) -> None:
         # No connection of its own: everything that the base class does with one is replaced.
         self.status = real.status
@@ -89,7 +99,8 @@ class FaultyResponse(Response):
         self._real = real
         self._simulator = simulator
         self._fault = fault
-        self._scanner = StreamScanner(protocol)
+        self._scanner = scanner
+        self._told = told
         self._pause_s = fault.ttft_ms / 1000
         self._events: list[bytes] = []  # the next one last
         self._rest = b""  # of an event that has not ended yet
@@ -126,7 +137,7 @@ class FaultyResponse(Response):
         self._real.close()
 
     def _may_pass(self, event: bytes) -> bool:
-        if self._fault.kind == "slow":
+        if self._fault.kind == "slow" or self._scanner is None:
             return True
         self._scanner.feed(event)
         if self._scanner.has_content:
@@ -138,4 +149,4 @@ class FaultyResponse(Response):
         self.close()
         if self._fault.kind == "cut":
             raise ConnectionReset("simulated: the connection was reset")
-        return error_event_of(self._simulator.name) if self._fault.kind == "error_event" else b""
+        return self._told if self._fault.kind == "error_event" else b""

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from providers.protocols import Request
+from providers.protocols import NO_NEEDS, Request
 from routing.gateway.auth import Key
 from routing.gateway.deciding.affinity import session_of
-from routing.gateway.deciding.pools import NO_NEEDS
 from routing.gateway.deciding.resolver import Resolution
 from routing.gateway.records.record import Detail
 
@@ -37,7 +36,7 @@ def features_of(
 ) -> Features:
     """What `request` asks of routing, as the gateway reads it."""
     return Features(
-        protocol=request.protocol,
+        protocol=request.protocol.name,
         key=key,
         needs=request.needs,
         input_tokens=request.estimated_input_tokens,

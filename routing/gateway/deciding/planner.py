@@ -18,10 +18,11 @@ from functools import partial
 from math import inf
 
 from failover.engine.plan import Affinity, Candidate, Inputs, Plan, Rejected, Standing
+from providers.protocols import PROTOCOLS
 from routing.gateway.auth import Key
 from routing.gateway.deciding.affinity import WHOLE_POOL, by_session
 from routing.gateway.deciding.features import Features
-from routing.gateway.deciding.pools import EMBEDDINGS, Pool
+from routing.gateway.deciding.pools import Pool
 from routing.gateway.deciding.resolver import Group, Resolution
 from routing.gateway.deciding.state import Live, State
 from routing.gateway.deciding.strategies import STRATEGIES, Dice, Turn
@@ -114,8 +115,10 @@ class _Planning:
 
     def plan(self, table: Table, resolution: Resolution) -> Plan:
         features, first = self.features, resolution.groups[0]
-        # Embeddings stay with the first name: another model's vectors cannot be compared.
-        groups = resolution.groups[:1] if features.protocol == EMBEDDINGS else resolution.groups
+        groups = resolution.groups
+        protocol = PROTOCOLS.get(features.protocol)
+        if protocol is not None and not protocol.is_comparable:  # of a record it may be gone
+            groups = groups[:1]
         last = groups[-1]
         for group in groups:
             self.walk(group, is_own=group is first, is_last=group is last)

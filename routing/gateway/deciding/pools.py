@@ -11,6 +11,7 @@ from failover.engine.plan import Candidate, Limits, Rejected, Times
 from failover.engine.policy import FailoverPolicy
 from providers.adapters.spec import CAPABILITIES, NO_FACTS, ProviderSpec, Timeouts
 from providers.adapters.upstream import Upstream
+from providers.protocols import NO_NEEDS, PROTOCOLS
 from routing.gateway.deciding.snapshot import (
     AliasSpec,
     CandidateSpec,
@@ -22,8 +23,6 @@ from routing.gateway.deciding.strategies import strategy_named
 
 Tiers = tuple[tuple[Candidate, ...], ...]
 NO_TIMEOUTS = Timeouts()
-NO_NEEDS: frozenset[str] = frozenset()
-EMBEDDINGS = "openai_embeddings"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,10 +241,9 @@ def _unsupported(candidate: Candidate, protocol: str, needs: frozenset[str]) -> 
     upstream = candidate.upstream
     if upstream is None or not upstream.speaks(protocol):
         return "unsupported:endpoint"
-    capabilities = candidate.facts.capabilities
+    capabilities, always = candidate.facts.capabilities, PROTOCOLS[protocol].needs
     for what in CAPABILITIES:
-        is_needed = what in needs or (what == "embeddings" and protocol == EMBEDDINGS)
-        if is_needed and capabilities.get(what) is False:
+        if (what in needs or what in always) and capabilities.get(what) is False:
             return f"unsupported:{what}"
     if upstream.needs_credential and not upstream.credentials:
         return "no_credential"

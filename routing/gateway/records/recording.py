@@ -12,6 +12,7 @@ from failover.engine.outcome import Attempt
 from failover.engine.plan import Plan, Rejected
 from providers.adapters.cost import cost_usd
 from providers.errors import MESSAGE_LIMIT, Fault
+from providers.protocols import PROTOCOLS
 from routing.gateway.deciding.resolver import Resolution
 from routing.gateway.deciding.snapshot import KeySpec
 from routing.gateway.records.record import (
@@ -173,7 +174,7 @@ def _cost(trail: Trail) -> float | None:
     prices = trail.served.facts.prices if trail.served is not None else None
     if prices is None:
         return None
-    return cost_usd(prices, trail.usage, has_output=trail.protocol != "openai_embeddings")
+    return cost_usd(prices, trail.usage, has_output=PROTOCOLS[trail.protocol].has_output)
 
 
 def _features(trail: Trail) -> FeaturesRecord:

@@ -10,11 +10,10 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client, override_settings
 from django.urls import reverse
 
-from controlplane.decisions.deciding import ENDPOINTS, SHORT_REQUESTS, is_as_recorded
+from controlplane.decisions.deciding import ENDPOINTS, is_as_recorded
 from controlplane.models import PublishedSnapshot, RequestRecord, SnapshotContent
 from controlplane.publishing.snapshots import keep
 from failover.engine.plan import Inputs
-from providers.protocols import PROTOCOLS
 from routing.gateway.auth import digest_of
 from routing.gateway.deciding.snapshot import CandidateSpec, KeySpec
 from routing.gateway.explain.explaining import Explanation
@@ -156,7 +155,6 @@ def test_a_mistake_is_told_by_field_value_and_what_is_allowed(
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 def test_every_endpoint_can_be_asked_about_without_a_body(client: Client, endpoint: str):
-    assert set(SHORT_REQUESTS) == set(PROTOCOLS)
     assert explained(client, model="m", endpoint=f"{endpoint}/")["refusal"] is None
 
 

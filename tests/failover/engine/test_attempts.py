@@ -10,7 +10,6 @@ from failover.engine.outcome import Ending, Failed
 from failover.engine.policy import Backoff, FailoverPolicy
 from providers.adapters.spec import ModelFacts
 from providers.errors import BadFraming, ConnectFailed, ConnectionReset, Fault, UpstreamTimedOut
-from providers.protocols import parse
 from tests.support.builders import (
     FakeClock,
     FakeResponse,
@@ -19,6 +18,7 @@ from tests.support.builders import (
     candidate,
     planned,
 )
+from tests.support.wire import parse
 
 pytestmark = pytest.mark.pure
 
@@ -158,11 +158,10 @@ async def _after_content(*pieces):
         (UpstreamTimedOut("stalled"),),
         (b'data: {"error":{"message":"boom"}}\n\n',),
         (b"data: {nope\n\n",),
-        (FINISH,),
         (DONE,),
         (),
     ],
-    ids=["reset", "stall", "error event", "bad event", "no terminator", "no finish", "clean cut"],
+    ids=["reset", "stall", "error event", "bad event", "no finish", "clean cut"],
 )
 async def test_a_break_after_content_ends_in_an_error_event_and_never_in_done(pieces):
     world, served, text = await _after_content(*pieces)

@@ -10,9 +10,9 @@ from failover.engine.plan import Times
 from failover.engine.policy import FailoverPolicy
 from providers.adapters.simulator.faults import parse_fault
 from providers.errors import Fault
-from providers.protocols import parse
 from tests.failover.engine.test_attempts import DONE, EVENT, FINISH, ROLE, events, ok
 from tests.support.builders import FakeClock, FakeUpstream, benches, candidate, planned
+from tests.support.wire import parse
 
 pytestmark = pytest.mark.pure
 

@@ -9,8 +9,8 @@ import pytest
 
 from failover.engine.verdicts import VERDICTS
 from providers.adapters.classify import classify
-from providers.adapters.wording import safe_text
 from providers.errors import MESSAGE_LIMIT, Failure, Fault
+from providers.secrets.redaction import safe_text
 
 pytestmark = pytest.mark.pure
 

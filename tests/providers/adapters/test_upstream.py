@@ -30,7 +30,7 @@ def head(upstream: Upstream, *headers: tuple[bytes, bytes], **options: Any) -> l
         options["protocol"],
         upstream.credentials[0],
         headers,
-        size=options["size"],
+        body=b"x" * options["size"],
         stream=options["stream"],
     )
     assert raw.endswith(b"\r\n\r\n")

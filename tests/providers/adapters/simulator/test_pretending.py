@@ -11,9 +11,9 @@ import pytest
 from providers.adapters.simulator.faults import parse_fault
 from providers.adapters.simulator.pretending import Pretence
 from providers.errors import ConnectionReset, UpstreamTimedOut
-from providers.protocols import parse
 from providers.transport import Response
 from tests.support.builders import FakeClock, FakeResponse, FakeUpstream
+from tests.support.wire import asked, parse
 
 pytestmark = pytest.mark.pure
 
@@ -34,6 +34,7 @@ class Pretending:
         self.upstream = FakeUpstream("p", [real], ["main"])
         self.pretence = Pretence(
             self.upstream,  # type: ignore[arg-type]
+            asked("openai_chat", stream=True),
             parse_fault(fault),
             sleep=self.clock.sleep,
             clock=self.clock,

@@ -14,8 +14,9 @@ from providers.adapters.simulator.provider import Simulator
 from providers.adapters.spec import ProviderSpec
 from providers.adapters.upstream import Upstream
 from providers.errors import ConnectionReset, Failure, Fault, UpstreamTimedOut
-from providers.protocols import StreamScanner, Usage, check_reply, parse
+from providers.protocols import Usage
 from providers.transport import Response, Transport
+from tests.support.wire import check_reply, parse, scanner_of
 
 pytestmark = pytest.mark.pure
 
@@ -58,12 +59,12 @@ class Call:
     async def whole(self, protocol: str = "openai_chat", **members: Any) -> Usage | Failure:
         response = await self.send(protocol, **members)
         body = await response.read_all(self.deadline)
-        return check_reply(protocol, response.status, response.header(b"content-type"), body)
+        return check_reply(protocol, response.header(b"content-type"), body)
 
     async def stream(self, protocol: str = "openai_chat", **members: Any) -> tuple[str, Any]:
         response = await self.send(protocol, stream=True, **members)
         assert response.header(b"content-type") == b"text/event-stream; charset=utf-8"
-        scanner = StreamScanner(protocol)
+        scanner = scanner_of(protocol)
         passed = b""
         while piece := await response.read(self.deadline):
             passed += scanner.feed(piece)
@@ -240,7 +241,7 @@ async def test_slow_plain_replies_wait_once() -> None:
 @pytest.mark.parametrize("words", [0, 1, 3])
 async def test_a_cut_resets_after_that_many_chunks_with_content(words: int) -> None:
     response = await Call(f"cut:{words}").send(stream=True)
-    scanner = StreamScanner("openai_chat")
+    scanner = scanner_of("openai_chat")
     pieces: list[bytes] = []
 
     async def read_on() -> None:

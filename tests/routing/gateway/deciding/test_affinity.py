@@ -12,7 +12,6 @@ from failover.engine.plan import Affinity
 from failover.engine.policy import FailoverPolicy
 from failover.engine.rendezvous import hash_of
 from providers.adapters.spec import CredentialSpec, ModelFacts
-from providers.protocols import parse
 from routing.gateway.auth import Key
 from routing.gateway.deciding.affinity import PinEntry, Pins, by_session, session_of
 from routing.gateway.deciding.resolver import resolve
@@ -26,6 +25,7 @@ from routing.gateway.deciding.snapshot import (
 from routing.gateway.deciding.strategies import STRATEGIES
 from tests.support.builders import FakeClock, pool, provider
 from tests.support.planning import World, weighted
+from tests.support.wire import parse
 
 SESSIONS = [f"session-{number}" for number in range(10_000)]
 WEIGHTS = {"a/x": 1, "b/x": 2, "c/x": 3, "d/x": 2, "e/x": 2}

@@ -8,7 +8,6 @@ import pytest
 
 from failover.engine.attempts import Call, Engine, Served
 from failover.engine.loads import Loads
-from providers.protocols import parse
 from routing.gateway.deciding.features import Features
 from routing.gateway.deciding.planner import plan
 from routing.gateway.deciding.resolver import resolve
@@ -16,6 +15,7 @@ from routing.gateway.deciding.snapshot import CandidateSpec
 from routing.gateway.deciding.state import Live
 from tests.support.builders import FakeClock, FakeResponse, FakeUpstream, benches, pool, table
 from tests.support.planning import key
+from tests.support.wire import parse
 
 pytestmark = pytest.mark.pure
 

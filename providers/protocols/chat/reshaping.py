@@ -9,26 +9,22 @@ be: it is tried on what would otherwise be refused.
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterator, Sequence
+import typing
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Final
 
-import msgspec
-from msgspec import Struct
-
 from providers.errors import Failure, Fault
-from providers.protocols.openai import check_reply
-from providers.protocols.request import Request
-from providers.protocols.stream import StreamScanner
+from providers.protocols import bodies
+from providers.protocols.chat.reply import check
+from providers.protocols.chat.shape import Shape
+from providers.protocols.chat.stream import StreamScanner
+from providers.protocols.protocol import Judge, Reply
 from providers.protocols.usage import Usage
 
 EVENTS_LIMIT: Final = 8 << 20  # of a stream that is put together at once: 0.1 s of the event loop
+JSON: Final = b"application/json"
 EVENT_STREAM: Final = b"text/event-stream; charset=utf-8"
-_STREAM_OF: Final = {
-    "openai_chat": "chat.completion.chunk",
-    "openai_completions": "text_completion",
-}
-_WHOLE_OF: Final = {"openai_chat": "chat.completion", "openai_completions": "text_completion"}
 _STREAM_BEGINNINGS: Final = (b"data:", b"event:", b"id:", b"retry:", b":")
 # Members of a delta that name something; all other strings are pieces of a longer one.
 _NAMES: Final = frozenset({"role", "id", "type", "name", "format"})
@@ -36,39 +32,34 @@ _NAMES: Final = frozenset({"role", "id", "type", "name", "format"})
 _CHARSETS: Final = frozenset({"iso8859-1", "iso8859-15", "cp1252", "cp1251", "utf-16", "utf-32"})
 
 
-class Reply(Struct, frozen=True, gc=False):
-    """A sound reply in the shape that was asked for."""
+class Asked(typing.Protocol):
+    """What of a request decides the shape of its answer."""
 
-    body: bytes
-    content_type: bytes
-    usage: Usage
+    stream: bool
+
+    @property
+    def wants_usage(self) -> bool: ...
+    @property
+    def several(self) -> bool: ...
 
 
-def reshape(
-    request: Request,
-    checked: Usage | Failure,
-    content_type: bytes | None,
-    body: bytes,
-    *,
-    secrets: Sequence[str] = (),
+def read(
+    shape: Shape, asked: Asked, content_type: bytes | None, body: bytes, judge: Judge
 ) -> Reply | Failure:
-    """
-    The whole 200 `body` as `request` wants it. `checked` is what check_reply says of it, and is
-    returned where nothing helps.
-    """
-    if isinstance(checked, Failure) and request.protocol in _WHOLE_OF:
+    """The whole 200 `body` as it was asked for, or why it is no answer."""
+    checked = check(shape, content_type, body, judge)
+    if isinstance(checked, Failure):
         if _is_events(content_type, body):
-            return _from_events(request, body, secrets)
+            return _from_events(shape, asked, body, judge)
         text = _as_utf8(content_type, body)
         if text is not None:
-            body = text
-            checked = check_reply(request.protocol, 200, content_type, body, secrets=secrets)
+            body, content_type = text, JSON
+            checked = check(shape, content_type, body, judge)
     if isinstance(checked, Failure):
         return checked
-    if not request.stream:
-        return Reply(body, b"application/json", checked)
-    events = b"".join(_events(request, msgspec.json.decode(body)))
-    return Reply(events, EVENT_STREAM, checked)
+    if not asked.stream:
+        return Reply(body, content_type or JSON, checked)
+    return Reply(b"".join(_events(shape, asked, bodies.decode(body))), EVENT_STREAM, checked)
 
 
 def _is_events(content_type: bytes | None, body: bytes) -> bool:
@@ -92,15 +83,16 @@ def _as_utf8(content_type: bytes | None, body: bytes) -> bytes | None:
 # A whole reply as a stream
 
 
-def _events(request: Request, document: dict[str, Any]) -> Iterator[bytes]:
+def _events(shape: Shape, asked: Asked, document: dict[str, Any]) -> Iterator[bytes]:
     base = {name: document[name] for name in document if name not in ("choices", "usage")}
-    base["object"] = _STREAM_OF[request.protocol]
-    is_chat = request.protocol == "openai_chat"
+    base["object"] = shape.piece
     for position, choice in enumerate(document["choices"]):
-        for piece in _pieces(choice, position) if is_chat else [_text_piece(choice, position)]:
+        for piece in (
+            _pieces(choice, position) if shape.is_chat else [_text_piece(choice, position)]
+        ):
             yield _event({**base, "choices": [piece]})
     usage = document.get("usage")
-    if request.wants_usage and isinstance(usage, dict):
+    if asked.wants_usage and isinstance(usage, dict):
         yield _event({**base, "choices": [], "usage": usage})
     yield b"data: [DONE]\n\n"
 
@@ -132,35 +124,32 @@ def _text_piece(choice: dict[str, Any], position: int) -> dict[str, Any]:
 
 
 def _event(document: dict[str, Any]) -> bytes:
-    return b"data: " + msgspec.json.encode(document) + b"\n\n"
+    return b"data: " + bodies.encode(document) + b"\n\n"
 
 
 # A stream as a whole reply
 
 
-def _from_events(request: Request, body: bytes, secrets: Sequence[str]) -> Reply | Failure:
+def _from_events(shape: Shape, asked: Asked, body: bytes, judge: Judge) -> Reply | Failure:
     """All events of a stream at once, for a caller of either kind."""
     if len(body) > EVENTS_LIMIT:
         message = f"an event stream of more than {EVENTS_LIMIT >> 20} MiB came as a whole reply"
         return Failure(fault=Fault.BAD_REPLY, message=message, status=200)
-    wants_usage = request.wants_usage or not request.stream
-    scanner = StreamScanner(
-        request.protocol, wants_usage=wants_usage, several=request.several, secrets=secrets
-    )
+    wants_usage = asked.wants_usage or not asked.stream
+    scanner = StreamScanner(judge, wants_usage=wants_usage, several=asked.several)
     passed = scanner.feed(body)
-    failure = scanner.end()
+    last, failure = scanner.end()
     if failure is not None:
         if failure.fault is Fault.INTERRUPTED:  # nothing of it has been sent
             failure = replace(failure, fault=Fault.BAD_REPLY)
         return failure
     usage = scanner.usage or Usage()
-    if request.stream:
-        return Reply(passed, EVENT_STREAM, usage)
-    document = _whole(request.protocol, passed)
-    return Reply(msgspec.json.encode(document), b"application/json", usage)
+    if asked.stream:
+        return Reply(passed + last, EVENT_STREAM, usage)
+    return Reply(bodies.encode(_whole(shape, passed)), JSON, usage)
 
 
-def _whole(protocol: str, events: bytes) -> dict[str, Any]:
+def _whole(shape: Shape, events: bytes) -> dict[str, Any]:
     """The completion that `events` add up to; they have been scanned, so each is one line."""
     whole: dict[str, Any] = {}
     choices: dict[int, dict[str, Any]] = {}
@@ -168,13 +157,13 @@ def _whole(protocol: str, events: bytes) -> dict[str, Any]:
         payload = event.removeprefix(b"data: ")
         if not payload or payload.strip() == b"[DONE]":
             continue
-        document = msgspec.json.decode(payload)
+        document = bodies.decode(payload)
         found = document.pop("choices", None)
         whole |= {name: value for name, value in document.items() if value is not None}
         for choice in found if isinstance(found, list) else ():
             if isinstance(choice, dict):
-                _add_choice(choices, choice, is_chat=protocol == "openai_chat")
-    whole["object"] = _WHOLE_OF[protocol]
+                _add_choice(choices, choice, is_chat=shape.is_chat)
+    whole["object"] = shape.whole
     whole["choices"] = [choices[index] for index in sorted(choices)]
     return whole
 

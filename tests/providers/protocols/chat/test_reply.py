@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from providers.adapters.judging import Judging
 from providers.errors import Failure, Fault
-from providers.protocols import PROTOCOLS, Usage, check_reply, error_body, error_event
+from providers.protocols import PROTOCOLS, Problem, Reply, Usage
+from tests.support.wire import JUDGE, asked, check_reply
 
 pytestmark = pytest.mark.pure
 
@@ -24,7 +26,7 @@ def check(
     protocol: str = "openai_chat",
     **options: Any,
 ) -> Usage | Failure:
-    return check_reply(protocol, 200, content_type, body, **options)
+    return check_reply(protocol, content_type, body, **options)
 
 
 def failed(body: bytes, *args: Any, **options: Any) -> Failure:
@@ -93,7 +95,7 @@ def test_json_is_known_by_its_content_type(content_type: bytes | None) -> None:
     assert check(reply({"content": "x"}), content_type) == Usage()
 
 
-@pytest.mark.parametrize("content_type", [b"text/html", b"text/event-stream", b"text/plain", b""])
+@pytest.mark.parametrize("content_type", [b"text/html", b"text/plain", b""])
 def test_a_wrong_content_type_is_a_bad_reply(content_type: bytes) -> None:
     assert failed(reply({"content": "x"}), content_type).fault is Fault.BAD_REPLY
 
@@ -126,10 +128,62 @@ def test_an_error_object_in_a_200_counts_as_what_it_says(
 
 def test_a_secret_in_an_error_is_taken_out() -> None:
     body = json.dumps({"error": {"message": "bad key s3cret-value", "code": 400}}).encode()
-    failure = failed(body, secrets=("s3cret-value",))
+    failure = failed(body, judge=Judging(("s3cret-value",)))
     assert failure.message == "bad key [redacted]"
     assert failure.body is not None
     assert b"s3cret" not in failure.body
+
+
+@pytest.mark.parametrize("finish", ["length", "content_filter", "tool_calls", "refusal"])
+@pytest.mark.parametrize("message", [{}, {"content": None}, {"content": ""}])
+def test_an_answer_without_text_that_says_why_is_an_answer(message: dict[str, Any], finish: str):
+    assert check(reply(message, finish)) == Usage()
+    whole = {"choices": [{"message": {"content": "x"}}, {"message": message}]}
+    whole["choices"][1]["finish_reason"] = finish  # type: ignore[assignment]
+    assert check(json.dumps(whole).encode()) == Usage()
+
+
+@pytest.mark.parametrize("finish", ["insufficient_system_resource", "error", "network_error"])
+@pytest.mark.parametrize("message", [{}, {"content": None}, {"content": ""}])
+def test_an_empty_answer_whose_reason_is_the_providers_is_none(message: Any, finish: str) -> None:
+    assert failed(reply(message, finish)).fault is Fault.BAD_REPLY
+
+
+@pytest.mark.parametrize("text", ["\\ud83d", "\\ude00", "a \\ud83d b", "\\uD83D\\uD83D"])
+def test_half_a_surrogate_pair_is_text_as_any_other(text: str) -> None:
+    body = reply({"content": "TEXT"}, usage={"prompt_tokens": 3}).replace(b"TEXT", text.encode())
+    found = asked("openai_chat").read(b"application/json", body, JUDGE)
+    assert isinstance(found, Reply)
+    assert found.body == body
+    assert found.usage.input_tokens == 3
+
+
+@pytest.mark.parametrize(
+    ("stated", "output"),
+    [
+        ((32, 9, 594, 635), 603),  # xAI: reasoning is counted beside
+        ((32, 603, 594, 635), 603),  # OpenAI: inside
+        ((32, 603, 594, 700), 603),  # nothing adds up: inside, as nearly everybody has it
+        ((32, 9, 594, 700), 603),  # but never more inside than there is
+        ((32, 603, 594, None), 603),
+        ((None, 9, 594, 603), 603),
+        ((32, None, 594, 635), None),
+        ((32, 9, 0, 41), 9),
+    ],
+)
+def test_the_total_tells_whether_reasoning_is_counted_inside(stated: Any, output: int) -> None:
+    prompt, completion, reasoning, total = stated
+    usage = {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": total,
+        "completion_tokens_details": {"reasoning_tokens": reasoning},
+    }
+    found = check(reply({"content": "x"}, usage=usage))
+    assert isinstance(found, Usage)
+    assert (found.output_tokens, found.reasoning_tokens) == (output, reasoning)
+    odd = check(reply({"content": None, "refusal": "no"}, usage=usage))
+    assert odd == found  # the same by the slower way
 
 
 def test_completions_need_text() -> None:
@@ -189,9 +243,15 @@ def test_usage_is_what_the_provider_stated(stated: Any, usage: Usage) -> None:
 
 
 def test_errors_have_the_protocols_shape() -> None:
-    body = error_body(
-        'it "broke"', type="server_error", code="upstream_failed", extra={"attempts": []}
+    problem = Problem(
+        status=502,
+        message='it "broke"',
+        type="server_error",
+        code="upstream_failed",
+        extra={"attempts": []},
     )
+    status, body = PROTOCOLS["openai_chat"].error(problem)
+    assert status == 502
     assert json.loads(body) == {
         "error": {
             "message": 'it "broke"',
@@ -204,7 +264,8 @@ def test_errors_have_the_protocols_shape() -> None:
 
 
 def test_the_last_event_of_a_broken_stream_is_an_error_without_a_terminator() -> None:
-    event = error_event("cut", type="server_error", code="stream_interrupted")
+    problem = Problem(status=502, message="cut", type="server_error", code="stream_interrupted")
+    event = PROTOCOLS["openai_chat"].error_event(problem)
     assert event.startswith(b'data: {"error":{"message":"cut"')
     assert event.endswith(b"}\n\n")
     assert event.count(b"data:") == 1

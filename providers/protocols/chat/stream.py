@@ -6,19 +6,19 @@ Bytes in, whole events out, and what they say about how the answer goes. One sca
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
-from providers.adapters.classify import failure_in_reply
-from providers.adapters.wording import error_object, safe_text
 from providers.errors import Failure, Fault
-from providers.protocols.usage import Usage, openai_usage
+from providers.protocols import bodies, openai
+from providers.protocols.protocol import Blame, Judge
+from providers.protocols.usage import Usage
+from providers.secrets.redaction import safe_text
 
 EVENT_LIMIT: Final = 8 << 20
-FAILED_FINISHES: Final = ("error", "network_error")
+_TERMINATOR: Final = b"data: [DONE]\n\n"
 _BOM: Final = b"\xef\xbb\xbf"
 _DONE: Final = b"[DONE]"
 _BARE_DONE: Final = (b"data: [DONE]", b"data:[DONE]")
@@ -67,8 +67,8 @@ class StreamScanner:
         "_ended",
         "_finish_seen",
         "_is_done",
+        "_judge",
         "_parts",
-        "_secrets",
         "_several",
         "_size",
         "_unwanted",
@@ -81,19 +81,17 @@ class StreamScanner:
 
     def __init__(
         self,
-        protocol: str,
+        judge: Judge,
         *,
         wants_usage: bool = False,
         several: bool = False,
-        secrets: Sequence[str] = (),
     ) -> None:
-        del protocol  # chat and text completions differ only in what a choice may hold
         self.wants_usage = wants_usage
         self.has_content = False
         self.usage: Usage | None = None
         self.failure: Failure | None = None
         self._several = several
-        self._secrets = secrets
+        self._judge = judge
         self._finish_seen = False
         self._begun: set[int] = set()
         self._ended: set[int] = set()  # of the choices begun, those with a finish reason
@@ -106,7 +104,12 @@ class StreamScanner:
 
     @property
     def finished(self) -> bool:
-        return self._finish_seen and self._is_done and self._begun <= self._ended
+        return self._is_done and self._has_ended
+
+    @property
+    def _has_ended(self) -> bool:
+        """Whether every choice that has begun has its finish reason."""
+        return self._finish_seen and self._begun <= self._ended
 
     def feed(self, data: bytes) -> bytes:
         """The whole events that may go to the caller, each as one `data:` line."""
@@ -157,19 +160,34 @@ class StreamScanner:
         passed.append(b"")
         return b"\n\n".join(passed)
 
-    def end(self) -> Failure | None:
-        """Why a stream that was closed cleanly is no whole answer; None if it is one."""
-        if self.failure is not None or self.finished:
-            return self.failure
+    def end(self) -> tuple[bytes, Failure | None]:
+        """
+        The provider has closed. Where all has been said, a missing terminator is written for it.
+
+        An event whose blank line is missing counts if it is whole: nothing can follow it any more.
+        """
+        passed = b""
+        if self._parts and not self.is_over and bodies.is_sound(_payload(self._rest) or b""):
+            passed = self.feed(b"\n\n")
+        if self.failure is None and self._has_ended:
+            if not self._is_done:
+                self._is_done = self.is_over = True
+                passed += _TERMINATOR
+        elif self.failure is None:
+            self._fail_unended()
+        return passed, self.failure
+
+    @property
+    def _rest(self) -> bytes:
+        return b"".join(self._parts)
+
+    def _fail_unended(self) -> None:
         if not self.has_content:
             self._fail_empty()
         elif not self._finish_seen:
             self._fail("the stream ended without a finish reason")
-        elif self._is_done:
-            self._fail("the stream ended before every choice had a finish reason")
         else:
-            self._fail("the stream ended without its terminator [DONE]")
-        return self.failure
+            self._fail("the stream ended before every choice had a finish reason")
 
     # Lines and events
 
@@ -228,7 +246,7 @@ class StreamScanner:
         if self.has_content and self._is_delta(payload):
             return True
         try:
-            document = msgspec.json.decode(payload)
+            document = bodies.decode(payload)
         except (ValueError, RecursionError):
             if payload.strip() == _DONE:
                 return self._passes_done()
@@ -241,7 +259,9 @@ class StreamScanner:
     def _passes_done(self) -> bool:
         """The terminator. Without a finish reason it is withheld: the caller would believe it."""
         self._is_done = self.is_over = True
-        return self.end() is None
+        if not self._has_ended:
+            self._fail_unended()
+        return self.failure is None
 
     def _passes_document(self, document: Any, payload: bytes) -> bool:
         """The same for whatever JSON: first events, last events, and those of odd shape."""
@@ -249,13 +269,11 @@ class StreamScanner:
             self._fail("an event of the stream is not a JSON object")
             return False
         choices = document.get("choices")
-        error = error_object(document)
-        if error is not None:
-            otherwise = Fault.BAD_STREAM
-            failure = failure_in_reply(error, payload, otherwise=otherwise, secrets=self._secrets)
+        failure = self._judge.error_in(document, payload, otherwise=Fault.BAD_STREAM)
+        if failure is not None:
             self._fail(failure.message, failure)
             return False
-        usage = openai_usage(document.get("usage"))
+        usage = openai.usage_of(document.get("usage"))
         if usage is not None:
             self.usage = usage
         for choice in choices if isinstance(choices, list) else ():
@@ -270,7 +288,7 @@ class StreamScanner:
     def _takes_choice(self, choice: dict[str, Any]) -> bool:
         """False if the choice says that the answer failed."""
         finish = choice.get("finish_reason")
-        if finish in FAILED_FINISHES:
+        if finish and isinstance(finish, str) and self._judge.blame(finish) is Blame.PROVIDER:
             self._fail(f"the stream ended with finish reason {finish}")
             return False
         delta = choice.get("delta")
@@ -289,16 +307,16 @@ class StreamScanner:
 
     def _fail_empty(self) -> None:
         """A stream without content; it may have been a plain JSON error all along."""
-        rest = b"".join(self._parts)
-        try:
-            error = error_object(msgspec.json.decode(rest)) if rest[:1] in (b"{", b"[") else None
-        except (ValueError, RecursionError):
-            error = None  # not JSON either: just an empty stream
-        if error is None:
-            self._fail("the stream ended without any content")
-            return
-        failure = failure_in_reply(error, rest, otherwise=Fault.BAD_STREAM, secrets=self._secrets)
-        self._fail(failure.message, failure)
+        rest = self._rest
+        failure = None
+        if rest[:1] in (b"{", b"["):
+            try:
+                document = bodies.decode(rest)
+            except (ValueError, RecursionError):
+                document = None  # not JSON either: just an empty stream
+            failure = self._judge.error_in(document, rest, otherwise=Fault.BAD_STREAM)
+        message = failure.message if failure else "the stream ended without any content"
+        self._fail(message, failure)
 
     def _fail(self, message: str, stated: Failure | None = None) -> None:
         """Once content has been seen, any failure is an interruption: nobody else can go on."""

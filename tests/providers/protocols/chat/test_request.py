@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from providers.errors import ProtocolError
-from providers.protocols import parse
 from providers.protocols.nesting import MAX_BRACKETS, MAX_DEPTH, is_too_deep
+from tests.support.wire import parse
 
 pytestmark = pytest.mark.pure
 
@@ -43,8 +43,8 @@ def refused(body: bytes, protocol: str = "openai_chat") -> ProtocolError:
         (b'{"model":"m"', "ends too early"),
         (chat() + b" x", "trailing"),
         (chat(b',"temperature":NaN'), "invalid character"),
-        (chat(b',"x":"\\ud800"'), "surrogate"),
-        (chat(b',"x":["\\udc00"]'), "surrogate"),
+        (chat(b',"x":"\\ud80"'), "Invalid"),
+        (chat(b',"x":"\\ud800",'), "JSON"),
         (chat(b',"x":"\xff"'), "UTF-8"),
         (b"\xef\xbb\xbf" + chat(), "invalid character"),
         (chat(b',"x":[01]'), "invalid number"),
@@ -177,27 +177,61 @@ def test_whatever_the_caller_adds_survives(extra: dict[str, Any], model: str) ->
     assert list(sent.items()) == list((body | {"model": model}).items())
 
 
+STREAM_OPTIONS = [
+    (b"", b',"stream_options":{"include_usage":true}'),
+    (b',"stream_options":null', b',"stream_options":{"include_usage":true}'),
+    (b',"stream_options":{}', b',"stream_options":{"include_usage":true}'),
+    (
+        b',"stream_options":{"include_obfuscation":false,"x":1.10,"include_usage":false}',
+        b',"stream_options":{"include_obfuscation":false,"x":1.10,"include_usage":true}',
+    ),
+    (
+        b',"stream_options":{ "include_usage" : true }',
+        b',"stream_options":{ "include_usage" : true }',
+    ),
+    (b',"stream_options":"odd"', b',"stream_options":"odd"'),
+]
+HALVES = (rb"\ud83d", rb"\udE00", rb"x \uD83D y", rb"\ud83d\ud83d")
+
+
+@pytest.mark.parametrize("half", HALVES)
+def test_half_a_surrogate_pair_goes_upstream_byte_for_byte(half: bytes) -> None:
+    body = b'{ "model" : "m", "messages":[{"content":"%b"}] , "%b":[1.0, {"a" : 2}], "stream":true}'
+    request = parse("openai_chat", body % (half, half))
+
+    sent = request.encode("m", inject=False)
+
+    assert b'"messages":[{"content":"%b"}]' % half in sent
+    assert b':[1.0, {"a" : 2}]' in sent
+    assert json.loads(sent) == json.loads(body % (half, half))
+    assert request.stream
+
+
+def test_a_model_with_half_a_surrogate_pair_is_refused() -> None:
+    assert refused(rb'{"model":"\ud83d","messages":[1]}').param == "model"
+
+
+@pytest.mark.parametrize("text", ["Съешь ещё этих мягких", "plain", "😀 и é", 'a"b\\c\n\u2028'])
+def test_a_text_counts_the_same_however_it_is_escaped(text: str) -> None:
+    messages = [{"role": "user", "content": text * 50}]
+    plain, escaped = (
+        parse(
+            "openai_chat", json.dumps(body, ensure_ascii=is_ascii, separators=(",", ":")).encode()
+        )
+        for body in [{"model": "m", "messages": messages, "tools": messages}]
+        for is_ascii in (False, True)
+    )
+    assert escaped.estimated_input_tokens == plain.estimated_input_tokens
+
+
 @pytest.mark.parametrize(
     ("sent", "asked"),
-    [
-        (b"", b',"stream_options":{"include_usage":true}'),
-        (b',"stream_options":null', b',"stream_options":{"include_usage":true}'),
-        (b',"stream_options":{}', b',"stream_options":{"include_usage":true}'),
-        (
-            b',"stream_options":{"include_obfuscation":false,"x":1.10,"include_usage":false}',
-            b',"stream_options":{"include_obfuscation":false,"x":1.10,"include_usage":true}',
-        ),
-        (
-            b',"stream_options":{ "include_usage" : true }',
-            b',"stream_options":{ "include_usage" : true }',
-        ),
-        (b',"stream_options":"odd"', b',"stream_options":"odd"'),
-    ],
+    STREAM_OPTIONS,
 )
 def test_a_stream_asks_for_usage_and_keeps_its_other_options(sent: bytes, asked: bytes) -> None:
     request = parse("openai_chat", chat(b',"stream":true' + sent))
     assert request.encode("m") == chat(b',"stream":true' + asked)
-    assert request.encode("m", ask_usage=False) == chat(b',"stream":true' + sent)
+    assert request.encode("m", inject=False) == chat(b',"stream":true' + sent)
     assert request.wants_usage is (b'"include_usage" : true' in sent)
 
 

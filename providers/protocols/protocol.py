@@ -1,0 +1,187 @@
+"""
+The seam of the wire protocols: all that the gateway, the engine and the adapters know of one.
+
+A `Protocol` reads a caller's body into a `Request`, and says errors in its own shape. The Request
+writes itself for a provider and reads what comes back: whole (`read`), or piece by piece
+(`scanner`). What the words of an error mean is the adapter's to know: it is asked as a `Judge`.
+
+A new protocol is a package beside chat/ that fills these in, and a line in __init__.py.
+"""
+
+from __future__ import annotations
+
+import typing
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from enum import Enum, auto
+from typing import Any
+
+from msgspec import Struct
+
+from providers.errors import Failure, Fault
+from providers.protocols.usage import Usage
+
+Header = tuple[bytes, bytes]
+NO_NEEDS: frozenset[str] = frozenset()
+
+
+class Problem(Struct, frozen=True, kw_only=True):
+    """
+    Why a caller gets no answer: `type` and `code` are OpenAI's words for it.
+
+    `extra` stands beside them in the error, where the protocol has room for it.
+    """
+
+    status: int
+    message: str
+    type: str
+    code: str | None = None
+    param: str | None = None
+    extra: Mapping[str, Any] | None = None
+
+
+class Blame(Enum):
+    """Whose doing a finish reason is, where there is no answer with it."""
+
+    NOBODY = auto()  # it says nothing of that
+    CALLER = auto()  # too few tokens allowed, filtered: it is the answer
+    PROVIDER = auto()
+
+
+class Judge(typing.Protocol):
+    """What a provider's adapter makes of an answer that says 200."""
+
+    def error_in(self, document: Any, payload: bytes, *, otherwise: Fault) -> Failure | None:
+        """
+        The failure that a decoded `payload` states; None if it is no error object.
+
+        `otherwise` is what an error counts as that says nothing usable.
+        """
+
+    def blame(self, finish: str) -> Blame:
+        """Whose doing it is that an answer ended with this reason."""
+
+
+class Reply(Struct, frozen=True, gc=False):
+    """A whole answer as the caller gets it. No usage stated: all its counts are None."""
+
+    body: bytes
+    content_type: bytes
+    usage: Usage
+
+
+class Scanner(typing.Protocol):
+    """
+    Reads one stream in passing: bytes of the provider in, bytes for the caller out.
+
+    `has_content`: something has come that answers: text, reasoning, a refusal, a tool call, a
+    finish reason. `finished`: the answer is whole. `failure`: it is no answer (any more); what
+    `feed` has returned until then is sound. `is_over`: finished or failed, nothing more is passed.
+    """
+
+    has_content: bool
+    failure: Failure | None
+    is_over: bool
+    usage: Usage | None
+
+    @property
+    def finished(self) -> bool: ...
+
+    def feed(self, data: bytes) -> bytes:
+        """What of `data` may go to the caller by now."""
+
+    def end(self) -> tuple[bytes, Failure | None]:
+        """The provider has closed: the last bytes for the caller, and why it is no whole answer."""
+
+
+class Request(ABC):
+    """
+    A parsed request of one caller.
+
+    `model` is the name that it asks for. `injects` names the field that `encode` adds of its own
+    accord, "" for none: a provider that refuses it gets the body without.
+    """
+
+    __slots__ = ("model", "protocol", "stream")
+
+    def __init__(self, protocol: Protocol, model: str, *, stream: bool) -> None:
+        self.protocol = protocol
+        self.model = model
+        self.stream = stream
+
+    # What it asks of routing
+
+    @property
+    @abstractmethod
+    def needs(self) -> frozenset[str]:
+        """Capabilities that the request needs, as `unsupported:<what>` names them."""
+
+    @property
+    @abstractmethod
+    def estimated_input_tokens(self) -> int: ...
+
+    @property
+    def max_output_tokens(self) -> int | None:
+        return None
+
+    @property
+    def session(self) -> str | None:
+        """The caller's own word for who is talking, for affinity."""
+        return None
+
+    # On its way to a provider, and back
+
+    @property
+    def injects(self) -> str:
+        return ""
+
+    @abstractmethod
+    def encode(self, model: str, *, inject: bool = True) -> bytes:
+        """The body for a provider whose word for the model is `model`."""
+
+    @abstractmethod
+    def read(self, content_type: bytes | None, body: bytes, judge: Judge) -> Reply | Failure:
+        """A whole answer as the caller wants it, as a stream too; or why it is none."""
+
+    @abstractmethod
+    def scanner(self, judge: Judge) -> Scanner:
+        """For an event stream, which only a request with `stream` gets."""
+
+
+class Protocol(ABC):
+    """
+    One wire protocol.
+
+    `path` is where callers call it, `upstream_path` where providers serve it below their base
+    address. Every request needs the capabilities in `needs`. `has_streams`: a request may ask for
+    one. `is_comparable`: what two models answer may stand for each other, which vectors may not.
+    `has_output`: answers cost output tokens. `example` is a short body, but for its model.
+    """
+
+    name: str
+    path: str
+    upstream_path: str
+    needs: frozenset[str] = NO_NEEDS
+    has_streams: bool = True
+    is_comparable: bool = True
+    has_output: bool = True
+    example: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        return f"<Protocol {self.name}>"
+
+    @abstractmethod
+    def parse(self, body: bytes) -> Request:
+        """The request in `body`. Raises ProtocolError: field, value, and what is allowed."""
+
+    @abstractmethod
+    def forwarded(self, headers: Iterable[Header]) -> list[Header]:
+        """Those of a caller's headers (lower-case names) that go upstream with its request."""
+
+    @abstractmethod
+    def error(self, problem: Problem) -> tuple[int, bytes]:
+        """The status and body of an error answer."""
+
+    @abstractmethod
+    def error_event(self, problem: Problem) -> bytes:
+        """The last event of a stream that broke; the caller must not believe it whole."""
