@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from providers.adapters.judging import Judging
 from providers.errors import Fault
 from providers.protocols import PROTOCOLS
-from providers.protocols.chat.stream import EVENT_LIMIT
+from providers.protocols.sse import EVENT_LIMIT
 from tests.support.wire import scanner_of
 
 pytestmark = pytest.mark.pure
