@@ -47,7 +47,6 @@ _FAULTS: dict[type[ProviderError], Fault] = {
     BadFraming: Fault.BAD_REPLY,
     PoolFull: Fault.BUSY,
 }
-EVENT_STREAM = b"text/event-stream; charset=utf-8"
 EARLY_S = 0.005  # the transport's timers may end a wait this much before its deadline
 
 
@@ -222,7 +221,7 @@ class Calls:
                     candidate=candidate,
                     attempts=[],
                     first=first,
-                    content_type=EVENT_STREAM,
+                    content_type=request.stream_type,
                     headers=response.headers,
                     stream=stream,
                 )

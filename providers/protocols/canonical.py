@@ -20,7 +20,6 @@ from msgspec import Struct
 
 from providers.protocols.usage import Usage
 
-
 # Parts of a turn
 
 

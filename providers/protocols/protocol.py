@@ -14,7 +14,7 @@ import typing
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from enum import Enum, auto
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -22,6 +22,7 @@ from providers.errors import Failure, Fault
 from providers.protocols.usage import Usage
 
 Header = tuple[bytes, bytes]
+EVENT_STREAM: Final = b"text/event-stream; charset=utf-8"
 NO_NEEDS: frozenset[str] = frozenset()
 
 
@@ -135,6 +136,16 @@ class Request(ABC):
     def injects(self) -> str:
         return ""
 
+    @property
+    def stream_type(self) -> bytes:
+        """The content type of a stream to the caller."""
+        return EVENT_STREAM
+
+    def upstream_path(self, model: str) -> str:
+        """Where a provider serves it, below its base address."""
+        del model  # most say it in the body
+        return self.protocol.upstream_path
+
     @abstractmethod
     def encode(self, model: str, *, inject: bool = True) -> bytes:
         """The body for a provider whose word for the model is `model`."""
@@ -171,8 +182,12 @@ class Protocol(ABC):
         return f"<Protocol {self.name}>"
 
     @abstractmethod
-    def parse(self, body: bytes) -> Request:
-        """The request in `body`. Raises ProtocolError: field, value, and what is allowed."""
+    def parse(self, body: bytes, target: str = "") -> Request:
+        """
+        The request in `body`; `target` is the path that was called, with its query.
+
+        Raises ProtocolError: field, value, and what is allowed.
+        """
 
     @abstractmethod
     def forwarded(self, headers: Iterable[Header]) -> list[Header]:

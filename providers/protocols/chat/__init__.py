@@ -26,7 +26,8 @@ class Completions(Protocol):
         self.example = example
         self._shape = shape
 
-    def parse(self, body: bytes) -> Request:
+    def parse(self, body: bytes, target: str = "") -> Request:
+        del target
         return request.parse(self, self._shape, body)
 
     def forwarded(self, headers: Iterable[Header]) -> list[Header]:

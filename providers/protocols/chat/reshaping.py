@@ -19,12 +19,11 @@ from providers.protocols import bodies
 from providers.protocols.chat.reply import check
 from providers.protocols.chat.shape import Shape
 from providers.protocols.chat.stream import StreamScanner
-from providers.protocols.protocol import Judge, Reply
+from providers.protocols.protocol import EVENT_STREAM, Judge, Reply
 from providers.protocols.usage import Usage
 
 EVENTS_LIMIT: Final = 8 << 20  # of a stream that is put together at once: 0.1 s of the event loop
 JSON: Final = b"application/json"
-EVENT_STREAM: Final = b"text/event-stream; charset=utf-8"
 _STREAM_BEGINNINGS: Final = (b"data:", b"event:", b"id:", b"retry:", b":")
 # Members of a delta that name something; all other strings are pieces of a longer one.
 _NAMES: Final = frozenset({"role", "id", "type", "name", "format"})

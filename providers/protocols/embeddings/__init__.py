@@ -87,7 +87,8 @@ class Embeddings(Protocol):
     has_output = False
     example: Mapping[str, Any] = {"input": "Hello"}
 
-    def parse(self, body: bytes) -> Request:
+    def parse(self, body: bytes, target: str = "") -> Request:
+        del target
         fields = bodies.members_of(body)
         model = bodies.model_of(fields)
         raw = fields.get("input")
