@@ -256,6 +256,7 @@ class SettingsAdmin(HistoryAdmin, OneRowAdmin):
                 "fields": [
                     "deadline_s",
                     "hold_s",
+                    "gate",
                     "hedge_after_ms",
                     "backoff_base_ms",
                     "backoff_factor",

@@ -15,7 +15,7 @@ from simple_history.models import HistoricalRecords
 
 from controlplane.edits.models import Edit, RecordedObject, Revision  # noqa: F401 - Django looks here
 from controlplane.hosts.models import HostReport  # noqa: F401 - Django looks here
-from failover.engine.policy import DEFAULT_RETRY_STATUSES
+from failover.engine.policy import DEFAULT_RETRY_STATUSES, FIRST_CONTENT, WHOLE_ANSWER
 from failover.validation import statuses_problems
 from providers.managed.models import ManagedModel
 from providers.models import refuse
@@ -281,6 +281,17 @@ class Settings(Singleton):
         default=20,
         validators=[MinValueValidator(0)],
         help_text="After this long a streaming caller gets its 200 and heartbeats. Default: 20.",
+    )
+    gate = models.CharField(
+        "streams go out",
+        max_length=20,
+        choices=[
+            (FIRST_CONTENT, "from their first content on"),
+            (WHOLE_ANSWER, "when the answer is whole"),
+        ],
+        default=FIRST_CONTENT,
+        help_text="A whole answer is held until all of it is there, so that a break in its middle"
+        " fails over unseen; it comes later. Default: from their first content on.",
     )
     hedge_after_ms = models.FloatField(
         "hedge after (milliseconds)",

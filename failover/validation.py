@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from failover.engine.policy import GATES
 from providers.validation import COUNT, SECONDS, Number, number_problems
 
 BACKOFF = {
@@ -21,7 +22,10 @@ FAILOVER_NUMBERS = {
 FAILOVER_SWITCHES = (
     "enabled", "retry_on_model_errors", "retry_on_timeouts", "retry_on_content_filter",
 )  # fmt: skip
-FAILOVER_KEYS = (*FAILOVER_SWITCHES, *FAILOVER_NUMBERS, "retry_on_statuses", "backoff")
+FAILOVER_WORDS = {"gate": GATES}
+FAILOVER_KEYS = (
+    *FAILOVER_SWITCHES, *FAILOVER_NUMBERS, *FAILOVER_WORDS, "retry_on_statuses", "backoff",
+)  # fmt: skip
 
 
 def failover_problems(block: object) -> list[str]:
@@ -35,6 +39,10 @@ def failover_problems(block: object) -> list[str]:
                 problems.append(f"{key}: {value!r} is not allowed; it must be true or false")
         elif key in FAILOVER_NUMBERS:
             problems += number_problems({key: value}, FAILOVER_NUMBERS)
+        elif key in FAILOVER_WORDS:
+            if value not in FAILOVER_WORDS[key]:
+                allowed = " or ".join(FAILOVER_WORDS[key])
+                problems.append(f"{key}: {value!r} is not allowed; it must be {allowed}")
         elif key == "retry_on_statuses":
             problems += [f"{key}: {problem}" for problem in statuses_problems(value)]
         elif key == "backoff":

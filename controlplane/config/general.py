@@ -32,6 +32,7 @@ SETTING_OF_KEY: Final[Mapping[str, str]] = {
     f"{_POLICY}.retry_on_content_filter": "retry_on_content_filter",
     f"{_POLICY}.deadline_s": "deadline_s",
     f"{_POLICY}.hold_s": "hold_s",
+    f"{_POLICY}.gate": "gate",
     f"{_POLICY}.hedge_after_ms": "hedge_after_ms",
     f"{_POLICY}.backoff.base_ms": "backoff_base_ms",
     f"{_POLICY}.backoff.factor": "backoff_factor",

@@ -24,6 +24,7 @@ from controlplane.config.types import (
     Factor,
     Fault,
     Flag,
+    Gate,
     Headers,
     InventoryMode,
     Kind,
@@ -94,6 +95,7 @@ class FailoverPolicyBlock(Block):
     retry_on_content_filter: Flag | None = None
     deadline_s: Seconds | None = None
     hold_s: SecondsOrNone | None = None
+    gate: Gate | None = None
     hedge_after_ms: Milliseconds | None = None
     backoff: BackoffBlock | None = None
 

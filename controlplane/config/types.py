@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from controlplane.config.yaml import Expanded
+from failover.engine.policy import GATES
 from providers.adapters.auth import AUTHS
 from providers.adapters.registry import KNOWN_KINDS
 from providers.adapters.simulator.faults import parse_fault
@@ -186,6 +187,7 @@ BaseUrl = Annotated[Text, _by(base_url_problems, length=500)]
 Proxy = Annotated[Text, _by(proxy_problems, length=500)]
 Strategy = Annotated[Text, one_of(STRATEGIES)]
 Params = Annotated[Text, one_of(["lenient", "strict"])]
+Gate = Annotated[Text, one_of(GATES)]
 Headers = Annotated[dict[str, Text], BeforeValidator(_headers)]
 CatalogName = Annotated[Text, _by(catalog_problems, length=250)]
 Fault = Annotated[Text, AfterValidator(_fault), Field(max_length=100)]

@@ -61,7 +61,8 @@ class Call(Struct, kw_only=True):
     `deadline` (the engine's clock, seconds) covers everything up to the first content. `headers`
     are the caller's that go upstream. `session` chooses among a provider's credentials.
     `attempts` is filled as calls are made, so that they are known even if the caller goes away.
-    `faults` are what providers are to pretend, by their names.
+    `faults` are what providers are to pretend, by their names. `holds_whole`: a stream is held
+    until it is whole, so that a break in its middle fails over unseen.
     """
 
     request: Request
@@ -72,6 +73,7 @@ class Call(Struct, kw_only=True):
     session: int | None = None
     attempts: list[Attempt] = []
     faults: Mapping[str, SimulatedFault] | None = None
+    holds_whole: bool = False
 
 
 class Served(Struct, kw_only=True):
@@ -214,6 +216,8 @@ class Calls:
             if request.stream and _is_event_stream(response):
                 stream = Stream(self, response, request, attempt, keys, call.request_id)
                 first = await stream.open(deadline)
+                if call.holds_whole and isinstance(first, bytes):
+                    first = await stream.hold(first, call.deadline)
                 if isinstance(first, Failure):
                     return first
                 kept = True

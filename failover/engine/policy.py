@@ -9,6 +9,11 @@ DEFAULT_RETRY_STATUSES = (
 )  # fmt: skip
 
 
+# What has to be in hand before anything goes to a streaming caller.
+FIRST_CONTENT, WHOLE_ANSWER = "first_content", "whole_answer"
+GATES = (FIRST_CONTENT, WHOLE_ANSWER)
+
+
 class Backoff(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Full jitter: uniform in [0, min(max_ms, base_ms * factor ** n)]."""
 
@@ -29,6 +34,7 @@ class FailoverPolicy(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
     retry_on_content_filter: bool = False
     deadline_s: float = 600
     hold_s: float = 20
+    gate: str = FIRST_CONTENT
     hedge_after_ms: float | None = None
     backoff: Backoff = Backoff()
 

@@ -19,6 +19,7 @@ from providers.protocols import Problem, Request, Usage
 from providers.transport import Response
 
 HELD_LIMIT = 1 << 20
+WHOLE_LIMIT = 8 << 20
 CLOSING_S = 1.0
 INTERRUPTED_CODE = "stream_interrupted"
 
@@ -82,6 +83,33 @@ class Stream:
     def usage(self) -> Usage | None:
         return self._scanner.usage
 
+    async def hold(self, held: bytes, deadline: float) -> bytes | Failure:
+        """
+        Read on from the first content, which is `held`, to the end of the stream: all of it.
+
+        Nothing has been sent yet, so that a break is only a failure. At `deadline`, or past 8 MiB,
+        the caller gets what there is, and the rest as it comes. Raises ProviderError.
+        """
+        pieces, size = [held], len(held)
+        while not self.ended and size <= WHOLE_LIMIT:
+            now = self._observer.clock()
+            if now >= deadline:
+                break
+            idle_at = min(now + self._idle_s, self._ends_at)
+            try:
+                raw = await self._response.read(min(idle_at, deadline))
+            except UpstreamTimedOut:
+                if deadline > idle_at:
+                    raise
+                break
+            piece, failure = self._take(raw)
+            if failure is not None:
+                return _unsent(failure)
+            pieces.append(piece)
+            size += len(piece)
+            self._note_end()
+        return b"".join(pieces)
+
     async def open(self, deadline: float) -> bytes | Failure:
         """
         Read until the first content is in hand; that and all before it. Raises ProviderError.
@@ -95,18 +123,14 @@ class Stream:
             if now >= deadline:  # a flood of comments never lets a read wait that long
                 raise UpstreamTimedOut("no content before the deadline")
             raw = await response.read(min(deadline, now + self._idle_s))
-            if not raw:
-                last, failure = scanner.end()
-                if failure is not None:
-                    return _unsent(failure)
-                held += last
-            else:
-                held += scanner.feed(raw)
-                if scanner.failure is not None:  # nothing has been sent: the next may answer
-                    return _unsent(scanner.failure)
+            piece, failure = self._take(raw)
+            if failure is not None:  # nothing has been sent: the next may answer
+                return _unsent(failure)
+            held += piece
             if scanner.has_content or len(held) > HELD_LIMIT:
                 self._attempt.content_at = self._observer.clock()
-                return held + self._after_feed()
+                self._note_end()
+                return held
 
     async def next(self) -> bytes:
         """The next bytes for the caller; once `ended` is set, they are the last."""
@@ -115,11 +139,12 @@ class Stream:
             raw = await self._response.read(deadline)
         except ProviderError as error:
             return self._broke(self._observer.classify_error(error, float("inf")))
-        if raw:
-            passed = self._scanner.feed(raw)
-            return passed + self._after_feed() if self._scanner.is_over else passed
-        last, failure = self._scanner.end()
-        return last + (self._after_feed() if failure is None else self._broke(failure))
+        passed, failure = self._take(raw)
+        if failure is not None:
+            return passed + self._broke(failure)
+        if self._scanner.is_over:
+            self._note_end()
+        return passed
 
     async def close(self) -> None:
         """
@@ -155,15 +180,16 @@ class Stream:
         if self._attempt.lease is not None:
             self._attempt.lease.end(total_tokens(self.usage))
 
-    def _after_feed(self) -> bytes:
+    def _take(self, raw: bytes) -> tuple[bytes, Failure | None]:
+        """What of `raw` goes to the caller, and why the stream is no answer; b"" is its end."""
         scanner = self._scanner
-        if scanner.failure is not None:
-            return self._broke(scanner.failure)
-        if scanner.finished:
+        return (scanner.feed(raw), scanner.failure) if raw else scanner.end()
+
+    def _note_end(self) -> None:
+        if self._scanner.finished:
             self.ended = True
             self._attempt.ended_at = self._observer.clock()
             self._observer.observe_success(self._attempt.candidate, self._keys)
-        return b""
 
     def _broke(self, failure: Failure) -> bytes:
         """The end of a broken stream, in the caller's protocol."""

@@ -53,6 +53,7 @@ from routing.gateway.ingress import (
     exchange_of,
     faults_of,
     given_id,
+    holds_whole,
     new_id,
     patience_s,
     read_body,
@@ -263,6 +264,7 @@ class Gateway:
                     session=features.session,
                     attempts=trail.calls,
                     faults=faults,
+                    holds_whole=holds_whole(headers, planned.policy.gate),
                 )
             )
             if isinstance(result, Served):

@@ -14,6 +14,7 @@ from random import Random
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from failover.engine.policy import GATES, WHOLE_ANSWER
 from providers.adapters.simulator.faults import SimulatedFault, parse_fault
 from providers.protocols import PROTOCOLS
 from providers.protocols import Protocol as WireProtocol
@@ -30,6 +31,7 @@ EXCHANGE = "switchyard.exchange"  # among a scope's extensions
 
 BODY_LIMIT = 32 << 20
 SIMULATE = b"x-switchyard-simulate"
+GATE = b"x-switchyard-gate"
 READ_TIMEOUT_SHARE = 0.9  # of the client's own patience, so that our answer comes first
 
 INFERENCE_PATHS: Mapping[str, WireProtocol] = MappingProxyType(
@@ -132,6 +134,18 @@ def patience_s(headers: Headers, limit_s: float) -> float:
         if seconds is not None:
             limit_s = min(limit_s, seconds * READ_TIMEOUT_SHARE)
     return limit_s
+
+
+def holds_whole(headers: Headers, gate: str) -> bool:
+    """Whether a stream is held until it is whole. Raises Refused for a gate that nobody knows."""
+    asked = headers.get(GATE)
+    if asked is not None:
+        gate = asked.decode("latin-1")
+        if gate not in GATES:
+            raise bad_request(
+                f"x-switchyard-gate is {gate[:40]!r}; allowed are {' and '.join(GATES)}"
+            )
+    return gate == WHOLE_ANSWER
 
 
 def faults_of(

@@ -7,7 +7,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from openai import APIError
+from openai import APIError, BadRequestError
 
 from tests.journeys.stage import HELLO, Stage, asked, benched, calls, candidate
 from tests.support.processes import wait_for
@@ -59,6 +59,10 @@ def config(whole_session_stage: Stage) -> None:
     for name, mode in BREAKS.items():
         providers[f"breaking-{name}"] = stage.first.provider(timeouts={"idle_s": 1.5})
         pools[f"breaking-{name}"] = pool(f"broken~{mode}", f"breaking-{name}")
+        providers[f"healed-{name}"] = stage.first.provider(timeouts={"idle_s": 1})
+        healed = pool(f"broken-{name}~{mode.partition(':gate')[0]}", f"healed-{name}")
+        pools[f"healed-{name}"] = healed | {"failover": {"gate": "whole_answer"}}
+        pools[f"asked-{name}"] = healed
     stage.add(providers=providers, pools=pools)
 
 
@@ -103,6 +107,32 @@ def test_a_stream_that_breaks_never_says_done(stage: Stage, name: str) -> None:
     assert json.loads(last.removeprefix(b"data: "))["error"]["code"] == "stream_interrupted"
     assert b"[DONE]" not in body
     assert b'"finish_reason":"stop"' not in body
+
+
+@pytest.mark.parametrize("name", BREAKS)
+@pytest.mark.parametrize("way", ["healed", "asked"])
+def test_a_break_is_not_seen_by_a_caller_who_wants_a_whole_answer(
+    stage: Stage, name: str, way: str
+) -> None:
+    headers = {"x-switchyard-gate": "whole_answer"} if way == "asked" else {}
+    before = len(calls(stage.second, "spare-model"))
+
+    chunks = list(
+        stage.client().chat.completions.create(
+            model=f"{way}-{name}", messages=HELLO, stream=True, extra_headers=headers
+        )
+    )
+
+    assert text_of(chunks).startswith("Hello from second")
+    assert [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices][-1] == "stop"
+    assert len(calls(stage.second, "spare-model")) == before + 1
+
+
+def test_a_gate_that_nobody_knows_is_refused(stage: Stage) -> None:
+    with pytest.raises(BadRequestError, match="x-switchyard-gate is 'half'"):
+        stage.client().chat.completions.create(
+            model="plain-stream", messages=HELLO, extra_headers={"x-switchyard-gate": "half"}
+        )
 
 
 def test_a_large_stream_arrives_whole_at_a_slow_reader(stage: Stage) -> None:

@@ -64,7 +64,7 @@ class World:
             *self.candidates, policy=policy or FailoverPolicy(), last_standing=last_standing
         )
 
-    async def run(self, *, stream=False, deadline_s=600.0, body=None, session=None):
+    async def run(self, *, stream=False, deadline_s=600.0, body=None, session=None, **more):
         body = body or (
             b'{"model":"m","messages":[{"role":"user","content":"x"}]'
             + (b',"stream":true}' if stream else b"}")
@@ -75,6 +75,7 @@ class World:
             deadline=self.clock() + deadline_s,
             request_id="req_1",
             session=session,
+            **more,
         )
         return await self.engine.run(call)
 
@@ -394,3 +395,69 @@ async def test_the_same_candidate_is_not_retried_once_its_retry_bucket_is_empty(
     for _ in range(50):
         await world.run()
     assert world.calls == [50 + 500 // 14]
+
+
+# The gate that holds a stream until it is whole
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        (ConnectionReset("cut"),),
+        (UpstreamTimedOut("stalled"),),
+        (b'data: {"error":{"message":"boom"}}\n\n',),
+        (b"data: {nope\n\n",),
+        (DONE,),
+        (),
+    ],
+    ids=["reset", "stall", "error event", "bad event", "no finish", "clean cut"],
+)
+async def test_a_held_stream_that_breaks_in_its_middle_fails_over_unseen(pieces):
+    sound = [EVENT % b"x", EVENT % b"y", FINISH, DONE]
+    world = World([lambda: events(EVENT % b"a", *pieces)], [lambda: events(*sound)])
+
+    served = await world.run(stream=True, holds_whole=True)
+
+    assert served.first == b"".join(sound)
+    assert served.stream.ended
+    assert served.stream.failure is None
+    assert world.calls == [1, 1]
+    assert served.attempts[0].failure.fault is not Fault.INTERRUPTED  # nothing had been sent
+
+
+async def test_a_held_stream_without_its_terminator_is_whole():
+    world = World([lambda: events(EVENT % b"a", FINISH)], [ok])
+
+    served = await world.run(stream=True, holds_whole=True)
+
+    assert served.first == EVENT % b"a" + FINISH + DONE
+    assert world.calls == [1, 0]
+
+
+async def test_a_held_stream_goes_out_past_8_mib_and_ends_as_any_other():
+    large = EVENT % (b"a" * (1 << 20))
+    world = World([lambda: events(*[large] * 9, ConnectionReset("cut"))], [ok])
+
+    served = await world.run(stream=True, holds_whole=True)
+
+    assert served.first == large * 8
+    assert await served.stream.next() == large
+    assert b"stream_interrupted" in await served.stream.next()
+    assert world.calls == [1, 0]
+
+
+async def test_at_the_requests_deadline_a_held_stream_goes_out_as_far_as_it_has_come():
+    class Slow(FakeResponse):
+        async def read(self, deadline):
+            piece = await super().read(deadline)
+            world.clock.now += 7
+            return piece
+
+    answer = Slow(pieces=[EVENT % b"a", EVENT % b"b", EVENT % b"c", FINISH, DONE], headers=SSE)
+    world = World([answer], [ok])
+
+    served = await world.run(stream=True, holds_whole=True, deadline_s=10)
+
+    assert served.first == EVENT % b"a" + EVENT % b"b"
+    assert not served.stream.ended
+    assert await served.stream.next() == EVENT % b"c"
