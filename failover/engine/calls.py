@@ -201,6 +201,7 @@ class Calls:
                 stream=request.stream,
                 connect_s=times.connect_s,
                 deadline=deadline,
+                path=request.upstream_path(candidate.model),
             )
             attempt.headers_at = self.clock()
             attempt.status = response.status

@@ -62,9 +62,9 @@ AUTHS: Final[Mapping[str, AuthScheme]] = MappingProxyType(
 AUTH_HEADERS: Final = frozenset().union(*(scheme.headers for scheme in AUTHS.values()))
 
 
-def auth_named(name: str) -> AuthScheme:
+def auth_named(name: str, auths: Mapping[str, AuthScheme] = AUTHS) -> AuthScheme:
     """Raises ValueError for a name that no scheme has."""
-    scheme = AUTHS.get(name)
+    scheme = auths.get(name)
     if scheme is None:
-        raise ValueError(f"auth is {name!r}; allowed are {', '.join(AUTHS)}")
+        raise ValueError(f"auth is {name!r}; allowed are {', '.join(auths)}")
     return scheme

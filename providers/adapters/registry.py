@@ -9,7 +9,7 @@ from typing import Final
 from providers.adapters.adapter import Adapter
 from providers.adapters.simulator.scripts import SCRIPTS
 from providers.protocols import PROTOCOLS
-from providers.protocols.chat import CHAT
+from providers.protocols.chat import CHAT, TEXT
 from providers.protocols.embeddings import EMBEDDINGS
 
 _PATHS: Final[Mapping[str, str]] = MappingProxyType(
@@ -17,7 +17,7 @@ _PATHS: Final[Mapping[str, str]] = MappingProxyType(
 )
 _CHAT: Final = frozenset({CHAT.name})
 _CHAT_EMBEDDINGS: Final = frozenset({CHAT.name, EMBEDDINGS.name})
-_ALL: Final = frozenset(_PATHS)
+_ALL: Final = frozenset({CHAT.name, TEXT.name, EMBEDDINGS.name})
 
 # Vendors and servers that differ from OpenAI by data only: base URL, what they document to speak,
 # whether a key is needed. Each vendor's own API pages, read 2026-11-21.

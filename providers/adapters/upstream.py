@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from providers.adapters.adapter import Adapter
 from providers.adapters.address import address_of
-from providers.adapters.auth import AUTH_HEADERS, AuthScheme, Sent, auth_named
+from providers.adapters.auth import AUTH_HEADERS, AUTHS, AuthScheme, Sent, auth_named
 from providers.adapters.judging import Judging
 from providers.adapters.registry import ADAPTERS, KNOWN_KINDS
 from providers.adapters.simulator.faults import SimulatedFault, parse_fault
@@ -64,12 +64,24 @@ class Head(NamedTuple):
     """
     What all calls of one protocol with one credential begin and end with.
 
-    `last` is None where the credential's line is another one for each call.
+    `first` is the request line to `target` and `lines`; a request with a path of its own has
+    another line, with `query` at its end. `last` is None where the credential's line is another
+    one for each call.
     """
 
     target: bytes
     first: bytes
+    lines: bytes
     last: bytes | None
+    base: bytes
+    query: bytes
+
+    def to(self, path: str) -> tuple[bytes, bytes]:
+        """`target` and `first` for a request with a path of its own."""
+        own, _, asked = path.encode().partition(b"?")
+        query = b"&".join(filter(None, (self.query.removeprefix(b"?"), asked)))
+        target = self.base + own + (b"?" + query if query else b"")
+        return target, b"POST " + target + b" HTTP/1.1\r\n" + self.lines
 
 
 class Upstream:
@@ -141,15 +153,16 @@ class Upstream:
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         rng: Callable[[], float] = random.random,
+        auths: Mapping[str, AuthScheme] = AUTHS,
     ) -> Upstream:
         """
-        The provider behind `spec`. `environ` holds the proxy variables.
+        The provider behind `spec`. `environ` holds the proxy variables, `auths` the schemes.
 
         Raises ValueError, naming the provider and what is wrong, never a secret; what `decrypt`
         raises comes through.
         """
         try:
-            return cls._compile(spec, decrypt, environ, sleep=sleep, rng=rng)
+            return cls._compile(spec, decrypt, environ, sleep=sleep, rng=rng, auths=auths)
         except ValueError as error:
             raise ValueError(f"provider {spec.name}: {error}") from error
 
@@ -162,6 +175,7 @@ class Upstream:
         *,
         sleep: Callable[[float], Awaitable[None]],
         rng: Callable[[], float],
+        auths: Mapping[str, AuthScheme],
     ) -> Upstream:
         if spec.kind not in KNOWN_KINDS:
             raise ValueError(f"kind {spec.kind!r} is not known")
@@ -190,7 +204,7 @@ class Upstream:
         known.remember_named([*spec.headers.items(), *parse_qsl(urlsplit(base_url).query)])
         known.remember_url(address.endpoint.proxy)
         fields = {"host": address.host} | {k: v.encode() for k, v in _DEFAULTS} | fields
-        auth = auth_named(spec.auth or adapter.auth)
+        auth = auth_named(spec.auth or adapter.auth, auths)
         heads: dict[tuple[str, str], Head] = {}
         for credential in credentials:
             own = dict(fields)
@@ -204,7 +218,9 @@ class Upstream:
             for protocol, path in adapter.paths.items():
                 target = address.path + path.encode() + address.query
                 first = b"POST " + target + b" HTTP/1.1\r\n" + lines
-                heads[protocol, credential.label] = Head(target, first, last)
+                heads[protocol, credential.label] = Head(
+                    target, first, lines, last, address.path, address.query
+                )
         return cls(
             spec=spec,
             adapter=adapter,
@@ -226,9 +242,17 @@ class Upstream:
         *,
         body: bytes,
         stream: bool,
+        path: str = "",
     ) -> bytes:
-        """The header block of one call; the credential is its last line."""
-        target, first, last = self._heads[protocol, credential.label]
+        """
+        The header block of one call; the credential is its last line.
+
+        `path` is the request's own, below the base address; "" for that of its protocol.
+        """
+        head = self._heads[protocol, credential.label]
+        target, first, last = head.target, head.first, head.last
+        if path:
+            target, first = head.to(path)
         forwarded = b""
         if headers:
             # Ours and the operator's count; a second one of the same name would be ambiguous.
@@ -238,7 +262,7 @@ class Upstream:
             )
         if last is None:
             assert self._auth is not None  # noqa: S101  # it has left the line empty
-            lines = first[first.index(b"\n") + 1 :] + self._accept[stream] + forwarded
+            lines = head.lines + self._accept[stream] + forwarded
             sent = Sent(target=target, lines=lines, body=body)
             last = self._auth.lines_for(credential.secret, sent) + b"\r\n"
         return b"%b%bcontent-length: %d\r\n%b%b" % (
@@ -260,6 +284,7 @@ class Upstream:
         stream: bool,
         connect_s: float,
         deadline: float,
+        path: str = "",
     ) -> Response:
         """
         Make one call. `headers` are the caller's that may go upstream, with lower-case names;
@@ -269,7 +294,7 @@ class Upstream:
             return await self._simulator.answer(protocol, body, deadline)
         if self.endpoint is None:
             raise RuntimeError(f"provider {self.name} has no address; ask speaks() first")
-        head = self.head(protocol, credential, headers, body=body, stream=stream)
+        head = self.head(protocol, credential, headers, body=body, stream=stream, path=path)
         return await transport.send(
             self.endpoint, head, body, connect_s=connect_s, deadline=deadline
         )

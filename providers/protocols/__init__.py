@@ -17,6 +17,7 @@ from providers.protocols.embeddings import EMBEDDINGS
 from providers.protocols.protocol import (
     NO_NEEDS,
     Blame,
+    Header,
     Judge,
     Problem,
     Protocol,
@@ -30,6 +31,7 @@ __all__ = [
     "NO_NEEDS",
     "PROTOCOLS",
     "Blame",
+    "Header",
     "Judge",
     "Problem",
     "Protocol",

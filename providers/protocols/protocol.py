@@ -142,9 +142,9 @@ class Request(ABC):
         return EVENT_STREAM
 
     def upstream_path(self, model: str) -> str:
-        """Where a provider serves it, below its base address."""
+        """A path of its own below the provider's base address; "" for that of its protocol."""
         del model  # most say it in the body
-        return self.protocol.upstream_path
+        return ""
 
     @abstractmethod
     def encode(self, model: str, *, inject: bool = True) -> bytes:

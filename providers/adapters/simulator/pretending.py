@@ -55,6 +55,7 @@ class Pretence:
         stream: bool,
         connect_s: float,
         deadline: float,
+        path: str = "",
     ) -> Response:
         """Make one call, or act as if. Raises ProviderError."""
         fault = self._fault
@@ -69,6 +70,7 @@ class Pretence:
             stream=stream,
             connect_s=connect_s,
             deadline=deadline,
+            path=path,
         )
         if response.status != 200:
             return response

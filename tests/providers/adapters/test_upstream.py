@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from hashlib import sha256
 from typing import Any
 
 import pytest
 
+from providers.adapters.auth import AUTHS, AuthScheme, Sent
 from providers.adapters.registry import ADAPTERS, KNOWN_KINDS
 from providers.adapters.spec import CredentialSpec, ProviderSpec
 from providers.adapters.upstream import Upstream, blames
@@ -20,8 +22,9 @@ pure = pytest.mark.pure
 
 def compiled(environ: dict[str, str] | None = None, **settings: Any) -> Upstream:
     key = CredentialSpec(label="main", secret="token")
+    auths = settings.pop("auths", AUTHS)
     spec = {"name": "p", "kind": "openai", "credentials": (key,)} | settings
-    return Upstream.compile(ProviderSpec(**spec), lambda token: SECRET, environ or {})
+    return Upstream.compile(ProviderSpec(**spec), lambda token: SECRET, environ or {}, auths=auths)
 
 
 def head(upstream: Upstream, *headers: tuple[bytes, bytes], **options: Any) -> list[bytes]:
@@ -340,3 +343,59 @@ async def test_a_call_reaches_a_real_server_as_written() -> None:
         b"content-length: 2\r\nx-stainless-lang: python\r\n"
         b"authorization: Bearer hidden-key-value\r\n\r\n{}"
     )
+
+
+class Signing(AuthScheme):
+    """Proves who calls by what is sent."""
+
+    headers = frozenset({"authorization", "x-date"})
+
+    def line(self, secret: str) -> bytes:
+        return b""
+
+    def lines_for(self, secret: str, sent: Sent) -> bytes:
+        seen = b"|".join([secret.encode(), sent.target, sent.lines, sent.body])
+        return b"x-date: 1\r\nauthorization: " + sha256(seen).hexdigest().encode() + b"\r\n"
+
+
+@pure
+def test_a_scheme_may_sign_each_call() -> None:
+    upstream = compiled(base_url="https://h/v1", auths={**AUTHS, "bearer": Signing()})
+
+    def signature(body: bytes, *headers: tuple[bytes, bytes]) -> bytes:
+        lines = upstream.head(
+            "openai_chat", upstream.credentials[0], headers, body=body, stream=False
+        ).split(b"\r\n")
+        assert lines[-2:] == [b"", b""]
+        assert sum(line.startswith((b"authorization", b"x-date")) for line in lines) == 2
+        return lines[-3]
+
+    first = signature(b"{}")
+    assert first == signature(b"{}", (b"x-date", b"9"), (b"authorization", b"theirs"))
+    assert first != signature(b"{ }")
+    assert first != signature(b"{}", (b"openai-beta", b"x"))
+
+
+@pure
+@pytest.mark.parametrize(
+    ("base_url", "path", "target"),
+    [
+        (
+            "https://h/v1beta",
+            "/models/a%2Fb:generateContent",
+            "/v1beta/models/a%2Fb:generateContent",
+        ),
+        ("https://h/b?k=1", "/models/a:x?alt=sse", "/b/models/a:x?k=1&alt=sse"),
+        ("https://h/v1", "/messages?beta=true", "/v1/messages?beta=true"),
+    ],
+)
+def test_a_request_may_have_a_path_of_its_own(base_url: str, path: str, target: str) -> None:
+    upstream = compiled(base_url=base_url)
+    credential = upstream.credentials[0]
+
+    head = upstream.head("openai_chat", credential, (), body=b"{}", stream=False, path=path)
+
+    lines = head.split(b"\r\n")
+    assert lines[0] == f"POST {target} HTTP/1.1".encode()
+    usual = upstream.head("openai_chat", credential, (), body=b"{}", stream=False)
+    assert lines[1:] == usual.split(b"\r\n")[1:]
