@@ -8,7 +8,7 @@ them a request that is asked in one protocol and served in the other.
 from __future__ import annotations
 
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -45,11 +45,14 @@ class Decoder(typing.Protocol):
     comes once, when the stream has ended well, from `feed` or from `end`.
     """
 
-    has_content: bool
-    failure: Failure | None
-    is_over: bool
-    usage: Usage | None
-
+    @property
+    def has_content(self) -> bool: ...
+    @property
+    def failure(self) -> Failure | None: ...
+    @property
+    def is_over(self) -> bool: ...
+    @property
+    def usage(self) -> Usage | None: ...
     @property
     def finished(self) -> bool: ...
     def feed(self, data: bytes) -> bytes: ...
@@ -67,6 +70,9 @@ class Encoder(typing.Protocol):
 class Codec(typing.Protocol):
     """One protocol's words. Nothing here raises for what a provider sends."""
 
+    # What callers call what has another canonical name.
+    words: Mapping[str, str]
+
     def prompt(self, request: Request) -> Prompt:
         """
         What a caller's request says. Raises ProtocolError for what contradicts itself: the result
@@ -75,6 +81,9 @@ class Codec(typing.Protocol):
 
     def write(self, prompt: Prompt, target: Target) -> Written:
         """The body for a provider of this protocol. Raises Unfit."""
+
+    def upstream_path(self, prompt: Prompt, model: str) -> str:
+        """A path of its own below a provider's base address; "" for the protocol's."""
 
     def answer(self, document: dict[str, Any], judge: Judge) -> Answer | Failure:
         """What a whole 200, decoded, says."""

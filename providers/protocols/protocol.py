@@ -14,12 +14,15 @@ import typing
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from enum import Enum, auto
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
 from providers.errors import Failure, Fault
 from providers.protocols.usage import Usage
+
+if TYPE_CHECKING:
+    from providers.protocols.codec import Codec
 
 Header = tuple[bytes, bytes]
 EVENT_STREAM: Final = b"text/event-stream; charset=utf-8"
@@ -80,11 +83,14 @@ class Scanner(typing.Protocol):
     `feed` has returned until then is sound. `is_over`: finished or failed, nothing more is passed.
     """
 
-    has_content: bool
-    failure: Failure | None
-    is_over: bool
-    usage: Usage | None
-
+    @property
+    def has_content(self) -> bool: ...
+    @property
+    def failure(self) -> Failure | None: ...
+    @property
+    def is_over(self) -> bool: ...
+    @property
+    def usage(self) -> Usage | None: ...
     @property
     def finished(self) -> bool: ...
 
@@ -167,6 +173,7 @@ class Protocol(ABC):
     address. Every request needs the capabilities in `needs`. `has_streams`: a request may ask for
     one. `is_comparable`: what two models answer may stand for each other, which vectors may not.
     `has_output`: answers cost output tokens. `example` is a short body, but for its model.
+    `codec` translates it; None: only a provider that speaks it can answer.
     """
 
     name: str
@@ -177,6 +184,7 @@ class Protocol(ABC):
     is_comparable: bool = True
     has_output: bool = True
     example: Mapping[str, Any]
+    codec: Codec | None = None
 
     def __repr__(self) -> str:
         return f"<Protocol {self.name}>"

@@ -11,6 +11,8 @@ from typing import Any, Final
 
 from providers.protocols import openai
 from providers.protocols.chat import request, shape
+from providers.protocols.chat.codec import CODEC
+from providers.protocols.codec import Codec
 from providers.protocols.protocol import Header, Problem, Protocol, Request
 
 
@@ -18,12 +20,19 @@ class Completions(Protocol):
     """One of the two: they differ by their Shape."""
 
     def __init__(
-        self, *, name: str, path: str, shape: shape.Shape, example: Mapping[str, Any]
+        self,
+        *,
+        name: str,
+        path: str,
+        shape: shape.Shape,
+        example: Mapping[str, Any],
+        codec: Codec | None = None,
     ) -> None:
         self.name = name
         self.path = f"/v1{path}"
         self.upstream_path = path
         self.example = example
+        self.codec = codec
         self._shape = shape
 
     def parse(self, body: bytes, target: str = "") -> Request:
@@ -44,6 +53,7 @@ CHAT: Final = Completions(
     name="openai_chat",
     path="/chat/completions",
     shape=shape.CHAT,
+    codec=CODEC,
     example={"messages": [{"role": "user", "content": "Hello"}]},
 )
 TEXT: Final = Completions(

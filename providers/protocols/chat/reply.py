@@ -51,7 +51,7 @@ def check(shape: Shape, content_type: bytes | None, body: bytes, judge: Judge) -
     document = decoded(content_type, body, judge, _plain_usage if shape.is_chat else None)
     if isinstance(document, (Usage, Failure)):
         return document
-    problem = _missing(document, shape, judge)
+    problem = missing(document, shape, judge)
     if problem is not None:
         return no_answer(problem)
     return openai.usage_of(document.get("usage")) or Usage()
@@ -76,7 +76,7 @@ def _plain_usage(body: bytes) -> Usage | None:
     return completion.usage.usage() if completion.usage is not None else Usage()
 
 
-def _missing(document: dict[str, Any], shape: Shape, judge: Judge) -> str | None:
+def missing(document: dict[str, Any], shape: Shape, judge: Judge) -> str | None:
     """What a completion lacks; None if every choice holds an answer, or says why it holds none."""
     choices = document.get("choices")
     if not isinstance(choices, list) or not choices:

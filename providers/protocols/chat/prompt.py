@@ -1,0 +1,357 @@
+"""What a chat completion asks for, in the canonical form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from msgspec import Raw
+
+from providers.errors import ProtocolError
+from providers.protocols import bodies
+from providers.protocols.canonical import (
+    Choice,
+    Effort,
+    Form,
+    Media,
+    Part,
+    Prompt,
+    Reasoning,
+    Refusal,
+    Text,
+    Tool,
+    ToolCall,
+    ToolResult,
+    Turn,
+)
+
+_SAMPLING: Final = (
+    "temperature", "top_p", "top_k", "seed", "presence_penalty", "frequency_penalty",
+)  # fmt: skip
+# What only this protocol can carry; with these values it says nothing.
+_BOUND: Final[dict[str, tuple[Any, ...]]] = {
+    "n": (1,),
+    "logprobs": (False,),
+    "top_logprobs": (0,),
+    "logit_bias": ({},),
+    "prediction": (),
+    "web_search_options": (),
+    "moderation": (),
+    "audio": (),
+}
+_READ: Final = frozenset(
+    {
+        "model", "messages", "tools", "functions", "tool_choice", "function_call",
+        "parallel_tool_calls", "response_format", "reasoning_effort", "verbosity", "service_tier",
+        "max_tokens", "max_completion_tokens", "stop", "stream", "stream_options", "user",
+        "safety_identifier", "prompt_cache_key", "modalities", *_SAMPLING, *_BOUND,
+    }
+)  # fmt: skip
+_AUDIO_TYPES: Final = {"wav": "audio/wav", "mp3": "audio/mpeg"}
+
+
+def prompt_of(fields: dict[str, Raw], *, stream: bool) -> Prompt:
+    """Raises ProtocolError where the request contradicts itself."""
+    said = {name: bodies.decode(bytes(raw)) for name, raw in fields.items()}
+    said = {name: value for name, value in said.items() if value is not None}
+    system, turns = _turns(said["messages"])
+    options = said.get("stream_options")
+    tools, choice = _tools(said)
+    return Prompt(
+        system=system,
+        turns=turns,
+        tools=tools,
+        choice=choice,
+        parallel=_flag(said.get("parallel_tool_calls")),
+        form=_form(said.get("response_format")),
+        effort=_effort(said.get("reasoning_effort")),
+        max_tokens=_max_tokens(said),
+        stop=_stop(said.get("stop")),
+        sampling={name: said[name] for name in _SAMPLING if _is_number(said.get(name))},
+        user=_text(said.get("safety_identifier")) or _text(said.get("user")),
+        verbosity=_text(said.get("verbosity")),
+        service_tier=_text(said.get("service_tier")),
+        cache_key=_text(said.get("prompt_cache_key")),
+        stream=stream,
+        wants_usage=isinstance(options, dict) and options.get("include_usage") is True,
+        bound=_bound(said),
+        other=tuple(name for name in said if name not in _READ),
+    )
+
+
+def _bound(said: dict[str, Any]) -> frozenset[str]:
+    found = {name for name, nothing in _BOUND.items() if name in said and said[name] not in nothing}
+    modalities = said.get("modalities")
+    if isinstance(modalities, list) and "audio" in modalities:
+        found.add("modalities")
+    return frozenset(found)
+
+
+# Turns
+
+
+def _turns(messages: Any) -> tuple[tuple[Text, ...], tuple[Turn, ...]]:
+    """The leading instructions, and what was said after them."""
+    system: list[Text] = []
+    turns: list[Turn] = []
+    calls: dict[str, str] = {}  # of tools, by id
+    for place, message in enumerate(messages):
+        if not isinstance(message, dict):
+            raise _problem(f"messages[{place}]", "must be an object")
+        role = message.get("role")
+        if role in ("system", "developer"):
+            parts = _parts(message.get("content"), place)
+            texts = [part for part in parts if isinstance(part, Text)]
+            if turns:
+                turns.append(Turn(role="system", parts=tuple(texts), name=_name(message)))
+            else:
+                system += texts
+        elif role == "user":
+            parts = tuple(_parts(message.get("content"), place))
+            turns.append(Turn(role="user", parts=parts, name=_name(message)))
+        elif role == "assistant":
+            turns.append(_assistant(message, place, calls))
+        elif role in ("tool", "function"):
+            result = _result(message, place, calls)
+            before = turns[-1] if turns else None
+            if before is not None and before.parts and isinstance(before.parts[0], ToolResult):
+                turns[-1] = Turn(role="user", parts=(*before.parts, result))
+            else:
+                turns.append(Turn(role="user", parts=(result,)))
+        else:
+            allowed = "system, developer, user, assistant, tool or function"
+            raise _problem(f"messages[{place}].role", f"must be {allowed}, not {role!r}")
+    return tuple(system), tuple(turns)
+
+
+def _assistant(message: dict[str, Any], place: int, calls: dict[str, str]) -> Turn:
+    parts: list[Part] = [*_reasoning(message), *_parts(message.get("content"), place)]
+    refusal = message.get("refusal")
+    if isinstance(refusal, str) and refusal:
+        parts.append(Refusal(text=refusal))
+    for number, call in enumerate(_dicts(message.get("tool_calls"))):
+        parts.append(_call(call, f"call_{place}_{number}"))
+    old = message.get("function_call")
+    if isinstance(old, dict):
+        arguments = _text(old.get("arguments")) or "{}"
+        parts.append(ToolCall(id=f"call_{place}", name=_text(old.get("name")), arguments=arguments))
+    for part in parts:
+        if isinstance(part, ToolCall):
+            calls[part.id] = part.name
+    return Turn(role="assistant", parts=tuple(parts), name=_name(message))
+
+
+def _call(call: dict[str, Any], otherwise: str) -> ToolCall:
+    call_id = _text(call.get("id")) or otherwise
+    custom = call.get("custom")
+    if isinstance(custom, dict):
+        text = _text(custom.get("input"))
+        return ToolCall(id=call_id, name=_text(custom.get("name")), arguments=text, is_custom=True)
+    function = call.get("function")
+    function = function if isinstance(function, dict) else {}
+    arguments = _text(function.get("arguments")) or "{}"
+    return ToolCall(id=call_id, name=_text(function.get("name")), arguments=arguments)
+
+
+def _reasoning(message: dict[str, Any]) -> list[Reasoning]:
+    """What the model thought: as we tell it (reasoning_details), or as text alone."""
+    found = [
+        Reasoning(
+            text=_text(detail.get("text")) or _text(detail.get("summary")),
+            signature=_text(detail.get("signature")),
+            encrypted=_text(detail.get("data")),
+            id=_text(detail.get("id")),
+            origin=_text(detail.get("format")),
+            raw=detail["raw"] if isinstance(detail.get("raw"), dict) else None,
+        )
+        for detail in _dicts(message.get("reasoning_details"))
+    ]
+    text = _text(message.get("reasoning_content")) or _text(message.get("reasoning"))
+    return found or ([Reasoning(text=text, origin="openai_chat")] if text else [])
+
+
+def _result(message: dict[str, Any], place: int, calls: dict[str, str]) -> ToolResult:
+    call_id = _text(message.get("tool_call_id"))
+    if not call_id and message.get("role") == "function":
+        name = _text(message.get("name"))
+        call_id = next((known for known in reversed(calls) if calls[known] == name), "")
+    if call_id not in calls:
+        where = f"messages[{place}].tool_call_id"
+        raise _problem(where, f"{call_id!r} answers no call of the messages before it")
+    parts = tuple(_parts(message.get("content"), place))
+    return ToolResult(call_id=call_id, parts=parts, name=calls[call_id])
+
+
+def _parts(content: Any, place: int) -> Iterable[Text | Media | Refusal]:
+    if isinstance(content, str):
+        return [Text(text=content)] if content else []
+    return [
+        _part(part, f"messages[{place}].content[{number}]")
+        for number, part in enumerate(content if isinstance(content, list) else [])
+    ]
+
+
+def _part(part: Any, where: str) -> Text | Media | Refusal:
+    if isinstance(part, str):
+        return Text(text=part)
+    if not isinstance(part, dict):
+        raise _problem(where, "must be an object")
+    kind = part.get("type")
+    if kind in ("text", "input_text", "output_text"):
+        return Text(text=_text(part.get("text")))
+    if kind == "refusal":
+        return Refusal(text=_text(part.get("refusal")))
+    if kind == "image_url":
+        image = part.get("image_url")
+        image = image if isinstance(image, dict) else {"url": image}
+        media = media_of_url(_text(image.get("url")), "image", where)
+        return _with(media, detail=_text(image.get("detail")))
+    if kind == "input_audio":
+        audio = part.get("input_audio")
+        audio = audio if isinstance(audio, dict) else {}
+        sound = _text(audio.get("format"))
+        return Media(
+            kind="audio",
+            media_type=_AUDIO_TYPES.get(sound, f"audio/{sound}"),
+            data=_text(audio.get("data")),
+        )
+    if kind == "file":
+        file = part.get("file")
+        file = file if isinstance(file, dict) else {}
+        name, file_id = _text(file.get("filename")), _text(file.get("file_id"))
+        if file_id:
+            return Media(kind="file", file_id=file_id, name=name)
+        return _with(media_of_url(_text(file.get("file_data")), "file", where), name=name)
+    raise _problem(f"{where}.type", f"{kind!r} is not known")
+
+
+def media_of_url(url: str, kind: str, where: str) -> Media:
+    """A data: URL as what it holds, any other as the address that it is."""
+    if not url.startswith("data:"):
+        return Media(kind=kind, url=url)
+    head, comma, data = url[5:].partition(",")
+    media_type, *options = head.split(";")
+    if not comma or "base64" not in options:
+        raise _problem(where, "a data: URL must hold base64 (data:TYPE;base64,…)")
+    return Media(kind=kind, media_type=media_type, data="".join(data.split()))
+
+
+def _with(media: Media, **more: str) -> Media:
+    fields = {name: getattr(media, name) for name in media.__struct_fields__}
+    return Media(**{**fields, **more})
+
+
+# Tools, and what the answer is to be
+
+
+def _tools(said: dict[str, Any]) -> tuple[tuple[Tool, ...], Choice | None]:
+    tools = [_tool(tool) for tool in _dicts(said.get("tools"))]
+    tools += [_function(function) for function in _dicts(said.get("functions"))]
+    asked = said.get("tool_choice", said.get("function_call"))
+    return tuple(tools), _choice(asked)
+
+
+def _tool(tool: dict[str, Any]) -> Tool:
+    kind = tool.get("type", "function")
+    inner = tool.get(kind)
+    inner = inner if isinstance(inner, dict) else {}
+    if kind == "function":
+        return _function(inner)
+    if kind == "custom":
+        return Tool(
+            name=_text(inner.get("name")),
+            description=_text(inner.get("description")),
+            is_custom=True,
+            format=inner["format"] if isinstance(inner.get("format"), dict) else None,
+        )
+    return Tool(name=str(kind), server=tool, origin="openai_chat")
+
+
+def _function(function: dict[str, Any]) -> Tool:
+    parameters = function.get("parameters")
+    return Tool(
+        name=_text(function.get("name")),
+        description=_text(function.get("description")),
+        schema=parameters if isinstance(parameters, dict) else None,
+        strict=_flag(function.get("strict")),
+    )
+
+
+def _choice(asked: Any) -> Choice | None:
+    if asked in ("auto", "required", "none"):
+        return Choice(mode=asked)
+    if not isinstance(asked, dict):
+        return None
+    kind = asked.get("type", "function")
+    if kind == "allowed_tools":
+        allowed = asked.get("allowed_tools")
+        allowed = allowed if isinstance(allowed, dict) else asked
+        names = tuple(_named(tool) for tool in _dicts(allowed.get("tools")))
+        return Choice(mode=_text(allowed.get("mode")) or "auto", names=names)
+    return Choice(mode="required", names=(_named(asked),))
+
+
+def _named(tool: dict[str, Any]) -> str:
+    inner = tool.get(tool.get("type", "function"))
+    return _text((inner if isinstance(inner, dict) else tool).get("name"))
+
+
+def _form(asked: Any) -> Form | None:
+    if not isinstance(asked, dict):
+        return None
+    if asked.get("type") == "json_object":
+        return Form(kind="json_object")
+    inner = asked.get("json_schema")
+    if asked.get("type") != "json_schema" or not isinstance(inner, dict):
+        return None
+    schema = inner.get("schema")
+    return Form(
+        kind="json_schema",
+        name=_text(inner.get("name")),
+        schema=schema if isinstance(schema, dict) else None,
+        strict=_flag(inner.get("strict")),
+        description=_text(inner.get("description")),
+    )
+
+
+def _effort(level: Any) -> Effort | None:
+    return Effort(level=level) if isinstance(level, str) and level else None
+
+
+def _max_tokens(said: dict[str, Any]) -> int | None:
+    new, old = said.get("max_completion_tokens"), said.get("max_tokens")
+    if new is not None and old is not None and new != old:
+        raise _problem("max_tokens", f"{old!r} contradicts max_completion_tokens {new!r}")
+    found = old if new is None else new
+    return found if isinstance(found, int) and not isinstance(found, bool) else None
+
+
+def _stop(asked: Any) -> tuple[str, ...]:
+    if isinstance(asked, str):
+        return (asked,)
+    return tuple(text for text in asked if isinstance(text, str)) if isinstance(asked, list) else ()
+
+
+def _dicts(value: Any) -> list[dict[str, Any]]:
+    found = value if isinstance(value, list) else []
+    return [item for item in found if isinstance(item, dict)]
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _name(message: dict[str, Any]) -> str:
+    return _text(message.get("name"))
+
+
+def _flag(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _problem(where: str, words: str) -> ProtocolError:
+    return ProtocolError(f"'{where}': {words}.", param=where)

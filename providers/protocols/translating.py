@@ -1,0 +1,153 @@
+"""
+A request of one protocol on its way to a provider that speaks another, and the answer's way back.
+
+Both sides meet in the canonical form. To the engine it is a Request like any other: it writes
+itself, and reads what comes.
+"""
+
+from __future__ import annotations
+
+from providers.errors import Failure, Fault
+from providers.protocols.canonical import Event, Prompt, Unfit, Written
+from providers.protocols.codec import Codec, Decoder, Encoder, Target
+from providers.protocols.pieces import answer_of, events_of
+from providers.protocols.protocol import Judge, Protocol, Reply, Request, Scanner
+from providers.protocols.usage import Usage
+from providers.protocols.whole import decoded, no_answer
+
+_JSON = b"application/json"
+_EVENTS_LIMIT = 8 << 20  # of a stream that is put together at once
+
+
+def may_translate(asked: Protocol, spoken: Protocol) -> bool:
+    return asked is not spoken and asked.codec is not None and spoken.codec is not None
+
+
+class Translated(Request):
+    """
+    `request` as a provider gets it who speaks `spoken`. `dropped` are the members that it cannot
+    take, in the caller's words, once it is encoded; `prompt` is what the request says.
+    """
+
+    __slots__ = ("_asked", "_codec", "_spoken", "_target", "dropped", "prompt")
+
+    def __init__(
+        self, request: Request, spoken: Protocol, target: Target, prompt: Prompt | None = None
+    ) -> None:
+        """Raises ProtocolError where the request contradicts itself."""
+        super().__init__(spoken, request.model, stream=request.stream)
+        asked, codec = request.protocol.codec, spoken.codec
+        assert asked is not None and codec is not None  # noqa: S101, PT018  # may_translate
+        self._asked = request
+        self._codec: Codec = codec
+        self._spoken: Codec = asked
+        self._target = target
+        self.prompt = asked.prompt(request) if prompt is None else prompt
+        self.dropped: tuple[str, ...] = ()
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return self._asked.needs
+
+    @property
+    def estimated_input_tokens(self) -> int:
+        return self._asked.estimated_input_tokens
+
+    @property
+    def stream_type(self) -> bytes:
+        return self._asked.stream_type
+
+    def upstream_path(self, model: str) -> str:
+        return self._codec.upstream_path(self.prompt, model)
+
+    def encode(self, model: str, *, inject: bool = True) -> bytes:
+        """Raises Unfit."""
+        del model, inject  # the target says both
+        written = self.written()
+        return written.body
+
+    def written(self) -> Written:
+        """The body and what is dropped of it, in the caller's words. Raises Unfit."""
+        words = self._spoken.words
+        try:
+            written = self._codec.write(self.prompt, self._target)
+        except Unfit as error:
+            raise Unfit(words.get(error.what, error.what)) from error
+        self.dropped = tuple(dict.fromkeys(words.get(name, name) for name in written.dropped))
+        return written
+
+    def read(self, content_type: bytes | None, body: bytes, judge: Judge) -> Reply | Failure:
+        asked = self._asked
+        if content_type is not None and content_type.lower().startswith(b"text/event-stream"):
+            return self._read_events(body, judge)
+        document = decoded(content_type, body, judge)
+        if isinstance(document, Failure):
+            return document
+        assert isinstance(document, dict)  # noqa: S101  # without a quick look nothing else comes
+        answer = self._codec.answer(document, judge)
+        if isinstance(answer, Failure):
+            return answer
+        if asked.stream:
+            told = self._spoken.encoder(asked).write(events_of(answer))
+            return Reply(told, asked.stream_type, answer.usage)
+        return Reply(self._spoken.reply(answer, asked), _JSON, answer.usage)
+
+    def _read_events(self, body: bytes, judge: Judge) -> Reply | Failure:
+        """A stream where a whole answer was asked for."""
+        if len(body) > _EVENTS_LIMIT:
+            return no_answer(
+                f"an event stream of more than {_EVENTS_LIMIT >> 20} MiB came as a whole reply"
+            )
+        decoder = self._codec.decoder(judge)
+        decoder.feed(body)
+        _, failure = decoder.end()
+        answer = answer_of(decoder.take())
+        if failure is not None or answer is None:
+            message = failure.message if failure is not None else "the stream has no end"
+            is_cut = failure is None or failure.fault is Fault.INTERRUPTED
+            return no_answer(message) if is_cut or failure is None else failure
+        return Reply(self._spoken.reply(answer, self._asked), _JSON, answer.usage)
+
+    def scanner(self, judge: Judge) -> Scanner:
+        return TranslatingScanner(self._codec.decoder(judge), self._spoken.encoder(self._asked))
+
+
+class TranslatingScanner:
+    """A provider's events decoded, and written again in the caller's protocol."""
+
+    __slots__ = ("_decoder", "_encoder")
+
+    def __init__(self, decoder: Decoder, encoder: Encoder) -> None:
+        self._decoder = decoder
+        self._encoder = encoder
+
+    @property
+    def has_content(self) -> bool:
+        return self._decoder.has_content
+
+    @property
+    def failure(self) -> Failure | None:
+        return self._decoder.failure
+
+    @property
+    def is_over(self) -> bool:
+        return self._decoder.is_over
+
+    @property
+    def usage(self) -> Usage | None:
+        return self._decoder.usage
+
+    @property
+    def finished(self) -> bool:
+        return self._decoder.finished
+
+    def feed(self, data: bytes) -> bytes:
+        self._decoder.feed(data)
+        return self._written(self._decoder.take())
+
+    def end(self) -> tuple[bytes, Failure | None]:
+        _, failure = self._decoder.end()
+        return self._written(self._decoder.take()), failure
+
+    def _written(self, events: list[Event]) -> bytes:
+        return self._encoder.write(events) if events else b""
