@@ -365,6 +365,8 @@ def _call(number: int, attempt: AttemptRecord, row: RequestRecord, total: float)
         verdict = "answered"
     if attempt.simulated:
         verdict += f" (simulated: {attempt.simulated})"
+    if attempt.dropped:
+        verdict += f" (left out: {', '.join(attempt.dropped)})"
     if attempt.is_hedge:
         verdict += " (hedge)"
     return Call(

@@ -65,6 +65,10 @@ class AttemptView(serializers.Serializer[Any]):
     is_hedge = serializers.BooleanField(
         help_text="The call began beside another that had no content yet."
     )
+    dropped = serializers.ListField(
+        child=serializers.CharField(),
+        help_text="Members of the request that the provider could not take.",
+    )
 
 
 class Words(serializers.ListField):

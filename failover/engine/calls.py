@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from random import Random
 from typing import Protocol
 
@@ -23,7 +24,7 @@ from failover.engine.streams import Stream
 from failover.engine.verdicts import VERDICTS, Scope
 from providers.adapters.simulator.faults import SimulatedFault
 from providers.adapters.simulator.pretending import Pretence
-from providers.adapters.upstream import Credential, blames
+from providers.adapters.upstream import Credential, Upstream, blames
 from providers.errors import (
     BadFraming,
     ConnectFailed,
@@ -34,7 +35,9 @@ from providers.errors import (
     ProviderError,
     UpstreamTimedOut,
 )
-from providers.protocols import Request, Usage
+from providers.protocols import PROTOCOLS, Problem, Request, Usage
+from providers.protocols.canonical import Prompt, Unfit
+from providers.protocols.translating import Translated
 from providers.transport import Response, Transport, unpacked
 
 Header = tuple[bytes, bytes]
@@ -46,6 +49,11 @@ _FAULTS: dict[type[ProviderError], Fault] = {
     UpstreamTimedOut: Fault.TIMEOUT,
     BadFraming: Fault.BAD_REPLY,
     PoolFull: Fault.BUSY,
+}
+# What a caller of any protocol is told, where a provider of another has said it.
+_CODES = {
+    Fault.CONTEXT_LENGTH: "context_length_exceeded",
+    Fault.CONTENT_FILTER: "content_filter",
 }
 EARLY_S = 0.005  # the transport's timers may end a wait this much before its deadline
 
@@ -62,7 +70,8 @@ class Call(Struct, kw_only=True):
     are the caller's that go upstream. `session` chooses among a provider's credentials.
     `attempts` is filled as calls are made, so that they are known even if the caller goes away.
     `faults` are what providers are to pretend, by their names. `holds_whole`: a stream is held
-    until it is whole, so that a break in its middle fails over unseen.
+    until it is whole, so that a break in its middle fails over unseen. `prompt` is what it says,
+    once a provider had to be told in another protocol.
     """
 
     request: Request
@@ -73,13 +82,14 @@ class Call(Struct, kw_only=True):
     session: int | None = None
     attempts: list[Attempt] = []
     faults: Mapping[str, SimulatedFault] | None = None
+    prompt: Prompt | None = None
     holds_whole: bool = False
 
 
 class Served(Struct, kw_only=True):
     """
     One candidate answers. `first` is what may go to the caller at once; `stream` is the rest,
-    None for a whole reply.
+    None for a whole reply. `dropped` are the members that its provider could not take.
     """
 
     candidate: Candidate
@@ -89,6 +99,7 @@ class Served(Struct, kw_only=True):
     headers: list[Header]
     stream: Stream | None = None
     usage: Usage | None = None
+    dropped: tuple[str, ...] = ()
 
 
 class Calls:
@@ -159,7 +170,7 @@ class Calls:
                 lease.end()
             self.observe_failure(attempt, result, call.request_id)
             return result
-        result.attempts = call.attempts
+        result.attempts, result.dropped = call.attempts, attempt.dropped
         if lease is not None and attempt.content_at is not None:
             lease.answered(attempt.content_at - attempt.started_at, attempt.content_at)
             if result.stream is None:
@@ -179,9 +190,15 @@ class Calls:
         inject: bool,
     ) -> Served | Failure:
         """Send once and wait for the first content. Returns what came, classified."""
-        candidate, request = attempt.candidate, call.request
+        candidate, request, headers = attempt.candidate, call.request, call.headers
         upstream = candidate.upstream
         assert upstream is not None  # noqa: S101  # the planner rejects candidates without one
+        if not upstream.speaks(request.protocol.name):
+            request, headers = self._translated(call, candidate, upstream), ()
+            try:
+                attempt.dropped = request.written().dropped
+            except Unfit as error:
+                return Failure(fault=Fault.UNFIT, message=f"{upstream.name} cannot take {error}")
         times = candidate.times
         send = upstream.send
         if attempt.simulated is not None:
@@ -196,7 +213,7 @@ class Calls:
                 self._transport,
                 protocol=request.protocol.name,
                 credential=credential,
-                headers=call.headers,
+                headers=headers,
                 body=request.encode(candidate.model, inject=inject),
                 stream=request.stream,
                 connect_s=times.connect_s,
@@ -208,12 +225,13 @@ class Calls:
             if response.header(b"content-encoding") is not None:
                 response = unpacked(response)
             if not _is_answer(response.status):
-                return upstream.classify(
+                failure = upstream.classify(
                     response.status,
                     response.headers,
                     await self._error_body(response, deadline),
                     now=self.wall(),
                 )
+                return failure if request is call.request else _told_anew(failure, call.request)
             if request.stream and _is_event_stream(response):
                 stream = Stream(self, response, request, attempt, keys, call.request_id)
                 first = await stream.open(deadline)
@@ -248,6 +266,13 @@ class Calls:
         finally:
             if response is not None and not kept:
                 response.close()
+
+    def _translated(self, call: Call, candidate: Candidate, upstream: Upstream) -> Translated:
+        """The request as this provider gets it. Raises ProtocolError."""
+        spoken = PROTOCOLS[upstream.spoken(call.request.protocol.name)]
+        translated = Translated(call.request, spoken, candidate.target, call.prompt)
+        call.prompt = translated.prompt
+        return translated
 
     async def _error_body(self, response: Response, deadline: float) -> bytes:
         # A status is verdict enough: an error body that breaks off changes nothing.
@@ -297,6 +322,20 @@ class Calls:
                 request_id=request_id,
             )
         self._benches.abandon(k for k in candidate.keys(label) if k != key)
+
+
+def _told_anew(failure: Failure, request: Request) -> Failure:
+    """A provider's word to the caller in the caller's own protocol."""
+    if failure.body is None:
+        return failure
+    problem = Problem(
+        status=failure.status or 400,
+        message=failure.message,
+        type="invalid_request_error",
+        code=_CODES.get(failure.fault),
+    )
+    status, body = request.protocol.error(problem)
+    return replace(failure, status=status, body=body, content_type="application/json")
 
 
 def _is_answer(status: int) -> bool:

@@ -30,8 +30,9 @@ class Attempt(Struct, kw_only=True):
     One call. Times are monotonic seconds of the engine's clock.
 
     `lease` is its part in the candidate's load, where that is measured. `simulated` is the fault
-    that the provider pretended. `is_hedge`: it began beside another that had no content yet. A
-    Struct is made in 0.1 µs, a dataclass in 0.7; so with what else each request makes one of.
+    that the provider pretended. `is_hedge`: it began beside another that had no content yet.
+    `dropped` are members of the request that the provider could not take. A Struct is made in
+    0.1 µs, a dataclass in 0.7; so with what else each request makes one of.
     """
 
     candidate: Candidate
@@ -45,6 +46,7 @@ class Attempt(Struct, kw_only=True):
     lease: Lease | None = None
     simulated: SimulatedFault | None = None
     is_hedge: bool = False
+    dropped: tuple[str, ...] = ()
 
     def summary(self) -> dict[str, Any]:
         """What a caller may see of it: never a key, never a raw body."""

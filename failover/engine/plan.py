@@ -11,9 +11,11 @@ from msgspec import Struct
 from failover.engine.benches import Key
 from failover.engine.policy import BenchPolicy, FailoverPolicy
 from failover.engine.rendezvous import hash_of
+from providers.adapters.adapter import Adapter
 from providers.adapters.spec import NO_FACTS, ModelFacts
 from providers.adapters.upstream import Credential, Upstream
 from providers.protocols import Request
+from providers.protocols.codec import Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +30,7 @@ class Times:
     stream_total_s: float = 3600
 
 
+NO_ADAPTER: Final = Adapter(kind="")
 FULL_RAMP: Final = 16  # weights count in sixteenths, so that rotations stay whole numbers
 
 
@@ -68,6 +71,7 @@ class Candidate:
     candidate_key: Key = field(init=False)
     subjects: frozenset[str] = field(init=False)
     hash: int = field(init=False)
+    target: Target = field(init=False)
     _keys: dict[str, tuple[Key, Key, Key, Key]] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
@@ -75,9 +79,21 @@ class Candidate:
         object.__setattr__(self, "candidate_key", (self.name, None))
         object.__setattr__(self, "subjects", frozenset((f"{self.provider}/*", self.name)))
         object.__setattr__(self, "hash", hash_of(self.name))
+        object.__setattr__(self, "target", self._target())
 
     def __repr__(self) -> str:
         return f"<Candidate {self.name}>"
+
+    def _target(self) -> Target:
+        """What a translated request has to know of it."""
+        adapter = self.upstream.adapter if self.upstream is not None else NO_ADAPTER
+        return Target(
+            model=self.model,
+            max_output_tokens=self.facts.max_output_tokens,
+            reasons=self.facts.reasons,
+            refuses=adapter.refuses,
+            renames=dict(adapter.renames),
+        )
 
     @property
     def context_window(self) -> int | None:

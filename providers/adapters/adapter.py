@@ -17,7 +17,9 @@ class Adapter:
 
     `protocols` are those it usually speaks; `paths` has the path below the base URL for each one
     that it can be told to speak. `auth` names a scheme (auth.py). `needs_credential`: no call
-    without one. `is_simulated`: it answers in this process.
+    without one. `is_simulated`: it answers in this process. `version` is the end of every base
+    address, which operators may leave out. `headers` are sent where neither the operator nor the
+    caller says otherwise. `refuses` and `renames` are of translated requests (codec.Target).
     """
 
     kind: str
@@ -27,6 +29,10 @@ class Adapter:
     auth: str = "bearer"
     needs_credential: bool = True
     is_simulated: bool = False
+    version: str = ""
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    refuses: frozenset[str] = frozenset()
+    renames: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     def classify(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -11,6 +12,7 @@ from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined
 from providers.transport import Endpoint
 
 _PORTS: Final = {"http": 80, "https": 443}
+_VERSION: Final = re.compile(r"/v[0-9]+(?:(?:alpha|beta)[0-9]*)?$")
 # What RFC 3986 lets stand in a path or a query; the rest is percent-encoded.
 _SAFE: Final = "/%:@!$&'()*+,;=~-._"
 
@@ -26,9 +28,18 @@ class Address:
 
 
 def address_of(
-    base_url: str, *, proxy: str, trust_env_proxy: bool, environ: Mapping[str, str]
+    base_url: str,
+    *,
+    proxy: str,
+    trust_env_proxy: bool,
+    environ: Mapping[str, str],
+    version: str = "",
 ) -> Address:
-    """The address behind `base_url`. Raises ValueError, which quotes no credentials."""
+    """
+    The address behind `base_url`, whose path ends in `version` (such as /v1), given or not.
+
+    Raises ValueError, which quotes no credentials.
+    """
     url = _split(base_url, "base_url")
     if url.username is not None or url.password is not None:
         raise ValueError("base_url holds a user name or password; keys belong to the credentials")
@@ -46,9 +57,13 @@ def address_of(
     return Address(
         endpoint=Endpoint(scheme=scheme, host=host, port=port, proxy=proxy),
         host=(named if port == _PORTS[scheme] else f"{named}:{port}").encode(),
-        path=quote(url.path.rstrip("/"), safe=_SAFE).encode(),
+        path=quote(_versioned(url.path.rstrip("/"), version), safe=_SAFE).encode(),
         query=("?" + quote(url.query, safe=_SAFE + "?") if url.query else "").encode(),
     )
+
+
+def _versioned(path: str, version: str) -> str:
+    return path if not version or _VERSION.search(path) else path + version
 
 
 def _split(text: str, what: str) -> SplitResult:

@@ -7,6 +7,7 @@ import random
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
@@ -19,6 +20,7 @@ from providers.adapters.simulator.faults import SimulatedFault, parse_fault
 from providers.adapters.simulator.provider import Simulator
 from providers.adapters.spec import ProviderSpec
 from providers.errors import Failure
+from providers.protocols import PROTOCOLS
 from providers.secrets.redaction import known
 from providers.transport import Endpoint, Response, Transport
 
@@ -99,6 +101,8 @@ class Upstream:
         "_heads",
         "_owned",
         "_simulator",
+        "_soft",
+        "_translations",
         "adapter",
         "credentials",
         "endpoint",
@@ -133,10 +137,12 @@ class Upstream:
         spoken = (adapter.protocols | set(spec.protocols)) & set(adapter.paths)
         can_answer = endpoint is not None or simulator is not None
         self.protocols: frozenset[str] = frozenset(spoken) if can_answer else frozenset()
+        self._translations = translations_of(self.protocols)
         self._simulator = simulator
         self._heads = heads or {}
         self._auth = auth
         self._owned = owned
+        self._soft = adapter.headers
         self._accept = {False: b"", True: b""} if b"accept" in owned else _ACCEPT
         self.secrets = tuple(c.secret for c in credentials if c.secret)
         self.judge = Judging(self.secrets)
@@ -200,6 +206,7 @@ class Upstream:
             proxy=spec.proxy,
             trust_env_proxy=spec.trust_env_proxy,
             environ=environ,
+            version=adapter.version,
         )
         known.remember_named([*spec.headers.items(), *parse_qsl(urlsplit(base_url).query)])
         known.remember_url(address.endpoint.proxy)
@@ -232,7 +239,14 @@ class Upstream:
         )
 
     def speaks(self, protocol: str) -> bool:
+        """Whether it understands requests of `protocol` as they are."""
         return protocol in self.protocols
+
+    def spoken(self, protocol: str) -> str:
+        """The protocol that a request of `protocol` is sent in; "" if there is none."""
+        if protocol in self.protocols:
+            return protocol
+        return self._translations.get(protocol, "")
 
     def head(
         self,
@@ -254,6 +268,9 @@ class Upstream:
         if path:
             target, first = head.to(path)
         forwarded = b""
+        if self._soft:
+            given = {name for name, _ in headers}
+            headers = [*headers, *(soft for soft in self._soft if soft[0] not in given)]
         if headers:
             # Ours and the operator's count; a second one of the same name would be ambiguous.
             owned = self._owned
@@ -307,6 +324,17 @@ class Upstream:
 
 
 compile_upstream = Upstream.compile
+
+
+@lru_cache(maxsize=256)
+def translations_of(spoken: frozenset[str]) -> Mapping[str, str]:
+    """By a protocol that is not `spoken`: the one of those that its requests are translated to."""
+    targets = [name for name in PROTOCOLS if name in spoken and PROTOCOLS[name].codec is not None]
+    return {
+        name: targets[0]
+        for name, asked in PROTOCOLS.items()
+        if targets and name not in spoken and asked.codec is not None
+    }
 
 
 def blames(failure: Failure, field_name: str) -> bool:

@@ -25,11 +25,10 @@ def may_translate(asked: Protocol, spoken: Protocol) -> bool:
 
 class Translated(Request):
     """
-    `request` as a provider gets it who speaks `spoken`. `dropped` are the members that it cannot
-    take, in the caller's words, once it is encoded; `prompt` is what the request says.
+    `request` as a provider gets it who speaks `spoken`; `prompt` is what the request says.
     """
 
-    __slots__ = ("_asked", "_codec", "_spoken", "_target", "dropped", "prompt")
+    __slots__ = ("_asked", "_codec", "_spoken", "_target", "_written", "prompt")
 
     def __init__(
         self, request: Request, spoken: Protocol, target: Target, prompt: Prompt | None = None
@@ -43,7 +42,7 @@ class Translated(Request):
         self._spoken: Codec = asked
         self._target = target
         self.prompt = asked.prompt(request) if prompt is None else prompt
-        self.dropped: tuple[str, ...] = ()
+        self._written: Written | None = None
 
     @property
     def needs(self) -> frozenset[str]:
@@ -63,18 +62,19 @@ class Translated(Request):
     def encode(self, model: str, *, inject: bool = True) -> bytes:
         """Raises Unfit."""
         del model, inject  # the target says both
-        written = self.written()
-        return written.body
+        return self.written().body
 
     def written(self) -> Written:
         """The body and what is dropped of it, in the caller's words. Raises Unfit."""
-        words = self._spoken.words
-        try:
-            written = self._codec.write(self.prompt, self._target)
-        except Unfit as error:
-            raise Unfit(words.get(error.what, error.what)) from error
-        self.dropped = tuple(dict.fromkeys(words.get(name, name) for name in written.dropped))
-        return written
+        if self._written is None:
+            words = self._spoken.words
+            try:
+                written = self._codec.write(self.prompt, self._target)
+            except Unfit as error:
+                raise Unfit(words.get(error.what, error.what)) from error
+            dropped = dict.fromkeys(words.get(name, name) for name in written.dropped)
+            self._written = Written(body=written.body, dropped=tuple(dropped))
+        return self._written
 
     def read(self, content_type: bytes | None, body: bytes, judge: Judge) -> Reply | Failure:
         asked = self._asked

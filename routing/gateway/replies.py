@@ -194,6 +194,8 @@ def _warned(plan: Plan | None) -> list[Header]:
 def _beside(served: Served, trail: Trail) -> list[Header]:
     """Warnings, and the limits of the key, if it has any; else those of the provider."""
     beside = _warned(trail.plan)
+    if served.dropped:
+        beside.append((b"x-switchyard-dropped", visible(",".join(served.dropped))))
     if trail.allowance is None:
         return beside + _reflected(served.headers, _REFLECTED)
     return beside + trail.allowance.headers() + _reflected(served.headers, _REFLECTED[:1])

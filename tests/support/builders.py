@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 from failover.engine.benches import BenchEntry, Benches
-from failover.engine.plan import Candidate, Plan, Times
+from failover.engine.plan import NO_ADAPTER, Candidate, Plan, Times
 from failover.engine.policy import BenchPolicy, FailoverPolicy
 from providers.adapters.classify import classify
 from providers.adapters.judging import Judging
@@ -105,8 +105,13 @@ class FakeUpstream:
         self.bodies: list[bytes] = []
         self._script = list(script)
 
+    adapter = NO_ADAPTER
+
     def speaks(self, protocol: str) -> bool:
         return True
+
+    def spoken(self, protocol: str) -> str:
+        return protocol
 
     def classify(self, status: int, headers: Any, body: bytes, *, now: float) -> Failure:
         return classify(status, headers, body, now=now)

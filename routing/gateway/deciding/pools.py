@@ -239,7 +239,7 @@ def measured_names(
 
 def _unsupported(candidate: Candidate, protocol: str, needs: frozenset[str]) -> str | None:
     upstream = candidate.upstream
-    if upstream is None or not upstream.speaks(protocol):
+    if upstream is None or not upstream.spoken(protocol):
         return "unsupported:endpoint"
     capabilities, always = candidate.facts.capabilities, PROTOCOLS[protocol].needs
     for what in CAPABILITIES:

@@ -59,6 +59,7 @@ class AttemptRecord(Struct, frozen=True, array_like=True, gc=False):
     message: str = ""
     simulated: str = ""
     is_hedge: bool = False
+    dropped: tuple[str, ...] = ()
 
 
 class RejectedRecord(Struct, frozen=True, kw_only=True, gc=False):

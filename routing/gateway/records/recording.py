@@ -214,6 +214,7 @@ def _attempt(attempt: Attempt, since: float) -> AttemptRecord:
         "" if failure is None else failure.message[:MESSAGE_LIMIT],
         "" if attempt.simulated is None else attempt.simulated.text,
         attempt.is_hedge,
+        tuple(name[:NAME_LIMIT] for name in attempt.dropped),
     )
 
 

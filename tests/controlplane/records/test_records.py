@@ -140,6 +140,7 @@ def test_one_record_comes_with_its_attempts_by_either_id(api: Client) -> None:
         "message": "",
         "simulated": "",
         "is_hedge": False,
+        "dropped": [],
     }
 
 

@@ -129,7 +129,7 @@ def test_what_has_no_place_is_dropped_and_told() -> None:
         metadata={"a": "b"}, top_k=3, service_tier="flex", stop=list("abcde"), odd=None, other=1
     )
     body = json.loads(request.encode(""))
-    assert set(request.dropped) == {"metadata", "top_k", "service_tier", "stop", "other"}
+    assert set(request.written().dropped) == {"metadata", "top_k", "service_tier", "stop", "other"}
     assert body["stop"] == list("abcd")
     assert not {"metadata", "top_k", "service_tier", "other"} & body.keys()
 
