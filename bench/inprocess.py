@@ -24,8 +24,8 @@ from bench.publishing import measure_publishing
 from failover.engine.benches import BenchEntry, Benches
 from providers.adapters.spec import CredentialSpec, ProviderSpec
 from routing.gateway.app import Gateway
-from routing.gateway.auth import MASTER, Key
 from routing.gateway.deciding.features import Features
+from routing.gateway.deciding.keys import MASTER, Key
 from routing.gateway.deciding.planner import plan
 from routing.gateway.deciding.resolver import resolve
 from routing.gateway.deciding.snapshot import (

@@ -16,18 +16,21 @@ from controlplane.decisions.trying import GUEST_PREFIX
 from controlplane.publishing.snapshots import NotKept, snapshot_of
 from providers.errors import ProtocolError
 from providers.protocols import PROTOCOLS, Protocol
-from routing.gateway.auth import MASTER, Key, digest_of
+from routing.gateway.auth import digest_of
 from routing.gateway.deciding.affinity import SESSION_HEADER
-from routing.gateway.deciding.features import features_of, features_then
-from routing.gateway.deciding.resolver import Resolution, resolve
+from routing.gateway.deciding.features import features_of
+from routing.gateway.deciding.keys import MASTER, Key
+from routing.gateway.deciding.resolution import Resolution, Unknown
+from routing.gateway.deciding.resolver import resolve
 from routing.gateway.deciding.snapshot import KeySpec
 from routing.gateway.deciding.table import Table, compile_table
-from routing.gateway.errors import Refused
+from routing.gateway.errors import unknown_model
 from routing.gateway.explain.explaining import (
     Explanation,
     explain,
     explain_again,
 )
+from routing.gateway.explain.replay import features_then
 from routing.gateway.listing import resolve_for
 
 if TYPE_CHECKING:
@@ -124,8 +127,11 @@ def decide_again(record: RequestRecord) -> Then:
         table = compile_table(snapshot, decrypt=lambda _token: "not asked for", environ={})
         key = _key_of(record, table)
         resolution = resolve(table, record.requested_model)
+        if isinstance(resolution, Unknown):
+            problem = unknown_model(resolution).message
+            return Then(explanation=None, is_same=None, problem=problem)
         explanation = explain_again(table, resolution, features_then(told, key), told.decision)
-    except (NotKept, ValueError, LookupError, Refused) as error:
+    except (NotKept, ValueError, LookupError) as error:
         return Then(explanation=None, is_same=None, problem=str(error))
     is_same = is_as_recorded(explanation, told.decision)
     problem = "" if is_same else "Made again, the decision comes out differently from the record's."
@@ -191,10 +197,10 @@ def _table(worker: LocalWorker) -> Table:
 
 
 def _resolve(table: Table, model: str, key: Key) -> Resolution:
-    try:
-        return resolve_for(key, table, model)
-    except Refused as error:
-        raise Unanswerable("model", error.message) from error
+    found = resolve_for(key, table, model)
+    if isinstance(found, Unknown):
+        raise Unanswerable("model", unknown_model(found).message)
+    return found
 
 
 def _key(table: Table, asked: str) -> Key:

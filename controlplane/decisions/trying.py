@@ -15,7 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from routing.gateway.auth import Key, digest_of
+from routing.gateway.auth import digest_of
+from routing.gateway.deciding.keys import Key
 from routing.gateway.deciding.snapshot import KeySpec
 
 if TYPE_CHECKING:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import Final
 
 from msgspec import Struct
@@ -48,7 +49,8 @@ class Candidate:
     A provider model in one pool, compiled from the snapshot.
 
     `is_measured`: somebody goes by its load, so that its calls have to be noted. `subjects` are
-    what a bench of it, or of its endpoint, is called. `is_known` is False for an ad-hoc
+    what a bench of it, or of its endpoint, is called. `is_switched_off`: an operator's switch, not
+    the configuration, keeps it out. `is_known` is False for an ad-hoc
     provider/model that no pool, alias, rule or inventory names: it leaves no state behind.
     `upstream` is None when the provider is unknown or its kind has no adapter.
     """
@@ -65,6 +67,7 @@ class Candidate:
     is_enabled: bool = True
     is_provider_enabled: bool = True
     is_known: bool = True
+    is_switched_off: bool = False
     limits: Limits | None = None
     is_measured: bool = False
     endpoint_key: Key = field(init=False)
@@ -182,6 +185,27 @@ class Affinity(Struct, frozen=True, kw_only=True):
     pinned: str
     ttl_s: float
     members: frozenset[str]
+
+
+class Why(Enum):
+    """Why nobody may be tried."""
+
+    NOBODY = auto()
+    ONLY_THE_KEY = auto()  # the key's rights forbid everybody
+    ALL_LIMITED = auto()  # everybody is inside a rate limit
+
+
+class Nobody(Struct, frozen=True, kw_only=True):
+    """
+    No plan: nobody may be tried, so that no call is made. `rejected` are all, each with its reason.
+
+    `returns_in_s`: when the soonest of them returns, if that is known.
+    """
+
+    why: Why
+    rejected: tuple[Rejected, ...]
+    returns_in_s: float | None = None
+    inputs: Inputs | None = None
 
 
 class Plan(Struct, frozen=True, kw_only=True):

@@ -20,31 +20,38 @@ from failover.engine.availability import mended, soonest_return_s
 from failover.engine.benches import Benches
 from failover.engine.loads import Loads
 from failover.engine.outcome import Ending, Failed
+from failover.engine.plan import Nobody
 from failover.engine.streams import INTERRUPTED_CODE, Stream
 from providers.errors import ProtocolError
-from providers.protocols import Protocol
+from providers.protocols import Protocol, Request
 from providers.secrets.encryption import load_keyring
 from providers.secrets.redaction import known
 from providers.transport import Transport
 from routing.gateway.admission import Admission
 from routing.gateway.answers import Scrape, answer
-from routing.gateway.auth import Key, authenticate, digest_of
+from routing.gateway.auth import authenticate, digest_of
 from routing.gateway.deciding.features import features_of
-from routing.gateway.deciding.planner import Live, plan
+from routing.gateway.deciding.keys import Key
+from routing.gateway.deciding.planner import plan
+from routing.gateway.deciding.resolution import Unknown
 from routing.gateway.deciding.snapshot import Snapshot, Steps, finish
+from routing.gateway.deciding.state import Live
 from routing.gateway.deciding.table import Table, compiling
 from routing.gateway.errors import (
     GatewayError,
     NoCandidate,
     bad_request,
     internal_error,
+    nobody_may,
     not_ready,
     providers_failed,
     render,
+    unknown_model,
 )
 from routing.gateway.ingress import (
     INFERENCE_PATHS,
     SIMULATE,
+    Exchange,
     Hangup,
     Receive,
     Scope,
@@ -57,6 +64,7 @@ from routing.gateway.ingress import (
     new_id,
     patience_s,
     read_body,
+    target_of,
 )
 from routing.gateway.keylimits.allowances import KeyLimits
 from routing.gateway.limits import Limits
@@ -64,12 +72,14 @@ from routing.gateway.listing import resolve_for
 from routing.gateway.records.record import Outcome
 from routing.gateway.records.recorder import Recorder
 from routing.gateway.records.spool import SpoolWriter
+from routing.gateway.records.trail import Trail
 from routing.gateway.replies import (
-    Trail,
+    early_headers,
     pass_on,
     send_body,
     send_start,
     served_headers,
+    trail_headers,
 )
 from routing.gateway.telemetry.failure_log import FailureLog
 from routing.gateway.telemetry.logs import about
@@ -216,19 +226,15 @@ class Gateway:
             await answer(self, scope, send, protocol)
 
     async def _infer(self, protocol: Protocol, scope: Scope, receive: Receive, send: Send) -> None:
+        """The way of one request: let in, read, decided, called, answered; and one way out."""
         exchange = exchange_of(scope)
         headers = dict(scope["headers"]) if exchange is None else exchange.fields
-        given = given_id(headers)
-        trail = Trail(given or new_id(), time.monotonic())
-        trail.is_named = given is not None
-        trail.endpoint, trail.protocol = scope["path"].rstrip("/"), protocol.name
+        trail = _trail(protocol, scope, headers)
         visit: Visit | None = None
         admission = self.admission
         is_admitted = False
         try:
-            table = self.table_in_use()
-            trail.generation = table.generation
-            trail.key = key = self.authenticate(table, headers)
+            table, key = self._let_in(trail, headers)
             faults = faults_of(headers, key, table.providers) if SIMULATE in headers else None
             if admission.in_flight < admission.limit:
                 admission.in_flight += 1
@@ -241,47 +247,17 @@ class Gateway:
                 body = await read_body(receive)
             visit = Visit(receive, send, self.clock(), asyncio.current_task())
             self.visits.begin(visit)
-            request = protocol.parse(body)
+            request = protocol.parse(body, target_of(scope))
             trail.note(request)
             if key.is_limited:
                 await self._count_against(key, trail)
-            trail.resolution = resolution = resolve_for(key, table, request.model)
-            trail.canonical_model = resolution.canonical_model
-            trail.features = features = features_of(request, headers, key, resolution)
-            now = self.clock()
-            trail.plan = planned = plan(table, resolution, features, self.live, now, self._rng)
-            if request.stream:
-                visit.early_headers = trail.early_headers()
-                visit.hold_at = now + planned.policy.hold_s
-            trail.calls = []
-            result = await self.engine.run(
-                Call(
-                    request=request,
-                    plan=planned,
-                    deadline=now + patience_s(headers, planned.policy.deadline_s),
-                    request_id=trail.request_id.decode(),
-                    headers=protocol.forwarded(scope["headers"]),
-                    session=features.session,
-                    attempts=trail.calls,
-                    faults=faults,
-                    holds_whole=holds_whole(headers, planned.policy.gate),
-                )
-            )
-            if isinstance(result, Served):
-                if planned.affinity is not None and faults is None:
-                    self.live.served(planned, result.candidate, self.clock())
-                if trail.allowance is not None and result.stream is None:
-                    trail.served = result.candidate
-                    self._settle(trail, result)
-                if exchange is None or visit.opened or not pass_on(result, trail, exchange):
-                    await self._serve(result, trail, visit)
-            else:
+            call = self._decided(request, table, headers, trail, visit)
+            call.headers, call.faults = protocol.forwarded(scope["headers"]), faults
+            result = await self.engine.run(call)
+            if not isinstance(result, Served):
                 await self._fail(result, trail, visit)
-        except ProtocolError as error:
-            refused = bad_request(error.message, error.param, error.status)
-            await self._refuse(refused, protocol, trail, send, visit)
-        except GatewayError as error:
-            await self._refuse(error, protocol, trail, send, visit)
+            elif not self._passed_on(result, trail, visit, exchange, is_real=faults is None):
+                await self._serve(result, trail, visit)
         except Hangup:
             pass  # nobody is there to be told
         except asyncio.CancelledError:
@@ -291,25 +267,88 @@ class Gateway:
                 raise
             if visit.cut is not None and not (visit.opened and visit.hold_at is None):
                 await self._refuse(visit.cut, protocol, trail, send, visit)
-        except Exception:
-            log.exception(
-                "a request failed inside the gateway", extra=about(trail.request_id.decode())
-            )
-            await self._refuse(internal_error(), protocol, trail, send, visit)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller is answered
+            await self._refuse(_answer_to(error, trail), protocol, trail, send, visit)
         finally:
-            if visit is not None:
-                self.visits.end(visit)
-                if trail.status is None and visit.opened:
-                    trail.status = 200
-            trail.ended_at = time.monotonic()
-            if trail.allowance is not None:
-                self._settle(trail)
-            self.recorder.add(trail)
-            if is_admitted:
-                if visit is not None and visit.is_stream:
-                    admission.end_stream()
-                else:
-                    admission.leave()
+            self._leave(trail, visit, is_admitted=is_admitted)
+
+    # Its steps
+
+    def _let_in(self, trail: Trail, headers: Mapping[bytes, bytes]) -> tuple[Table, Key]:
+        """The table that the request keeps, and its key. Raises GatewayError."""
+        table = self.table_in_use()
+        trail.generation = table.generation
+        trail.key = key = self.authenticate(table, headers)
+        return table, key
+
+    def _decided(
+        self,
+        request: Request,
+        table: Table,
+        headers: Mapping[bytes, bytes],
+        trail: Trail,
+        visit: Visit,
+    ) -> Call:
+        """What `request` means and who is to be tried. Raises GatewayError where nobody may be."""
+        key = trail.key
+        assert key is not None  # noqa: S101  # it has been let in
+        resolution = resolve_for(key, table, request.model)
+        if isinstance(resolution, Unknown):
+            raise unknown_model(resolution)
+        trail.resolution = resolution
+        trail.canonical_model = resolution.canonical_model
+        trail.features = features = features_of(request, headers, key, resolution)
+        now = self.clock()
+        planned = plan(table, resolution, features, self.live, now, self._rng)
+        if isinstance(planned, Nobody):
+            raise nobody_may(planned)
+        trail.plan, policy = planned, planned.policy
+        if request.stream:
+            visit.early_headers = early_headers(trail)
+            visit.hold_at = now + policy.hold_s
+        trail.calls = []
+        return Call(
+            request=request,
+            plan=planned,
+            deadline=now + patience_s(headers, policy.deadline_s),
+            request_id=trail.request_id.decode(),
+            session=features.session,
+            attempts=trail.calls,
+            holds_whole=request.stream and holds_whole(headers, policy.gate),
+        )
+
+    def _passed_on(
+        self,
+        served: Served,
+        trail: Trail,
+        visit: Visit,
+        exchange: Exchange | None,
+        *,
+        is_real: bool,
+    ) -> bool:
+        """Note who served, and send a whole answer without a wait where that can be."""
+        if is_real and trail.plan is not None and trail.plan.affinity is not None:
+            self.live.served(trail.plan, served.candidate, self.clock())
+        if trail.allowance is not None and served.stream is None:
+            trail.served = served.candidate
+            self._settle(trail, served)
+        return exchange is not None and not visit.opened and pass_on(served, trail, exchange)
+
+    def _leave(self, trail: Trail, visit: Visit | None, *, is_admitted: bool) -> None:
+        """Whatever became of the request: its record, and its places for others."""
+        if visit is not None:
+            self.visits.end(visit)
+            if trail.status is None and visit.opened:
+                trail.status = 200
+        trail.ended_at = time.monotonic()
+        if trail.allowance is not None:
+            self._settle(trail)
+        self.recorder.add(trail)
+        if is_admitted:
+            if visit is not None and visit.is_stream:
+                self.admission.end_stream()
+            else:
+                self.admission.leave()
 
     async def _serve(self, served: Served, trail: Trail, visit: Visit) -> None:
         stream = served.stream
@@ -360,7 +399,7 @@ class Gateway:
         trail.status = failure.status or 400
         self._settle(trail)
         headers = [(b"content-type", failure.content_type.encode("latin-1", "replace"))]
-        await send_start(visit.send, failure.status or 400, headers + trail.headers())
+        await send_start(visit.send, failure.status or 400, headers + trail_headers(trail))
         await send_body(visit.send, failure.body or b"", last=True)
 
     async def _refuse(
@@ -373,15 +412,15 @@ class Gateway:
     ) -> None:
         trail.outcome = Outcome.INTERRUPTED if trail.served is not None else error.outcome
         trail.code = error.code or ""
-        if isinstance(error, NoCandidate):
-            trail.rejected, trail.inputs = error.rejected, error.inputs
+        if isinstance(error, NoCandidate) and error.nobody is not None:
+            trail.rejected, trail.inputs = error.nobody.rejected, error.nobody.inputs
         self._settle(trail)
         if visit is not None and visit.opened:
             await send_body(send, protocol.error_event(error.problem), last=True)
             return
         status, headers, body = render(error, protocol)
         trail.status = status
-        await send_start(send, status, headers + trail.headers())
+        await send_start(send, status, headers + trail_headers(trail))
         await send_body(send, body, last=True)
 
     async def _count_against(self, key: Key, trail: Trail) -> None:
@@ -401,3 +440,22 @@ class Gateway:
             trail.usage = ended.usage
         if trail.allowance is not None:
             self.key_limits.settle(trail.allowance, trail.spent_tokens())
+
+
+def _trail(protocol: Protocol, scope: Scope, headers: Mapping[bytes, bytes]) -> Trail:
+    given = given_id(headers)
+    trail = Trail(given or new_id(), time.monotonic())
+    trail.is_named = given is not None
+    trail.endpoint, trail.protocol = scope["path"].rstrip("/"), protocol.name
+    return trail
+
+
+def _answer_to(error: Exception, trail: Trail) -> GatewayError:
+    """What the caller is told of whatever ended its request."""
+    if isinstance(error, GatewayError):
+        return error
+    if isinstance(error, ProtocolError):
+        return bad_request(error.message, error.param, error.status)
+    extra = about(trail.request_id.decode())
+    log.error("a request failed inside the gateway", exc_info=error, extra=extra)
+    return internal_error()

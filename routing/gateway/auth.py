@@ -2,45 +2,16 @@
 
 from __future__ import annotations
 
-import fnmatch
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from hashlib import sha256
 from types import MappingProxyType
 
-from routing.gateway.deciding.snapshot import KeySpec
+from routing.gateway.deciding.keys import MASTER, Key
 from routing.gateway.errors import Refused
 
 CREDENTIAL_HEADERS = (b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key")
 BEARER = b"bearer "
 _NO_GUESTS: Mapping[bytes, Key] = MappingProxyType({})
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """
-    A key, compiled. `pattern` is None where every model is allowed; `is_limited` if it may only
-    make so many requests.
-    """
-
-    spec: KeySpec
-    pattern: re.Pattern[str] | None
-    is_limited: bool = False
-
-    @classmethod
-    def compile(cls, spec: KeySpec) -> Key:
-        pattern = "|".join(fnmatch.translate(entry) for entry in spec.models)
-        limits = (spec.rpm, spec.tpm, spec.max_parallel)
-        is_limited = any(limit is not None for limit in limits)
-        return cls(spec, re.compile(pattern) if pattern else None, is_limited)
-
-    def allows(self, *names: str) -> bool:
-        """Whether one of `names` matches the key's patterns."""
-        return self.pattern is None or any(map(self.pattern.match, names))
-
-
-MASTER = Key(KeySpec(name="master", digest=b"", scopes=("inference", "admin")), None)
 
 
 def digest_of(key: bytes) -> bytes:

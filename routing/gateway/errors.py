@@ -16,9 +16,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from failover.engine.outcome import Attempt, Ending, Failed
-from failover.engine.plan import Inputs, Rejected
+from failover.engine.plan import Nobody, Why
 from providers.protocols import Problem, Protocol
 from providers.protocols.chat import CHAT
+from routing.gateway.deciding.resolution import Unknown
 from routing.gateway.records.record import Outcome
 
 RETRY_AFTER_MAX_S = 60
@@ -76,10 +77,9 @@ class Refused(GatewayError):
 
 
 class NoCandidate(GatewayError):
-    """Nobody may be tried, so no call was made. `rejected` are all, each with its reason."""
+    """Nobody may be tried, so no call was made. `nobody` says who was left out, and why."""
 
-    rejected: Sequence[Rejected] = ()
-    inputs: Inputs | None = None
+    nobody: Nobody | None = None
 
 
 class ProvidersFailed(GatewayError):
@@ -109,34 +109,35 @@ def internal_error() -> GatewayError:
     return error
 
 
-def unknown_model(name: str, close: Sequence[str]) -> Refused:
-    hint = f" Did you mean {_or(close)}?" if close else ""
+def unknown_model(unknown: Unknown) -> Refused:
+    name = _short(unknown.requested)
+    hint = f" Did you mean {_or(unknown.close)}?" if unknown.close else ""
     return Refused(
         404,
-        f"The model {_short(name)!r} does not exist, or this key may not use it.{hint}",
+        f"The model {name!r} does not exist, or this key may not use it.{hint}",
         type="invalid_request_error",
         code="model_not_found",
         param="model",
     )
 
 
-def no_candidate(rejected: Sequence[Rejected], *, everyone_limited: bool) -> NoCandidate:
-    """The answer when planning left nobody: the reasons decide the status."""
-    error = _no_candidate(rejected, everyone_limited=everyone_limited)
-    error.rejected = rejected
+def nobody_may(nobody: Nobody) -> NoCandidate:
+    """The answer where planning left nobody."""
+    error = _nobody_may(nobody)
+    error.nobody = nobody
     return error
 
 
-def _no_candidate(rejected: Sequence[Rejected], *, everyone_limited: bool) -> NoCandidate:
-    reasons = {entry.reason for entry in rejected}
-    returns = [e.returns_in_s for e in rejected if e.returns_in_s is not None]
+def _nobody_may(nobody: Nobody) -> NoCandidate:
+    rejected = nobody.rejected
     extra = {
         "rejected": [
             {"provider": e.candidate.provider, "model": e.candidate.model, "reason": e.reason}
             for e in rejected
         ]
     }
-    if reasons == {"key_not_allowed"}:
+    returns_in_s = nobody.returns_in_s
+    if nobody.why is Why.ONLY_THE_KEY:
         error = NoCandidate(
             403,
             "This key may not use the model.",
@@ -147,8 +148,7 @@ def _no_candidate(rejected: Sequence[Rejected], *, everyone_limited: bool) -> No
         )
         error.outcome = Outcome.REFUSED
         return error
-    returns_in_s = min(returns) if returns else None
-    if everyone_limited:
+    if nobody.why is Why.ALL_LIMITED:
         returns_in_s = returns_in_s or PARALLEL_RETRY_S
         return NoCandidate(
             429,

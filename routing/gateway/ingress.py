@@ -18,7 +18,8 @@ from failover.engine.policy import GATES, WHOLE_ANSWER
 from providers.adapters.simulator.faults import SimulatedFault, parse_fault
 from providers.protocols import PROTOCOLS
 from providers.protocols import Protocol as WireProtocol
-from routing.gateway.auth import Key, check_scope
+from routing.gateway.auth import check_scope
+from routing.gateway.deciding.keys import Key
 from routing.gateway.errors import bad_request
 
 Scope = MutableMapping[str, Any]
@@ -94,6 +95,12 @@ async def read_body(receive: Receive) -> bytes:
     if message["type"] == "http.disconnect":
         raise Hangup
     return b"".join(pieces)
+
+
+def target_of(scope: Scope) -> str:
+    """The path that was called, with its query."""
+    path, query = scope["path"], scope.get("query_string")
+    return f"{path}?{query.decode('latin-1')}" if query else path
 
 
 def given_id(headers: Headers) -> bytes | None:

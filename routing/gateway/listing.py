@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from routing.gateway.auth import Key
-from routing.gateway.deciding.resolver import Resolution, resolve
+from routing.gateway.deciding.keys import Key
+from routing.gateway.deciding.resolution import Resolution, Unknown
+from routing.gateway.deciding.resolver import resolve
 from routing.gateway.deciding.table import Table
-from routing.gateway.errors import Refused, unknown_model
+from routing.gateway.errors import unknown_model
 
 
 def visible_names(table: Table, key: Key) -> list[str]:
@@ -37,14 +38,12 @@ def _is_visible(table: Table, name: str, key: Key) -> bool:
     )
 
 
-def resolve_for(key: Key, table: Table, name: str) -> Resolution:
-    """What `name` means. Raises Refused, naming only close names that `key` may use."""
-    try:
-        return resolve(table, name)
-    except Refused:
-        if key.pattern is None:
-            raise
+def resolve_for(key: Key, table: Table, name: str) -> Resolution | Unknown:
+    """What `name` means; close to an unknown one are only names that `key` may use."""
+    found = resolve(table, name)
+    if isinstance(found, Unknown) and key.pattern is not None:
         return resolve(table, name, frozenset(visible_names(table, key)))
+    return found
 
 
 def model_list(names: list[str], created_at: float, *, anthropic: bool) -> dict[str, Any]:
@@ -73,5 +72,5 @@ def answer_models(
     if not name:
         return model_list(names, created_at, anthropic=anthropic)
     if name not in names:
-        raise unknown_model(name, [])
+        raise unknown_model(Unknown(requested=name))
     return model_entry(name, created_at, anthropic=anthropic)

@@ -5,18 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
-from msgspec import Struct
-
 from failover.engine.attempts import Served
-from failover.engine.outcome import Attempt
-from failover.engine.plan import Candidate, Inputs, Plan, Rejected
-from providers.protocols import Request, Usage
-from routing.gateway.auth import Key
-from routing.gateway.deciding.features import Features
-from routing.gateway.deciding.resolver import Resolution
+from failover.engine.plan import Plan
 from routing.gateway.ingress import Exchange, Send
-from routing.gateway.keylimits.allowances import Allowance
 from routing.gateway.records.record import Outcome
+from routing.gateway.records.trail import Trail
 
 Header = tuple[bytes, bytes]
 JSON: Header = (b"content-type", b"application/json")
@@ -26,83 +19,27 @@ EVENT_STREAM: tuple[Header, ...] = (
     (b"x-accel-buffering", b"no"),
 )
 UPSTREAM_ID = b"x-request-id"
-_CUT_SHORT = (Outcome.ABANDONED, Outcome.INTERRUPTED)
 _REFLECTED = (b"openai-", b"x-ratelimit-")
 REFLECTED_MAX, REFLECTED_BYTES = 32, 256  # 8 KiB: many clients take no more than that in all
 
 
-class Trail(Struct):
-    """
-    What is known of a request so far, whatever becomes of it: for its response headers, and in the
-    end for its record.
+def trail_headers(trail: Trail) -> list[Header]:
+    """For an answer that nobody has served."""
+    return [
+        (b"x-request-id", trail.request_id),
+        *(trail.allowance.headers() if trail.allowance is not None else ()),
+        *_known(
+            trail.canonical_model,
+            len(trail.calls) if trail.calls is not None else None,
+            trail.generation,
+        ),
+        *_warned(trail.plan),
+    ]
 
-    Times are time.monotonic's, of which the event loop's own are the coarser reading. `calls` is
-    None until the engine is asked. `is_named` if the request id is the caller's. The request's body
-    is not held, nor is the answer's.
-    """
 
-    request_id: bytes
-    started_at: float = 0.0
-    ended_at: float = 0.0
-    endpoint: str = ""
-    protocol: str = ""
-    key: Key | None = None
-    allowance: Allowance | None = None
-    generation: int | None = None
-    requested: str = ""
-    canonical_model: str = ""
-    resolution: Resolution | None = None
-    plan: Plan | None = None
-    rejected: Sequence[Rejected] = ()
-    inputs: Inputs | None = None
-    calls: list[Attempt] | None = None
-    served: Candidate | None = None
-    usage: Usage | None = None
-    stream: bool = False
-    estimated_input_tokens: int | None = None
-    max_output_tokens: int | None = None
-    needs: frozenset[str] = frozenset()
-    features: Features | None = None
-    status: int | None = None
-    code: str = ""
-    outcome: Outcome = Outcome.ABANDONED
-    is_named: bool = False
-
-    def note(self, request: Request) -> None:
-        """Keep what the record says of the request."""
-        self.requested = request.model
-        self.stream = request.stream
-        self.needs = request.needs
-        self.estimated_input_tokens = request.estimated_input_tokens
-        self.max_output_tokens = request.max_output_tokens
-
-    def wanted_tokens(self) -> int:
-        """What the request may take, as far as it says."""
-        return (self.estimated_input_tokens or 0) + (self.max_output_tokens or 0)
-
-    def spent_tokens(self) -> int | None:
-        """What counts against the key: 0 if nobody served it, None if nobody knows."""
-        usage = self.usage
-        if usage is not None and usage.input_tokens is not None:
-            return usage.input_tokens + (usage.output_tokens or 0)
-        is_unknown = self.served is not None or (self.calls and self.outcome in _CUT_SHORT)
-        return None if is_unknown else 0
-
-    def headers(self) -> list[Header]:
-        return [
-            (b"x-request-id", self.request_id),
-            *(self.allowance.headers() if self.allowance is not None else ()),
-            *_known(
-                self.canonical_model,
-                len(self.calls) if self.calls is not None else None,
-                self.generation,
-            ),
-            *_warned(self.plan),
-        ]
-
-    def early_headers(self) -> list[Header]:
-        """For a 200 that goes out before anybody served: it cannot name who will."""
-        return [*EVENT_STREAM, *self.headers()]
+def early_headers(trail: Trail) -> list[Header]:
+    """For a 200 that goes out before anybody served: it cannot name who will."""
+    return [*EVENT_STREAM, *trail_headers(trail)]
 
 
 def served_headers(served: Served, trail: Trail) -> list[Header]:

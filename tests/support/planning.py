@@ -7,16 +7,18 @@ from typing import Any
 
 from failover.engine.benches import Benches
 from failover.engine.benches import Key as BenchKey
-from failover.engine.plan import Plan
+from failover.engine.plan import Nobody, Plan
 from failover.engine.rendezvous import hash_of
 from failover.engine.verdicts import VERDICTS
 from providers.errors import Fault
-from routing.gateway.auth import Key
 from routing.gateway.deciding.features import Features
+from routing.gateway.deciding.keys import Key
 from routing.gateway.deciding.planner import plan
+from routing.gateway.deciding.resolution import Unknown
 from routing.gateway.deciding.resolver import resolve
 from routing.gateway.deciding.snapshot import CandidateSpec, KeySpec, PoolSpec
 from routing.gateway.deciding.state import Live
+from routing.gateway.errors import nobody_may, unknown_model
 from tests.support.builders import FakeClock, bench_entry, benches, failure, pool, table
 
 
@@ -41,9 +43,13 @@ class World:
         session: str | None = None,
         **wishes: Any,
     ) -> Plan:
-        return plan(
+        """The plan; raises what the caller would be told without one."""
+        resolution = resolve(self.table, name)
+        if isinstance(resolution, Unknown):
+            raise unknown_model(resolution)
+        made = plan(
             self.table,
-            resolve(self.table, name),
+            resolution,
             Features(
                 protocol=protocol,
                 key=key(*models),
@@ -54,6 +60,9 @@ class World:
             self.clock.now,
             rng or Random(1),
         )
+        if isinstance(made, Nobody):
+            raise nobody_may(made)
+        return made
 
     def names(self, name: str = "m", **wishes: Any) -> list[str]:
         return [c.name for c in self.plan(name, **wishes).steps]

@@ -17,10 +17,17 @@ from msgspec import Struct
 from failover.engine.plan import Affinity, Candidate
 from failover.engine.rendezvous import hash_of, score
 from providers.protocols import Request
-from routing.gateway.auth import Key
-from routing.gateway.deciding.resolver import Resolution
+from routing.gateway.deciding.keys import Key
+from routing.gateway.deciding.resolution import Resolution
 
 SESSION_HEADER: Final = b"x-switchyard-session"
+# What coding agents say of themselves, after our own header: opencode, others, Codex, Claude Code.
+_AGENTS: Final = (
+    b"x-session-affinity",
+    b"x-session-id",
+    b"session-id",
+    b"x-claude-code-session-id",
+)
 USER_PATH: Final = "user_path"
 WHOLE_POOL: Final = 0  # the "session" of a pool that stays where it failed over to
 PIN_LIMIT: Final = 50_000
@@ -34,6 +41,8 @@ def session_of(
 ) -> int | None:
     """The hash of who is talking; None if nobody says. A request id never says it."""
     stated = headers.get(SESSION_HEADER)
+    if not stated:
+        stated = next((said for name in _AGENTS if (said := headers.get(name))), None)
     word = stated.decode("latin-1") if stated else request.session
     if not word and resolution.groups[0].pool.affinity_key == USER_PATH:
         word = key.spec.user_path

@@ -1,4 +1,4 @@
-"""What a request asks of routing, from the request itself or from its record."""
+"""What a request asks of routing."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from providers.protocols import NO_NEEDS, Request
-from routing.gateway.auth import Key
 from routing.gateway.deciding.affinity import session_of
-from routing.gateway.deciding.resolver import Resolution
-from routing.gateway.records.record import Detail
+from routing.gateway.deciding.keys import Key
+from routing.gateway.deciding.resolution import Resolution
 
 
 class Features(Struct, frozen=True, kw_only=True, gc=False):
@@ -46,19 +45,4 @@ def features_of(
         session=session_of(headers, request, key, resolution)
         if resolution.takes_sessions
         else None,
-    )
-
-
-def features_then(told: Detail, key: Key) -> Features:
-    """What a recorded request asked of routing."""
-    asked = told.features
-    return Features(
-        protocol=told.protocol,
-        key=key,
-        needs=frozenset(asked.needs),
-        input_tokens=asked.estimated_input_tokens or 0,
-        max_output_tokens=asked.max_output_tokens,
-        preferred_provider=asked.preferred_provider,
-        no_failover=asked.no_failover,
-        session=int(asked.session, 16) if asked.session else None,
     )

@@ -17,30 +17,32 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from math import inf
 
-from failover.engine.plan import Affinity, Candidate, Inputs, Plan, Rejected, Standing
+from failover.engine.plan import (
+    Affinity,
+    Candidate,
+    Inputs,
+    Nobody,
+    Plan,
+    Rejected,
+    Standing,
+    Why,
+)
 from providers.protocols import PROTOCOLS
-from routing.gateway.auth import Key
 from routing.gateway.deciding.affinity import WHOLE_POOL, by_session
 from routing.gateway.deciding.features import Features
-from routing.gateway.deciding.pools import Pool
-from routing.gateway.deciding.resolver import Group, Resolution
-from routing.gateway.deciding.state import Live, State
-from routing.gateway.deciding.strategies import STRATEGIES, Dice, Turn
+from routing.gateway.deciding.keys import Key
+from routing.gateway.deciding.pools import Pool, Tiers
+from routing.gateway.deciding.resolution import Group, Resolution
+from routing.gateway.deciding.state import State
+from routing.gateway.deciding.strategies import STRATEGIES, Dice, Strategy, Turn
 from routing.gateway.deciding.table import Table
 from routing.gateway.deciding.wording import words_of
-from routing.gateway.errors import NoCandidate, no_candidate
-
-__all__ = ["Live", "plan"]
 
 
 def plan(
     table: Table, resolution: Resolution, features: Features, state: State, now: float, rng: Dice
-) -> Plan:
-    """
-    The plan for one request. Raises NoCandidate if nobody may be tried.
-
-    `now` is monotonic seconds.
-    """
+) -> Plan | Nobody:
+    """The plan for one request, or that nobody may be tried. `now` is monotonic seconds."""
     # Nothing but the table bears on a request whose key may use everything, while nobody is
     # benched and no counter or dice choose: its plan is made once.
     if (
@@ -56,9 +58,10 @@ def plan(
         settled = (features.protocol, features.no_failover, needs)
         known = resolution.plans.get(settled)
         if known is None:
-            known = resolution.plans[settled] = _Planning(features, state, now, rng).plan(
-                table, resolution
-            )
+            made = _Planning(features, state, now, rng).plan(table, resolution)
+            if isinstance(made, Nobody):
+                return made
+            known = resolution.plans[settled] = made
         return known
     return _Planning(features, state, now, rng).plan(table, resolution)
 
@@ -69,7 +72,7 @@ class _Planning:
 
     `steps` are those who may be tried, `resting` those who sit out for a while, both in order;
     `standing` are the last ones who are tried all the same. `natural` is the choice without
-    benches, health and pins.
+    benches, health and pins, and `home` the one without operators' switches, too.
     """
 
     __slots__ = (
@@ -78,6 +81,7 @@ class _Planning:
         "counters",
         "disturbed",
         "features",
+        "home",
         "natural",
         "now",
         "pin",
@@ -108,12 +112,13 @@ class _Planning:
         self.rejected: list[Rejected] = []
         self.standing: tuple[Candidate, ...] = ()
         self.natural: Candidate | None = None
+        self.home: Candidate | None = None
         self.preferred: Candidate | None = None
         self.rotation: tuple[Pool, Sequence[Candidate]] | None = None
         self.affinity: Affinity | None = None
         self.barred: frozenset[str] = frozenset()
 
-    def plan(self, table: Table, resolution: Resolution) -> Plan:
+    def plan(self, table: Table, resolution: Resolution) -> Plan | Nobody:
         features, first = self.features, resolution.groups[0]
         groups = resolution.groups
         protocol = PROTOCOLS.get(features.protocol)
@@ -126,7 +131,7 @@ class _Planning:
         if last_standing:
             self.let_stand()
             if not self.steps:
-                raise self.nobody(len(groups))
+                return self.nobody(len(groups))
         self.preferred = self.preferred or self.natural
         warnings = resolution.warnings
         if features.preferred_provider and (warning := self.prefer(groups)):
@@ -205,6 +210,8 @@ class _Planning:
                 self.rotation = (pool, free)
             steps += ordered
         if is_own and self.natural is not None and (session is not None or pool.stays):
+            if static.home_tiers is not None:
+                self.home = self.home_of(static.home_tiers, session, strategy)
             self.heed_pin(pool, WHOLE_POOL if session is None else session, steps)
         if not pool.policy.enabled and len(steps) > 1:
             wished = self.wished(steps, [group]) or steps
@@ -262,6 +269,16 @@ class _Planning:
             free.append(candidate)
         return free
 
+    def home_of(self, tiers: Tiers, session: int | None, strategy: Strategy) -> Candidate | None:
+        """Whose this would be without operators' switches: who serves instead is pinned."""
+        for tier in tiers:
+            able = [c for c in tier if self.tokens <= (c.facts.context_window or inf)]
+            if able and session is not None:
+                return by_session(able, session, is_weighted=strategy.is_weighted)[0]
+            if able:
+                return able[0]
+        return None
+
     def heed_pin(self, pool: Pool, session: int, steps: list[Candidate]) -> None:
         """Who moved stays where it is, unless that one sits out."""
         natural = self.natural
@@ -280,7 +297,7 @@ class _Planning:
         self.affinity = Affinity(
             pool=pool.name,
             session=session,
-            natural=natural.name,
+            natural=(self.home or natural).name,
             pinned=passed_over,
             ttl_s=pool.pin_ttl_s,
             members=pool.names,
@@ -367,12 +384,20 @@ class _Planning:
         weights = [(c.name, ramped(c, c.weight if is_weighted else 1)) for c in members]
         return partial(self.state.commit, pool.name, weights, chosen.name)
 
-    def nobody(self, groups: int) -> NoCandidate:
-        standings = [standing for _, standing, _ in self.resting]
-        is_limited = bool(standings) and all(standing.is_limited for standing in standings)
-        error = no_candidate(self.all_rejected(groups), everyone_limited=is_limited)
-        error.inputs = self.inputs()
-        return error
+    def nobody(self, groups: int) -> Nobody:
+        rejected = self.all_rejected(groups)
+        why = Why.NOBODY
+        if rejected and all(entry.reason == "key_not_allowed" for entry in rejected):
+            why = Why.ONLY_THE_KEY
+        elif self.resting and all(standing.is_limited for _, standing, _ in self.resting):
+            why = Why.ALL_LIMITED
+        returns = [e.returns_in_s for e in rejected if e.returns_in_s is not None]
+        return Nobody(
+            why=why,
+            rejected=rejected,
+            returns_in_s=min(returns) if returns else None,
+            inputs=self.inputs(),
+        )
 
     def inputs(self) -> Inputs | None:
         draws = self.turn.draws

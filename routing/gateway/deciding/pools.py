@@ -20,6 +20,7 @@ from routing.gateway.deciding.snapshot import (
     RoutingDefaults,
 )
 from routing.gateway.deciding.strategies import strategy_named
+from routing.gateway.deciding.switches import Switches
 
 Tiers = tuple[tuple[Candidate, ...], ...]
 NO_TIMEOUTS = Timeouts()
@@ -30,12 +31,14 @@ class Static:
     """
     What a protocol and needs leave of a pool before any live state: tiers, and the rejected.
 
-    `barred` are the names of those that an operator switched off in this pool.
+    `barred` are the names of those that an operator switched off in this pool. `home_tiers` are
+    the tiers as they would be without operators' switches; None if those take nobody out.
     """
 
     tiers: Tiers
     rejected: tuple[Rejected, ...]
     barred: frozenset[str]
+    home_tiers: Tiers | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -106,21 +109,26 @@ class Pool:
 
     def _split(self, protocol: str, needs: frozenset[str]) -> Static:
         tiers: dict[int, list[Candidate]] = {}
+        homes: dict[int, list[Candidate]] = {}
         rejected = []
         seen = set()
         for candidate in self.candidates:
             if candidate.name in seen:
                 continue
             seen.add(candidate.name)
-            reason = self.operators_reason(candidate) or _unsupported(candidate, protocol, needs)
+            unsupported = _unsupported(candidate, protocol, needs)
+            reason = self.operators_reason(candidate) or unsupported
             if reason is None:
                 tiers.setdefault(candidate.priority, []).append(candidate)
             else:
                 rejected.append(Rejected(candidate=candidate, reason=reason))
+            if unsupported is None and (reason is None or candidate.is_switched_off):
+                homes.setdefault(candidate.priority, []).append(candidate)
         return Static(
-            tiers=tuple(tuple(tiers[priority]) for priority in sorted(tiers)),
+            tiers=_sorted(tiers),
             rejected=tuple(rejected),
             barred=frozenset(c.name for c in self.candidates if not c.is_enabled),
+            home_tiers=_sorted(homes) if homes != tiers else None,
         )
 
 
@@ -133,7 +141,9 @@ class Compiler:
         providers: Mapping[str, ProviderSpec],
         upstreams: Mapping[str, Upstream],
         measured: frozenset[str] = frozenset(),
+        switches: Switches | None = None,
     ) -> None:
+        self._switches = switches
         self._content = content
         self._providers = providers
         self._upstreams = upstreams
@@ -141,7 +151,8 @@ class Compiler:
 
     def pool(self, spec: PoolSpec) -> Pool:
         return self._pool(
-            spec, [self._candidate(entry, spec.timeouts) for entry in spec.candidates]
+            spec,
+            [self._candidate(entry, spec.timeouts, pool=spec.name) for entry in spec.candidates],
         )
 
     def alias_pool(self, spec: AliasSpec) -> Pool:
@@ -163,7 +174,7 @@ class Compiler:
         return self._pool(own, candidates)
 
     def _candidate(
-        self, spec: CandidateSpec, timeouts: Timeouts, *, is_known: bool = True
+        self, spec: CandidateSpec, timeouts: Timeouts, *, is_known: bool = True, pool: str = ""
     ) -> Candidate:
         content = self._content
         provider = self._providers.get(spec.provider)
@@ -193,6 +204,8 @@ class Compiler:
             is_enabled=spec.enabled,
             is_provider_enabled=provider is not None and provider.enabled,
             is_known=is_known,
+            is_switched_off=self._switches is not None
+            and self._switches.of_candidate(pool, spec.provider, spec.model) is not None,
             limits=limits,
             is_measured=name in self._measured,
         )
@@ -215,6 +228,10 @@ class Compiler:
             and _given(spec.stay_after_failover, defaults.stay_after_failover),
             pin_ttl_s=_given(spec.session_affinity_ttl_s, defaults.session_affinity_ttl_s),
         )
+
+
+def _sorted(tiers: Mapping[int, list[Candidate]]) -> Tiers:
+    return tuple(tuple(tiers[priority]) for priority in sorted(tiers))
 
 
 Value = TypeVar("Value")

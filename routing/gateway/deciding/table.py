@@ -8,17 +8,14 @@ compiled when they are first asked for, so that a table of 10,000 costs no more 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING
 
 from providers.adapters.registry import ADAPTERS
 from providers.adapters.upstream import Upstream, compile_upstream
-from routing.gateway.auth import Key
+from routing.gateway.deciding.keys import Key
 from routing.gateway.deciding.pools import Compiler, Pool, measured_names
+from routing.gateway.deciding.resolution import Resolution
 from routing.gateway.deciding.snapshot import STEP, Content, Snapshot, Steps, finish
 from routing.gateway.deciding.switches import Switches
-
-if TYPE_CHECKING:
-    from routing.gateway.deciding.resolver import Resolution
 
 ALIAS_DEPTH = 16  # a cycle cannot be saved; this bounds one that came by another way
 
@@ -64,7 +61,7 @@ class Table:
                 self._listed.setdefault(model, []).append(provider.name)
         self.known = self._known(names)
         self.measured = measured
-        self._compiler = Compiler(content, self.providers, upstreams, self.measured)
+        self._compiler = Compiler(content, self.providers, upstreams, self.measured, switches)
         self._pools: dict[str, Pool] = {}
 
     def pool(self, name: str) -> Pool | None:

@@ -14,16 +14,16 @@ from msgspec import Struct
 
 from failover.engine.benches import BenchEntry
 from failover.engine.benches import Key as BenchKey
-from failover.engine.plan import Candidate, Plan, Rejected
+from failover.engine.plan import Candidate, Nobody, Plan, Rejected
 from routing.gateway.deciding.affinity import WHOLE_POOL
 from routing.gateway.deciding.features import Features
 from routing.gateway.deciding.planner import plan
-from routing.gateway.deciding.resolver import Resolution
+from routing.gateway.deciding.resolution import Resolution
 from routing.gateway.deciding.state import State
 from routing.gateway.deciding.strategies import Dice
 from routing.gateway.deciding.table import Table
 from routing.gateway.deciding.wording import words_of
-from routing.gateway.errors import NoCandidate
+from routing.gateway.errors import nobody_may
 from routing.gateway.explain.overview import bench_of
 from routing.gateway.explain.reasons import StepView, Teller
 from routing.gateway.explain.replay import decide_again
@@ -111,10 +111,7 @@ def explain(
     board: Mapping[BenchKey, BenchEntry] = NO_BENCHES,
 ) -> Explanation:
     """What a request would meet, and why. `board` has the benches that are known."""
-    try:
-        made = plan(table, resolution, features, state, now, rng)
-    except NoCandidate as error:
-        return described(table.generation, resolution, features, error, board)
+    made = plan(table, resolution, features, state, now, rng)
     return described(table.generation, resolution, features, made, board)
 
 
@@ -126,10 +123,7 @@ def explain_again(
 
     Raises LookupError if it was made with another table.
     """
-    try:
-        made = decide_again(table, resolution, features, decision.inputs)
-    except NoCandidate as error:
-        return described(table.generation, resolution, features, error)
+    made = decide_again(table, resolution, features, decision.inputs)
     return described(table.generation, resolution, features, made)
 
 
@@ -137,7 +131,7 @@ def described(
     generation: int,
     resolution: Resolution,
     features: Features,
-    decided: Plan | NoCandidate,
+    decided: Plan | Nobody,
     board: Mapping[BenchKey, BenchEntry] = NO_BENCHES,
 ) -> Explanation:
     """`decided` in words."""
@@ -147,12 +141,13 @@ def described(
     warnings = resolution.warnings
     preferred: Candidate | None = None
     candidates: tuple[StepView, ...] = ()
-    if isinstance(decided, NoCandidate):
+    if isinstance(decided, Nobody):
+        told = nobody_may(decided)
         refusal = RefusalView(
-            status=decided.status,
-            code=decided.code,
-            message=decided.message,
-            returns_in_s=decided.returns_in_s,
+            status=told.status,
+            code=told.code,
+            message=told.message,
+            returns_in_s=told.returns_in_s,
         )
     else:
         candidates = tuple(Teller(resolution, features, decided).steps())

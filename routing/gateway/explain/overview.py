@@ -13,19 +13,19 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from failover.engine.benches import BenchEntry, Key
-from failover.engine.plan import Candidate, Rejected
+from failover.engine.plan import Candidate, Nobody, Rejected
 from providers.protocols import PROTOCOLS
-from routing.gateway.auth import MASTER
 from routing.gateway.deciding.features import Features
-from routing.gateway.deciding.planner import Live, plan
+from routing.gateway.deciding.keys import MASTER
+from routing.gateway.deciding.planner import plan
 from routing.gateway.deciding.pools import Pool
-from routing.gateway.deciding.resolver import Group, Resolution
+from routing.gateway.deciding.resolution import Group, Resolution
 from routing.gateway.deciding.snapshot import SwitchSpec
+from routing.gateway.deciding.state import Live
 from routing.gateway.deciding.strategies import STRATEGIES
 from routing.gateway.deciding.switches import words_of_switch
 from routing.gateway.deciding.table import Table
 from routing.gateway.deciding.wording import words_of
-from routing.gateway.errors import NoCandidate
 
 RuntimeStatus = Literal["healthy", "degraded", "unhealthy", "unknown"]
 PoolStatus = Literal["enabled", "degraded", "disabled", "unavailable"]
@@ -151,10 +151,9 @@ def _asked(
     group = Group(requested=pool.name, pool=pool, resolved_by="pool")
     resolution = Resolution(requested=pool.name, groups=(group,), rule=None, resolved_by="pool")
     features = Features(protocol=_usual_protocol(pool), key=MASTER)
-    try:
-        made = plan(table, resolution, features, live, now, rng)
-    except NoCandidate as error:
-        return (), _reasons(error.rejected)
+    made = plan(table, resolution, features, live, now, rng)
+    if isinstance(made, Nobody):
+        return (), _reasons(made.rejected)
     reasons = _reasons(made.rejected)
     if made.last_standing and made.inputs is not None:
         standings = made.inputs.standings

@@ -11,7 +11,7 @@ from msgspec import Struct
 from failover.engine.plan import FULL_RAMP, Candidate, Inputs, Plan, Standing
 from routing.gateway.deciding.affinity import WHOLE_POOL
 from routing.gateway.deciding.features import Features
-from routing.gateway.deciding.resolver import Group, Resolution
+from routing.gateway.deciding.resolution import Group, Resolution
 from routing.gateway.deciding.strategies import STRATEGIES, USUAL_OUTPUT_TOKENS, expected_cost
 from routing.gateway.deciding.wording import words_of
 

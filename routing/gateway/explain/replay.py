@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 
-from failover.engine.plan import Candidate, Inputs, Plan, Standing
+from failover.engine.plan import Candidate, Inputs, Nobody, Plan, Standing
 from routing.gateway.deciding.features import Features
+from routing.gateway.deciding.keys import Key
 from routing.gateway.deciding.planner import plan
-from routing.gateway.deciding.resolver import Resolution
+from routing.gateway.deciding.resolution import Resolution
 from routing.gateway.deciding.table import Table
+from routing.gateway.records.record import Detail
 
 AT_REST = Inputs()
 
@@ -60,13 +62,26 @@ class RepeatedDice:
         raise LookupError("the decision asks for more draws than were recorded")
 
 
+def features_then(told: Detail, key: Key) -> Features:
+    """What a recorded request asked of routing."""
+    asked = told.features
+    return Features(
+        protocol=told.protocol,
+        key=key,
+        needs=frozenset(asked.needs),
+        input_tokens=asked.estimated_input_tokens or 0,
+        max_output_tokens=asked.max_output_tokens,
+        preferred_provider=asked.preferred_provider,
+        no_failover=asked.no_failover,
+        session=int(asked.session, 16) if asked.session else None,
+    )
+
+
 def decide_again(
     table: Table, resolution: Resolution, features: Features, inputs: Inputs | None
-) -> Plan:
+) -> Plan | Nobody:
     """
-    The plan as it was made from `inputs`. Raises NoCandidate if it was so then.
-
-    `inputs` is None where nothing but the table was read.
+    What was decided from `inputs`, which are None where nothing but the table was read.
     """
     read = inputs or AT_REST
     return plan(table, resolution, features, Recorded(read), 0.0, RepeatedDice(read.draws))

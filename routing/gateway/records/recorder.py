@@ -22,7 +22,7 @@ from msgspec import Struct
 from routing.gateway.records.record import RequestRecord
 from routing.gateway.records.recording import RecordMaker
 from routing.gateway.records.spool import SpoolRefused, SpoolWriter
-from routing.gateway.replies import Trail
+from routing.gateway.records.trail import Trail
 
 BUFFER_LIMIT: Final = 10_000
 FLUSH_EVERY_S: Final = 0.2

@@ -13,7 +13,7 @@ from failover.engine.plan import Plan, Rejected
 from providers.adapters.cost import cost_usd
 from providers.errors import MESSAGE_LIMIT, Fault
 from providers.protocols import PROTOCOLS
-from routing.gateway.deciding.resolver import Resolution
+from routing.gateway.deciding.resolution import Resolution
 from routing.gateway.deciding.snapshot import KeySpec
 from routing.gateway.records.record import (
     NAME_LIMIT,
@@ -27,7 +27,7 @@ from routing.gateway.records.record import (
     RejectedRecord,
     RequestRecord,
 )
-from routing.gateway.replies import Trail
+from routing.gateway.records.trail import Trail
 
 
 class RecordMaker:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from providers.adapters.simulator.faults import FAULTS, SimulatedFault
-from routing.gateway.auth import MASTER, Key
+from routing.gateway.deciding.keys import MASTER, Key
 from routing.gateway.deciding.snapshot import KeySpec
 from routing.gateway.errors import Refused
 from routing.gateway.ingress import SIMULATE, faults_of

@@ -2,7 +2,7 @@
 
 import pytest
 
-from routing.gateway.auth import Key
+from routing.gateway.deciding.keys import Key
 from routing.gateway.deciding.snapshot import AliasSpec, CandidateSpec, KeySpec
 from routing.gateway.listing import model_entry, model_list, visible_names
 from tests.support.builders import pool, provider, table

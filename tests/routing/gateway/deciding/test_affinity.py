@@ -12,8 +12,8 @@ from failover.engine.plan import Affinity
 from failover.engine.policy import FailoverPolicy
 from failover.engine.rendezvous import hash_of
 from providers.adapters.spec import CredentialSpec, ModelFacts
-from routing.gateway.auth import Key
 from routing.gateway.deciding.affinity import PinEntry, Pins, by_session, session_of
+from routing.gateway.deciding.keys import Key
 from routing.gateway.deciding.resolver import resolve
 from routing.gateway.deciding.snapshot import (
     AliasSpec,
@@ -21,6 +21,7 @@ from routing.gateway.deciding.snapshot import (
     KeySpec,
     RoutingDefaults,
     RuleSpec,
+    SwitchSpec,
 )
 from routing.gateway.deciding.strategies import STRATEGIES
 from tests.support.builders import FakeClock, pool, provider
@@ -203,6 +204,50 @@ def test_a_pin_yields_to_an_operators_switch():
         world.clock.now,
     )
     assert "b/x" not in world.names(session="s")
+
+
+def switched(*names: str, **changes):
+    """A world with a pool "m" of a/x … d/x, in which an operator has switched `names` off."""
+    switches = tuple(
+        SwitchSpec(kind="pool_candidate", canonical_model="m", provider=name, model="x")
+        for name in names
+    )
+    members = [f"{name}/x" for name in "abcd"]
+    return World(pool("m", *members, **changes), switches=switches)
+
+
+@pure
+@pytest.mark.parametrize(
+    "strategy", ["weighted_round_robin", "weighted_random", "lowest_latency", "least_busy"]
+)
+def test_a_session_that_a_switch_moved_stays_moved_when_the_switch_is_gone(strategy):
+    before, during, after = switched(strategy=strategy), switched("b", strategy=strategy), None
+    sessions = [f"s{number}" for number in range(60)]
+    homes = {session: before.names(session=session)[0] for session in sessions}
+    moved = {s: during.serve(session=s) for s in sessions}
+    assert any(home == "b/x" for home in homes.values())
+    assert all(moved[s] == home for s, home in homes.items() if home != "b/x")
+
+    after = switched(strategy=strategy)
+    after.live = during.live
+
+    assert {s: after.names(session=s)[0] for s in sessions} == moved
+    assert len(after.live.pins) == sum(home == "b/x" for home in homes.values())
+
+
+@pure
+def test_a_switch_does_not_count_as_a_failover():
+    made = switched("a", strategy="weighted_random").plan(session="s")
+    assert made.preferred is made.steps[0]
+
+
+@pure
+def test_a_pool_that_stays_after_a_failover_stays_after_a_switch_too():
+    during = switched("a", stay_after_failover=True)
+    assert during.serve() == "b/x"
+    after = switched(stay_after_failover=True)
+    after.live = during.live
+    assert after.names() == ["b/x", "a/x", "c/x", "d/x"]
 
 
 @pure
@@ -434,6 +479,16 @@ def test_a_session_is_named_by_the_header_before_the_bodys_fields_in_their_order
     for field, word in fields.items():
         rest = dict(list(fields.items())[list(fields).index(field) :])
         assert asked(**rest) == hash_of(word)
+
+
+@pure
+def test_what_coding_agents_say_of_themselves_counts_after_our_header_and_before_the_body():
+    agents = ["x-session-affinity", "x-session-id", "session-id", "x-claude-code-session-id"]
+    headers = [(name.encode(), name.encode()) for name in reversed(agents)]
+    for name in agents:
+        assert asked(headers, user="u") == hash_of(name)
+        headers = [(given, word) for given, word in headers if given != name.encode()]
+    assert asked([(b"session-id", b"s"), (b"x-switchyard-session", b"h")]) == hash_of("h")
 
 
 @pure

@@ -10,16 +10,18 @@ from failover.engine.plan import Times
 from failover.engine.policy import FailoverPolicy
 from providers.adapters.spec import Timeouts
 from providers.errors import Fault
+from routing.gateway.deciding.resolution import Unknown
 from routing.gateway.deciding.resolver import resolve
 from routing.gateway.deciding.snapshot import (
     AliasSpec,
     CandidateSpec,
     RoutingDefaults,
     RuleSpec,
+    SwitchSpec,
 )
 from routing.gateway.errors import NoCandidate, Refused
 from tests.support.builders import pool, provider
-from tests.support.planning import World, firsts, weighted
+from tests.support.planning import World, firsts, key, weighted
 
 pytestmark = pytest.mark.pure
 
@@ -110,9 +112,11 @@ def test_a_name_that_nobody_knows_is_a_404_with_close_names():
 
 def test_close_names_are_only_those_that_the_key_may_use():
     world = World(pool("gpt-4o-mini", "a/x"))
-    with pytest.raises(Refused) as caught:
-        resolve(world.table, "gpt-4o-mni", frozenset())
-    assert "gpt-4o-mini" not in caught.value.message
+    found = resolve(world.table, "gpt-4o-mni", frozenset())
+    assert found == Unknown(requested="gpt-4o-mni")
+    assert resolve(world.table, "gpt-4o-mni") == Unknown(
+        requested="gpt-4o-mni", close=("gpt-4o-mini",)
+    )
 
 
 # Rules
@@ -125,6 +129,26 @@ def rules(**by_primary):
 def test_a_rules_targets_follow_a_models_own_candidates():
     world = World(AB, pool("n", "c/z"), rules=rules(m=("n", "c/other")))
     assert world.names("m") == ["a/x", "b/x", "c/z", "c/other"]
+
+
+@pytest.mark.parametrize("name", ["m", "alias"])
+@pytest.mark.parametrize("primary", ["m", "alias", "a/x"])
+def test_a_pool_that_is_off_is_off_by_every_name_and_no_rule_stands_in(name, primary):
+    off = SwitchSpec(kind="canonical_model", canonical_model="m")
+    world = World(
+        AB,
+        pool("n", "c/z"),
+        aliases=(AliasSpec(name="alias", target="m"),),
+        rules=(RuleSpec(primary=primary, fallbacks=("n", "b/x")),),
+        switches=(off,),
+    )
+
+    with pytest.raises(NoCandidate) as caught:
+        world.plan(name)
+
+    assert (caught.value.status, caught.value.code) == (503, "no_candidate")
+    assert {r.reason for r in caught.value.nobody.rejected} == {"canonical_model_disabled"}
+    assert world.names(f"{name},n") == ["c/z"]  # in a chain the other names go on
 
 
 def test_a_rule_is_one_hop():
@@ -334,6 +358,32 @@ def test_a_key_without_patterns_may_use_everything():
 def test_a_pattern_may_match_the_requested_or_the_canonical_name(pattern):
     world = World(AB, aliases=(AliasSpec(name="fast", target="m"),))
     assert world.names("fast", models=(pattern,)) == ["a/x", "b/x"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "is_allowed"),
+    [
+        ("opus[1m]", "opus[1m]", True),
+        ("opus[1m]", "opus1", False),
+        ("opus[1m]", "opusm", False),
+        ("gp?-4", "gp?-4", True),
+        ("gp?-4", "gpt-4", False),
+        ("[!a]*", "[!a]b", True),
+        ("[!a]*", "b", False),
+        ("a.c", "abc", False),
+        ("a*c", "a\nc", True),
+        ("**a**", "xax", True),
+        ("*", "anything/at:all", True),
+        ("gpt*", "my-gpt", False),
+        ("gpt", "gpt-4", False),
+    ],
+)
+def test_a_star_is_the_only_wildcard_of_a_pattern(pattern, name, is_allowed):
+    assert key(pattern).allows(name) is is_allowed
+
+
+def test_a_pattern_of_many_stars_takes_no_time():
+    assert not key("*a" * 40 + "b").allows("a" * 200)
 
 
 def test_a_pattern_that_matches_one_candidate_allows_only_that_one():

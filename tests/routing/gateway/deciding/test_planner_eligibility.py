@@ -132,7 +132,7 @@ def test_if_everybody_is_full_it_is_a_429_with_the_soonest_return():
     error = refused(world)
     assert error.status == 429
     assert error.returns_in_s == pytest.approx(40)
-    assert {r.reason for r in error.rejected} == {"saturated"}
+    assert {r.reason for r in error.nobody.rejected} == {"saturated"}
 
 
 def test_if_everybody_is_full_and_nobody_knows_until_when_it_is_worth_a_second():
@@ -286,7 +286,7 @@ def test_what_was_read_is_told_where_nobody_is_left_too():
     world.bench("a/x", manual=True)
     world.bench("b/x", manual=True)
     error = refused(world)
-    assert {name: s.reason for name, s in error.inputs.standings.items()} == {
+    assert {name: s.reason for name, s in error.nobody.inputs.standings.items()} == {
         "a/x": "benched_manually",
         "b/x": "benched_manually",
     }

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from failover.engine.plan import Nobody
 from failover.engine.policy import FailoverPolicy
 from providers.adapters.spec import ModelFacts
 from routing.gateway.deciding.features import Features
@@ -13,7 +14,6 @@ from routing.gateway.deciding.planner import plan
 from routing.gateway.deciding.resolver import resolve
 from routing.gateway.deciding.snapshot import CandidateSpec, RuleSpec, decode, encode
 from routing.gateway.deciding.strategies import STRATEGIES
-from routing.gateway.errors import NoCandidate
 from tests.support.builders import content, pool, provider, snapshot
 from tests.support.planning import World, key
 
@@ -90,17 +90,10 @@ requested = st.sampled_from(["m", "n", "m,n", "a/x", "m,nobody,b/x"])
 
 def decided(world, name, asked, seed=1):
     """(steps, rejected with reasons) by name, in order; no steps if nobody may be tried."""
-    try:
-        made = plan(
-            world.table,
-            resolve(world.table, name),
-            asked,
-            world.live,
-            world.clock.now,
-            Random(seed),
-        )
-    except NoCandidate as error:
-        return [], [(r.candidate.name, r.reason) for r in error.rejected]
+    resolution = resolve(world.table, name)
+    made = plan(world.table, resolution, asked, world.live, world.clock.now, Random(seed))
+    if isinstance(made, Nobody):
+        return [], [(r.candidate.name, r.reason) for r in made.rejected]
     return [c.name for c in made.steps], [(r.candidate.name, r.reason) for r in made.rejected]
 
 

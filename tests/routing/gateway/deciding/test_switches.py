@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routing.gateway.auth import MASTER
+from routing.gateway.deciding.keys import MASTER
 from routing.gateway.deciding.snapshot import (
     AliasSpec,
     CandidateSpec,
@@ -156,7 +156,7 @@ def asked(table: Table, name: str) -> tuple[set[str], set[str]]:
     try:
         made = world.plan(name)
     except NoCandidate as error:
-        return set(), {entry.reason for entry in error.rejected}
+        return set(), {entry.reason for entry in error.nobody.rejected}
     return {c.name for c in made.steps}, {entry.reason for entry in made.rejected}
 
 

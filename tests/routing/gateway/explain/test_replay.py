@@ -6,12 +6,12 @@ from random import Random
 
 import pytest
 
-from failover.engine.plan import Inputs, Standing
+from failover.engine.plan import Inputs, Nobody, Standing
 from failover.engine.policy import FailoverPolicy
 from providers.adapters.spec import CredentialSpec, ModelFacts, Prices
 from routing.gateway.app import Gateway
-from routing.gateway.auth import MASTER
 from routing.gateway.deciding.features import Features
+from routing.gateway.deciding.keys import MASTER
 from routing.gateway.deciding.resolver import resolve
 from routing.gateway.deciding.snapshot import (
     AliasSpec,
@@ -24,7 +24,6 @@ from routing.gateway.deciding.snapshot import (
 )
 from routing.gateway.deciding.strategies import STRATEGIES
 from routing.gateway.deciding.table import compile_table
-from routing.gateway.errors import NoCandidate
 from routing.gateway.explain.replay import decide_again
 from routing.gateway.records.record import detail_of, row_of
 from tests.support.builders import (
@@ -256,10 +255,9 @@ def decision(table, requested, key_name, detail):
         session=int(asked.session, 16) if asked.session else None,
     )
     resolution = resolve(table, requested)
-    try:
-        made = decide_again(table, resolution, features, detail.decision.inputs)
-    except NoCandidate as error:
-        rejected = {(r.candidate.name, r.reason) for r in error.rejected}
+    made = decide_again(table, resolution, features, detail.decision.inputs)
+    if isinstance(made, Nobody):
+        rejected = {(r.candidate.name, r.reason) for r in made.rejected}
         return (), rejected, "", resolution.groups[0].pool.strategy, False, ()
     return (
         tuple(c.name for c in made.steps),

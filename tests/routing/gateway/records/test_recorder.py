@@ -15,8 +15,8 @@ from failover.engine.policy import FailoverPolicy
 from providers.adapters.simulator.faults import parse_fault
 from providers.errors import Failure, Fault
 from providers.protocols import Usage
-from routing.gateway.auth import Key
 from routing.gateway.deciding.features import Features
+from routing.gateway.deciding.keys import Key
 from routing.gateway.deciding.resolver import resolve
 from routing.gateway.deciding.snapshot import KeySpec, RuleSpec
 from routing.gateway.ingress import new_id
