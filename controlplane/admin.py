@@ -201,7 +201,15 @@ class SettingsForm(VersionedForm):
         required=False,
         label="Go on after these statuses",
         widget=UnfoldAdminTextInputWidget,
-        help_text="Between commas. Default: 408, 429, 500, 502, 503, 504, 520-527 and 529.",
+        help_text="Between commas."
+        " Default: 408, 424, 429, 500, 502, 503, 504, 520-527, 529 and 530.",
+    )
+
+    retry_first_statuses = StatusesField(
+        required=False,
+        label="Ask the same again after these statuses",
+        widget=UnfoldAdminTextInputWidget,
+        help_text="Between commas. Default: 429, 500, 502, 503 and 504.",
     )
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -247,6 +255,9 @@ class SettingsAdmin(HistoryAdmin, OneRowAdmin):
                     "retry_on_model_errors",
                     "retry_on_timeouts",
                     "retry_on_content_filter",
+                    "retry_first_times",
+                    "retry_first_statuses",
+                    "retry_first_max_wait_s",
                 ],
             },
         ),
@@ -273,6 +284,7 @@ class SettingsAdmin(HistoryAdmin, OneRowAdmin):
                     "bench_failure_ratio",
                     "bench_window_s",
                     "bench_cooldown_s",
+                    "bench_max_outage_s",
                     "bench_max_cooldown_s",
                     "bench_auth_cooldown_s",
                 ],

@@ -15,7 +15,12 @@ from simple_history.models import HistoricalRecords
 
 from controlplane.edits.models import Edit, RecordedObject, Revision  # noqa: F401 - Django looks here
 from controlplane.hosts.models import HostReport  # noqa: F401 - Django looks here
-from failover.engine.policy import DEFAULT_RETRY_STATUSES, FIRST_CONTENT, WHOLE_ANSWER
+from failover.engine.policy import (
+    DEFAULT_RETRY_FIRST_STATUSES,
+    DEFAULT_RETRY_STATUSES,
+    FIRST_CONTENT,
+    WHOLE_ANSWER,
+)
 from failover.validation import statuses_problems
 from providers.managed.models import ManagedModel
 from providers.models import refuse
@@ -168,6 +173,10 @@ def default_retry_statuses() -> list[int]:
     return list(DEFAULT_RETRY_STATUSES)
 
 
+def default_retry_first_statuses() -> list[int]:
+    return list(DEFAULT_RETRY_FIRST_STATUSES)
+
+
 class Singleton(models.Model):
     """A table of one row."""
 
@@ -257,7 +266,7 @@ class Settings(Singleton):
         "statuses to go on after",
         default=default_retry_statuses,
         blank=True,
-        help_text="Default: 408, 429, 500, 502, 503, 504, 520-527, 529.",
+        help_text="Default: 408, 424, 429, 500, 502, 503, 504, 520-527, 529, 530.",
     )
     retry_on_model_errors = models.BooleanField(
         "go on after model errors",
@@ -299,6 +308,24 @@ class Settings(Singleton):
         blank=True,
         validators=POSITIVE,
         help_text="Start a second candidate if the first has no content by then. Empty: off.",
+    )
+    retry_first_times = models.PositiveIntegerField(
+        "ask the same first (times)",
+        default=0,
+        help_text="So often the same candidate is asked again before the next one is: for pools"
+        " whose next candidate is another model. Default: 0, never.",
+    )
+    retry_first_statuses = models.JSONField(
+        "statuses to ask the same after",
+        default=default_retry_first_statuses,
+        blank=True,
+        help_text="Default: 429, 500, 502, 503, 504.",
+    )
+    retry_first_max_wait_s = models.FloatField(
+        "wait for the same (seconds)",
+        default=2.5,
+        validators=[MinValueValidator(0)],
+        help_text="If it asks for more, the next candidate is called. Default: 2.5.",
     )
     backoff_base_ms = models.FloatField(
         "backoff, first (milliseconds)",
@@ -346,10 +373,19 @@ class Settings(Singleton):
         "first bench (seconds)",
         default=10,
         validators=POSITIVE,
-        help_text="It doubles with every bench in the last hour. Default: 10.",
+        help_text="It doubles until a minute has passed without a failure. Default: 10.",
+    )
+    bench_max_outage_s = models.FloatField(
+        "longest bench of an outage (seconds)",
+        default=20,
+        validators=POSITIVE,
+        help_text="Of who is away, overloaded or answers nonsense. Default: 20.",
     )
     bench_max_cooldown_s = models.FloatField(
-        "longest bench (seconds)", default=600, validators=POSITIVE, help_text="Default: 600."
+        "longest bench (seconds)",
+        default=600,
+        validators=POSITIVE,
+        help_text="Of anything. Default: 600.",
     )
     bench_auth_cooldown_s = models.FloatField(
         "bench of a refused key (seconds)",
@@ -374,6 +410,7 @@ class Settings(Singleton):
         problems = {
             "timeouts": timeouts_problems(self.timeouts),
             "retry_on_statuses": statuses_problems(self.retry_on_statuses),
+            "retry_first_statuses": statuses_problems(self.retry_first_statuses),
             "disabled_models": names_problems(self.disabled_models),
         }
         if self.bench_max_cooldown_s < self.bench_cooldown_s:

@@ -11,11 +11,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 from providers.adapters.registry import ADAPTERS
 from providers.adapters.spec import ModelFacts
+from providers.secrets.redaction import LONG_ENOUGH
 
 WEIGHTLESS: Final = frozenset({"priority_failover", "fill_first", "round_robin"})
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -173,6 +174,23 @@ def members_cautions(
         yield Caution(text=f"the candidates may all fail together: they share {shared}")
 
 
+def retry_first_cautions(
+    members: Sequence[Member], rule: Mapping[str, Any] | None, max_attempts: int
+) -> Iterator[Caution]:
+    """What a pool's own `retry_first` does not do, or does for nothing."""
+    if rule is None or not rule.get("times", 1) or len(members) < 2:
+        return
+    if max_attempts <= 2:
+        yield Caution(
+            text=f"retry_first has no effect: the last of {max_attempts} calls goes to a candidate"
+            " that was not tried yet"
+        )
+    elif len({member.model for member in members}) == 1:
+        yield Caution(
+            text="retry_first waits for a candidate though the next one is the same model"
+        )
+
+
 def host_of(kind: str, base_url: str) -> str:
     """The host that a provider of `kind` is called at; empty if it is none's."""
     adapter = ADAPTERS.get(kind)
@@ -183,6 +201,17 @@ def address_cautions(base_url: str) -> Iterator[Caution]:
     parts = urlsplit(base_url)
     if parts.scheme == "http" and parts.hostname not in LOOPBACK:
         yield Caution(text="it is called by plain http: keys and prompts can be read on the way")
+
+
+def key_cautions(keys: Iterable[str]) -> Iterator[Caution]:
+    """Of a provider's keys; the place is the key's."""
+    for place, key in enumerate(keys):
+        if 0 < len(key) < LONG_ENOUGH:
+            yield Caution(
+                place=place,
+                text=f"it is shorter than {LONG_ENOUGH} characters, so it is not taken out of"
+                " what the provider says: it may be a word",
+            )
 
 
 def unserved(scene: Scene, meaning: Meaning) -> str:

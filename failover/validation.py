@@ -23,8 +23,10 @@ FAILOVER_SWITCHES = (
     "enabled", "retry_on_model_errors", "retry_on_timeouts", "retry_on_content_filter",
 )  # fmt: skip
 FAILOVER_WORDS = {"gate": GATES}
+RETRY_FIRST_NUMBERS = {"times": Number(least=0, is_whole=True), "max_wait_s": Number(least=0)}
 FAILOVER_KEYS = (
-    *FAILOVER_SWITCHES, *FAILOVER_NUMBERS, *FAILOVER_WORDS, "retry_on_statuses", "backoff",
+    *FAILOVER_SWITCHES, *FAILOVER_NUMBERS, *FAILOVER_WORDS, "retry_on_statuses", "retry_first",
+    "backoff",
 )  # fmt: skip
 
 
@@ -45,6 +47,8 @@ def failover_problems(block: object) -> list[str]:
                 problems.append(f"{key}: {value!r} is not allowed; it must be {allowed}")
         elif key == "retry_on_statuses":
             problems += [f"{key}: {problem}" for problem in statuses_problems(value)]
+        elif key == "retry_first":
+            problems += retry_first_problems(value)
         elif key == "backoff":
             problems += [
                 f"backoff.{problem}" if isinstance(value, Mapping) else f"backoff: {problem}"
@@ -53,6 +57,19 @@ def failover_problems(block: object) -> list[str]:
         else:
             problems.append(f"{key}: unknown key; allowed are {', '.join(FAILOVER_KEYS)}")
     return problems
+
+
+def retry_first_problems(block: object) -> list[str]:
+    if not isinstance(block, Mapping):
+        return ['retry_first: must be a JSON object, for example {"times": 1}']
+    problems = [f"statuses: {p}" for p in statuses_problems(block.get("statuses", []))]
+    for key, value in block.items():
+        if key in RETRY_FIRST_NUMBERS:
+            problems += number_problems({key: value}, RETRY_FIRST_NUMBERS)
+        elif key != "statuses":
+            allowed = ", ".join(("statuses", *RETRY_FIRST_NUMBERS))
+            problems.append(f"{key}: unknown key; allowed are {allowed}")
+    return [f"retry_first.{problem}" for problem in problems]
 
 
 def statuses_problems(statuses: object) -> list[str]:

@@ -68,7 +68,7 @@ class Fault(StrEnum):
     CONNECT = "connect"  # refused, DNS, TLS, connect timeout
     RESET = "reset"  # reset before headers on a fresh connection
     TIMEOUT = "timeout"  # first-token, idle or total, before content
-    STATUS = "status"  # 408, 5xx, and any status listed as retryable
+    STATUS = "status"  # 408, 424, 5xx, and any status listed as retryable
     OVERLOADED = "overloaded"  # 529, a 503 that says overloaded, Gemini UNAVAILABLE
     RATE_LIMITED = "rate_limited"  # 429
     QUOTA = "quota"  # 429 insufficient_quota, 402, balance spent
@@ -98,8 +98,9 @@ class Failure:
     One failed attempt, classified.
 
     `message` is at most 500 characters, and safe to show to operators and callers.
-    `body` and `content_type` are the upstream's own words, kept only where a caller may get them
-    unchanged (CALLER, CONTEXT_LENGTH, CONTENT_FILTER).
+    `stated_by` is the field that states `retry_after_s`. `body` and `content_type` are the
+    upstream's own words, kept only where a caller may get them unchanged (CALLER, CONTEXT_LENGTH,
+    CONTENT_FILTER).
     """
 
     fault: Fault
@@ -107,5 +108,6 @@ class Failure:
     status: int | None = None
     code: str | None = None
     retry_after_s: float | None = None
+    stated_by: str = ""
     body: bytes | None = None
     content_type: str = "application/json"

@@ -113,7 +113,7 @@ class Provider(ManagedModel):
         default=dict,
         blank=True,
         help_text="What differs from the general bench settings, as JSON: failures,"
-        " failure_ratio, window_s, cooldown_s, max_cooldown_s, auth_cooldown_s.",
+        " failure_ratio, window_s, cooldown_s, max_outage_s, max_cooldown_s, auth_cooldown_s.",
     )
     fault = models.CharField(
         "simulated fault",

@@ -85,6 +85,7 @@ BENCH = {
     "failure_ratio": Number(above=0, most=1),
     "window_s": SECONDS,
     "cooldown_s": SECONDS,
+    "max_outage_s": SECONDS,
     "max_cooldown_s": SECONDS,
     "auth_cooldown_s": SECONDS,
 }

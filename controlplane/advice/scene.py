@@ -17,15 +17,18 @@ from failover.cautions import (
     Member,
     address_cautions,
     host_of,
+    key_cautions,
     meaning_of,
     members_cautions,
+    retry_first_cautions,
     rule_cautions,
     unknown_fallbacks,
 )
 from failover.models import FailoverRule
 from providers.catalog.vendors import vendor_of
 from providers.catalog_rows import lookup
-from providers.models import Provider, ProviderModel
+from providers.models import Credential, Provider, ProviderModel
+from providers.secrets.encryption import CannotDecrypt
 from routing.models import (
     Alias,
     AliasTarget,
@@ -201,8 +204,21 @@ def _about(scene: StoredScene, row: ManagedModel) -> list[str]:
         off = meaning.off if meaning else ""
         return [f"Nobody can serve it: {off}."] if off else []
     if isinstance(row, Provider):
-        return _sentences(address_cautions(row.base_url), ())
+        keys = {f"Key {c.label}": _revealed(c) for c in row.credentials.all()}
+        return [
+            *_sentences(address_cautions(row.base_url), ()),
+            *_sentences(key_cautions(keys.values()), list(keys)),
+        ]
     return []
+
+
+def _revealed(credential: Credential) -> str:
+    """Its secret; "" where it cannot be opened, of which another warning tells."""
+    try:
+        secret: str = credential.secret.reveal()
+    except CannotDecrypt:
+        return ""
+    return secret
 
 
 def _missed(row: ManagedModel) -> Iterator[str]:
@@ -226,7 +242,10 @@ def _members(
 ) -> list[str]:
     strategy = row.strategy or scene.settings["strategy"]
     members = scene.members_of(targets, row.name)
-    found = members_cautions(scene, members, strategy, row.name)
+    found = [*members_cautions(scene, members, strategy, row.name)]
+    if isinstance(row, CanonicalModel):
+        most = {"max_attempts": scene.settings["max_attempts"], **row.failover}["max_attempts"]
+        found += retry_first_cautions(members, row.failover.get("retry_first"), most)
     return _sentences(found, [str(target) for target in targets])
 
 

@@ -13,9 +13,12 @@ from failover.cautions import (
     Member,
     address_cautions,
     host_of,
+    key_cautions,
     members_cautions,
+    retry_first_cautions,
     rule_cautions,
 )
+from failover.engine.policy import FailoverPolicy
 from providers.adapters.spec import NO_FACTS
 from providers.catalog.effective import Lookup
 from providers.catalog.shipped import Catalog, shipped
@@ -147,14 +150,23 @@ def file_cautions(
     """
     blocks = scene.blocks
     default = blocks.routing.defaults.strategy or ""  # admin may say another
+    attempts = blocks.routing.defaults.failover.max_attempts or FailoverPolicy().max_attempts
     for name, provider in blocks.providers.items():
         for caution in address_cautions(provider.base_url):
             yield tree.mistake(("providers", name, "base_url"), caution.text)
+        for caution in key_cautions([provider.api_key]):
+            yield tree.mistake(("providers", name, "api_key"), caution.text)
+        for caution in key_cautions([credential.key for credential in provider.api_keys]):
+            yield _at(tree, ("providers", name, "api_keys"), caution)
     for name, pool in blocks.routing.model_pools.items():
         path: Path = ("routing", "model_pools", name, "candidates")
         members = members_of(pool.candidates)
         for caution in members_cautions(scene, members, pool.strategy or default, name):
             yield _at(tree, path, caution)
+        rule, most = pool.failover.retry_first, pool.failover.max_attempts or attempts
+        for caution in retry_first_cautions(members, rule.given() if rule else None, most):
+            where: Path = ("routing", "model_pools", name, "failover", "retry_first")
+            yield tree.mistake(where, caution.text)
     for name, alias in blocks.aliases.items():
         if alias.targets:
             members = members_of(alias.targets)

@@ -34,6 +34,9 @@ SETTING_OF_KEY: Final[Mapping[str, str]] = {
     f"{_POLICY}.hold_s": "hold_s",
     f"{_POLICY}.gate": "gate",
     f"{_POLICY}.hedge_after_ms": "hedge_after_ms",
+    f"{_POLICY}.retry_first.statuses": "retry_first_statuses",
+    f"{_POLICY}.retry_first.times": "retry_first_times",
+    f"{_POLICY}.retry_first.max_wait_s": "retry_first_max_wait_s",
     f"{_POLICY}.backoff.base_ms": "backoff_base_ms",
     f"{_POLICY}.backoff.factor": "backoff_factor",
     f"{_POLICY}.backoff.max_ms": "backoff_max_ms",
@@ -44,6 +47,7 @@ SETTING_OF_KEY: Final[Mapping[str, str]] = {
     "bench.failure_ratio": "bench_failure_ratio",
     "bench.window_s": "bench_window_s",
     "bench.cooldown_s": "bench_cooldown_s",
+    "bench.max_outage_s": "bench_max_outage_s",
     "bench.max_cooldown_s": "bench_max_cooldown_s",
     "bench.auth_cooldown_s": "bench_auth_cooldown_s",
 }

@@ -213,11 +213,10 @@ def _number_mistakes(tree: Tree) -> Iterator[Mistake]:
     policies += [("routing", "model_pools", name, "failover") for name in pools]
     benches += [("providers", name, "bench") for name in mapping(tree.root, "providers")]
     for path in policies:
-        statuses = mapping(tree.root, *map(str, path)).get("retry_on_statuses")
-        for index, status in _repeated([str(status) for status in _items(statuses)]):
-            yield tree.mistake(
-                (*path, "retry_on_statuses", index), f"listed twice ({status}), allowed: once"
-            )
+        for place in ((*path, "retry_on_statuses"), (*path, "retry_first", "statuses")):
+            statuses = mapping(tree.root, *map(str, place[:-1])).get(str(place[-1]))
+            for index, status in _repeated([str(status) for status in _items(statuses)]):
+                yield tree.mistake((*place, index), f"listed twice ({status}), allowed: once")
     for path in benches:
         block = mapping(tree.root, *map(str, path))
         shortest, longest = block.get("cooldown_s"), block.get("max_cooldown_s")

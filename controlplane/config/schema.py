@@ -85,6 +85,17 @@ class BackoffBlock(Block):
     max_ms: Pause | None = None
 
 
+def _once(value: Any) -> Any:
+    """Who gives `retry_first` means once, where nothing else is said."""
+    return {"times": 1, **value} if isinstance(value, dict) else value
+
+
+class RetryFirstBlock(Block):
+    statuses: list[Status] | None = None
+    times: Retries | None = None
+    max_wait_s: SecondsOrNone | None = None
+
+
 class FailoverPolicyBlock(Block):
     enabled: Flag | None = None
     max_attempts: Attempts | None = None
@@ -97,6 +108,7 @@ class FailoverPolicyBlock(Block):
     hold_s: SecondsOrNone | None = None
     gate: Gate | None = None
     hedge_after_ms: Milliseconds | None = None
+    retry_first: Annotated[RetryFirstBlock, BeforeValidator(_once)] | None = None
     backoff: BackoffBlock | None = None
 
 
@@ -105,6 +117,7 @@ class BenchBlock(Block):
     failure_ratio: Ratio | None = None
     window_s: Seconds | None = None
     cooldown_s: Seconds | None = None
+    max_outage_s: Seconds | None = None
     max_cooldown_s: Seconds | None = None
     auth_cooldown_s: Seconds | None = None
 

@@ -22,7 +22,7 @@ from controlplane.edits.models import Edit
 from controlplane.edits.noting import ANY
 from controlplane.models import ApiKey, ConfigSource, Settings
 from controlplane.publishing.facts import facts_of, named_models
-from failover.engine.policy import Backoff, BenchPolicy, FailoverPolicy
+from failover.engine.policy import Backoff, BenchPolicy, FailoverPolicy, RetryFirst
 from failover.models import FailoverRule
 from providers.adapters.spec import CredentialSpec, ProviderSpec, Timeouts
 from providers.catalog_rows import lookup
@@ -150,7 +150,8 @@ def _timeouts(block: Mapping[str, Any], what: str) -> Timeouts:
 def _defaults(settings: Mapping[str, Any]) -> RoutingDefaults:
     policy = {name: settings[name] for name in FailoverPolicy.__struct_fields__ if name in settings}
     policy["enabled"] = settings["failover_in_pools"]
-    policy["backoff"] = {name: settings[f"backoff_{name}"] for name in Backoff.__struct_fields__}
+    for part, kind in (("backoff", Backoff), ("retry_first", RetryFirst)):
+        policy[part] = {name: settings[f"{part}_{name}"] for name in kind.__struct_fields__}
     own = {name: settings[name] for name in RoutingDefaults.__struct_fields__ if name in settings}
     return _converted({**own, "failover": policy}, RoutingDefaults, "the settings")
 
@@ -315,6 +316,8 @@ def _policy(base: FailoverPolicy, own: Mapping[str, Any], pool: str) -> Failover
     backoff = own.get("backoff", {})
     if isinstance(backoff, dict):
         merged["backoff"] = {**msgspec.structs.asdict(base.backoff), **backoff}
+    if isinstance(first := own.get("retry_first"), dict):
+        merged["retry_first"] = {**msgspec.structs.asdict(base.retry_first), "times": 1, **first}
     # to_builtins leaves out defaults; convert puts the same ones back.
     return _converted(merged, FailoverPolicy, f"failover of pool {pool}")
 

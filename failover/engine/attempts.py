@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
-from failover.engine.availability import SHORT_WAIT_S, usable_credential, worth_trying
+from failover.engine.availability import SHORT_WAIT_S, take_next, usable_credential, worth_trying
 from failover.engine.benches import Benches
 from failover.engine.budget import RetryBudget, backoff_s
 from failover.engine.calls import EARLY_S, Call, Calls, Clock, Served, Sleep
@@ -82,7 +82,7 @@ class Engine:
             if credential is None:  # since the plan was made it changed: no call, no attempt
                 if not waiting:
                     break
-                candidate, used, retries = waiting.pop(0), set(), 0
+                candidate, used, retries = self._next(waiting), set(), 0
                 continue
             used.add(credential.label)
             if policy.hedge_after_ms is None or not waiting or _is_last(attempts, policy):
@@ -106,9 +106,15 @@ class Engine:
                 has_next=bool(untried),
                 retries=retries,
             )
+            if move is Move.FIRST_AGAIN:
+                if await self._wait_first(call, candidate, failure, retries):
+                    retries += 1
+                    again = credential
+                    continue
+                move = Move.NEXT
             if move is Move.NEXT:
                 waiting = untried
-                candidate, used, retries = waiting.pop(0), set(), 0
+                candidate, used, retries = self._next(waiting), set(), 0
             elif move is Move.AGAIN:
                 if not await self._wait(call, candidate, failure, retries):
                     break
@@ -120,6 +126,9 @@ class Engine:
 
     # Moving on
 
+    def _next(self, waiting: list[Candidate]) -> Candidate:
+        return take_next(waiting, self.benches, self.clock())
+
     async def _race(
         self, call: Call, candidate: Candidate, credential: Credential, waiting: list[Candidate]
     ) -> Lap:
@@ -129,6 +138,7 @@ class Engine:
             call,
             (candidate, credential),
             waiting,
+            following=self._next,
             usable=lambda following: self._credential(following, set(), call),
             sleep=self._sleep,
             clock=self.clock,
@@ -160,6 +170,24 @@ class Engine:
             wait_s = backoff_s(call.plan.policy.backoff, retries, self._rng)
         if again is Again.AFTER_STATED and wait_s > SHORT_WAIT_S:
             return False
+        return await self._rest(call, candidate, failure, wait_s)
+
+    async def _wait_first(
+        self, call: Call, candidate: Candidate, failure: Failure, retries: int
+    ) -> bool:
+        """The same before others are called, as the pool's `retry_first` says."""
+        policy = call.plan.policy
+        wait_s = failure.retry_after_s
+        if wait_s is None:
+            wait_s = backoff_s(policy.backoff, retries, self._rng)
+        if wait_s > policy.retry_first.max_wait_s:
+            return False
+        return await self._rest(call, candidate, failure, wait_s)
+
+    async def _rest(
+        self, call: Call, candidate: Candidate, failure: Failure, wait_s: float
+    ) -> bool:
+        """Wait `wait_s`, if deadline and retry bucket allow it."""
         if self.clock() + wait_s >= call.deadline:
             return False
         throttled = failure.fault is Fault.RATE_LIMITED

@@ -124,6 +124,20 @@ def worth_trying(
     return [c for c in waiting if c.context_window is None or c.context_window > window]
 
 
+def take_next(waiting: list[Candidate], benches: Benches, now: float) -> Candidate:
+    """
+    Take the next of `waiting` out of it: the first that may be called now.
+
+    Whoever was benched, or is tried by another request, since the plan was made has its turn
+    after the others.
+    """
+    if len(waiting) > 1 and not benches.is_empty:
+        for place, candidate in enumerate(waiting):
+            if blocked(candidate, benches, now) is None:
+                return waiting.pop(place)
+    return waiting.pop(0)
+
+
 def is_half_open(candidate: Candidate, benches: Benches, now: float) -> bool:
     """True if the next call would be the one probe of a bench whose time has run out."""
     if benches.is_empty:

@@ -10,13 +10,14 @@ covers:
     ("openai/gpt-4o", "main")  a credential at one model
 
 After its time a bench is half-open: one real request at a time, two successes clear it, a failure
-benches again for longer. A manual bench just ends; what traffic has found meanwhile holds on.
+benches again for longer. What a call that began before the bench came to says nothing about it. A
+manual bench just ends; what traffic has found meanwhile holds on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import inf
 from random import Random
 
@@ -30,16 +31,13 @@ from failover.engine.bench_entries import (
     newer,
     released,
 )
+from failover.engine.bench_lengths import History, length_s, stated_s
 from failover.engine.policy import BenchPolicy
 from failover.engine.verdicts import Bench, Scope
 from failover.engine.windows import Window
 from providers.errors import MESSAGE_LIMIT, Failure, Fault
 
-HOUR_S = 3600.0
-OVERLOAD_COOLDOWN_S = 5.0
-OVERLOAD_STATED_MAX_S = 30.0
-STATED_MIN_S, STATED_MAX_S = 1.0, HOUR_S
-JITTER = 0.2
+AGAIN_S = 1.0  # at least so long after a trial that failed
 CLEARING_SUCCESSES = 2
 RETURN_S = 30.0  # so long after a bench its end is remembered, for a slow start
 PROBE_LIMIT_S = 700.0  # a probe whose end was never reported frees its place after this
@@ -49,21 +47,18 @@ __all__ = ["BenchEntry", "Benches", "Key", "newer"]
 
 @dataclass(slots=True)
 class _Sitting:
-    """One bench. `until` is monotonic; `entry` carries what others see."""
+    """
+    One bench. `since` and `until` are monotonic; `entry` carries what others see.
+
+    `probe_since`: when the call began that is its one trial, as long as that runs.
+    """
 
     entry: BenchEntry
+    since: float
     until: float
+    last_try: float
     probe_since: float | None = None
     successes: int = 0
-    last_try: float = float("-inf")
-
-
-@dataclass(slots=True)
-class _History:
-    """What outlives a bench: its earlier starts within the hour, and connect failures."""
-
-    starts: list[float] = field(default_factory=list)
-    last_connect_failure: float = float("-inf")
 
 
 class Benches:
@@ -83,7 +78,7 @@ class Benches:
         self._released: dict[Place, BenchEntry] = {}
         self._windows: dict[Key, Window] = {}
         self._together: dict[tuple[Key, ...], tuple[Window, ...]] = {}
-        self._history: dict[Key, _History] = {}
+        self._history: dict[Key, History] = {}
         self._returned: dict[Key, float] = {}
         self._subjects: frozenset[str] = frozenset()
         self._sweep_at = inf
@@ -149,14 +144,15 @@ class Benches:
                 if now >= sitting.until:
                     sitting.probe_since = now
 
-    def abandon(self, keys: Iterable[Key]) -> None:
+    def abandon(self, keys: Iterable[Key], *, began: float) -> None:
         """A call ended without saying anything about health (the caller went away)."""
         for key in keys:
             sitting = self._sitting.get(key)
-            if sitting is not None:
+            if sitting is not None and sitting.probe_since == began:
                 sitting.probe_since = None
 
-    def succeeded(self, keys: tuple[Key, ...], span_s: float, now: float) -> None:
+    def succeeded(self, keys: tuple[Key, ...], span_s: float, now: float, *, began: float) -> None:
+        """A call that began at `began` was answered."""
         windows = self._together.get(keys)
         if windows is None:
             windows = tuple([self._window(key, span_s) for key in keys])
@@ -167,7 +163,7 @@ class Benches:
             window.good += 1
         if self._sitting:
             for key in keys:
-                self._count_success(key, now)
+                self._count_success(key, now, began)
 
     def failed(
         self,
@@ -177,19 +173,37 @@ class Benches:
         policy: BenchPolicy,
         *,
         now: float,
+        began: float,
         request_id: str,
     ) -> None:
-        """One failure whose bench rule is `bench`; `key` is the key of its scope."""
+        """
+        One failure, of a call that began at `began`, whose bench rule is `bench`.
+
+        `key` is the key of its scope.
+        """
         sitting = self._sitting.get(key)
-        returning = sitting is not None and now >= sitting.until
-        if sitting is not None:
+        stated = stated_s(failure)
+        if sitting is not None and began < sitting.since and stated is None:
+            return
+        is_trial = sitting is not None and sitting.probe_since == began
+        if sitting is not None and is_trial:
             sitting.probe_since = None
+        history = self._history.setdefault(key, History())
+        history.observe_failure(now)
         if bench.windowed:
             self._window(key, policy.window_s).observe(now, ok=False)
+            returning = sitting is not None and now >= sitting.until
             if not returning and not self._trips(bench, key, policy, now):
                 return
-        length_s, stated = self._length(key, failure, policy, now)
-        self._sit(key, failure, length_s, stated=stated, now=now, request_id=request_id)
+        rest_s = stated
+        if rest_s is None:
+            rest_s = length_s(failure.fault, policy, len(history.starts), self._rng)
+            if is_trial and failure.fault is Fault.TIMEOUT:
+                # It has sat out while the trial was waiting.
+                rest_s = max(rest_s - (now - began), min(rest_s, AGAIN_S))
+        self._sit(
+            key, failure, rest_s, is_stated=stated is not None, now=now, request_id=request_id
+        )
 
     # What operators and other processes say
 
@@ -250,55 +264,25 @@ class Benches:
         return window
 
     def _trips(self, bench: Bench, key: Key, policy: BenchPolicy, now: float) -> bool:
-        if bench.scope is Scope.ENDPOINT:
-            history = self._history.setdefault(key, _History())
-            again = now - history.last_connect_failure <= 1.0
-            history.last_connect_failure = now
-            if again:
-                return True
+        if bench.scope is Scope.ENDPOINT and self._history[key].connect_fails_again(now):
+            return True
         good, bad = self._window(key, policy.window_s).counts(now)
         return bad >= policy.failures and bad >= policy.failure_ratio * (good + bad)
-
-    def _length(
-        self, key: Key, failure: Failure, policy: BenchPolicy, now: float
-    ) -> tuple[float, bool]:
-        """(seconds, whether the provider stated them)."""
-        if failure.retry_after_s is not None:
-            if failure.fault is Fault.RATE_LIMITED:
-                return min(max(failure.retry_after_s, STATED_MIN_S), STATED_MAX_S), True
-            if failure.fault is Fault.OVERLOADED:
-                return min(max(failure.retry_after_s, STATED_MIN_S), OVERLOAD_STATED_MAX_S), True
-        base_s, grows = {
-            Fault.OVERLOADED: (OVERLOAD_COOLDOWN_S, True),
-            Fault.QUOTA: (policy.auth_cooldown_s, True),
-            Fault.AUTH: (policy.auth_cooldown_s, False),
-            Fault.FORBIDDEN_MODEL: (policy.auth_cooldown_s, False),
-            Fault.MODEL_NOT_FOUND: (policy.max_cooldown_s, False),
-        }.get(failure.fault, (policy.cooldown_s, True))
-        earlier = self._earlier(key, now) if grows else 0
-        length_s = min(base_s * 2.0**earlier, max(policy.max_cooldown_s, base_s))
-        return length_s * self._rng.uniform(1 - JITTER, 1 + JITTER), False
-
-    def _earlier(self, key: Key, now: float) -> int:
-        if (history := self._history.get(key)) is None:
-            return 0
-        history.starts = [start for start in history.starts if now - start < HOUR_S]
-        return len(history.starts)
 
     def _sit(
         self,
         key: Key,
         failure: Failure,
-        length_s: float,
+        rest_s: float,
         *,
-        stated: bool,
+        is_stated: bool,
         now: float,
         request_id: str,
     ) -> None:
         sitting = self._sitting.get(key)
-        if sitting is not None and now < sitting.until and sitting.until >= now + length_s:
+        if sitting is not None and now < sitting.until and sitting.until >= now + rest_s:
             return
-        history = self._history.setdefault(key, _History())
+        history = self._history[key]
         if sitting is None or now >= sitting.until:
             history.starts.append(now)
         window = self._windows.get(key)
@@ -309,24 +293,25 @@ class Benches:
             subject=key[0],
             credential=key[1],
             since=wall,
-            until=wall + length_s,
+            until=wall + rest_s,
             reason=failure.fault.value,
             status=failure.status,
-            sample_error=failure.message[:MESSAGE_LIMIT],
+            sample_error=_sample(failure, is_stated=is_stated),
             request_id=request_id,
             count=(sitting.entry.count if sitting else 0) + 1,
-            stated=stated,
+            stated=is_stated,
             epoch=sitting.entry.epoch if sitting else self._epoch(key),
             starts=tuple([wall - (now - at) for at in history.starts[-STARTS_LIMIT:]]),
         )
         self._adopt(entry, now)
         self._tell(entry)
 
-    def _count_success(self, key: Key, now: float) -> None:
+    def _count_success(self, key: Key, now: float, began: float) -> None:
         sitting = self._sitting.get(key)
-        if sitting is None:
+        if sitting is None or began < sitting.since:
             return
-        sitting.probe_since = None
+        if sitting.probe_since == began:
+            sitting.probe_since = None
         sitting.successes += 1
         if sitting.successes >= CLEARING_SUCCESSES:
             entry = released(sitting.entry, self.wall())
@@ -350,21 +335,20 @@ class Benches:
         """Take `entry`; whoever calls this notes the subjects, by `_tell` or once for many."""
         key, wall = entry.key, self.wall()
         benches = self._manual if entry.manual else self._sitting
-        if not entry.manual:
-            earlier = [now - (wall - start) for start in entry.starts]
-            if earlier or key in self._history:
-                self._history.setdefault(key, _History()).starts = earlier
+        until = now + (entry.until - wall)
+        if not entry.manual and (entry.starts or key in self._history):
+            history = self._history.setdefault(key, History())
+            history.starts = [now - (wall - start) for start in entry.starts]
+            history.ill_until = max(history.ill_until, until)
         if entry.released:
             self._released[entry.place] = entry
             if key in benches:
                 self._end(benches, key, now)
             return
         self._released.pop(entry.place, None)
-        benches[key] = _Sitting(
-            entry=entry,
-            until=now + (entry.until - wall),
-            last_try=now - max(0.0, wall - entry.since),  # the call that made this bench
-        )
+        since = now - max(0.0, wall - entry.since)
+        # It was tried last by the call that made this bench.
+        benches[key] = _Sitting(entry=entry, since=since, until=until, last_try=since)
         self._returned.pop(key, None)
 
     def _end(self, benches: dict[Key, _Sitting], key: Key, at: float) -> None:
@@ -397,3 +381,11 @@ class Benches:
         self._note_subjects()
         if self.changes is not None:
             self.changes(entry)
+
+
+def _sample(failure: Failure, *, is_stated: bool) -> str:
+    """The provider's words, and which field of its answer stated the time."""
+    if not (is_stated and failure.stated_by):
+        return failure.message[:MESSAGE_LIMIT]
+    source = f" (until the time in {failure.stated_by})"
+    return failure.message[: MESSAGE_LIMIT - len(source)] + source

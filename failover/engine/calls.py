@@ -158,7 +158,7 @@ class Calls:
                     self._refuses_injected.add(candidate.name)
                 result = await self._call(call, attempt, credential, keys, inject=False)
         except BaseException:
-            self._benches.abandon(keys)  # cancelled: nobody failed
+            self.abandon(attempt, keys)  # cancelled: nobody failed
             if lease is not None:
                 lease.end()
             raise
@@ -176,7 +176,7 @@ class Calls:
             if result.stream is None:
                 lease.end(total_tokens(result.usage))
         if result.stream is None:
-            self.observe_success(candidate, keys)
+            self.observe_success(attempt, keys)
             attempt.ended_at = self.clock()
         return result
 
@@ -292,12 +292,14 @@ class Calls:
 
     # What an attempt says about health
 
-    def abandon(self, keys: Iterable[Key]) -> None:
-        self._benches.abandon(keys)
+    def abandon(self, attempt: Attempt, keys: Iterable[Key]) -> None:
+        self._benches.abandon(keys, began=attempt.started_at)
 
-    def observe_success(self, candidate: Candidate, keys: tuple[Key, ...]) -> None:
+    def observe_success(self, attempt: Attempt, keys: tuple[Key, ...]) -> None:
         if keys:
-            self._benches.succeeded(keys, candidate.bench_policy.window_s, self.clock())
+            candidate, began = attempt.candidate, attempt.started_at
+            span_s = candidate.bench_policy.window_s
+            self._benches.succeeded(keys, span_s, self.clock(), began=began)
             self._retries.succeeded(candidate.provider)
 
     def observe_failure(self, attempt: Attempt, failure: Failure, request_id: str) -> None:
@@ -319,9 +321,10 @@ class Calls:
                 failure,
                 candidate.bench_policy,
                 now=self.clock(),
+                began=attempt.started_at,
                 request_id=request_id,
             )
-        self._benches.abandon(k for k in candidate.keys(label) if k != key)
+        self.abandon(attempt, (k for k in candidate.keys(label) if k != key))
 
 
 def _told_anew(failure: Failure, request: Request) -> Failure:

@@ -35,8 +35,8 @@ class Race:
     """
     A call to `first` and, after `hedge_after_ms` without content, one to the next of `waiting`.
 
-    `waiting` loses those who have had their turn. `usable` finds the credential to call somebody
-    with, None if that one may not be called now.
+    `following` takes the next out of `waiting`, which so loses those who have had their turn.
+    `usable` finds the credential to call somebody with, None if that one may not be called now.
     """
 
     def __init__(
@@ -45,6 +45,7 @@ class Race:
         call: Call,
         first: tuple[Candidate, Credential],
         waiting: list[Candidate],
+        following: Callable[[list[Candidate]], Candidate],
         usable: Callable[[Candidate], Credential | None],
         sleep: Sleep,
         clock: Clock,
@@ -54,6 +55,7 @@ class Race:
         self._first = first
         self._second: tuple[Candidate, Credential] | None = None
         self._waiting = waiting
+        self._following = following
         self._usable = usable
         self._sleep = sleep
         self._clock = clock
@@ -94,7 +96,7 @@ class Race:
         """Call the next who may be called, in time; None if there is nobody."""
         await self._sleep((self._call.plan.policy.hedge_after_ms or 0) / 1000)
         while self._waiting:
-            candidate = self._waiting.pop(0)
+            candidate = self._following(self._waiting)
             credential = self._usable(candidate)
             if credential is not None:
                 self._second = candidate, credential

@@ -13,7 +13,6 @@ from typing import Protocol
 from failover.engine.benches import Key
 from failover.engine.loads import total_tokens
 from failover.engine.outcome import Attempt
-from failover.engine.plan import Candidate
 from providers.errors import Failure, Fault, ProviderError, UpstreamTimedOut
 from providers.protocols import Problem, Request, Usage
 from providers.transport import Response
@@ -29,9 +28,9 @@ class Observer(Protocol):
 
     def clock(self) -> float: ...
     def classify_error(self, error: ProviderError, deadline: float) -> Failure: ...
-    def observe_success(self, candidate: Candidate, keys: tuple[Key, ...]) -> None: ...
+    def observe_success(self, attempt: Attempt, keys: tuple[Key, ...]) -> None: ...
     def observe_failure(self, attempt: Attempt, failure: Failure, request_id: str) -> None: ...
-    def abandon(self, keys: Iterable[Key]) -> None: ...
+    def abandon(self, attempt: Attempt, keys: Iterable[Key]) -> None: ...
 
 
 class Stream:
@@ -173,7 +172,7 @@ class Stream:
         self._end_lease()
         if not self.ended:
             self.ended = True
-            self._observer.abandon(self._keys)
+            self._observer.abandon(self._attempt, self._keys)
         self._response.close()
 
     def _end_lease(self) -> None:
@@ -189,7 +188,7 @@ class Stream:
         if self._scanner.finished:
             self.ended = True
             self._attempt.ended_at = self._observer.clock()
-            self._observer.observe_success(self._attempt.candidate, self._keys)
+            self._observer.observe_success(self._attempt, self._keys)
 
     def _broke(self, failure: Failure) -> bytes:
         """The end of a broken stream, in the caller's protocol."""

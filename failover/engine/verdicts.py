@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
+from http import HTTPStatus
 from types import MappingProxyType
 
-from failover.engine.policy import FailoverPolicy
+from failover.engine.policy import DEFAULT_RETRY_STATUSES, FailoverPolicy, RetryFirst
 from providers.errors import Failure, Fault
 
 
@@ -38,7 +39,7 @@ class Next(Enum):
     """May another candidate be tried?"""
 
     YES = auto()
-    IF_LISTED = auto()  # the status is in retry_on_statuses
+    IF_LISTED = auto()  # the status is in retry_on_statuses, or a 5xx that nobody knows
     IF_TIMEOUTS = auto()  # retry_on_timeouts
     IF_MODEL_ERRORS = auto()  # retry_on_model_errors
     IF_CONTENT_FILTER = auto()  # retry_on_content_filter
@@ -64,6 +65,7 @@ class Row:
     rotates: bool = False  # another credential of the provider first
 
 
+_KNOWN_STATUSES = frozenset((*HTTPStatus, *DEFAULT_RETRY_STATUSES))
 _NOBODY = Bench(Scope.NOBODY)
 _CANDIDATE_WINDOW = Bench(Scope.CANDIDATE, windowed=True)
 
@@ -101,7 +103,8 @@ def may_try_next(failure: Failure, policy: FailoverPolicy, *, is_first: bool) ->
     """
     Whether another candidate may be called after `failure`.
 
-    A listed status always may; 408, 429 and 5xx only if they are listed.
+    A listed status always may; 408, 424, 429 and 5xx only if they are listed. A 5xx that is
+    neither registered nor in the default list is nobody's deliberate choice: it counts as listed.
     """
     rule = VERDICTS[failure.fault].try_next
     if rule is Next.NEVER:
@@ -111,6 +114,8 @@ def may_try_next(failure: Failure, policy: FailoverPolicy, *, is_first: bool) ->
     match rule:
         case Next.YES | Next.LARGER_WINDOW:
             return True
+        case Next.IF_LISTED:
+            return failure.status is not None and failure.status not in _KNOWN_STATUSES
         case Next.IF_TIMEOUTS:
             return policy.retry_on_timeouts
         case Next.IF_MODEL_ERRORS:
@@ -122,11 +127,21 @@ def may_try_next(failure: Failure, policy: FailoverPolicy, *, is_first: bool) ->
     return False
 
 
+def _may_retry_first(failure: Failure, rule: RetryFirst, retries: int) -> bool:
+    """Never after a timeout, nor where asking the same again is of no use at all."""
+    return (
+        retries < rule.times
+        and failure.status in rule.statuses
+        and VERDICTS[failure.fault].again in (Again.AFTER_BACKOFF, Again.AFTER_STATED)
+    )
+
+
 class Move(Enum):
     """What the engine does after a failed attempt."""
 
     STOP = auto()
     ROTATE = auto()  # the same candidate with another credential
+    FIRST_AGAIN = auto()  # the same candidate, if it need not wait too long, or else the next
     NEXT = auto()
     AGAIN = auto()  # the same candidate, nobody else is left
 
@@ -153,6 +168,8 @@ def next_move(
     if row.rotates and can_rotate and not (is_last_call and has_next):
         return Move.ROTATE
     if has_next:
+        if not is_last_call and _may_retry_first(failure, policy.retry_first, retries):
+            return Move.FIRST_AGAIN
         return Move.NEXT
     if row.again is not Again.NO and retries < policy.same_candidate_retries:
         return Move.AGAIN

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-import msgspec
-
-from providers.adapters.resets import retry_after_s
+from providers.adapters.echoes import without_secrets
+from providers.adapters.resets import Stated, stated_wait
 from providers.adapters.wording import (
     ErrorObject,
+    asks_for_more_than_its_limit,
     error_object,
     named_fault,
     names_a_model,
@@ -21,7 +21,8 @@ from providers.adapters.wording import (
     worded_fault,
 )
 from providers.errors import Failure, Fault
-from providers.secrets.redaction import REDACTED, safe_text
+from providers.protocols.bodies import decode
+from providers.secrets.redaction import safe_text
 
 PARSED_LIMIT: Final = 2 << 20
 
@@ -65,30 +66,33 @@ def classify(
     error = _read_error(body) or ErrorObject()
     fault = _fault(status, error)
     kept = body if fault in _KEEPS_BODY else None
-    wait = None
-    if fault in _STATES_RETURN:
-        is_rate_limit = fault is Fault.RATE_LIMITED
-        wait = retry_after_s(headers, error.raw, now=now, is_rate_limit=is_rate_limit)
+    stated = _stated(fault, headers, error, now)
     content_type = next((v for n, v in headers if n == b"content-type"), b"application/json")
     return Failure(
         fault=fault,
         message=safe_text(error.message, secrets) or _bare_message(status, content_type, body),
         status=status,
         code=_code(error, secrets),
-        retry_after_s=wait,
-        body=_without(kept, secrets),
+        retry_after_s=stated.wait_s if stated else None,
+        stated_by=stated.field if stated else "",
+        body=None if kept is None else without_secrets(kept, secrets),
         content_type=content_type.decode("latin-1"),
     )
 
 
 def failure_in_reply(
-    error: ErrorObject, payload: bytes, *, otherwise: Fault, secrets: Sequence[str] = ()
+    error: ErrorObject,
+    payload: bytes,
+    *,
+    otherwise: Fault,
+    now: float,
+    secrets: Sequence[str] = (),
 ) -> Failure:
     """
     The failure in a 200 whose body, or a stream whose event, is an error object.
 
     It counts as what the object says that it is; what says nothing usable is `otherwise`.
-    `status` becomes the status that the provider should have sent.
+    `status` becomes the status that the provider should have sent. `now` is Unix time.
     """
     fault: Fault | None
     if error.status is not None:
@@ -97,23 +101,33 @@ def failure_in_reply(
         fault = named_fault(error) or worded_fault(error, _IN_A_REPLY)
         if fault is None and "invalid_request_error" in error.names:
             fault = Fault.CALLER
+        if fault is Fault.RATE_LIMITED and asks_for_more_than_its_limit(error):
+            fault = Fault.CONTEXT_LENGTH
     if fault is None or fault in (Fault.STATUS, Fault.CONFIG):
         fault, status = otherwise, 200
     elif fault in _KEEPS_BODY:
         status = error.status or 400
     else:
         status = error.status or _STATUS_OF[fault]
-    wait = None
-    if fault in _STATES_RETURN:
-        wait = retry_after_s((), error.raw, now=0, is_rate_limit=False)
+    kept = payload if fault in _KEEPS_BODY else None
+    stated = _stated(fault, (), error, now)
     return Failure(
         fault=fault,
         message=safe_text(error.message, secrets) or "the reply is an error object",
         status=status,
         code=_code(error, secrets),
-        retry_after_s=wait,
-        body=_without(payload if fault in _KEEPS_BODY else None, secrets),
+        retry_after_s=stated.wait_s if stated else None,
+        stated_by=stated.field if stated else "",
+        body=None if kept is None else without_secrets(kept, secrets),
     )
+
+
+def _stated(
+    fault: Fault, headers: Sequence[tuple[bytes, bytes]], error: ErrorObject, now: float
+) -> Stated | None:
+    if fault not in _STATES_RETURN:
+        return None
+    return stated_wait(headers, error.raw, now=now, is_rate_limit=fault is Fault.RATE_LIMITED)
 
 
 def _fault(status: int, error: ErrorObject) -> Fault:
@@ -126,11 +140,13 @@ def _fault(status: int, error: ErrorObject) -> Fault:
             return _fault_of_403(error)
         case 404 | 410:
             return _fault_of_404(error)
+        case 413 | 429 if asks_for_more_than_its_limit(error):
+            return Fault.CONTEXT_LENGTH  # no wait makes room for it
         case 429:
             return _among(error, _BEHIND_429) or Fault.RATE_LIMITED
         case 529:
             return Fault.OVERLOADED
-        case 408:
+        case 408 | 424:  # 424: Azure ML, where the model's container failed
             return Fault.STATUS
         case 405 | 407 | 415 | 426 | 499 | 501 | 505:
             return Fault.CONFIG
@@ -181,7 +197,7 @@ def _read_error(body: bytes) -> ErrorObject | None:
     if not body or len(body) > PARSED_LIMIT:
         return None
     try:
-        document: Any = msgspec.json.decode(body)
+        document: Any = decode(body)
     except (ValueError, RecursionError):
         return None  # HTML, plain text: the status alone speaks
     return error_object(document)
@@ -196,13 +212,3 @@ def _bare_message(status: int, content_type: bytes, body: bytes) -> str:
 def _code(error: ErrorObject, secrets: Sequence[str]) -> str | None:
     code = error.code or next(iter(error.names), None)
     return safe_text(code, secrets)[:100] if code else None
-
-
-def _without(body: bytes | None, secrets: Sequence[str]) -> bytes | None:
-    """The body unchanged, but for our credential, should the provider repeat it."""
-    if body is None:
-        return None
-    for secret in secrets:
-        if secret:
-            body = body.replace(secret.encode(), REDACTED.encode())
-    return body

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -35,16 +36,19 @@ _FINISHES: Final[Mapping[str, Blame]] = MappingProxyType(
 
 
 class Judging:
-    """The judge of one provider; `secrets` stay out of what it says."""
+    """The judge of one provider; `secrets` stay out of what it says. `wall` gives Unix time."""
 
-    def __init__(self, secrets: Sequence[str] = ()) -> None:
+    def __init__(self, secrets: Sequence[str] = (), wall: Callable[[], float] = time.time) -> None:
         self._secrets = secrets
+        self._wall = wall
 
     def error_in(self, document: Any, payload: bytes, *, otherwise: Fault) -> Failure | None:
         error = error_object(document)
         if error is None:
             return None
-        return failure_in_reply(error, payload, otherwise=otherwise, secrets=self._secrets)
+        return failure_in_reply(
+            error, payload, otherwise=otherwise, now=self._wall(), secrets=self._secrets
+        )
 
     def blame(self, finish: str) -> Blame:
         return _FINISHES.get(finish) or _FINISHES.get(finish.lower(), Blame.NOBODY)

@@ -1,43 +1,49 @@
 """
-When a provider says that it may be asked again.
+When a provider says that it may be asked again, and in which field it says so.
 
-Headers first, then the body; what cannot be a time to wait (negative, NaN, past, garbage) counts
-as not said. The engine clamps what is said here.
+Headers first, then the body, which may hold headers of its own; what cannot be a time to wait
+(negative, NaN, past, garbage) counts as not said. The engine clamps what is said here.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 Headers = Iterable[tuple[bytes, bytes]]
+Read = Callable[[str, float], float | None]
 
-_NUMBER: Final = re.compile(r"\d{1,12}(?:\.\d{1,12})?")
+LONGEST_S: Final = 1e9  # however many digits there are: some number that the engine can clamp
+
+_NUMBER: Final = re.compile(r"\d+(?:\.\d+)?|\.\d+")
 _DURATION: Final = re.compile(
-    r"(?=.)(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})m(?!s))?"
-    r"(?:(\d{1,9}(?:\.\d{1,12})?)s)?(?:(\d{1,12}(?:\.\d{1,12})?)ms)?"
+    r"(?=.)(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?"
+    r"(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?"
 )
 _UNIT_S: Final = (86400.0, 3600.0, 60.0, 1.0, 0.001)
+# Unix times: seconds from 2001 on, and milliseconds. Nobody means a wait of thirty years.
+_EPOCH_S: Final = (1e9, 1e11)
+_EPOCH_MS: Final = (1e12, 1e14)
 
-# OpenAI's family states durations, Anthropic's RFC 3339 times; `remaining` says which one is spent.
-_LIMITS: Final = (
-    *(
-        (f"x-ratelimit-reset-{what}", f"x-ratelimit-remaining-{what}")
-        for what in ("requests", "tokens")
-    ),
-    *(
-        (f"anthropic-ratelimit-{what}-reset", f"anthropic-ratelimit-{what}-remaining")
-        for what in ("requests", "tokens", "input-tokens", "output-tokens")
-    ),
-)
+# "x-ratelimit-reset", "x-ratelimit-reset-tokens-minute", "ratelimit-reset" and the like, and
+# Anthropic's "anthropic-ratelimit-input-tokens-reset". With "remaining" for "reset" the same
+# name says whether that limit is spent.
+_RESET: Final = re.compile(r"(?:.*-)?rate-?limit(?:-[a-z-]+)?-reset(?:-[a-z-]+)?")
 
 
-def retry_after_s(headers: Headers, error: Any, *, now: float, is_rate_limit: bool) -> float | None:
+class Stated(NamedTuple):
+    """So long the provider wants to be left alone, as `field` says."""
+
+    wait_s: float
+    field: str
+
+
+def stated_wait(headers: Headers, error: Any, *, now: float, is_rate_limit: bool) -> Stated | None:
     """
-    Seconds from now until the provider takes requests again; None if it does not say.
+    How long it is until the provider takes requests again; None if it does not say.
 
     `now` is Unix time; dates are compared with the provider's own `Date` where it sends one.
     `error` is the decoded error object. The limits' reset times count for a 429 only: providers
@@ -46,35 +52,47 @@ def retry_after_s(headers: Headers, error: Any, *, now: float, is_rate_limit: bo
     by_name: dict[str, list[str]] = {}
     for name, value in headers:
         by_name.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
-    if (date := _first(_http_date, by_name.get("date"))) is not None:
+    if (date := _first(_http_date, by_name.get("date"), now)) is not None:
         now = date
-    if (wait := _first(_number, by_name.get("retry-after-ms"))) is not None:
-        return wait / 1000
-    if (wait := _first(_number, by_name.get("retry-after"))) is not None:
-        return wait
-    if (at := _first(_http_date, by_name.get("retry-after"))) is not None and at > now:
-        return at - now
+    for member, text in _in_the_body(error):
+        by_name.setdefault(member, []).append(text)
+    readers: tuple[tuple[str, Read], ...] = (
+        ("retry-after-ms", _milliseconds),
+        ("retry-after", _wait),
+    )
+    for field, read in readers:
+        if (wait := _first(read, by_name.get(field), now)) is not None:
+            return Stated(wait, field)
     if (wait := _retry_info(error)) is not None:
-        return wait
+        return Stated(wait, "retryDelay")
     return _limit_reset(by_name, now) if is_rate_limit else None
 
 
-def _limit_reset(by_name: Mapping[str, list[str]], now: float) -> float | None:
-    spent: list[float] = []
-    others: list[float] = []
-    for reset, remaining in _LIMITS:
-        wait = _first(_duration, by_name.get(reset))
-        if wait is None and (at := _first(_instant, by_name.get(reset))) is not None and at > now:
-            wait = at - now
-        if wait is None:
+def _limit_reset(by_name: Mapping[str, list[str]], now: float) -> Stated | None:
+    spent: list[Stated] = []
+    others: list[Stated] = []
+    for name, values in by_name.items():
+        if _RESET.fullmatch(name) is None or (wait := _first(_wait, values, now)) is None:
             continue
-        left = _first(_number, by_name.get(remaining))
-        (others if left else spent).append(wait)
+        left = _first(_number, by_name.get(name.replace("reset", "remaining")), now)
+        (others if left else spent).append(Stated(wait, name))
     # All spent limits must have come back. If none is, the request was larger than what was left
     # of one of them: the soonest reset is the most that we know.
     if spent:
         return max(spent)
     return min(others) if others else None
+
+
+def _in_the_body(error: Any) -> Iterator[tuple[str, str]]:
+    """What an error object has of headers: `retry_after`, OpenRouter's `metadata.headers`."""
+    if not isinstance(error, dict):
+        return
+    metadata = error.get("metadata")
+    headers = metadata.get("headers") if isinstance(metadata, dict) else None
+    for members in (error, metadata, headers):
+        for name, value in members.items() if isinstance(members, dict) else ():
+            if isinstance(value, str | int | float) and not isinstance(value, bool):
+                yield str(name).lower().replace("_", "-"), str(value)
 
 
 def _retry_info(error: Any) -> float | None:
@@ -88,29 +106,53 @@ def _retry_info(error: Any) -> float | None:
     return None
 
 
-def _first(read: Callable[[str], float | None], values: list[str] | None) -> float | None:
+def _first(read: Read, values: list[str] | None, now: float) -> float | None:
     """The first of a repeated header's values that makes sense."""
-    return next((found for value in values or () if (found := read(value)) is not None), None)
+    return next(
+        (found for value in values or () if (found := read(value.strip(), now)) is not None), None
+    )
 
 
-def _number(text: str) -> float | None:
-    text = text.strip(" \t")
+def _wait(text: str, now: float) -> float | None:
+    """Seconds from `now`, however `text` spells them or the moment when they end."""
+    number = _number(text, now)
+    if number is None:
+        duration = _duration(text)
+        if duration is not None:
+            return duration
+        at = _http_date(text, now) or _instant(text)
+    elif _EPOCH_S[0] <= number < _EPOCH_S[1]:
+        at = number
+    elif _EPOCH_MS[0] <= number < _EPOCH_MS[1]:
+        at = number / 1000
+    else:
+        return min(number, LONGEST_S)
+    return min(at - now, LONGEST_S) if at is not None and at > now else None
+
+
+def _number(text: str, _now: float) -> float | None:
     return float(text) if _NUMBER.fullmatch(text) else None
+
+
+def _milliseconds(text: str, now: float) -> float | None:
+    number = _number(text, now)
+    return None if number is None else min(number / 1000, LONGEST_S)
 
 
 def _duration(text: str) -> float | None:
     """Seconds of "6m0s", "1s", "120ms", "1h2m"; None for anything else."""
-    match = _DURATION.fullmatch(text.strip(" \t"))
+    match = _DURATION.fullmatch(text)
     if match is None:
         return None
-    return sum(
+    seconds = sum(
         float(part) * unit for part, unit in zip(match.groups(), _UNIT_S, strict=True) if part
     )
+    return min(seconds, LONGEST_S)
 
 
-def _http_date(text: str) -> float | None:
+def _http_date(text: str, _now: float) -> float | None:
     try:
-        parsed = parsedate_to_datetime(text.strip())
+        parsed = parsedate_to_datetime(text)
         # HTTP dates are GMT, whatever their zone field says or leaves out.
         return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, OverflowError, IndexError):
@@ -119,7 +161,7 @@ def _http_date(text: str) -> float | None:
 
 def _instant(text: str) -> float | None:
     try:
-        parsed = datetime.fromisoformat(text.strip())
+        parsed = datetime.fromisoformat(text)
         return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         return None  # not a time: not said

@@ -108,6 +108,8 @@ _TEXTS: Final = {
     }.items()
 }
 _NAMES_A_MODEL: Final = re.compile(r"\bmodels?\b", re.IGNORECASE)
+_LIMIT: Final = re.compile(r"\blimit:? (\d[\d,]{0,20})", re.IGNORECASE)
+_REQUESTED: Final = re.compile(r"\brequested:? (\d[\d,]{0,20})", re.IGNORECASE)
 # A caller's own words come back in quotes; they must not decide anything.
 _QUOTED: Final = re.compile(
     r"(?<!\w)'[^']*'(?!\w)|\"[^\"]*\"|`[^`]*`|\u2018[^\u2019]*\u2019|\u201c[^\u201d]*\u201d"
@@ -181,6 +183,20 @@ def names_a_model(error: ErrorObject) -> bool:
     if error.param is not None:
         return error.param == "model"
     return bool(_NAMES_A_MODEL.search(error.message)) or any("model" in n for n in error.names)
+
+
+def asks_for_more_than_its_limit(error: ErrorObject) -> bool:
+    """
+    Whether a limit is named, and this one request asks for more than it: no wait would help.
+
+    OpenAI: "Request too large for gpt-4o … on tokens per min (TPM): Limit 30000, Requested 45000".
+    """
+    limit, requested = _LIMIT.search(error.message), _REQUESTED.search(error.message)
+    return bool(limit and requested and _whole(requested) > _whole(limit))
+
+
+def _whole(found: re.Match[str]) -> int:
+    return int(found[1].replace(",", ""))
 
 
 def says_no_access(error: ErrorObject) -> bool:

@@ -23,6 +23,7 @@ KEY_SHAPES: Final = re.compile(
     r"|\bAIza[\w-]{10,}|\beyJ[\w-]{8,}\.[\w.-]+|(?<=[Bb]earer )[^\s\"']{6,}"
 )
 SHORTEST: Final = 6  # less is a word like "none", which would take sense out of the logs
+LONG_ENOUGH: Final = 8  # for a provider's key to be looked for in what the provider says
 REMEMBERED: Final = 200_000
 # Where a key may begin and end: ours hold only these characters, configured ones may hold more.
 _TOKENS: Final = tuple(
@@ -109,14 +110,33 @@ known: Final = Secrets()
 
 def safe_text(text: str, secrets: Sequence[str] = ()) -> str:
     """`text` for operators and callers: no keys, no control characters, at most 500 characters."""
-    for secret in secrets:
-        if secret:
-            text = text.replace(secret, REDACTED)
+    text = without(text, forms_of(secrets))
     # Bounded before the pattern runs, with room for what the pattern shortens.
     text = KEY_SHAPES.sub(REDACTED, text[: 4 * MESSAGE_LIMIT])
     if not text.isprintable():
         text = "".join(map(_escaped, text))
     return text if len(text) <= MESSAGE_LIMIT else text[: MESSAGE_LIMIT - 1] + "…"
+
+
+def forms_of(secrets: Sequence[str]) -> list[str]:
+    """How `secrets` may stand in a text, the longest first; shorter ones would be mere words."""
+    long = [secret for secret in secrets if len(secret) >= LONG_ENOUGH]
+    return sorted({f for s in long for f in (s, quote(s, safe=""))}, key=len, reverse=True)
+
+
+def places(text: str, forms: Sequence[str]) -> list[tuple[int, int]]:
+    """Where one of `forms` stands as a whole token."""
+    if not any(form in text for form in forms):
+        return []
+    either = "|".join(map(re.escape, forms))
+    return [found.span() for found in re.finditer(rf"(?<![\w-])(?:{either})(?![\w-])", text)]
+
+
+def without(text: str, forms: Sequence[str]) -> str:
+    """`text` without `forms`."""
+    for start, end in reversed(places(text, forms)):
+        text = text[:start] + REDACTED + text[end:]
+    return text
 
 
 def _escaped(character: str) -> str:

@@ -399,6 +399,8 @@ class Gateway:
         trail.status = failure.status or 400
         self._settle(trail)
         headers = [(b"content-type", failure.content_type.encode("latin-1", "replace"))]
+        if failure.status == 429:  # the request is too large for the limit: no wait helps
+            headers.append((b"x-should-retry", b"false"))
         await send_start(visit.send, failure.status or 400, headers + trail_headers(trail))
         await send_body(visit.send, failure.body or b"", last=True)
 

@@ -429,17 +429,27 @@ def settings_form(**fields: object) -> dict[str, object]:
         "timeouts": "{}",
         "disabled_models": "",
         "retry_on_statuses": ", ".join(map(str, row.retry_on_statuses)),
+        "retry_first_statuses": ", ".join(map(str, row.retry_first_statuses)),
     }
     return {name: value for name, value in values.items() if value is not False} | fields
 
 
 def test_settings_are_saved_from_one_form(admin):
     page = address("controlplane_settings", "change", 1)
-    form = settings_form(max_attempts=5, disabled_models="a\nb", retry_on_statuses="429 500")
+    form = settings_form(
+        max_attempts=5,
+        disabled_models="a\nb",
+        retry_on_statuses="429 500",
+        retry_first_times=1,
+        retry_first_statuses="429",
+        bench_max_outage_s=7,
+    )
     assert admin.post(page, form).status_code == 302
     row = Settings.load()
     assert (row.max_attempts, row.disabled_models) == (5, ["a", "b"])
     assert row.retry_on_statuses == [429, 500]
+    assert (row.retry_first_times, row.retry_first_statuses) == (1, [429])
+    assert row.bench_max_outage_s == 7
     assert Settings.objects.count() == 1
 
 
@@ -449,6 +459,8 @@ def test_wrong_settings_are_refused_with_what_is_allowed(admin):
     for field, value, words in [
         ("retry_on_statuses", "99", "from 100 to 599"),
         ("retry_on_statuses", "x", "not an HTTP status"),
+        ("retry_first_statuses", "600", "from 100 to 599"),
+        ("bench_max_outage_s", "0", "more than 0"),
         ("bench_cooldown_s", "0", "more than 0"),
         ("bench_max_cooldown_s", "1", "shorter than the first"),
         ("timeouts", '{"connect": 1}', "connect_s"),

@@ -4,6 +4,7 @@ import os
 import stat
 import subprocess
 import sys
+from importlib import import_module
 
 import pytest
 from django.apps import apps
@@ -15,11 +16,13 @@ from controlplane.apps import CONFIG_MODELS
 from controlplane.config.general import SETTING_OF_KEY
 from controlplane.config.types import PROTOCOLS
 from controlplane.models import ApiKey, ConfigSource, EditCounter, Settings, digest_of, new_key
-from failover.engine.policy import BenchPolicy, FailoverPolicy
+from failover.engine.policy import DEFAULT_RETRY_STATUSES, BenchPolicy, FailoverPolicy
 from providers.models import CatalogEntry
 from providers.validation import PROTOCOL_NAMES
 from routing.gateway.deciding.snapshot import RoutingDefaults
 from tests.support import rows
+
+migration = import_module("controlplane.migrations.0008_outages_and_retry_first")
 
 
 @pytest.mark.pure
@@ -64,8 +67,28 @@ def test_the_settings_defaults_are_the_snapshots():
     for name in ("max_attempts", "same_candidate_retries", "deadline_s", "hold_s"):
         assert getattr(row, name) == getattr(failover, name)
     assert tuple(row.retry_on_statuses) == failover.retry_on_statuses
-    for name in ("failures", "failure_ratio", "window_s", "cooldown_s", "max_cooldown_s"):
+    first = failover.retry_first
+    assert tuple(row.retry_first_statuses) == first.statuses
+    assert (row.retry_first_times, row.retry_first_max_wait_s) == (first.times, first.max_wait_s)
+    for name in ("failures", "failure_ratio", "window_s", "cooldown_s", "max_outage_s"):
         assert getattr(row, f"bench_{name}") == getattr(bench, name)
+    for name in ("max_cooldown_s", "auth_cooldown_s"):
+        assert getattr(row, f"bench_{name}") == getattr(bench, name)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (migration.OLD_STATUSES, list(DEFAULT_RETRY_STATUSES)),
+        ([429, 500], [429, 500]),
+        ([], []),
+    ],
+)
+def test_whoever_never_chose_statuses_gets_those_of_the_new_default(before, after):
+    Settings.objects.create(pk=1, retry_on_statuses=before)
+    migration.take_the_new_default(apps, None)
+    assert Settings.load().retry_on_statuses == after
 
 
 def test_every_setting_can_be_taken_over_by_the_configuration():

@@ -9,8 +9,10 @@ from failover.cautions import (
     Meaning,
     Member,
     address_cautions,
+    key_cautions,
     meaning_of,
     members_cautions,
+    retry_first_cautions,
     rule_cautions,
     unknown_fallbacks,
 )
@@ -214,6 +216,34 @@ def test_what_a_vendor_plans_is_told_where_the_model_is_named():
     ]
     assert of_rule(scene, "c/x", "b/small") == [(1, "its vendor retires it on 2026-12-01")]
     assert of_rule(scene, "c/x", "small") == []  # its pool has been told
+
+
+@pytest.mark.parametrize(
+    ("rule", "attempts", "words"),
+    [
+        ({}, 2, "no effect: the last of 2 calls"),
+        ({"times": 3}, 1, "no effect: the last of 1 calls"),
+        ({"statuses": [429]}, 3, "is the same model"),
+    ],
+)
+def test_a_retry_first_that_does_nothing_or_for_nothing_is_told(rule, attempts, words):
+    same = [member("a/x"), member("b/x")]
+    ((place, text),) = said(retry_first_cautions(same, rule, attempts))
+    assert place is None
+    assert words in text
+    assert said(retry_first_cautions(same, {**rule, "times": 0}, attempts)) == []
+    assert said(retry_first_cautions(same, None, attempts)) == []
+    assert said(retry_first_cautions(same[:1], rule, attempts)) == []
+
+
+def test_a_retry_first_before_another_model_gives_no_caution():
+    assert said(retry_first_cautions([member("a/x"), member("b/y")], {}, 3)) == []
+
+
+def test_a_key_that_may_be_a_word_is_told_by_its_place():
+    ((place, text),) = said(key_cautions(["key-four", "", "null", "long-enough"]))
+    assert place == 2
+    assert "shorter than 8 characters" in text
 
 
 def test_plain_http_is_told_unless_it_stays_on_this_machine():

@@ -34,6 +34,12 @@ def alone(*script: bytes | Any, unlogged: int = 0, base_url: str = "", **timeout
 
 LIMITED = error("rate_limit_error", "rate_limit_exceeded")
 SPENT = error("insufficient_quota", "insufficient_quota")
+TOO_LARGE = {
+    "error": {
+        "message": "Request too large for m on tokens per min (TPM): Limit 300, Requested 450.",
+        "type": "tokens", "param": None, "code": "rate_limit_exceeded",
+    }
+}  # fmt: skip
 TOO_LONG = error("invalid_request_error", "context_length_exceeded")
 # The case, and the status and code that its caller gets.
 ALONE: dict[str, tuple[Case, int, str | None]] = {
@@ -82,6 +88,7 @@ KINDS = ["plain", "stream"]
 CASES = {
     **{f"{name}-{kind}": case for name, (case, _, _) in ALONE.items() for kind in KINDS},
     **EARLY,
+    "too-large-for-its-limit": alone(whole(dump(TOO_LARGE), status="429 Too Many Requests")),
     "row-36-the-callers-own-deadline": Case(
         script=(head(content_length="9000"), Flood(b" ", pause_s=0.05))
     ),
@@ -99,6 +106,23 @@ def test_when_nobody_is_left_the_status_is_the_faults(field: Field, name: str, k
     assert asked.answer.status == status
     assert asked.answer.headers["content-type"] == "application/json"
     assert json.loads(asked.answer.body)["error"]["code"] == code
+
+
+def test_a_request_above_its_providers_limit_is_told_so_and_not_to_come_again(
+    field: Field,
+) -> None:
+    name = "too-large-for-its-limit"
+
+    for _turn in range(2):
+        asked = field.ask(name)
+
+        assert asked.answer is not None
+        assert asked.answer.status == 429
+        assert asked.answer.body == dump(TOO_LARGE)
+        assert asked.answer.headers["x-should-retry"] == "false"
+        assert "retry-after" not in asked.answer.headers
+        assert asked.calls == [name]
+    assert not field.is_benched(name)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -96,6 +96,7 @@ class World:
             failure(fault, **evidence),
             policy.candidates[0].bench_policy,
             now=self.clock.now,
+            began=self.clock.now,
             request_id="",
         )
 

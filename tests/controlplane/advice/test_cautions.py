@@ -133,6 +133,13 @@ def test_pools_aliases_and_providers_are_warned_of_too(api):
     assert "plain http" in api("post", "providers", far).json()["warnings"][0]
 
 
+def test_a_key_so_short_that_it_may_be_a_word_is_told_by_its_label(api):
+    keys = [{"label": "main", "secret": "null"}, {"label": "spare", "secret": "key-four"}]
+    lab = {"name": "lab", "kind": "openai", "credentials": keys}
+    (said,) = api("post", "providers", lab).json()["warnings"]
+    assert said.startswith("Key main: it is shorter than 8 characters")
+
+
 def test_admin_says_the_same(api, client):
     client.force_login(User.objects.create_superuser("root"))
     form = {"primary_model": "big", "fallback_models": "b/x\nnobody", "enabled": "on"}

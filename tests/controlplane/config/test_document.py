@@ -87,8 +87,35 @@ def test_the_values_that_the_example_shows_are_the_defaults() -> None:
     assert shown == {key: getattr(settings, SETTING_OF_KEY[key]) for key in shown}
 
 
+@pytest.mark.parametrize(
+    ("given", "times"), [("{}", 1), ("{statuses: [429]}", 1), ("{times: 3}", 3), ("{times: 0}", 0)]
+)
+def test_whoever_gives_retry_first_means_once_where_nothing_else_is_said(
+    given: str, times: int
+) -> None:
+    document = read(f"routing: {{defaults: {{failover: {{retry_first: {given}}}}}}}")
+    assert document.values["routing.defaults.failover.retry_first.times"]["value"] == times
+
+
+def test_a_retry_first_that_does_nothing_is_a_warning() -> None:
+    document = read(
+        """
+        providers: {a: {kind: simulator}, b: {kind: simulator}}
+        routing:
+          model_pools:
+            m:
+              candidates: [{provider: a, model: x}, {provider: b, model: y}]
+              failover: {max_attempts: 2, retry_first: {}}
+        """
+    )
+    (warning,) = document.warnings
+    assert warning.startswith("c.yaml:7: routing.model_pools.m.failover.retry_first: retry_first")
+    assert "has no effect" in warning
+
+
 def test_every_general_value_has_its_setting() -> None:
-    policy = {"hedge_after_ms": 1}
+    first = {"statuses": [429], "times": 1, "max_wait_s": 1}
+    policy = {"hedge_after_ms": 1, "retry_first": first}
     more = {"routing": {"defaults": {"timeouts": {"idle_s": 1}, "failover": policy}}}
     keys = set(parse(EXAMPLE.read_text(), filename="c.yaml", environ={}).values)
     keys |= set(parse(json.dumps(more), filename="c.yaml", environ={}).values)
@@ -578,8 +605,23 @@ def test_a_rule_from_elsewhere_is_warned_of_where_it_stands() -> None:
     assert caution == "FAILOVER_RULES_JSON: m[0]: nobody can serve it: provider a is disabled"
 
 
+def test_a_key_so_short_that_it_may_be_a_word_is_a_warning() -> None:
+    document = read(
+        """
+        providers:
+          a: {kind: openai, api_key: key-two}
+          b: {kind: openai, api_keys: [key-four, none]}
+          c: {kind: openai, api_key: ''}
+        """
+    )
+    assert [line.partition(": it is shorter")[0] for line in document.warnings] == [
+        "c.yaml:3: providers.a.api_key",
+        "c.yaml:4: providers.b.api_keys[1]",
+    ]
+
+
 def test_a_repeated_credential_is_a_warning() -> None:
-    document = read("providers: {a: {kind: openai, api_keys: [k, k, '']}}")
+    document = read("providers: {a: {kind: openai, api_keys: [key-long, key-long, '']}}")
     assert "api_keys[1]: the same key again, so it is left out" in document.warnings[0]
 
 

@@ -15,7 +15,7 @@ from controlplane.config.mirror import mirror
 from controlplane.models import ApiKey, EditCounter, PublishedSnapshot, Settings, Team
 from controlplane.publishing.content import Builder, build_content
 from controlplane.publishing.publisher import SNAPSHOT_FILE, Publication, publish
-from failover.engine.policy import Backoff, BenchPolicy
+from failover.engine.policy import Backoff, BenchPolicy, RetryFirst
 from failover.models import FailoverRule
 from providers.adapters.spec import ModelFacts, Timeouts
 from providers.models import Credential, Provider
@@ -124,11 +124,12 @@ def test_the_configurations_values_win_over_the_settings() -> None:
     settings.timeouts = {"connect_s": 1, "idle_s": 2}
     settings.bench_failures = 7
     settings.backoff_base_ms = 5
+    settings.retry_first_times = 2
     settings.disabled_models = ["z", "a", "a"]
     settings.save()
     apply(
         "routing: {defaults: {failover: {max_attempts: 4}, timeouts: {idle_s: 3}}}\n"
-        "bench: {window_s: 30}\n",
+        "bench: {window_s: 30, max_outage_s: 5}\n",
         FAILOVER_ENABLED="false",
     )
     content = build_content()
@@ -136,8 +137,9 @@ def test_the_configurations_values_win_over_the_settings() -> None:
     assert content.defaults.failover.max_attempts == 4
     assert content.defaults.failover.enabled is False
     assert content.defaults.failover.backoff == Backoff(base_ms=5)
+    assert content.defaults.failover.retry_first == RetryFirst(times=2)
     assert content.defaults.timeouts == Timeouts(connect_s=1, idle_s=3)
-    assert content.bench == BenchPolicy(failures=7, window_s=30)
+    assert content.bench == BenchPolicy(failures=7, window_s=30, max_outage_s=5)
     assert content.failover_enabled is False
     assert content.disabled_models == ("a", "z")
 
@@ -152,6 +154,24 @@ def test_a_pools_part_of_a_block_keeps_the_general_rest() -> None:
     assert policy is not None
     assert policy.backoff == Backoff(base_ms=1, max_ms=77)
     assert (policy.retry_on_timeouts, policy.retry_on_statuses) == (False, (500,))
+
+
+@pytest.mark.parametrize(
+    ("own", "published"),
+    [
+        ({}, RetryFirst(times=1, max_wait_s=9)),
+        ({"statuses": [429]}, RetryFirst(times=1, max_wait_s=9, statuses=(429,))),
+        ({"times": 0}, RetryFirst(times=0, max_wait_s=9)),
+    ],
+)
+def test_a_pools_retry_first_is_once_where_it_says_nothing_else(own, published) -> None:
+    settings = Settings.load()
+    settings.retry_first_max_wait_s = 9
+    settings.save()
+    pool("m", "x", failover={"retry_first": own})
+    policy = build_content().pools[0].failover
+    assert policy is not None
+    assert policy.retry_first == published
 
 
 def test_a_providers_bench_goes_over_the_general_one() -> None:

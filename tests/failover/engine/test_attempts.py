@@ -7,13 +7,14 @@ import pytest
 
 from failover.engine.attempts import Call, Engine, Served
 from failover.engine.outcome import Ending, Failed
-from failover.engine.policy import Backoff, FailoverPolicy
+from failover.engine.policy import Backoff, FailoverPolicy, RetryFirst
 from providers.adapters.spec import ModelFacts
 from providers.errors import BadFraming, ConnectFailed, ConnectionReset, Fault, UpstreamTimedOut
 from tests.support.builders import (
     FakeClock,
     FakeResponse,
     FakeUpstream,
+    bench_entry,
     benches,
     candidate,
     planned,
@@ -323,11 +324,70 @@ async def test_a_timeout_is_not_followed_by_another_candidate_where_the_policy_s
     assert world.calls == [1, 0]
 
 
+TOO_LARGE = (
+    b'{"error":{"message":"Request too large for m on tokens per min (TPM): Limit 30000,'
+    b' Requested 45000.","type":"tokens","code":"rate_limit_exceeded"}}'
+)
+
+
+async def test_a_request_above_a_limit_goes_only_to_larger_windows_and_benches_nobody():
+    script = [lambda: status(429, TOO_LARGE)]
+    world = World(script, script, [ok])
+    windows = (8000, 8000, 16000)
+    world.plan = planned(
+        *(
+            candidate(f"p{i}/m", upstream=upstream, facts=ModelFacts(context_window=windows[i]))
+            for i, upstream in enumerate(world.upstreams)
+        )
+    )
+    for _ in range(4):
+        assert isinstance(await world.run(), Served)
+    assert world.calls == [4, 0, 4]
+    assert world.benches.is_empty
+
+
 async def test_three_failures_bench_the_candidate_and_not_its_provider():
     world = World([lambda: status(500)], [ok])
     for _ in range(3):
         await world.run()
     assert [e.subject for e in world.benches.entries(world.clock.now)] == ["p0/m"]
+
+
+def meanwhile(world, happens):
+    """Have the first candidate fail, and something happen until it has."""
+
+    def answer():
+        happens()
+        return status(500)
+
+    world.upstreams[0]._script = [answer]
+
+
+def sit_out(world, name, seconds=60):
+    entry = bench_entry(name, until=world.clock.wall() + seconds)
+    world.benches.merge([entry], world.clock.now)
+
+
+async def test_whoever_was_benched_meanwhile_has_its_turn_after_the_others():
+    world = World([ok], [ok], [ok])
+    meanwhile(world, lambda: sit_out(world, "p1/m"))
+    served = await world.run()
+    assert [a.candidate.name for a in served.attempts] == ["p0/m", "p2/m"]
+
+
+async def test_whoever_another_request_tries_meanwhile_has_its_turn_after_the_others():
+    world = World([ok], [ok], [ok])
+    sit_out(world, "p1/m", seconds=0)
+    meanwhile(world, lambda: world.benches.begin([("p1/m", None)], world.clock.now))
+    served = await world.run()
+    assert [a.candidate.name for a in served.attempts] == ["p0/m", "p2/m"]
+
+
+async def test_whoever_was_benched_meanwhile_is_tried_when_nobody_else_is_left():
+    world = World([ok], [ok])
+    meanwhile(world, lambda: sit_out(world, "p1/m"))
+    served = await world.run()
+    assert [a.candidate.name for a in served.attempts] == ["p0/m", "p1/m"]
 
 
 async def test_an_ad_hoc_candidate_leaves_no_state_behind():
@@ -461,3 +521,96 @@ async def test_at_the_requests_deadline_a_held_stream_goes_out_as_far_as_it_has_
     assert served.first == EVENT % b"a" + EVENT % b"b"
     assert not served.stream.ended
     assert await served.stream.next() == EVENT % b"c"
+
+
+# Retry first
+
+
+def once(**rule):
+    policy = {"max_attempts": rule.pop("max_attempts", 3)}
+    return FailoverPolicy(
+        **policy, retry_first=RetryFirst(**{"times": 1, **rule}), backoff=Backoff(base_ms=2000)
+    )
+
+
+@pytest.mark.parametrize("code", [429, 500, 502, 503, 504])
+async def test_with_retry_first_the_same_is_asked_again_before_the_next(code):
+    world = World([lambda: status(code), ok], [ok], policy=once())
+    served = await world.run()
+    assert [a.candidate.name for a in served.attempts] == ["p0/m", "p0/m"]
+    assert world.clock.slept[0] <= 2
+
+
+async def test_without_retry_first_the_next_is_called_at_once():
+    world = World([lambda: status(503), ok], [ok])
+    await world.run()
+    assert (world.calls, world.clock.slept) == ([1, 1], [])
+
+
+async def test_retry_first_waits_for_as_long_as_the_provider_says():
+    stated = (b"retry-after", b"1.5")
+    world = World([lambda: status(503, b"{}", stated), ok], [ok], policy=once())
+    await world.run()
+    assert (world.calls, world.clock.slept) == ([2, 0], [1.5])
+
+
+async def test_a_wait_above_max_wait_s_is_not_worth_it():
+    stated = (b"retry-after", b"3")
+    world = World([lambda: status(503, b"{}", stated), ok], [ok], policy=once())
+    await world.run()
+    assert (world.calls, world.clock.slept) == ([1, 1], [])
+
+
+async def test_a_wait_beyond_the_deadline_is_not_worth_it():
+    stated = (b"retry-after", b"2")
+    world = World([lambda: status(503, b"{}", stated), ok], [ok], policy=once())
+    await world.run(deadline_s=1.5)
+    assert (world.calls, world.clock.slept) == ([1, 1], [])
+
+
+async def test_retry_first_asks_so_often_and_then_the_next():
+    world = World([lambda: status(500)], [ok], policy=once(times=2, max_attempts=5))
+    await world.run()
+    assert world.calls == [3, 1]
+
+
+async def test_retry_first_leaves_the_last_call_to_the_next():
+    world = World([lambda: status(500)], [ok], policy=once(max_attempts=2))
+    await world.run()
+    assert world.calls == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        lambda: UpstreamTimedOut("late"),
+        lambda: ConnectionReset("reset"),
+        lambda: status(401),
+        lambda: status(429, b'{"error":{"message":"x","code":"insufficient_quota"}}'),
+        lambda: status(529),
+        lambda: FakeResponse(pieces=[]),
+    ],
+    ids=["timeout", "reset", "401", "quota", "unlisted", "empty"],
+)
+async def test_retry_first_is_for_its_statuses_and_never_for_timeouts(failure):
+    world = World([failure, ok], [ok], policy=once())
+    await world.run()
+    assert world.calls == [1, 1]
+
+
+async def test_another_credential_comes_before_retry_first():
+    world = World([lambda: status(429), ok], [ok], labels=("main", "spare"), policy=once())
+    await world.run()
+    assert world.upstreams[0].calls == ["main", "spare"]
+    assert world.clock.slept == []
+
+
+async def test_retry_first_draws_from_the_retry_bucket():
+    world = World([lambda: status(500)], [ok], policy=once(statuses=(500,)))
+    world.plan = planned(
+        *(candidate(f"p{i}/m", upstream=u, is_known=False) for i, u in enumerate(world.upstreams)),
+        policy=once(),
+    )
+    for _ in range(50):
+        await world.run()
+    assert world.calls == [50 + 500 // 14, 50]

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from failover.engine.bench_entries import by_hand, newer, released
+from failover.engine.policy import BenchPolicy
 from tests.failover.engine.test_benches import KEY, POLICY, fail
 from tests.support.builders import WALL, FakeClock, bench_entry, benches
 
@@ -87,7 +88,7 @@ def test_whatever_traffic_does_apart_an_operators_bench_holds_when_they_meet(ste
         if step == "fail":
             fail(apart, clock, times=3)
         elif step == "succeed":
-            apart.succeeded((KEY,), POLICY.window_s, clock.now)
+            apart.succeeded((KEY,), POLICY.window_s, clock.now, began=clock.now)
         elif step == "mend":
             apart.release_mended("one", None, clock.now)
         elif step == "wait":
@@ -143,12 +144,13 @@ def test_growth_goes_on_where_a_bench_was_read_from_elsewhere():
     clock = FakeClock()
     there, told = benches(clock), []
     there.changes = told.append
+    patient = BenchPolicy(max_outage_s=600)
     for _ in range(3):
-        fail(there, clock, times=3)
+        fail(there, clock, times=3, policy=patient)
         clock.now += there.returns_in(KEY, clock.now) + 0.1
     here = benches(clock)
     here.merge(told[-1:], clock.now)
-    fail(here, clock)
+    fail(here, clock, policy=patient)
     assert 64 <= here.returns_in(KEY, clock.now) <= 96
     assert len(here.entries(clock.now)[0].starts) == 4
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from failover.engine.benches import Benches, newer
 from failover.engine.policy import BenchPolicy
-from failover.engine.verdicts import VERDICTS, Bench, Scope
+from failover.engine.verdicts import VERDICTS
 from failover.engine.windows import Window
 from providers.errors import Fault
 from tests.support.builders import FakeClock, bench_entry, benches, failure
@@ -27,6 +27,7 @@ def fail(
     key=KEY,
     times=1,
     policy=POLICY,
+    began=None,
     **evidence,
 ):
     for _ in range(times):
@@ -37,6 +38,7 @@ def fail(
             failure(fault, **evidence),
             policy,
             now=clock.now,
+            began=clock.now if began is None else began,
             request_id="req_1",
         )
 
@@ -54,7 +56,7 @@ def test_failures_that_are_a_small_share_of_the_traffic_bench_nobody():
     clock = FakeClock()
     b = benches(clock)
     for _ in range(10):
-        b.succeeded((KEY,), POLICY.window_s, clock.now)
+        b.succeeded((KEY,), POLICY.window_s, clock.now, began=clock.now)
     fail(b, clock, times=9)
     assert b.holding(KEY, clock.now) is None
     fail(b, clock)
@@ -64,7 +66,7 @@ def test_failures_that_are_a_small_share_of_the_traffic_bench_nobody():
 def test_another_length_of_the_window_counts_from_the_next_failure():
     clock = FakeClock()
     b = benches(clock)
-    b.succeeded((KEY,), POLICY.window_s, clock.now)
+    b.succeeded((KEY,), POLICY.window_s, clock.now, began=clock.now)
     fail(b, clock)
     longer = BenchPolicy(window_s=10 * POLICY.window_s)
     for _ in range(3):
@@ -90,29 +92,166 @@ def test_a_bench_lasts_its_cooldown_within_a_fifth():
     assert 8 <= b.returns_in(KEY, clock.now) <= 12
 
 
-def test_each_further_bench_within_an_hour_lasts_twice_as_long_up_to_the_maximum():
+def lengths_of(b, clock, fault, key, count):
+    """The lengths of `count` benches, each of which is made right after the last one's end."""
+    lengths = []
+    for _ in range(count):
+        while not b.returns_in(key, clock.now):
+            fail(b, clock, fault, key, status=None)
+        lengths.append(b.returns_in(key, clock.now))
+        clock.now += lengths[-1] + 0.1
+    return lengths
+
+
+def test_each_further_bench_lasts_twice_as_long_up_to_the_maximum():
     clock = FakeClock()
     b = benches(clock)
-    fail(b, clock, times=3)
-    lengths = []
-    for _ in range(8):
-        lengths.append(b.returns_in(KEY, clock.now))
-        clock.now += lengths[-1] + 0.1
-        fail(b, clock)
+    lengths = lengths_of(b, clock, Fault.RATE_LIMITED, CREDENTIAL, 8)
     for k, length in enumerate(lengths):
         base = min(10 * 2**k, 600)
-        assert base * 0.8 <= length <= base * 1.2
+        assert base * 0.8 <= length <= min(base * 1.2, 600)
 
 
-def test_growth_is_forgotten_after_an_hour():
+OUTAGES = {
+    Fault.CONNECT: 10,
+    Fault.RESET: 10,
+    Fault.TIMEOUT: 10,
+    Fault.STATUS: 10,
+    Fault.OVERLOADED: 5,
+    Fault.CONFIG: 10,
+    Fault.BAD_REPLY: 10,
+    Fault.BAD_STREAM: 10,
+    Fault.INTERRUPTED: 10,
+}
+
+
+@pytest.mark.parametrize(("fault", "first"), OUTAGES.items())
+def test_a_bench_of_an_outage_is_never_longer_than_max_outage_s(fault, first):
     clock = FakeClock()
     b = benches(clock)
+    lengths = lengths_of(b, clock, fault, KEY, 8)
+    for k, length in enumerate(lengths):
+        base = min(first * 2**k, 20)
+        assert base * 0.8 <= length <= min(base * 1.2, 20)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [Fault.RATE_LIMITED, Fault.QUOTA, Fault.AUTH, Fault.FORBIDDEN_MODEL, Fault.MODEL_NOT_FOUND],
+)
+def test_what_is_no_outage_is_benched_for_longer_than_max_outage_s(fault):
+    clock = FakeClock()
+    b = benches(clock)
+    fail(b, clock, fault, CREDENTIAL, policy=BenchPolicy(max_outage_s=1))
+    assert b.returns_in(CREDENTIAL, clock.now) >= 8
+
+
+def test_max_cooldown_s_bounds_outages_too():
+    clock = FakeClock()
+    b = benches(clock)
+    fail(b, clock, times=3, policy=BenchPolicy(cooldown_s=1, max_cooldown_s=1))
+    assert b.returns_in(KEY, clock.now) <= 1
+
+
+def test_an_outage_as_long_as_the_operator_says_is_benched_for_so_long():
+    clock = FakeClock()
+    b = benches(clock)
+    fail(b, clock, times=3, policy=BenchPolicy(max_outage_s=3))
+    assert b.returns_in(KEY, clock.now) <= 3
+
+
+def test_growth_is_forgotten_after_a_minute_without_a_failure():
+    clock = FakeClock()
+    b = benches(clock)
+    lengths_of(b, clock, Fault.OVERLOADED, KEY, 3)
+    clock.now += 61
+    fail(b, clock, Fault.OVERLOADED)
+    assert b.returns_in(KEY, clock.now) <= 6
+
+
+def test_a_failure_that_benches_nobody_keeps_growth_alive():
+    clock = FakeClock()
+    b = benches(clock)
+    fail(b, clock, Fault.OVERLOADED, times=1)
+    clock.now += 6
+    for _ in range(2):
+        b.succeeded((KEY,), POLICY.window_s, clock.now, began=clock.now)
+    for _ in range(2):
+        clock.now += 50
+        fail(b, clock)
+    clock.now += 50
+    fail(b, clock, Fault.OVERLOADED)
+    assert b.returns_in(KEY, clock.now) >= 8
+
+
+def test_the_time_of_a_bench_is_no_minute_without_a_failure():
+    clock = FakeClock()
+    b = benches(clock)
+    lengths = lengths_of(b, clock, Fault.QUOTA, CREDENTIAL, 2)
+    assert lengths[0] <= 360
+    assert lengths[1] >= 480
+
+
+def test_what_a_call_comes_to_that_began_before_the_bench_changes_nothing():
+    clock = FakeClock()
+    b = benches(clock)
+    began, clock.now = clock.now, clock.now + 5
+    fail(b, clock, Fault.OVERLOADED)
+    before = b.entries(clock.now)
+    for _ in range(2):
+        fail(b, clock, Fault.OVERLOADED, began=began)
+        fail(b, clock, times=3, began=began)
+        b.succeeded((KEY,), POLICY.window_s, clock.now, began=began)
+    assert b.entries(clock.now) == before
+
+
+def test_a_time_that_a_late_answer_states_makes_a_bench_longer_all_the_same():
+    clock = FakeClock()
+    b = benches(clock)
+    began, clock.now = clock.now, clock.now + 1
+    fail(b, clock, Fault.RATE_LIMITED, CREDENTIAL, retry_after_s=5)
+    fail(b, clock, Fault.RATE_LIMITED, CREDENTIAL, retry_after_s=50, began=began)
+    assert b.returns_in(CREDENTIAL, clock.now) == pytest.approx(50)
+
+
+@pytest.mark.parametrize("how", ["fails", "succeeds", "is abandoned"])
+def test_a_call_that_is_no_trial_does_not_make_room_for_a_second_one(how):
+    clock = FakeClock()
+    b = benches(clock)
+    began = clock.now - 1
     fail(b, clock, times=3)
-    clock.now += 3700
-    b.succeeded((KEY,), POLICY.window_s, clock.now)
-    b.succeeded((KEY,), POLICY.window_s, clock.now)
-    fail(b, clock, times=3)
-    assert b.returns_in(KEY, clock.now) <= 12
+    clock.now += 13
+    b.begin([KEY], clock.now)
+    if how == "fails":
+        fail(b, clock, began=began)
+    elif how == "succeeds":
+        b.succeeded((KEY,), POLICY.window_s, clock.now, began=began)
+    else:
+        b.abandon([KEY], began=began)
+    assert b.holding(KEY, clock.now) is not None
+    assert b.returns_in(KEY, clock.now) == 0
+
+
+def test_a_trial_that_met_silence_has_sat_out_while_it_waited():
+    clock = FakeClock()
+    b = benches(clock)
+    lengths_of(b, clock, Fault.TIMEOUT, KEY, 3)
+    began = clock.now
+    b.begin([KEY], began)
+    clock.now += 10
+    fail(b, clock, Fault.TIMEOUT, began=began)
+    assert 6 <= b.returns_in(KEY, clock.now) <= 10
+
+
+def test_a_trial_that_waited_long_in_silence_is_followed_by_a_pause():
+    clock = FakeClock()
+    b = benches(clock)
+    lengths_of(b, clock, Fault.TIMEOUT, KEY, 3)
+    began = clock.now
+    b.begin([KEY], began)
+    clock.now += 60
+    fail(b, clock, Fault.TIMEOUT, began=began)
+    assert b.returns_in(KEY, clock.now) == pytest.approx(1)
 
 
 def test_after_its_time_a_bench_lets_one_request_through_at_a_time():
@@ -133,7 +272,7 @@ def test_two_successes_after_its_time_clear_a_bench():
     clock.now += 13
     for expected in (False, True):
         b.begin([KEY], clock.now)
-        b.succeeded((KEY,), POLICY.window_s, clock.now)
+        b.succeeded((KEY,), POLICY.window_s, clock.now, began=clock.now)
         assert b.is_empty is expected
         assert b.holding(KEY, clock.now) is None
 
@@ -154,7 +293,7 @@ def test_a_probe_that_the_caller_abandoned_frees_its_place():
     fail(b, clock, times=3)
     clock.now += 13
     b.begin([KEY], clock.now)
-    b.abandon([KEY])
+    b.abandon([KEY], began=clock.now)
     assert b.holding(KEY, clock.now) is None
 
 
@@ -224,8 +363,8 @@ def test_traffic_does_not_end_or_replace_a_manual_bench():
     b = benches(clock)
     b.bench(bench_entry(until=clock.wall() + 300, manual=True, reason="maintenance"), clock.now)
     fail(b, clock, times=5)
-    b.succeeded((KEY,), POLICY.window_s, clock.now)
-    b.succeeded((KEY,), POLICY.window_s, clock.now)
+    b.succeeded((KEY,), POLICY.window_s, clock.now, began=clock.now)
+    b.succeeded((KEY,), POLICY.window_s, clock.now, began=clock.now)
     assert b.holding(KEY, clock.now).manual
 
 
@@ -253,6 +392,17 @@ def test_an_entry_tells_who_why_since_until_and_which_request():
     assert (entry.request_id, entry.manual) == ("req_1", False)
     assert entry.since == clock.wall()
     assert entry.until > entry.since
+
+
+def test_an_entry_tells_which_field_stated_the_time():
+    clock = FakeClock()
+    b = benches(clock)
+    evidence = {"retry_after_s": 7, "stated_by": "x-ratelimit-reset-tokens"}
+    fail(b, clock, Fault.RATE_LIMITED, CREDENTIAL, **evidence)
+    fail(b, clock, Fault.QUOTA, ("two/*", "main"), **evidence)
+    first, second = b.entries(clock.now)
+    told = "rate_limited happened (until the time in x-ratelimit-reset-tokens)"
+    assert (first.sample_error, second.sample_error) == (told, "quota happened")
 
 
 def test_a_release_is_not_undone_by_a_late_writer_of_the_bench():
@@ -328,9 +478,7 @@ def test_a_clock_that_jumps_neither_freezes_nor_ends_a_bench():
 def test_a_windowed_bench_needs_no_window_to_bench_again_while_half_open():
     clock = FakeClock()
     b = benches(clock)
-    rule = Bench(Scope.CANDIDATE, windowed=True)
-    for _ in range(3):
-        b.failed(rule, KEY, failure(Fault.STATUS, 500), POLICY, now=clock.now, request_id="")
+    fail(b, clock, times=3)
     clock.now += 13
-    b.failed(rule, KEY, failure(Fault.STATUS, 500), POLICY, now=clock.now, request_id="")
+    fail(b, clock)
     assert b.holding(KEY, clock.now) is not None

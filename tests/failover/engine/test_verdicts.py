@@ -3,7 +3,8 @@
 import pytest
 
 from failover.engine.policy import DEFAULT_RETRY_STATUSES, FailoverPolicy
-from failover.engine.verdicts import VERDICTS, Again, Move, Scope, may_try_next, next_move
+from failover.engine.verdicts import VERDICTS, Again, Bench, Move, Scope, may_try_next, next_move
+from providers.adapters.classify import classify
 from providers.errors import Failure, Fault
 
 pytestmark = pytest.mark.pure
@@ -63,6 +64,20 @@ def test_a_status_is_retried_only_while_it_is_listed(status):
     )
     assert may_try_next(_failure(fault, status), FailoverPolicy(), is_first=True)
     assert not may_try_next(_failure(fault, status), unlisted, is_first=True)
+
+
+@pytest.mark.parametrize("status", [509, 555, 561, 598, 599])
+def test_a_5xx_that_nobody_knows_is_retried_whatever_is_listed(status):
+    policy = FailoverPolicy(retry_on_statuses=(429,))
+    assert may_try_next(_failure(Fault.STATUS, status), policy, is_first=True)
+
+
+@pytest.mark.parametrize("status", [424, 530])
+def test_statuses_of_the_providers_side_go_to_the_next_and_count_by_the_window(status):
+    failure = classify(status, [], b'{"error":{"message":"no"}}', now=0)
+    assert may_try_next(failure, FailoverPolicy(), is_first=True)
+    assert VERDICTS[failure.fault].bench == Bench(Scope.CANDIDATE, windowed=True)
+    assert failure.body is None
 
 
 def test_listing_another_status_makes_its_row_yes_and_leaves_its_bench():

@@ -9,6 +9,7 @@ import pytest
 
 from failover.engine.verdicts import VERDICTS
 from providers.adapters.classify import classify
+from providers.adapters.judging import Judging
 from providers.errors import MESSAGE_LIMIT, Failure, Fault
 from providers.secrets.redaction import safe_text
 
@@ -183,6 +184,88 @@ def test_keys_are_taken_out_of_messages_and_bodies() -> None:
     assert secret.encode() not in failure.body
 
 
+ECHO = rb"""{ "error": {"message":"limit 1, \u0031 null \ud83d {}",  "1": 1, "null": null, "x":1.10,
+  "code":"caf\u00e9\/{}\n"} }"""
+
+
+@pytest.mark.parametrize("secret", ["1", "null", "message", "1.10", '"x":1.10', "error"])
+def test_a_short_key_takes_nothing_out_of_a_callers_error(secret: str) -> None:
+    body = ECHO.replace(b"{}", b"s0-long")
+    failure = classify(400, JSON, body, now=0, secrets=(secret,))
+    assert failure.body == body
+    assert failure.message.startswith("limit 1, 1 null")
+
+
+@pytest.mark.parametrize(
+    ("secret", "told"),
+    [
+        ("s0-long-enough", rb"s0-long-enough"),
+        ("s0/long&enough", rb"s0\/long&enough"),
+        ("s0/long&enough", rb"s0%2Flong%26enough"),
+        ("s0-long-enough", rb"s\u0030-long-enough"),
+        ('s0-"long"\\enough', rb"s0-\"long\"\\enough"),
+    ],
+)
+def test_a_key_is_taken_out_of_a_body_that_is_the_same_byte_for_byte_otherwise(
+    secret: str, told: bytes
+) -> None:
+    failure = classify(400, JSON, ECHO.replace(b"{}", told), now=0, secrets=(secret,))
+    assert failure.body == ECHO.replace(b"{}", b"[redacted]")
+
+
+@pytest.mark.parametrize("name", ["12345678", "requested"])
+def test_a_key_that_is_a_number_or_a_name_of_json_is_left_where_it_is_no_text(name: str) -> None:
+    body = b'{"requested": 12345678, "error": {"message": "requested 12345678 of 123456789"}}'
+    failure = classify(400, JSON, body, now=0, secrets=(name,))
+    assert failure.body == body[:45] + body[45:].replace(name.encode() + b" ", b"[redacted] ")
+
+
+def test_only_whole_tokens_are_taken_for_a_key() -> None:
+    body = b'{"error": {"message": "prefixes: abcdefgh-1 xabcdefgh abcdefgh_ abcdefgh."}}'
+    failure = classify(400, JSON, body, now=0, secrets=("abcdefgh",))
+    assert failure.body == body.replace(b"abcdefgh.", b"[redacted].")
+
+
+def test_a_key_is_taken_out_of_a_body_that_is_no_json() -> None:
+    failure = classify(400, [], b"bad key: abcdefgh\xff!", now=0, secrets=("abcdefgh",))
+    assert failure.body == b"bad key: [redacted]\xff!"
+
+
+TOO_LARGE = (
+    "Request too large for gpt-4o in organization org-1 on tokens per min (TPM): Limit 30000,"
+    " Requested 45000. The input or output tokens must be reduced in order to run successfully."
+)
+
+
+@pytest.mark.parametrize("status", [413, 429])
+@pytest.mark.parametrize(
+    "message",
+    [
+        TOO_LARGE,
+        "Request too large for model `x` on tokens per minute (TPM): Limit 12000, Requested 13,500",
+        "Token limit: 6,000. Requested: 7,000",
+    ],
+)
+def test_a_request_above_a_limit_is_too_large_and_not_too_soon(status: int, message: str) -> None:
+    failure = verdict(status, says(message, type="tokens", code="rate_limit_exceeded"))
+    assert failure.fault is Fault.CONTEXT_LENGTH
+    assert failure.body is not None
+    assert failure.retry_after_s is None
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Rate limit reached on tokens per min (TPM): Limit 30000, Used 25000, Requested 10000.",
+        "Limit 30000, Requested 30000",
+        "Requested 45000 tokens",
+        "Limit 30000 reached",
+    ],
+)
+def test_a_request_within_its_limit_was_only_too_soon(message: str) -> None:
+    assert verdict(429, says(message, code="rate_limit_exceeded")).fault is Fault.RATE_LIMITED
+
+
 def test_words_that_only_look_like_keys_stay() -> None:
     text = "unknown field key_attributes of task-force in api_key sk-1"
     assert safe_text(text) == text
@@ -203,7 +286,7 @@ def test_control_characters_are_escaped(text: str, safe: str) -> None:
 
 def test_messages_are_bounded_and_no_part_of_a_key_is_left_at_the_cut() -> None:
     secret = "k" * 40
-    message = safe_text("x" * (MESSAGE_LIMIT - 20) + secret, (secret,))
+    message = safe_text("x" * (MESSAGE_LIMIT - 20) + " " + secret, (secret,))
     assert len(message) <= MESSAGE_LIMIT
     assert "k" not in message
     assert len(safe_text("x" * 10_000)) == MESSAGE_LIMIT
@@ -225,6 +308,30 @@ def test_a_time_to_return_counts_where_waiting_helps(
     status: int, error: Any, wait: float | None
 ) -> None:
     assert verdict(status, error, [(b"retry-after", b"7")]).retry_after_s == wait
+
+
+def test_the_field_that_states_the_time_is_named() -> None:
+    failure = verdict(429, None, [(b"x-ratelimit-reset-requests-day", b"7.5")])
+    assert (failure.retry_after_s, failure.stated_by) == (7.5, "x-ratelimit-reset-requests-day")
+
+
+def test_a_reset_within_a_reply_that_says_200_is_read_by_the_same_clock() -> None:
+    headers = {"X-RateLimit-Reset": "1795255260000", "X-RateLimit-Remaining": "0"}
+    error = {"message": "Rate limit exceeded", "code": 429, "metadata": {"headers": headers}}
+    judge = Judging(wall=lambda: 1795255200.0)
+
+    failure = judge.error_in({"error": error}, b"", otherwise=Fault.BAD_REPLY)
+
+    assert failure is not None
+    assert failure.fault is Fault.RATE_LIMITED
+    assert (failure.retry_after_s, failure.stated_by) == (60, "x-ratelimit-reset")
+
+
+def test_a_request_above_its_limit_is_too_large_in_a_reply_that_says_200_too() -> None:
+    error = says(TOO_LARGE, type="tokens", code="rate_limit_exceeded")
+    failure = Judging().error_in({"error": error}, b"{}", otherwise=Fault.BAD_REPLY)
+    assert failure is not None
+    assert (failure.fault, failure.body) == (Fault.CONTEXT_LENGTH, b"{}")
 
 
 def test_limit_resets_count_for_rate_limits_only() -> None:

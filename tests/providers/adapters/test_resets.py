@@ -9,15 +9,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from providers.adapters.resets import retry_after_s
+from providers.adapters.resets import LONGEST_S, Stated, stated_wait
 
 pytestmark = pytest.mark.pure
 
 NOW = datetime(2026, 11, 21, 10, 0, 0, tzinfo=UTC).timestamp()
 
 
+def told(*headers: tuple[bytes, bytes], error: Any = None) -> Stated | None:
+    return stated_wait(headers, error, now=NOW, is_rate_limit=True)
+
+
 def wait(*headers: tuple[bytes, bytes], error: Any = None) -> float | None:
-    return retry_after_s(headers, error, now=NOW, is_rate_limit=True)
+    stated = told(*headers, error=error)
+    return None if stated is None else stated.wait_s
 
 
 @pytest.mark.parametrize(
@@ -42,11 +47,16 @@ def wait(*headers: tuple[bytes, bytes], error: Any = None) -> float | None:
         (b"abc", None),
         (b"", None),
         (b"\xff", None),
-        (b"9" * 400, None),
+        (b"9" * 400, LONGEST_S),
+        (b"9" * 13 + b".5", LONGEST_S),
+        (b"30s", 30),
+        (b"2026-11-21T10:00:09Z", 9),
         (b"Sat, 99 Nov 2026 10:00:00 GMT", None),
     ],
 )
-def test_retry_after_is_seconds_a_fraction_or_a_date(value: bytes, seconds: float | None) -> None:
+def test_retry_after_is_seconds_a_fraction_a_duration_or_a_date(
+    value: bytes, seconds: float | None
+) -> None:
     assert wait((b"retry-after", value)) == seconds
 
 
@@ -64,38 +74,107 @@ def test_milliseconds_come_before_seconds_and_sense_before_nonsense() -> None:
 
 
 @pytest.mark.parametrize(
+    "name",
+    [
+        b"x-ratelimit-reset",  # OpenRouter, GitHub
+        b"x-ratelimit-reset-requests",  # OpenAI, Groq
+        b"x-ratelimit-reset-requests-day",  # Cerebras, SambaNova
+        b"x-ratelimit-reset-tokens-minute",
+        b"x-rate-limit-reset",
+        b"ratelimit-reset",  # the IETF's draft
+        b"anthropic-ratelimit-input-tokens-reset",
+    ],
+)
+@pytest.mark.parametrize(
     ("value", "seconds"),
     [
         (b"1s", 1),
         (b"6m0s", 360),
+        (b"1.5s", 1.5),
         (b"120ms", 0.12),
         (b"1h2m3.5s", 3723.5),
         (b"1d", 86_400),
-        (b"", None),
-        (b"-1s", None),
-        (b"7", None),
-        (b"s", None),
-        (b"1s1m", None),
-        (b"2020-01-01T00:00:00Z", None),
-    ],
-)
-def test_openai_states_durations(value: bytes, seconds: float | None) -> None:
-    found = wait((b"x-ratelimit-reset-requests", value))
-    assert found == (None if seconds is None else pytest.approx(seconds))
-
-
-@pytest.mark.parametrize(
-    ("value", "seconds"),
-    [
+        (b"99999999999d", LONGEST_S),
+        (b"7", 7),
+        (b"33011.382867", 33011.382867),
+        (b"1795255230", 30),
+        (b"1795255230.25", 30.25),
+        (b"1795255230500", 30.5),
+        (b"1795255199", None),
+        (b"1795255199000", None),
+        (b"Sat, 21 Nov 2026 10:00:30 GMT", 30),
         (b"2026-11-21T10:00:30Z", 30),
         (b"2026-11-21T11:00:30+01:00", 30),
         (b"2026-11-21T10:00:30", 30),
         (b"2026-11-21T09:00:00Z", None),
         (b"yesterday", None),
+        (b"", None),
+        (b"-1s", None),
+        (b"s", None),
+        (b"1s1m", None),
+        (b"2020-01-01T00:00:00Z", None),
     ],
 )
-def test_anthropic_states_times(value: bytes, seconds: float | None) -> None:
-    assert wait((b"anthropic-ratelimit-input-tokens-reset", value)) == seconds
+def test_every_field_states_its_reset_in_every_spelling(
+    name: bytes, value: bytes, seconds: float | None
+) -> None:
+    assert NOW == 1795255200
+
+    found = wait((name, value))
+
+    assert found == (None if seconds is None else pytest.approx(seconds))
+
+
+def test_no_other_header_is_a_reset() -> None:
+    assert wait((b"x-ratelimit-limit-requests", b"7"), (b"x-reset-password", b"7")) is None
+    assert wait((b"x-ratelimit-remaining-tokens", b"7"), (b"x-preset", b"7")) is None
+
+
+OPENROUTER = {
+    "X-RateLimit-Limit": "20",
+    "X-RateLimit-Remaining": "0",
+    "X-RateLimit-Reset": "1795255260000",
+}
+
+
+def test_openrouter_states_its_reset_within_the_error() -> None:
+    error = {"message": "Rate limit exceeded", "code": 429, "metadata": {"headers": OPENROUTER}}
+    assert told(error=error) == Stated(60, "x-ratelimit-reset")
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [None, 7, [], {"headers": None}, {"headers": [1]}, {"headers": {"a": {}, "b": True}}],
+)
+def test_metadata_of_any_other_shape_states_nothing(metadata: Any) -> None:
+    assert told(error={"message": "no", "metadata": metadata}) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "seconds"),
+    [({"retry_after": 7}, 7), ({"retry_after_ms": 250}, 0.25), ({"retry_after": True}, None)],
+)
+def test_an_error_may_state_a_wait_of_its_own(error: Any, seconds: float | None) -> None:
+    assert wait(error=error) == seconds
+
+
+@pytest.mark.parametrize(
+    ("headers", "error", "field"),
+    [
+        ([(b"Retry-After", b"7")], None, "retry-after"),
+        ([(b"retry-after-ms", b"250"), (b"retry-after", b"7")], None, "retry-after-ms"),
+        ([(b"X-RateLimit-Reset-Tokens", b"7s")], None, "x-ratelimit-reset-tokens"),
+        (
+            [],
+            {"details": [{"@type": "google.rpc.RetryInfo", "retryDelay": "3s"}]},
+            "retryDelay",
+        ),
+    ],
+)
+def test_the_field_is_named_that_states_the_time(headers: Any, error: Any, field: str) -> None:
+    stated = told(*headers, error=error)
+    assert stated is not None
+    assert stated.field == field
 
 
 def test_of_several_limits_the_spent_ones_count() -> None:

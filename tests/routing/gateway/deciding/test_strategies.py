@@ -133,7 +133,8 @@ def test_who_returns_from_a_bench_ramps_up_over_thirty_seconds(ending):
             world.release("a/x")
         else:
             for _ in range(2):
-                world.benches.succeeded((("a/x", None),), 60, world.clock.now)
+                now = world.clock.now
+                world.benches.succeeded((("a/x", None),), 60, now, began=now)
     shares = []
     for _ in range(4):
         shares.append(Counter(firsts(world, 96))["a/x"] / 96)
