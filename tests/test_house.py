@@ -37,12 +37,14 @@ def test_the_tool_finds_nothing(tool: str) -> None:
     assert done.returncode == 0, f"\n{done.stdout}{done.stderr}"
 
 
+@pytest.mark.pure
 def test_no_modules_import_each_other_in_a_circle() -> None:
     found = circles(imports(modules(*APPS)))
 
     assert found == []
 
 
+@pytest.mark.pure
 def test_a_circle_is_found_where_one_of_its_imports_is_late_and_one_for_types(
     tmp_path: Path,
 ) -> None:
@@ -60,6 +62,7 @@ def test_a_circle_is_found_where_one_of_its_imports_is_late_and_one_for_types(
     assert found == [["a", "b", "c"]]
 
 
+@pytest.mark.pure
 def test_no_floor_has_more_modules_than_one_can_overlook() -> None:
     floors: dict[Path, int] = {}
     for path in modules(*APPS).values():
@@ -71,6 +74,7 @@ def test_no_floor_has_more_modules_than_one_can_overlook() -> None:
     assert crowded == {}
 
 
+@pytest.mark.pure
 def test_no_module_is_longer_than_one_idea() -> None:
     too_long = {}
     for path in modules(*APPS).values():
@@ -83,6 +87,7 @@ def test_no_module_is_longer_than_one_idea() -> None:
     assert too_long == {}
 
 
+@pytest.mark.pure
 def test_every_room_says_what_it_is_for() -> None:
     silent = [
         name
