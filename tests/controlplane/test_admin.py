@@ -13,6 +13,7 @@ from failover.models import FailoverRule
 from providers.models import Credential, Provider
 from routing.models import Alias, Candidate, CanonicalModel
 from tests.support import rows
+from tests.support.forms import address, candidate, inline, pool_form
 
 pytestmark = pytest.mark.django_db
 
@@ -25,21 +26,6 @@ def admin(client):
     return client
 
 
-def address(model: str, page: str, *arguments: object) -> str:
-    return reverse(f"admin:{model}_{page}", args=arguments)
-
-
-def inline(prefix: str, *forms: dict[str, object], stored: int = 0) -> dict[str, object]:
-    """The fields of an inline formset; the first `stored` forms carry their row's id."""
-    fields: dict[str, object] = {
-        f"{prefix}-TOTAL_FORMS": len(forms),
-        f"{prefix}-INITIAL_FORMS": stored,
-    }
-    for place, form in enumerate(forms):
-        fields |= {f"{prefix}-{place}-{name}": value for name, value in form.items()}
-    return fields
-
-
 def provider_form(**fields: object) -> dict[str, object]:
     return {
         "name": "lab",
@@ -50,31 +36,6 @@ def provider_form(**fields: object) -> dict[str, object]:
         **inline("credentials"),
         **inline("models"),
         **fields,
-    }
-
-
-def pool_form(*candidates: dict[str, object], **fields: object) -> dict[str, object]:
-    return {
-        "name": "small",
-        "enabled": "on",
-        "session_affinity": "unknown",
-        "stay_after_failover": "unknown",
-        "native_first": "unknown",
-        **dict.fromkeys(["timeouts", "failover", "capture"], "{}"),
-        **inline("candidates", *candidates),
-        **fields,
-    }
-
-
-def candidate(provider_name: str, model: str, position: int) -> dict[str, object]:
-    return {
-        "provider_name": provider_name,
-        "model": model,
-        "priority": 1,
-        "weight": 1,
-        "enabled": "on",
-        "position": position,
-        "timeouts": "",
     }
 
 

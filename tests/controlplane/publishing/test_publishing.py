@@ -13,15 +13,22 @@ from simple_history.models import HistoricalRecords
 from controlplane.config.document import parse
 from controlplane.config.mirror import mirror
 from controlplane.models import ApiKey, EditCounter, PublishedSnapshot, Settings, Team
+from controlplane.publishing import publisher
 from controlplane.publishing.content import Builder, build_content
 from controlplane.publishing.publisher import SNAPSHOT_FILE, Publication, publish
 from failover.engine.policy import Backoff, BenchPolicy
 from failover.models import FailoverRule
 from providers.adapters.spec import ModelFacts, Timeouts
 from providers.models import Credential, Provider
-from routing.gateway.deciding.snapshot import Content, PoolSpec, Snapshot, checksum, decode
+from routing.gateway.deciding.snapshot import (
+    Content,
+    PoolSpec,
+    checksum,
+    decode,
+    pack,
+)
 from routing.models import Alias, Candidate, CanonicalModel
-from tests.controlplane.config.test_mirror import ENVIRON, EXAMPLE_TEXT
+from tests.support.configuration import ENVIRON, EXAMPLE_TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -309,14 +316,15 @@ def test_a_number_that_another_host_took_is_not_given_twice(
 ) -> None:
     publish(tmp_path)
     pool("m", "x")
+    build = Builder.build
     rivals = iter([2])
 
-    def other_host_is_faster(_publication: Publication) -> Snapshot:
+    def other_host_is_faster(builder: Builder, *, whole: bool) -> Content:
         for generation in rivals:
             PublishedSnapshot.objects.create(generation=generation, checksum="of another host")
-        return Snapshot(generation=1, created_at=0, checksum="", content=Content())
+        return build(builder, whole=whole)
 
-    monkeypatch.setattr(Publication, "_on_disk", other_host_is_faster)
+    monkeypatch.setattr(Builder, "build", other_host_is_faster)
     snapshot = publish(tmp_path)
     assert snapshot.generation == 3
     numbers = PublishedSnapshot.objects.values_list("generation", flat=True)
@@ -328,17 +336,15 @@ def test_what_was_read_before_another_host_published_does_not_go_over_it(
 ) -> None:
     publish(tmp_path / "slow")
     pool("first", "x")
-    settled = Publication._settled_content
     once = iter([None])
 
-    def another_host_publishes_a_later_edit(publication: Publication, *, whole: bool) -> Content:
-        content = settled(publication, whole=whole)
+    def another_host_publishes_a_later_edit(content: Content) -> bytes:
         for _ in once:
             pool("second", "x")
             publish(tmp_path / "fast")
-        return content
+        return pack(content)
 
-    monkeypatch.setattr(Publication, "_settled_content", another_host_publishes_a_later_edit)
+    monkeypatch.setattr(publisher, "pack", another_host_publishes_a_later_edit)
     snapshot = publish(tmp_path / "slow")
 
     assert [spec.name for spec in snapshot.content.pools] == ["first", "second"]

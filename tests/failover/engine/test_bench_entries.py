@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from failover.engine.bench_entries import by_hand, newer, released
-from tests.failover.engine.test_benches import KEY, POLICY, fail
+from tests.support.benching import KEY, POLICY, fail
 from tests.support.builders import WALL, FakeClock, bench_entry, benches
 
 pytestmark = pytest.mark.pure
