@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -98,3 +99,17 @@ def test_every_room_says_what_it_is_for() -> None:
     ]
 
     assert silent == []
+
+
+@pytest.mark.pure
+def test_the_contract_of_codecs_names_every_protocol() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    contracts = settings["tool"]["importlinter"]["contracts"]
+    (named,) = [c["modules"] for c in contracts if c["type"] == "independence"]
+
+    packages = [
+        f"providers.protocols.{path.parent.name}"
+        for path in (ROOT / "providers/protocols").glob("*/__init__.py")
+    ]
+
+    assert sorted(packages) == sorted(named)
