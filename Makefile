@@ -3,7 +3,7 @@
 PIP := .venv/bin/python -m pip --disable-pip-version-check --no-input -qq install \
 	--root-user-action=ignore
 
-.PHONY: run setup test setup-dev chromium lint bench soak lock
+.PHONY: run setup check test setup-dev chromium lint bench soak lock
 .SILENT:
 
 run: setup
@@ -23,6 +23,11 @@ setup: .venv/bin/pip
 	echo "Switchyard needs Python 3.11 or newer with its venv module, and found none." >&2; \
 	echo "On Debian and Ubuntu: apt-get install python3 python3-venv" >&2; \
 	exit 1
+
+# What a change should pass before it is committed. Property tests take few examples here.
+check: lint
+	.venv/bin/python -m pytest -q -m pure --hypothesis-profile=check \
+	  tests/controlplane tests/failover tests/providers tests/routing tests/wire tests/test_house.py
 
 test: setup-dev chromium
 	.venv/bin/python -m pytest -n 2

@@ -36,6 +36,7 @@ from controlplane.records.admin import RequestRecordAdmin
 from controlplane.revisions.admin import RevisionAdmin
 from failover.models import Bench
 from providers.managed.admin import (
+    NOT_YET,
     HistoryAdmin,
     LinesField,
     ManagedAdmin,
@@ -103,7 +104,7 @@ class ApiKeyAdmin(ManagedAdmin):
         (None, {"fields": ["name", "shown_as", "team", "user_path", "enabled", "expires_at"]}),
         ("Rights", {"fields": ["models", "scopes"]}),
         ("Limits", {"classes": ["collapse"], "fields": ["rpm", "tpm", "max_parallel"]}),
-        ("Capture", {"classes": ["collapse"], "fields": ["capture"]}),
+        ("Capture", {"classes": ["collapse"], "description": NOT_YET, "fields": ["capture"]}),
     ]
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
@@ -236,12 +237,11 @@ class SettingsAdmin(HistoryAdmin, OneRowAdmin):
                     "session_affinity",
                     "session_affinity_ttl_s",
                     "stay_after_failover",
-                    "native_first",
-                    "params",
                     "inventory_mode",
                 ],
             },
         ),
+        ("Requests", {"description": NOT_YET, "fields": ["native_first", "params"]}),
         (
             "Failover",
             {

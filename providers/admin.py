@@ -18,6 +18,7 @@ from providers.adapters.registry import KNOWN_KINDS
 from providers.catalog_admin import known_of, summary
 from providers.catalog_rows import lookup
 from providers.managed.admin import (
+    NOT_YET,
     LinesField,
     ManagedAdmin,
     ManagedForm,
@@ -100,8 +101,12 @@ class ProviderAdmin(ManagedAdmin):
     fieldsets = [
         (None, {"fields": ["name", "kind", "base_url", "enabled"]}),
         (
-            "Times and health",
-            {"classes": ["collapse"], "fields": ["timeouts", "health", "bench", "failure_domain"]},
+            "Times and benches",
+            {"classes": ["collapse"], "fields": ["timeouts", "bench", "failure_domain"]},
+        ),
+        (
+            "Health checks",
+            {"classes": ["collapse"], "description": NOT_YET, "fields": ["health"]},
         ),
         (
             "Connection",

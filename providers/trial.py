@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
+import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import httpx
 import msgspec
 
-from providers.adapters.auth import AUTH_HEADERS, auth_named
+from providers.adapters.auth import auth_named
 from providers.adapters.registry import ADAPTERS
 from providers.adapters.simulator.faults import parse_fault
 from providers.adapters.simulator.provider import Simulator
-from providers.errors import ProviderError
+from providers.adapters.spec import CredentialSpec, ProviderSpec
+from providers.adapters.upstream import Header, Upstream, compile_upstream
+from providers.errors import BadFraming, ProviderError, UpstreamTimedOut
 from providers.secrets.encryption import CannotDecrypt
 from providers.secrets.redaction import known
+from providers.transport import Transport, unpacked
 
 if TYPE_CHECKING:
-    from providers.adapters.adapter import Adapter
     from providers.models import Credential, Provider
 
 TOTAL_S: Final = 10.0
 CONNECT_S: Final = 5.0
 MOST_BYTES: Final = 4 << 20
 SAID: Final = 300  # characters of a provider's own words
-_AUTH_NAMES: Final = frozenset(name.encode() for name in AUTH_HEADERS)
 # Many serve models and list none: no verdict is more honest than a wrong one.
 _LISTS_NOTHING: Final = frozenset({403, 404, 405})
 
@@ -49,7 +50,11 @@ class Trial:
 
 
 def try_provider(provider: Provider, credential: Credential | None) -> Trial:
-    """Ask `provider` for its models, with `credential`. Never raises for what a provider does."""
+    """
+    Ask `provider` for its models, with `credential`, by the way that traffic takes.
+
+    Never raises for what a provider does.
+    """
     label = credential.label if credential else ""
     adapter = ADAPTERS.get(provider.kind)
     if adapter is None:
@@ -57,19 +62,21 @@ def try_provider(provider: Provider, credential: Credential | None) -> Trial:
         return Trial(ok=False, message=words, credential=label)
     if adapter.is_simulated:
         return _simulated(provider)
-    base_url = provider.base_url or adapter.default_base_url
-    if not base_url:
+    if not (provider.base_url or adapter.default_base_url):
         return Trial(ok=False, message="It has no address.", credential=label)
     try:
-        headers = _headers(provider, adapter, credential)
+        secret = credential.secret.reveal().strip() if credential else ""
+        known.remember(secret)
+        auth_named(provider.auth or adapter.auth).line(secret)
     except (CannotDecrypt, ValueError) as error:
         return Trial(ok=False, message=f"Its key cannot be used: {error}", credential=label)
-    if credential is None and adapter.needs_credential and not _AUTH_NAMES & headers.keys():
-        return Trial(ok=False, message="It has no key, so the gateway does not call it.")
     started = time.perf_counter()
     try:
-        status, answered, body = _get(f"{base_url.rstrip('/')}/models", headers, provider)
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        upstream = compile_upstream(_spec(provider, label, secret), decrypt=str, environ=os.environ)
+        if not upstream.credentials:
+            return Trial(ok=False, message="It has no key, so the gateway does not call it.")
+        status, answered, body = asyncio.run(_models(upstream, provider))
+    except (ProviderError, ValueError) as error:
         words = known.redact(str(error)) or type(error).__name__
         return Trial(
             ok=False,
@@ -77,7 +84,7 @@ def try_provider(provider: Provider, credential: Credential | None) -> Trial:
             latency_ms=_since(started),
             credential=label,
         )
-    ok, message, models = _verdict(adapter, status, answered, body)
+    ok, message, models = _verdict(upstream, status, answered, body)
     return Trial(
         ok=ok,
         message=message,
@@ -92,56 +99,53 @@ def _since(started: float) -> float:
     return round((time.perf_counter() - started) * 1000, 1)
 
 
-def _headers(
-    provider: Provider, adapter: Adapter, credential: Credential | None
-) -> dict[bytes, bytes]:
-    headers = {
-        b"accept": b"application/json",
-        b"user-agent": b"switchyard",
-        **{k.lower().encode(): v.encode("latin-1") for k, v in provider.headers.items()},
-    }
-    if credential is not None:
-        secret = credential.secret.reveal().strip()
-        known.remember(secret)
-        line = auth_named(provider.auth or adapter.auth).line(secret)
-        name, _, value = line.rstrip().partition(b": ")
-        headers[name] = value
-    return headers
+def _spec(provider: Provider, label: str, secret: str) -> ProviderSpec:
+    """`provider` as a snapshot would have it, with this one credential in clear."""
+    return ProviderSpec(
+        name=provider.name,
+        kind=provider.kind,
+        base_url=provider.base_url,
+        auth=provider.auth,
+        credentials=(CredentialSpec(label=label, secret=secret),) if secret else (),
+        headers=provider.headers,
+        proxy=provider.proxy,
+        trust_env_proxy=provider.trust_env_proxy,
+    )
 
 
-def _get(
-    url: str, headers: dict[bytes, bytes], provider: Provider
-) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-    """
-    Status, headers and body. The address is the operator's word, and redirects are not followed.
-
-    Raises httpx.HTTPError.
-    """
-    known.remember_url(provider.proxy)
-    deadline = time.monotonic() + TOTAL_S
+async def _models(upstream: Upstream, provider: Provider) -> tuple[int, Sequence[Header], bytes]:
+    """Status, headers and body of the list of models. Redirects are not followed."""
+    deadline = asyncio.get_running_loop().time() + TOTAL_S
     connect_s = min(provider.timeouts.get("connect_s", CONNECT_S), TOTAL_S)
-    with (
-        httpx.Client(
-            proxy=provider.proxy or None,
-            trust_env=provider.trust_env_proxy and not provider.proxy,
-            verify=ssl.create_default_context(),  # whom the gateway's own transport trusts
-            timeout=httpx.Timeout(TOTAL_S, connect=connect_s),
-        ) as client,
-        client.stream("GET", url, headers=list(headers.items())) as reply,
-    ):
-        pieces, size = [], 0
-        for piece in reply.iter_bytes():
-            pieces.append(piece)
-            size += len(piece)
-            if size > MOST_BYTES:
-                raise httpx.ReadError(f"its answer is larger than {MOST_BYTES} bytes")
-            if time.monotonic() > deadline:
-                raise httpx.ReadTimeout(f"its answer took longer than {TOTAL_S:g} s")
-        return reply.status_code, reply.headers.raw, b"".join(pieces)
+    transport = Transport()
+    try:
+        reply = unpacked(
+            await upstream.look(
+                transport,
+                "/models",
+                credential=upstream.credentials[0],
+                connect_s=connect_s,
+                deadline=deadline,
+            )
+        )
+        try:
+            pieces, size = [], 0
+            while piece := await reply.read(deadline):
+                pieces.append(piece)
+                size += len(piece)
+                if size > MOST_BYTES:
+                    raise BadFraming(f"its answer is larger than {MOST_BYTES} bytes")
+        finally:
+            reply.close()
+    except UpstreamTimedOut as error:
+        raise UpstreamTimedOut(f"its answer took longer than {TOTAL_S:g} s") from error
+    finally:
+        await transport.aclose()
+    return reply.status, reply.headers, b"".join(pieces)
 
 
 def _verdict(
-    adapter: Adapter, status: int, headers: list[tuple[bytes, bytes]], body: bytes
+    upstream: Upstream, status: int, headers: Sequence[Header], body: bytes
 ) -> tuple[bool | None, str, int | None]:
     if status == 200:
         count = _listed(body)
@@ -152,7 +156,7 @@ def _verdict(
                 None,
             )
         return True, f"It answers, and lists {count} model{'' if count == 1 else 's'}.", count
-    failure = adapter.classify(status, headers, body, now=time.time())
+    failure = upstream.classify(status, headers, body, now=time.time())
     said = f" It says: {known.redact(failure.message)[:SAID]}" if failure.message else ""
     if 300 <= status < 400:
         return False, f"It redirects ({status}); redirects are never followed.", None

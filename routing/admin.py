@@ -14,7 +14,13 @@ from django.utils.functional import cached_property
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminSelectWidget
 
-from providers.managed.admin import ManagedAdmin, ManagedInline, OneLineJson, OrderedFormSet
+from providers.managed.admin import (
+    NOT_YET,
+    ManagedAdmin,
+    ManagedInline,
+    OneLineJson,
+    OrderedFormSet,
+)
 from providers.models import Provider
 from routing.models import Alias, AliasTarget, Candidate, CanonicalModel
 from routing.switches.admin import SCRIPT, SwitchColumn, attach_switches, control_of
@@ -118,7 +124,14 @@ class CanonicalModelAdmin(SwitchColumn, ManagedAdmin):
             },
         ),
         ("Failover and times", {"classes": ["collapse"], "fields": ["failover", "timeouts"]}),
-        ("Requests", {"classes": ["collapse"], "fields": ["params", "native_first", "capture"]}),
+        (
+            "Requests",
+            {
+                "classes": ["collapse"],
+                "description": NOT_YET,
+                "fields": ["params", "native_first", "capture"],
+            },
+        ),
     ]
 
     class Media:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # No test fails for the machine being slow.
 settings.register_profile("suite", deadline=None)
+# For `make check`, which is waited for.
+settings.register_profile("check", deadline=None, max_examples=10)
 settings.load_profile("suite")
 
 

@@ -1,14 +1,18 @@
-"""The house's rules, as the tools tell them: style, types, and who may import whom."""
+"""The house's rules: style and types as the tools tell them, and what stands in which room."""
 
 from __future__ import annotations
 
+import ast
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.support.imports import APPS, ROOT, circles, imports, modules
+
 TOOLS = {
     "ruff check": ["-m", "ruff", "check", "--quiet", "."],
     "ruff format": ["-m", "ruff", "format", "--check", "--quiet", "."],
@@ -17,6 +21,11 @@ TOOLS = {
     "migrations": ["manage.py", "makemigrations", "--check", "--dry-run"],
     "system check": ["manage.py", "check", "--fail-level", "WARNING"],
 }
+MOST_MODULES = 15
+MOST_LINES = 400
+MOST_LINES_OF_MODELS_AND_CODECS = 600
+# What may be long: rows, and a codec's whole protocol.
+LONG = re.compile(r"models\.py$|providers/protocols/")
 
 
 @pytest.mark.parametrize("tool", TOOLS)
@@ -27,3 +36,80 @@ def test_the_tool_finds_nothing(tool: str) -> None:
     )  # fmt: skip
 
     assert done.returncode == 0, f"\n{done.stdout}{done.stderr}"
+
+
+@pytest.mark.pure
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    found = circles(imports(modules(*APPS)))
+
+    assert found == []
+
+
+@pytest.mark.pure
+def test_a_circle_is_found_where_one_of_its_imports_is_late_and_one_for_types(
+    tmp_path: Path,
+) -> None:
+    sources = {
+        "a": "def f():\n    import b\n",
+        "b": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from c import C\n",
+        "c": "import a\n",
+        "d": "import a\n",
+    }
+    for name, source in sources.items():
+        (tmp_path / f"{name}.py").write_text(source)
+
+    found = circles(imports({name: tmp_path / f"{name}.py" for name in sources}))
+
+    assert found == [["a", "b", "c"]]
+
+
+@pytest.mark.pure
+def test_no_floor_has_more_modules_than_one_can_overlook() -> None:
+    floors: dict[Path, int] = {}
+    for path in modules(*APPS).values():
+        if path.name != "__init__.py":
+            floors[path.parent] = floors.get(path.parent, 0) + 1
+
+    crowded = {str(floor.relative_to(ROOT)): n for floor, n in floors.items() if n > MOST_MODULES}
+
+    assert crowded == {}
+
+
+@pytest.mark.pure
+def test_no_module_is_longer_than_one_idea() -> None:
+    too_long = {}
+    for path in modules(*APPS).values():
+        name = path.relative_to(ROOT).as_posix()
+        most = MOST_LINES_OF_MODELS_AND_CODECS if LONG.search(name) else MOST_LINES
+        lines = path.read_text("utf-8").count("\n")
+        if lines > most:
+            too_long[name] = lines
+
+    assert too_long == {}
+
+
+@pytest.mark.pure
+def test_every_room_says_what_it_is_for() -> None:
+    silent = [
+        name
+        for name, path in modules(*APPS).items()
+        if path.name == "__init__.py"
+        and len(list(path.parent.glob("*.py"))) > 1
+        and not (ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "")
+    ]
+
+    assert silent == []
+
+
+@pytest.mark.pure
+def test_the_contract_of_codecs_names_every_protocol() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    contracts = settings["tool"]["importlinter"]["contracts"]
+    (named,) = [c["modules"] for c in contracts if c["type"] == "independence"]
+
+    packages = [
+        f"providers.protocols.{path.parent.name}"
+        for path in (ROOT / "providers/protocols").glob("*/__init__.py")
+    ]
+
+    assert sorted(packages) == sorted(named)

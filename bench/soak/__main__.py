@@ -27,6 +27,7 @@ from bench.soak import disturb, watch
 from bench.soak.callers import KILLED, LEFT, WRONG, Answer, Callers, Connection
 from bench.soak.ledger import Ledger, records_of
 from bench.soak.world import UPSTREAMS, Kind, Mix, configuration
+from tests.support.processes import up_limit_s
 from tests.support.upstreams import Upstream
 
 PER_SECOND: Final = 100.0
@@ -213,7 +214,7 @@ class Soak:
             for _ended_at, request_id in self._recent:
                 self.ledger.excuse(request_id)
             await disturb.wait_for_newcomer(death, root, before, self._host, self._port)
-            limit_s = disturb.up_limit_s()
+            limit_s = up_limit_s()
             line = f"{death.process} was killed; another was up in {death.up_s:.2f} s"
             print(f"{line} of {limit_s:.1f} allowed", flush=True)
             if death.up_s > limit_s:

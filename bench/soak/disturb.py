@@ -14,7 +14,6 @@ from bench.soak.callers import Answer
 from bench.soak.watch import pid_of, sample, workers_of
 from tests.support.callers import callers_of
 
-UP_S: Final = 2.0
 PATIENCE_S: Final = 30.0
 REPLACED_S: Final = 60.0
 STOPPED_S: Final = 1.0
@@ -45,11 +44,6 @@ class Death:
 def workers(root: int) -> list[str]:
     """Those that run, as the samples name them."""
     return workers_of(sample(root))
-
-
-def up_limit_s() -> float:
-    """UP_S, and longer in proportion where more than the machine's cores are asked for."""
-    return UP_S * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 def children(root: int) -> set[int]:

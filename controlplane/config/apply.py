@@ -26,7 +26,6 @@ from controlplane.config.objects import (
     Key,
     collect,
 )
-from controlplane.config.places import place_of
 from controlplane.config.references import mapping
 from controlplane.config.rows import (
     KINDS,
@@ -51,6 +50,12 @@ if TYPE_CHECKING:
 
 # Admin has no general capture; what the file says of it may only be what holds anyway.
 CAPTURE: Final = {"capture.requests": False, "capture.responses": False, "capture.keep_days": 7}
+_PLACES: Final[dict[str, Path]] = {
+    "provider": ("providers",),
+    "pool": ("routing", "model_pools"),
+    "alias": ("aliases",),
+    "rule": ("failover", "rules"),
+}
 
 
 def apply_text(
@@ -159,7 +164,7 @@ def _refuse_what_is_managed(document: Document, before: State) -> None:
         for change in changes:
             words = "; ".join(map(str, change.fields)) if change.after is not None else "left out"
             said = f"{MANAGED} ({words}), allowed: what it says there, or nothing"
-            mistakes.append(document.tree.mistake(place_of(document, change.key), said))
+            mistakes.append(document.tree.mistake(_place_of(document, change.key), said))
     mistakes += _managed_settings(document)
     if mistakes:
         raise ConfigErrors(mistakes)
@@ -242,7 +247,7 @@ def _validate(document: Document, changes: list[Change]) -> None:
         name = {model.identity: change.key.name}
         if change.after is None:
             problems = model(**name).deletion_problems()
-            where = place_of(document, change.key)[:-1]
+            where = _place_of(document, change.key)[:-1]
             words = f"{change.key.name} would be gone, but is in use. {' '.join(problems)}"
             mistakes += [document.tree.mistake(where, words)] if problems else []
             continue
@@ -268,7 +273,7 @@ _PARTS: Final = {
 
 
 def _told(document: Document, key: Key, error: ModelError) -> list[Mistake]:
-    where = place_of(document, key)
+    where = _place_of(document, key)
     if not hasattr(error, "error_dict"):
         return [document.tree.mistake(where, text) for text in error.messages]
     return [
@@ -296,3 +301,18 @@ def _left(document: Document, before: State) -> list[str]:
         and sections[key.kind]
         and key.name not in names[key.kind]
     ]
+
+
+def _place_of(document: Document, key: Key) -> Path:
+    """Where an object stands in the text; the settings are the whole file."""
+    if key.kind in _PLACES:
+        for name, pool in document.blocks.routing.model_pools.items():
+            if key.kind == "alias" and key.name in pool.aliases:
+                return ("routing", "model_pools", name, "aliases", pool.aliases.index(key.name))
+        return (*_PLACES[key.kind], key.name)
+    if key.kind == "key":
+        for index, block in enumerate(document.blocks.keys):
+            if block.name == key.name:
+                return ("keys", index)
+        return ("keys", len(document.blocks.keys))
+    return ()

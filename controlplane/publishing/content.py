@@ -53,11 +53,6 @@ Managed = TypeVar("Managed", bound="ManagedModel")
 Value = TypeVar("Value")
 
 
-def build_content() -> Content:
-    """All of it, read anew. Raises ValueError for a row that no snapshot can hold."""
-    return Builder().build()
-
-
 class Builder:
     """Builds content again and again."""
 

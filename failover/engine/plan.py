@@ -16,7 +16,7 @@ from providers.adapters.adapter import Adapter
 from providers.adapters.spec import NO_FACTS, ModelFacts
 from providers.adapters.upstream import Credential, Upstream
 from providers.protocols import Request
-from providers.protocols.codec import Target
+from providers.protocols.protocol import Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,7 @@ class Sent(Struct, frozen=True, gc=False):
     target: bytes
     lines: bytes
     body: bytes
+    method: str = "POST"
 
 
 class AuthScheme:

@@ -316,6 +316,33 @@ class Upstream:
             self.endpoint, head, body, connect_s=connect_s, deadline=deadline
         )
 
+    async def look(
+        self,
+        transport: Transport,
+        path: str,
+        *,
+        credential: Credential,
+        connect_s: float,
+        deadline: float,
+    ) -> Response:
+        """GET `path` below the base address, as a call would go. Raises ProviderError."""
+        if self.endpoint is None:
+            raise RuntimeError(f"provider {self.name} has no address")
+        head = next(h for (_protocol, label), h in self._heads.items() if label == credential.label)
+        target = head.base + path.encode() + head.query
+        lines, last = head.lines + self._accept[False], head.last
+        if last is None:
+            assert self._auth is not None  # noqa: S101  # it has left the line empty
+            sent = Sent(target=target, lines=lines, body=b"", method="GET")
+            last = self._auth.lines_for(credential.secret, sent) + b"\r\n"
+        return await transport.send(
+            self.endpoint,
+            b"GET %b HTTP/1.1\r\n%b%b" % (target, lines, last),
+            b"",
+            connect_s=connect_s,
+            deadline=deadline,
+        )
+
     def classify(
         self, status: int, headers: Sequence[Header], body: bytes, *, now: float
     ) -> Failure:

@@ -156,6 +156,10 @@ class ManagedInline(TabularInline):
         return not _is_config(obj) and super().has_delete_permission(request, obj)
 
 
+# What a fieldset says whose fields nothing reads yet.
+NOT_YET = "Checked and kept, and without effect in this version."
+
+
 class HistoryAdmin(SimpleHistoryAdmin, ModelAdmin):
     """A page with a change history, from which those who may change a row may take it back."""
 

@@ -5,6 +5,9 @@ A `Protocol` reads a caller's body into a `Request`, and says errors in its own 
 writes itself for a provider and reads what comes back: whole (`read`), or piece by piece
 (`scanner`). What the words of an error mean is the adapter's to know: it is asked as a `Judge`.
 
+A protocol that can be translated has a `Codec`; `translating` makes of two of them a request that
+is asked in one protocol and served in the other.
+
 A new protocol is a package beside chat/ that fills these in, and a line in __init__.py.
 """
 
@@ -14,15 +17,13 @@ import typing
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from msgspec import Struct
 
 from providers.errors import Failure, Fault
+from providers.protocols.canonical import Answer, Event, Prompt, Written
 from providers.protocols.usage import Usage
-
-if TYPE_CHECKING:
-    from providers.protocols.codec import Codec
 
 Header = tuple[bytes, bytes]
 EVENT_STREAM: Final = b"text/event-stream; charset=utf-8"
@@ -163,6 +164,88 @@ class Request(ABC):
     @abstractmethod
     def scanner(self, judge: Judge) -> Scanner:
         """For an event stream, which only a request with `stream` gets."""
+
+
+# What translating needs of a protocol (translating.py): its words to and from the canonical form.
+
+
+class Target(Struct, frozen=True, kw_only=True):
+    """
+    Whom a prompt is written for: a provider's model, and what its adapter knows of it.
+
+    `refuses` are parameters, by their canonical names, that this provider does not take.
+    `renames` are spellings of its own, such as max_completion_tokens → max_tokens, or the role
+    developer → system. `origin` tells whether reasoning of a protocol and model is its own:
+    signed and encrypted blocks of others are left out.
+    """
+
+    model: str
+    max_output_tokens: int | None = None
+    reasons: bool | None = None
+    refuses: frozenset[str] = frozenset()
+    renames: dict[str, str] = {}
+    takes_foreign_reasoning: bool = False
+
+
+class Decoder(typing.Protocol):
+    """
+    Reads a provider's stream into canonical events; otherwise as a Scanner.
+
+    `feed` returns nothing for the caller: what has come is in `take()`, in order. The Done event
+    comes once, when the stream has ended well, from `feed` or from `end`.
+    """
+
+    @property
+    def has_content(self) -> bool: ...
+    @property
+    def failure(self) -> Failure | None: ...
+    @property
+    def is_over(self) -> bool: ...
+    @property
+    def usage(self) -> Usage | None: ...
+    @property
+    def finished(self) -> bool: ...
+    def feed(self, data: bytes) -> bytes: ...
+    def end(self) -> tuple[bytes, Failure | None]: ...
+    def take(self) -> list[Event]:
+        """The events since the last time."""
+
+
+class Encoder(typing.Protocol):
+    """Writes canonical events as one protocol's stream, its first and last events included."""
+
+    def write(self, events: Iterable[Event]) -> bytes: ...
+
+
+class Codec(typing.Protocol):
+    """One protocol's words. Nothing here raises for what a provider sends."""
+
+    # What callers call what has another canonical name.
+    words: Mapping[str, str]
+
+    def prompt(self, request: Request) -> Prompt:
+        """
+        What a caller's request says. Raises ProtocolError for what contradicts itself: the result
+        of a call that is not there, a role that nobody knows.
+        """
+
+    def write(self, prompt: Prompt, target: Target) -> Written:
+        """The body for a provider of this protocol. Raises Unfit."""
+
+    def upstream_path(self, prompt: Prompt, model: str) -> str:
+        """A path of its own below a provider's base address; "" for the protocol's."""
+
+    def answer(self, document: dict[str, Any], judge: Judge) -> Answer | Failure:
+        """What a whole 200, decoded, says."""
+
+    def reply(self, answer: Answer, request: Request) -> bytes:
+        """A whole answer in this protocol, for a caller who asked `request`."""
+
+    def decoder(self, judge: Judge) -> Decoder:
+        """For a provider's stream of this protocol."""
+
+    def encoder(self, request: Request) -> Encoder:
+        """For a stream to a caller who asked `request`."""
 
 
 class Protocol(ABC):

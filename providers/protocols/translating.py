@@ -9,9 +9,18 @@ from __future__ import annotations
 
 from providers.errors import Failure, Fault
 from providers.protocols.canonical import Event, Prompt, Unfit, Written
-from providers.protocols.codec import Codec, Decoder, Encoder, Target
 from providers.protocols.pieces import answer_of, events_of
-from providers.protocols.protocol import Judge, Protocol, Reply, Request, Scanner
+from providers.protocols.protocol import (
+    Codec,
+    Decoder,
+    Encoder,
+    Judge,
+    Protocol,
+    Reply,
+    Request,
+    Scanner,
+    Target,
+)
 from providers.protocols.usage import Usage
 from providers.protocols.whole import decoded, no_answer
 

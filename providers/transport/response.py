@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from providers.errors import BadFraming, ConnectionReset
 
-if TYPE_CHECKING:
-    from providers.transport.connection import Connection
+
+class Source(Protocol):
+    """What a reply needs of the connection that brings it."""
+
+    @property
+    def is_received(self) -> bool: ...
+
+    @property
+    def body_bound(self) -> int: ...
+
+    def take(self) -> bytes: ...
+
+    async def more(self, deadline: float) -> bool: ...
+
+    def release(self) -> None: ...
 
 
 class Response:
@@ -21,12 +34,12 @@ class Response:
 
     def __init__(
         self,
-        connection: Connection,
+        connection: Source,
         status: int,
         headers: list[tuple[bytes, bytes]],
         fields: dict[bytes, bytes],
     ) -> None:
-        self._connection: Connection | None = connection
+        self._connection: Source | None = connection
         self._fields = fields
         self._is_whole = False
         self.status = status
@@ -83,7 +96,7 @@ class Response:
             self._connection = None
             connection.release()
 
-    def _finish(self, connection: Connection) -> None:
+    def _finish(self, connection: Source) -> None:
         self._is_whole = True
         self._connection = None
         connection.release()

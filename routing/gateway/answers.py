@@ -3,26 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
-from providers.protocols import Protocol
+from providers import protocols
+from routing.gateway.deciding.keys import Key
+from routing.gateway.deciding.table import Table
 from routing.gateway.errors import GatewayError, bad_request, render
 from routing.gateway.ingress import Scope, Send, given_id, new_id
 from routing.gateway.listing import answer_models, visible_names
+from routing.gateway.records.recorder import Recorder
 from routing.gateway.replies import JSON, send_body, send_start
 from routing.gateway.telemetry.promtext import CONTENT_TYPE
-
-if TYPE_CHECKING:
-    from routing.gateway.app import Gateway
 
 MODELS_PATH: Final = "/v1/models"
 METRICS: Final = (b"content-type", CONTENT_TYPE)
 Scrape = Callable[[Mapping[bytes, bytes]], Awaitable[str]]
 
 
-async def answer(gateway: Gateway, scope: Scope, send: Send, protocol: Protocol | None) -> None:
+class Asked(Protocol):
+    """What is asked here of a gateway."""
+
+    table: Table | None
+    draining: bool
+    status: dict[str, Any]
+    scrape: Scrape | None
+    recorder: Recorder
+
+    def table_in_use(self) -> Table: ...
+
+    def authenticate(self, table: Table, headers: Mapping[bytes, bytes]) -> Key: ...
+
+
+async def answer(
+    gateway: Asked, scope: Scope, send: Send, protocol: protocols.Protocol | None
+) -> None:
     """Answer one request; `protocol` is set if its path is for inference and its method is not."""
     headers: dict[bytes, bytes] = dict(scope["headers"])
     path = scope["path"].rstrip("/") or "/"
@@ -50,7 +66,7 @@ async def answer(gateway: Gateway, scope: Scope, send: Send, protocol: Protocol 
     await send_body(send, body, last=True)
 
 
-def readiness(gateway: Gateway) -> tuple[int, dict[str, Any]]:
+def readiness(gateway: Asked) -> tuple[int, dict[str, Any]]:
     """The status and body of /readyz."""
     table = gateway.table
     ready = table is not None and not gateway.draining
@@ -65,7 +81,7 @@ def readiness(gateway: Gateway) -> tuple[int, dict[str, Any]]:
     return (200 if ready else 503), body
 
 
-def _models(gateway: Gateway, path: str, headers: Mapping[bytes, bytes]) -> dict[str, Any]:
+def _models(gateway: Asked, path: str, headers: Mapping[bytes, bytes]) -> dict[str, Any]:
     table = gateway.table_in_use()
     names = visible_names(table, gateway.authenticate(table, headers))
     anthropic = b"anthropic-version" in headers

@@ -116,7 +116,7 @@ def test_an_error_in_a_folded_section_is_seen(page: Page, site: GatewayProcess):
     page.goto(f"{site.url}/admin/providers/provider/add/")
     page.locator("[name=name]").fill("wrong")
     page.locator("[name=kind]").select_option("simulator")
-    page.locator("summary", has_text="Times and health").press("Enter")
+    page.locator("summary", has_text="Times and benches").press("Enter")
     page.locator("[name=timeouts]").fill('{"connect": 5}')
     page.get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_text("connect: unknown key; allowed are connect_s")).to_be_visible()

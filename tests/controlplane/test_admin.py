@@ -5,14 +5,17 @@ import re
 
 import pytest
 from django.contrib.admin import site
+from django.contrib.admin.utils import flatten
 from django.contrib.auth.models import Permission, User
 from django.urls import reverse
 
 from controlplane.models import ApiKey, ConfigSource, PublishedSnapshot, Settings, Team, digest_of
 from failover.models import FailoverRule
+from providers.managed.admin import NOT_YET
 from providers.models import Credential, Provider
 from routing.models import Alias, Candidate, CanonicalModel
 from tests.support import rows
+from tests.support.forms import address, candidate, inline, pool_form
 
 pytestmark = pytest.mark.django_db
 
@@ -25,21 +28,6 @@ def admin(client):
     return client
 
 
-def address(model: str, page: str, *arguments: object) -> str:
-    return reverse(f"admin:{model}_{page}", args=arguments)
-
-
-def inline(prefix: str, *forms: dict[str, object], stored: int = 0) -> dict[str, object]:
-    """The fields of an inline formset; the first `stored` forms carry their row's id."""
-    fields: dict[str, object] = {
-        f"{prefix}-TOTAL_FORMS": len(forms),
-        f"{prefix}-INITIAL_FORMS": stored,
-    }
-    for place, form in enumerate(forms):
-        fields |= {f"{prefix}-{place}-{name}": value for name, value in form.items()}
-    return fields
-
-
 def provider_form(**fields: object) -> dict[str, object]:
     return {
         "name": "lab",
@@ -50,31 +38,6 @@ def provider_form(**fields: object) -> dict[str, object]:
         **inline("credentials"),
         **inline("models"),
         **fields,
-    }
-
-
-def pool_form(*candidates: dict[str, object], **fields: object) -> dict[str, object]:
-    return {
-        "name": "small",
-        "enabled": "on",
-        "session_affinity": "unknown",
-        "stay_after_failover": "unknown",
-        "native_first": "unknown",
-        **dict.fromkeys(["timeouts", "failover", "capture"], "{}"),
-        **inline("candidates", *candidates),
-        **fields,
-    }
-
-
-def candidate(provider_name: str, model: str, position: int) -> dict[str, object]:
-    return {
-        "provider_name": provider_name,
-        "model": model,
-        "priority": 1,
-        "weight": 1,
-        "enabled": "on",
-        "position": position,
-        "timeouts": "",
     }
 
 
@@ -499,3 +462,28 @@ def test_sections_are_no_tabs_since_the_keyboard_cannot_reach_those():
     for page in site._registry.values():
         for title, options in page.fieldsets or []:
             assert "tab" not in options.get("classes", []), (page, title)
+
+
+# What has no effect yet
+
+NOT_READ_YET = {"native_first", "params", "capture", "health"}
+
+
+@pytest.mark.parametrize("model", [Provider, CanonicalModel, ApiKey, Settings])
+def test_a_field_that_nothing_reads_yet_says_so_and_stands_beside_no_other(admin, rf, model):
+    page = site.get_model_admin(model)
+    request = rf.get("/")
+    request.user = User.objects.get(username="ada")
+
+    groups = [(set(flatten(o["fields"])), o) for _, o in page.get_fieldsets(request)]
+
+    silent = [fields for fields, o in groups if fields & NOT_READ_YET and not o.get("description")]
+    mixed = [fields for fields, _ in groups if fields & NOT_READ_YET and fields - NOT_READ_YET]
+    assert any(fields & NOT_READ_YET for fields, _ in groups)
+    assert (silent, mixed) == ([], [])
+
+
+def test_the_page_shows_what_has_no_effect_yet(admin):
+    answer = admin.get(address("controlplane_settings", "change", Settings.load().pk))
+
+    assert NOT_YET in answer.content.decode()

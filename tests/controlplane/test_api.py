@@ -13,22 +13,11 @@ from failover.models import FailoverRule
 from providers.models import Credential, Provider
 from routing.models import CanonicalModel
 from tests.support import rows
+from tests.support.api import ADMIN_KEY, Api
 
 pytestmark = pytest.mark.django_db
 
-ADMIN_KEY = "sy_admin-key-of-the-tests-0123456789"
 CONFIG = {"managed_source": "config"}
-
-
-class Api:
-    """The admin API as a script uses it."""
-
-    def __init__(self, key: str = ADMIN_KEY) -> None:
-        self.client = Client(headers={"authorization": f"Bearer {key}"} if key else {})
-
-    def __call__(self, method: str, path: str, body: object = None):
-        arguments = {} if body is None else {"data": body, "content_type": "application/json"}
-        return getattr(self.client, method)(f"/api/{path}", **arguments)
 
 
 @pytest.fixture

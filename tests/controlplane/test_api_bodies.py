@@ -6,8 +6,8 @@ import pytest
 
 from controlplane.models import EditCounter
 from routing.models import CanonicalModel
-from tests.controlplane.test_api import ADMIN_KEY, Api
 from tests.support import rows
+from tests.support.api import ADMIN_KEY, Api
 
 pytestmark = pytest.mark.django_db
 

@@ -10,7 +10,7 @@ from django.test import Client
 from django.utils import timezone
 
 from controlplane.models import EditCounter
-from controlplane.publishing.content import build_content
+from controlplane.publishing.content import Builder
 from providers.models import Provider
 from routing.gateway.deciding.snapshot import SwitchSpec
 from routing.models import RoutingState
@@ -56,7 +56,7 @@ def listed(client):
 
 
 def published() -> tuple[SwitchSpec, ...]:
-    return build_content().switches
+    return Builder().build().switches
 
 
 def test_a_switch_is_listed_as_the_contract_says_and_published(client):

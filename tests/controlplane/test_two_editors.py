@@ -13,8 +13,8 @@ from controlplane.models import Settings
 from failover.models import FailoverRule
 from providers.models import Credential, Provider
 from routing.models import CanonicalModel
-from tests.controlplane.test_admin import address, candidate, inline, pool_form
 from tests.support import rows
+from tests.support.forms import address, candidate, inline, pool_form
 
 pytestmark = pytest.mark.django_db
 

@@ -175,6 +175,7 @@ class Field:
                 caller.until(b"content")  # it has come through to the caller
                 self.provider.open_gate()
             answer = caller.answer()
+        # The promise: whatever a provider does, the caller hears by the deadline.
         assert time.monotonic() - began < DEADLINE_S + SLACK_S
         asked.answer = answer
         asked.calls = [call.provider for call in self.provider.calls[first:]]

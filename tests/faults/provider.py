@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import threading
 import time
 from collections.abc import Sequence
@@ -149,3 +150,13 @@ class ScriptedProvider:
                 raise ConnectionResetError("the caller has gone")
             await peer.say(flood.data)
             await asyncio.sleep(flood.pause_s)
+
+
+def closed_port() -> socket.socket:
+    closed = socket.socket()
+    closed.bind(("127.0.0.1", 0))  # bound, so that nobody else takes it, and not listening
+    return closed
+
+
+CLOSED = closed_port()
+REFUSED = f"http://127.0.0.1:{CLOSED.getsockname()[1]}/v1"

@@ -67,3 +67,4 @@ FINISH = event(piece({}, "stop"))
 USED = event(piece({}, choices=[], usage=USAGE))
 ERROR = {"message": "The server had an error", "type": "server_error", "code": None}
 STREAM = ROLE + b"".join(says(word) for word in ["Hello", " from", " the faulty one"]) + FINISH
+PAGE = b"<!doctype html>\n\n<title>Portal</title>\n\n<h1>Sign in</h1>\n\n"

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import gzip
 import json
-import socket
 import zlib
 
 import pytest
 
 from tests.faults import says
 from tests.faults.field import SPARE_TEXT, Case, Field
-from tests.faults.provider import HANG, RESET, Flood
+from tests.faults.provider import HANG, REFUSED, RESET, Flood
 from tests.faults.says import (
     BEGUN,
     DONE,
     ERROR,
+    PAGE,
     ROLE,
     SSE,
     chunked,
@@ -30,7 +30,6 @@ from tests.faults.says import (
 )
 
 SHORT = {"first_token_s": 0.4, "total_s": 0.4, "connect_s": 0.4}
-PAGE = b"<!doctype html>\n\n<title>Portal</title>\n\n<h1>Sign in</h1>\n\n"
 GOOD = dump(says.reply())
 
 
@@ -38,16 +37,6 @@ def bomb(size: int) -> bytes:
     packer = zlib.compressobj(9, wbits=31)
     blank = bytes(1 << 20)
     return b"".join([packer.compress(blank) for _ in range(size >> 20)]) + packer.flush()
-
-
-def closed_port() -> socket.socket:
-    closed = socket.socket()
-    closed.bind(("127.0.0.1", 0))  # bound, so that nobody else takes it, and not listening
-    return closed
-
-
-CLOSED = closed_port()
-REFUSED = f"http://127.0.0.1:{CLOSED.getsockname()[1]}/v1"
 
 
 def broken(**members: object) -> tuple[bytes]:

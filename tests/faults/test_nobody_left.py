@@ -13,9 +13,8 @@ import pytest
 
 from tests.faults import says
 from tests.faults.field import SPARE_TEXT, Case, Field
-from tests.faults.provider import HANG, RESET, Flood
-from tests.faults.says import BEGUN, DONE, FINISH, SSE, chunked, dump, event, head, whole
-from tests.faults.test_before_content import PAGE, REFUSED
+from tests.faults.provider import HANG, REFUSED, RESET, Flood
+from tests.faults.says import BEGUN, DONE, FINISH, PAGE, SSE, chunked, dump, event, head, whole
 
 SHORT = {"first_token_s": 0.4, "total_s": 0.4}
 HELD = {"hold_s": 0.2}

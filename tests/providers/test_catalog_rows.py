@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 from django.urls import reverse
 
 from controlplane.models import EditCounter
-from controlplane.publishing.content import build_content
+from controlplane.publishing.content import Builder
 from providers.adapters.spec import ModelFacts, Prices
 from providers.catalog.effective import OPERATOR
 from providers.models import CatalogEntry, Provider, ProviderModel
@@ -46,7 +46,7 @@ def imported(tmp_path, content: object = FILE, *options: str) -> str:
 
 
 def facts(provider: Provider, model: str) -> ModelFacts | None:
-    return {spec.name: spec for spec in build_content().providers}[provider.name].facts.get(model)
+    return {spec.name: spec for spec in Builder().build().providers}[provider.name].facts.get(model)
 
 
 def pool(name: str, provider: str, model: str) -> None:
@@ -96,7 +96,7 @@ def test_an_import_is_an_edit_that_is_published(tmp_path):
     before = EditCounter.objects.get(pk=1).value
     imported(tmp_path)
     assert EditCounter.objects.get(pk=1).value > before
-    found = build_content().providers[0].facts["gpt-4o"]
+    found = Builder().build().providers[0].facts["gpt-4o"]
     assert (found.context_window, found.prices.input) == (64000, 9.0)
     assert found.capabilities["tools"] is True  # what the file leaves out stays as shipped
 
@@ -134,7 +134,7 @@ def test_facts_are_published_for_every_named_model_and_for_no_other():
     from failover.models import FailoverRule  # noqa: PLC0415 - the one test that needs it
 
     FailoverRule.objects.create(primary_model="oai/gpt-5.4", fallback_models=["oai/gpt-5.5", "m"])
-    spec = build_content().providers[0]
+    spec = Builder().build().providers[0]
     assert list(spec.facts) == ["gpt-4.1", "gpt-4o", "gpt-4o-mini", "gpt-5.4", "gpt-5.5"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,8 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from controlplane.models import EditCounter
-from tests.controlplane.test_api import ADMIN_KEY, Api
 from tests.support import rows
+from tests.support.api import ADMIN_KEY, Api
 
 pytestmark = pytest.mark.django_db
 SECRET = "sk-very-secret-0123456789"
@@ -110,6 +111,28 @@ def test_an_answer_that_is_no_list_is_not_taken_for_one(api, server, body):
     found = tried(api)
     assert (found["ok"], found["models"]) == (False, None)
     assert "no list of models" in found["message"]
+
+
+def test_a_list_that_comes_packed_is_read_as_traffic_reads_it(api, server):
+    server.body = gzip.compress(server.body)
+    server.headers = {"content-encoding": "gzip"}
+    rows.provider("lab", base_url=server.url, secret=SECRET)
+
+    found = tried(api)
+
+    assert (found["ok"], found["models"]) == (True, 1)
+    assert server.asked[0][1]["accept-encoding"] == "identity"
+
+
+def test_it_goes_through_the_providers_proxy(api, server):
+    proxy = server.url.removesuffix("/v1")
+    rows.provider("lab", base_url="http://lab.invalid/v1", secret=SECRET, proxy=proxy)
+
+    found = tried(api)
+
+    assert found["ok"] is True
+    assert server.asked[0][0] == "http://lab.invalid:80/v1/models"
+    assert server.asked[0][1]["host"] == "lab.invalid"
 
 
 def test_a_provider_that_nobody_answers_for_is_unreachable(api, server):

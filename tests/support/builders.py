@@ -103,7 +103,7 @@ class FakeUpstream:
         self.judge = Judging(tuple(c.secret for c in self.credentials))
         self.calls: list[str] = []
         self.bodies: list[bytes] = []
-        self._script = list(script)
+        self.script = list(script)
 
     adapter = NO_ADAPTER
 
@@ -119,7 +119,7 @@ class FakeUpstream:
     async def send(self, transport: Any, *, credential: Any, body: bytes, **rest: Any) -> Any:
         self.calls.append(credential.label if credential else "")
         self.bodies.append(body)
-        answer = self._script.pop(0) if len(self._script) > 1 else self._script[0]
+        answer = self.script.pop(0) if len(self.script) > 1 else self.script[0]
         if callable(answer):
             answer = answer()
         if isinstance(answer, Exception):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 PR_SET_PDEATHSIG = 1
+UP_S = 2.0
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
@@ -26,6 +27,15 @@ def die_with_parent(signum: int = signal.SIGKILL) -> None:
     """
     if _libc is not None:
         _libc.prctl(PR_SET_PDEATHSIG, signum)
+
+
+def up_limit_s() -> float:
+    """
+    The time that another worker has to take the place of a killed one.
+
+    UP_S, and longer in proportion where more than the machine's cores are asked for.
+    """
+    return UP_S * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 def wait_for(look: Callable[[], T | None], *, what: str, limit_s: float = 15) -> T:

@@ -1,0 +1,1 @@
+"""`manage.py catalog`: the model facts, from files and by hand."""

@@ -12,8 +12,7 @@ from typing import Any, Final
 from providers.protocols import openai
 from providers.protocols.chat import request, shape
 from providers.protocols.chat.codec import CODEC
-from providers.protocols.codec import Codec
-from providers.protocols.protocol import Header, Problem, Protocol, Request
+from providers.protocols.protocol import Codec, Header, Problem, Protocol, Request
 
 
 class Completions(Protocol):

@@ -11,8 +11,7 @@ from providers.protocols.chat import answers, prompt, writing
 from providers.protocols.chat.decoding import ChatDecoder
 from providers.protocols.chat.encoding import ChatEncoder
 from providers.protocols.chat.request import CompletionRequest
-from providers.protocols.codec import Target
-from providers.protocols.protocol import Judge, Request
+from providers.protocols.protocol import Judge, Request, Target
 
 
 class ChatCodec:

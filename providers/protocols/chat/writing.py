@@ -22,7 +22,7 @@ from providers.protocols.canonical import (
     Unfit,
     Written,
 )
-from providers.protocols.codec import Target
+from providers.protocols.protocol import Target
 
 _STOPS: Final = 4
 _LEVELS: Final = ((2048, "low"), (8192, "medium"), (16384, "high"))

@@ -7,8 +7,8 @@ from django.contrib.auth.models import User
 
 from controlplane.models import Settings
 from providers.models import ProviderModel
-from tests.controlplane.test_api import ADMIN_KEY, Api
 from tests.support import rows
+from tests.support.api import ADMIN_KEY, Api
 
 pytestmark = pytest.mark.django_db
 

@@ -8,8 +8,8 @@ from django.core.cache import cache
 from controlplane.models import EditCounter, Settings
 from failover.models import FailoverRule
 from providers.models import ProviderModel
-from tests.controlplane.test_api import ADMIN_KEY, Api
 from tests.support import rows
+from tests.support.api import ADMIN_KEY, Api
 
 pytestmark = pytest.mark.django_db
 

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.controlplane.test_api import ADMIN_KEY, Api
 from tests.support import rows
+from tests.support.api import ADMIN_KEY, Api
 
 POOL = {
     "providers": {

@@ -7,21 +7,16 @@ import pytest
 from controlplane.config.apply import apply_text
 from controlplane.config.document import parse
 from controlplane.config.mirror import mirror
-from controlplane.config.objects import collect, effective
-from controlplane.config.text import text_of
+from controlplane.config.objects import collect
 from controlplane.config.yaml import ConfigErrors
-from controlplane.models import ApiKey, Settings, Team, digest_of
+from controlplane.models import ApiKey, Settings, digest_of
 from failover.models import FailoverRule
-from providers.models import Credential, Provider, ProviderModel
-from routing.models import Alias, AliasTarget, Candidate, CanonicalModel
-from tests.controlplane.config.test_mirror import ENVIRON, EXAMPLE_TEXT
+from providers.models import Credential, Provider
+from routing.models import Alias, Candidate, CanonicalModel
 from tests.support import rows
+from tests.support.configuration import ENVIRON, EXAMPLE_TEXT, a_bit_of_everything, exported
 
 pytestmark = pytest.mark.django_db
-
-
-def exported() -> str:
-    return text_of(effective(collect()))
 
 
 def apply(text: str, *, is_preview: bool = False, **environ: str):
@@ -32,49 +27,6 @@ def errors(text: str, **environ: str) -> tuple[str, ...]:
     with pytest.raises(ConfigErrors) as refused:
         apply(text, **environ)
     return refused.value.errors
-
-
-def a_bit_of_everything() -> None:
-    lab = rows.provider(
-        "lab",
-        kind="openai_compatible",
-        base_url="http://127.0.0.1:1/v1",
-        headers={"x-api-token": "hush", "x-team": "${not a variable}"},
-        proxy="http://me:hush@127.0.0.1:9",
-        timeouts={"connect_s": 2.5, "total_s": 30.0},
-        failure_domain={"region": "eu: 1"},
-        bench={"failures": 5},
-    )
-    for position, label in enumerate(["main", "spare key"]):
-        Credential.objects.create(
-            provider=lab,
-            label=label,
-            secret=f"sk-{label}-x",
-            position=position,
-            enabled=not position,
-        )
-    ProviderModel.objects.create(provider=lab, model_id="m1", metadata={"context_window": 5})
-    ProviderModel.objects.create(provider=lab, model_id="m2", position=1)
-    rows.provider("sim", kind="simulator", fault="status:503", enabled=False)
-    rows.pool("small", "lab/m1", "sim/1.5", session_affinity_ttl_s=90.5, native_first=False)
-    Candidate.objects.filter(provider_name="sim").update(weight=3, rpm=7, enabled=False)
-    rows.pool("empty")
-    rows.alias("tiny", "small")
-    many = Alias.objects.create(name="null", strategy="fill_first")
-    AliasTarget.objects.create(alias=many, provider_name="lab", model="m2", priority=2)
-    rows.rule("small", "lab/m2", "tiny", enabled=False)
-    rows.rule("yes", "small")
-    rows.api_key(
-        "first key", "sy_one", team=Team.objects.create(name="Team ü"), models=["gpt-*"], rpm=3
-    )
-    rows.api_key(
-        "off", "sy_two", enabled=False, scopes=["admin"], expires_at="2027-01-31T12:00:00Z"
-    )
-    settings = Settings.load()
-    settings.hedge_after_ms = 1500.0
-    settings.timeouts = {"idle_s": 7}
-    settings.disabled_models = ["small"]
-    settings.save()
 
 
 def test_what_is_exported_applies_without_a_change_and_is_exported_again_the_same():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,13 +17,13 @@ from controlplane.config.general import (
 )
 from controlplane.config.yaml import ConfigErrors
 from controlplane.models import Settings
+from tests.support.configuration import EXAMPLE, mistakes, read
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    pass
 
 pytestmark = pytest.mark.pure
 
-EXAMPLE = Path(__file__).parents[3] / "config.example.yaml"
 # Pairs of lines: what a file says, and what is said of it.
 MISTAKES = [
     tuple(pair.split("\n"))
@@ -41,16 +40,6 @@ routing:
         - {provider: a, model: x}
         - {provider: b, model: y}
 """
-
-
-def read(text: str, environ: Mapping[str, str] | None = None, **variables: str) -> Document:
-    return parse(dedent(text), filename="c.yaml", environ=environ or variables)
-
-
-def mistakes(text: str, environ: Mapping[str, str] | None = None, **variables: str) -> list[str]:
-    with pytest.raises(ConfigErrors) as refused:
-        read(text, environ, **variables)
-    return list(refused.value.errors)
 
 
 def only_mistake(text: str, **variables: str) -> str:

@@ -13,7 +13,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from controlplane.config.file import SETTLE_S, FileWatch, sync_file
-from tests.controlplane.config.test_document import EXAMPLE, mistakes
+from tests.support.configuration import EXAMPLE, mistakes
 
 ROOT = Path(__file__).parents[3]
 

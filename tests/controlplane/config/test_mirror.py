@@ -26,7 +26,7 @@ from providers.secrets import fields
 from providers.secrets.encryption import CannotDecrypt, Keyring
 from routing.gateway.link.fleet import HostSeen
 from routing.models import Alias, Candidate, CanonicalModel
-from tests.controlplane.config.test_document import EXAMPLE
+from tests.support.configuration import ENVIRON, EXAMPLE_TEXT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,14 +34,6 @@ if TYPE_CHECKING:
     from django.db.models import Model
 
 pytestmark = pytest.mark.django_db
-
-ENVIRON = {
-    "OPENAI_API_KEY": "sk-1",
-    "ANTHROPIC_KEY_1": "ak-1",
-    "ANTHROPIC_KEY_2": "ak-2",
-    "TEAM_A_KEY": "sy_0123456789abcdefghijklmnopqrstuv",
-}
-EXAMPLE_TEXT = EXAMPLE.read_text()
 
 
 def apply(text: str, **environ: str) -> bool:

@@ -77,6 +77,7 @@ async def test_a_change_reaches_another_host_within_a_tenth_of_a_second(hosts, s
         took.append(time.monotonic() - began)
     took.sort()
     print(f"\nby Valkey: median {1000 * took[10]:.1f} ms, longest {1000 * took[-1]:.1f} ms")
+    # The promise: a tenth of a second from host to host where there is Redis.
     assert took[10] < 0.1
 
 

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bench.soak.disturb import up_limit_s
 from tests.support.callers import Crowd, ask, callers_of, chat_request, connect, read_answer
 from tests.support.gateways import is_refused
-from tests.support.processes import wait_for
+from tests.support.processes import up_limit_s, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,6 +83,7 @@ async def test_a_killed_worker_breaks_its_own_requests_alone_and_another_serves_
     assert set(crowd.broken) <= at_risk
     assert crowd.statuses == {200}
     assert gateway.process.poll() is None
+    # The promise: two seconds (docs/operations.md), and in proportion on a machine that is busy.
     assert up_s < up_limit_s()
 
 

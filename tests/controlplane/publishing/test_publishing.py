@@ -13,15 +13,22 @@ from simple_history.models import HistoricalRecords
 from controlplane.config.document import parse
 from controlplane.config.mirror import mirror
 from controlplane.models import ApiKey, EditCounter, PublishedSnapshot, Settings, Team
-from controlplane.publishing.content import Builder, build_content
+from controlplane.publishing import publisher
+from controlplane.publishing.content import Builder
 from controlplane.publishing.publisher import SNAPSHOT_FILE, Publication, publish
 from failover.engine.policy import Backoff, BenchPolicy, RetryFirst
 from failover.models import FailoverRule
 from providers.adapters.spec import ModelFacts, Timeouts
 from providers.models import Credential, Provider
-from routing.gateway.deciding.snapshot import Content, PoolSpec, Snapshot, checksum, decode
+from routing.gateway.deciding.snapshot import (
+    Content,
+    PoolSpec,
+    checksum,
+    decode,
+    pack,
+)
 from routing.models import Alias, Candidate, CanonicalModel
-from tests.controlplane.config.test_mirror import ENVIRON, EXAMPLE_TEXT
+from tests.support.configuration import ENVIRON, EXAMPLE_TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,12 +51,12 @@ def pool(name: str, *models: str, **fields: Any) -> CanonicalModel:
 
 
 def test_an_empty_database_is_the_default_content() -> None:
-    assert build_content() == Content()
+    assert Builder().build() == Content()
 
 
 def test_the_example_without_keys_is_its_pools_over_the_defaults() -> None:
     apply(EXAMPLE_TEXT)
-    content = build_content()
+    content = Builder().build()
     assert content.defaults == Content().defaults
     assert content.bench == Content().bench
     assert content.disabled_models == ("text-embedding-3-small",)
@@ -84,10 +91,10 @@ def test_the_example_without_keys_is_its_pools_over_the_defaults() -> None:
 
 def test_secrets_travel_encrypted_only() -> None:
     apply(EXAMPLE_TEXT, **ENVIRON)
-    snapshot = repr(build_content())
+    snapshot = repr(Builder().build())
     for secret in ENVIRON.values():
         assert secret not in snapshot
-    primary = build_content().providers[1]
+    primary = Builder().build().providers[1]
     assert [credential.label for credential in primary.credentials] == ["key-1", "key-2"]
     token = Credential.objects.get(label="key-2", provider__name="anthropic_primary").secret.token
     assert primary.credentials[1].secret == token
@@ -104,7 +111,7 @@ def test_a_config_row_wins_over_the_dashboards_of_its_name() -> None:
         "routing: {model_pools: {m: {aliases: [s], candidates: [{provider: a, model: file}]}}}\n"
         "failover: {rules: {m: [file]}}\n"
     )
-    content = build_content()
+    content = Builder().build()
     assert [(spec.name, spec.kind) for spec in content.providers] == [
         ("a", "openai"),
         ("b", "groq"),
@@ -113,7 +120,7 @@ def test_a_config_row_wins_over_the_dashboards_of_its_name() -> None:
     assert (content.pools[0].source, content.aliases[0].target) == ("config", "m")
     assert content.rules[0].fallbacks == ("file",)
     apply("")
-    assert [candidate.model for candidate in build_content().pools[0].candidates] == ["mine"]
+    assert [candidate.model for candidate in Builder().build().pools[0].candidates] == ["mine"]
 
 
 def test_the_configurations_values_win_over_the_settings() -> None:
@@ -132,7 +139,7 @@ def test_the_configurations_values_win_over_the_settings() -> None:
         "bench: {window_s: 30, max_outage_s: 5}\n",
         FAILOVER_ENABLED="false",
     )
-    content = build_content()
+    content = Builder().build()
     assert content.defaults.strategy == "round_robin"
     assert content.defaults.failover.max_attempts == 4
     assert content.defaults.failover.enabled is False
@@ -150,7 +157,7 @@ def test_a_pools_part_of_a_block_keeps_the_general_rest() -> None:
     settings.retry_on_timeouts = False
     settings.save()
     pool("m", "x", failover={"backoff": {"base_ms": 1}, "retry_on_statuses": [500]})
-    policy = build_content().pools[0].failover
+    policy = Builder().build().pools[0].failover
     assert policy is not None
     assert policy.backoff == Backoff(base_ms=1, max_ms=77)
     assert (policy.retry_on_timeouts, policy.retry_on_statuses) == (False, (500,))
@@ -169,7 +176,7 @@ def test_a_pools_retry_first_is_once_where_it_says_nothing_else(own, published) 
     settings.retry_first_max_wait_s = 9
     settings.save()
     pool("m", "x", failover={"retry_first": own})
-    policy = build_content().pools[0].failover
+    policy = Builder().build().pools[0].failover
     assert policy is not None
     assert policy.retry_first == published
 
@@ -178,7 +185,7 @@ def test_a_providers_bench_goes_over_the_general_one() -> None:
     Provider.objects.create(name="a", kind="openai", bench={"failures": 9})
     Provider.objects.create(name="b", kind="openai")
     apply("bench: {window_s: 30}")
-    assert build_content().provider_bench == {"a": BenchPolicy(failures=9, window_s=30)}
+    assert Builder().build().provider_bench == {"a": BenchPolicy(failures=9, window_s=30)}
 
 
 def test_what_is_switched_off_is_there_and_says_so() -> None:
@@ -187,7 +194,7 @@ def test_what_is_switched_off_is_there_and_says_so() -> None:
     row.candidates.update(enabled=False)
     Alias.objects.create(name="s", target="m", enabled=False)
     FailoverRule.objects.create(primary_model="m", fallback_models=["s"], enabled=False)
-    content = build_content()
+    content = Builder().build()
     for spec in (*content.providers, *content.pools, *content.aliases, *content.rules):
         assert spec.enabled is False
     assert content.pools[0].candidates[0].enabled is False
@@ -201,7 +208,7 @@ def test_a_credential_or_key_that_is_off_opens_nothing() -> None:
         key = ApiKey(name=name, enabled=name == "on")
         key.set_key(name)
         key.save()
-    content = build_content()
+    content = Builder().build()
     assert [credential.label for credential in content.providers[0].credentials] == ["on"]
     assert [key.name for key in content.keys] == ["on"]
 
@@ -219,7 +226,7 @@ def test_a_key_carries_its_rights_and_limits() -> None:
     )
     key.set_key("sy_text")
     key.save()
-    spec = build_content().keys[0]
+    spec = Builder().build().keys[0]
     assert spec.digest.hex() == key.digest
     assert (spec.team, spec.models, spec.scopes, spec.rpm, spec.user_path) == (
         "t",
@@ -235,7 +242,7 @@ def test_candidates_keep_their_place_and_names_are_sorted() -> None:
     pool("zeta", "b", "a")
     pool("Alpha", "x")
     pool("beta", "x")
-    content = build_content()
+    content = Builder().build()
     assert [spec.name for spec in content.pools] == ["Alpha", "beta", "zeta"]
     assert [candidate.model for candidate in content.pools[2].candidates] == ["b", "a"]
 
@@ -245,12 +252,12 @@ def test_the_number_of_queries_does_not_grow(
 ) -> None:
     apply(EXAMPLE_TEXT, **ENVIRON)
     with django_assert_num_queries(14):
-        build_content()
+        Builder().build()
     for number in range(5):
         pool(f"more-{number}", "x", "y")
         Provider.objects.create(name=f"more-{number}", kind="openai")
     with django_assert_num_queries(14):
-        build_content()
+        Builder().build()
 
 
 def test_a_row_that_no_snapshot_can_hold_is_named(tmp_path: Path) -> None:
@@ -329,14 +336,15 @@ def test_a_number_that_another_host_took_is_not_given_twice(
 ) -> None:
     publish(tmp_path)
     pool("m", "x")
+    build = Builder.build
     rivals = iter([2])
 
-    def other_host_is_faster(_publication: Publication) -> Snapshot:
+    def other_host_is_faster(builder: Builder, *, whole: bool) -> Content:
         for generation in rivals:
             PublishedSnapshot.objects.create(generation=generation, checksum="of another host")
-        return Snapshot(generation=1, created_at=0, checksum="", content=Content())
+        return build(builder, whole=whole)
 
-    monkeypatch.setattr(Publication, "_on_disk", other_host_is_faster)
+    monkeypatch.setattr(Builder, "build", other_host_is_faster)
     snapshot = publish(tmp_path)
     assert snapshot.generation == 3
     numbers = PublishedSnapshot.objects.values_list("generation", flat=True)
@@ -348,17 +356,15 @@ def test_what_was_read_before_another_host_published_does_not_go_over_it(
 ) -> None:
     publish(tmp_path / "slow")
     pool("first", "x")
-    settled = Publication._settled_content
     once = iter([None])
 
-    def another_host_publishes_a_later_edit(publication: Publication, *, whole: bool) -> Content:
-        content = settled(publication, whole=whole)
+    def another_host_publishes_a_later_edit(content: Content) -> bytes:
         for _ in once:
             pool("second", "x")
             publish(tmp_path / "fast")
-        return content
+        return pack(content)
 
-    monkeypatch.setattr(Publication, "_settled_content", another_host_publishes_a_later_edit)
+    monkeypatch.setattr(publisher, "pack", another_host_publishes_a_later_edit)
     snapshot = publish(tmp_path / "slow")
 
     assert [spec.name for spec in snapshot.content.pools] == ["first", "second"]
@@ -408,7 +414,7 @@ def test_what_no_worker_could_load_is_not_published(tmp_path: Path) -> None:
 
 def test_a_models_stated_context_window_is_published() -> None:
     apply("providers: {a: {kind: openai, models: [m, {id: n, metadata: {context_window: 9}}]}}\n")
-    assert build_content().providers[0].facts == {"n": ModelFacts(context_window=9)}
+    assert Builder().build().providers[0].facts == {"n": ModelFacts(context_window=9)}
 
 
 # What edits leave to be read
@@ -447,7 +453,7 @@ def test_every_edit_of_pools_is_seen_by_one_who_goes_by_notes(tmp_path: Path, wh
 
     def publishes() -> list[PoolSpec]:
         found = publication.publish(whole=whole).content
-        assert found == build_content()
+        assert found == Builder().build()
         return list(found.pools)
 
     first.name = "renamed"

@@ -18,9 +18,8 @@ from controlplane.models import Revision, Settings
 from controlplane.publishing.publisher import publish
 from providers.models import Provider
 from routing.models import CanonicalModel
-from tests.controlplane.config.test_apply import a_bit_of_everything, exported
-from tests.controlplane.config.test_mirror import EXAMPLE_TEXT
 from tests.support import rows
+from tests.support.configuration import EXAMPLE_TEXT, a_bit_of_everything, exported
 
 pytestmark = pytest.mark.django_db
 

@@ -29,9 +29,8 @@ from controlplane.revisions.history import (
 )
 from providers.models import Credential, Provider
 from routing.models import Candidate, CanonicalModel
-from tests.controlplane.config.test_apply import a_bit_of_everything
-from tests.controlplane.config.test_mirror import ENVIRON, EXAMPLE_TEXT
 from tests.support import rows
+from tests.support.configuration import ENVIRON, EXAMPLE_TEXT, a_bit_of_everything
 
 pytestmark = pytest.mark.django_db
 

@@ -1,88 +1,23 @@
 """The attempt loop, with scripted upstreams, a clock that is told, and dice that are passed in."""
 
 import asyncio
-from random import Random
 
 import pytest
 
-from failover.engine.attempts import Call, Engine, Served
+from failover.engine.attempts import Served
 from failover.engine.outcome import Ending, Failed
 from failover.engine.policy import Backoff, FailoverPolicy, RetryFirst
 from providers.adapters.spec import ModelFacts
 from providers.errors import BadFraming, ConnectFailed, ConnectionReset, Fault, UpstreamTimedOut
 from tests.support.builders import (
-    FakeClock,
     FakeResponse,
-    FakeUpstream,
     bench_entry,
-    benches,
     candidate,
     planned,
 )
-from tests.support.wire import parse
+from tests.support.engine import DONE, EVENT, FINISH, OK, ROLE, SSE, World, events, ok, status
 
 pytestmark = pytest.mark.pure
-
-OK = (
-    b'{"choices":[{"message":{"content":"hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1}}'
-)
-EVENT = b'data: {"choices":[{"delta":{"content":"%s"}}]}\n\n'
-ROLE = b'data: {"choices":[{"delta":{"role":"assistant"}}]}\n\n'
-FINISH = b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n'
-DONE = b"data: [DONE]\n\n"
-SSE = [(b"content-type", b"text/event-stream")]
-
-
-def ok():
-    return FakeResponse(pieces=[OK])
-
-
-def status(code, body=b"{}", *headers):
-    return FakeResponse(code, [body], [(b"content-type", b"application/json"), *headers])
-
-
-def events(*pieces):
-    return FakeResponse(pieces=pieces, headers=SSE)
-
-
-class World:
-    """One engine, its clock and benches, and candidates by script."""
-
-    def __init__(self, *scripts, labels=("main",), policy=None, last_standing=False, **changes):
-        self.clock = FakeClock()
-        self.benches = benches(self.clock)
-        self.engine = Engine(
-            transport=None,
-            benches=self.benches,
-            clock=self.clock,
-            wall=self.clock.wall,
-            sleep=self.clock.sleep,
-            rng=Random(7),
-        )
-        self.upstreams = [FakeUpstream(f"p{i}", script, labels) for i, script in enumerate(scripts)]
-        self.candidates = [candidate(f"{u.name}/m", upstream=u, **changes) for u in self.upstreams]
-        self.plan = planned(
-            *self.candidates, policy=policy or FailoverPolicy(), last_standing=last_standing
-        )
-
-    async def run(self, *, stream=False, deadline_s=600.0, body=None, session=None, **more):
-        body = body or (
-            b'{"model":"m","messages":[{"role":"user","content":"x"}]'
-            + (b',"stream":true}' if stream else b"}")
-        )
-        call = Call(
-            request=parse("openai_chat", body),
-            plan=self.plan,
-            deadline=self.clock() + deadline_s,
-            request_id="req_1",
-            session=session,
-            **more,
-        )
-        return await self.engine.run(call)
-
-    @property
-    def calls(self):
-        return [len(u.calls) for u in self.upstreams]
 
 
 FAILURES = {
@@ -406,7 +341,7 @@ async def test_a_caller_who_goes_away_benches_nobody_and_closes_the_upstream():
         await forever.wait()
 
     response.read = read
-    world.upstreams[0]._script = [response]
+    world.upstreams[0].script = [response]
     task = asyncio.create_task(world.run(stream=True))
     await asyncio.sleep(0)
     await asyncio.sleep(0)

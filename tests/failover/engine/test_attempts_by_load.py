@@ -12,8 +12,8 @@ from failover.engine.policy import FailoverPolicy
 from failover.engine.rendezvous import hash_of
 from providers.adapters.spec import ModelFacts
 from providers.errors import UpstreamTimedOut
-from tests.failover.engine.test_attempts import DONE, EVENT, FINISH, World, events, ok, status
 from tests.support.builders import FakeResponse, planned
+from tests.support.engine import DONE, EVENT, FINISH, World, events, ok, status
 
 pytestmark = pytest.mark.pure
 
@@ -84,7 +84,7 @@ async def test_a_call_is_over_when_the_caller_goes_away():
         await forever.wait()
 
     response.read = read
-    world.upstreams[0]._script = [response]
+    world.upstreams[0].script = [response]
     task = asyncio.create_task(world.run())
     await asyncio.sleep(0)
     await asyncio.sleep(0)

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from failover.engine.bench_entries import by_hand, newer, released
 from failover.engine.policy import BenchPolicy
-from tests.failover.engine.test_benches import KEY, POLICY, fail
+from tests.support.benching import KEY, POLICY, fail
 from tests.support.builders import WALL, FakeClock, bench_entry, benches
 
 pytestmark = pytest.mark.pure

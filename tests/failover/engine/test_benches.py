@@ -8,39 +8,14 @@ from hypothesis import strategies as st
 
 from failover.engine.benches import Benches, newer
 from failover.engine.policy import BenchPolicy
-from failover.engine.verdicts import VERDICTS
 from failover.engine.windows import Window
 from providers.errors import Fault
-from tests.support.builders import FakeClock, bench_entry, benches, failure
+from tests.support.benching import KEY, POLICY, fail
+from tests.support.builders import FakeClock, bench_entry, benches
 
 pytestmark = pytest.mark.pure
 
-KEY = ("one/m", None)
 CREDENTIAL = ("one/*", "main")
-POLICY = BenchPolicy()
-
-
-def fail(
-    b: Benches,
-    clock: FakeClock,
-    fault=Fault.STATUS,
-    key=KEY,
-    times=1,
-    policy=POLICY,
-    began=None,
-    **evidence,
-):
-    for _ in range(times):
-        evidence.setdefault("status", 500)
-        b.failed(
-            VERDICTS[fault].bench,
-            key,
-            failure(fault, **evidence),
-            policy,
-            now=clock.now,
-            began=clock.now if began is None else began,
-            request_id="req_1",
-        )
 
 
 def test_two_failures_bench_nobody_and_the_third_does():

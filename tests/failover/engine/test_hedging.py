@@ -10,7 +10,6 @@ from failover.engine.outcome import Ending
 from failover.engine.policy import Backoff, FailoverPolicy
 from providers.adapters.spec import ModelFacts
 from providers.errors import ConnectionReset, Fault
-from tests.failover.engine.test_attempts import DONE, EVENT, FINISH, ROLE, events, ok, status
 from tests.support.builders import (
     FakeClock,
     FakeResponse,
@@ -20,6 +19,7 @@ from tests.support.builders import (
     candidate,
     planned,
 )
+from tests.support.engine import DONE, EVENT, FINISH, ROLE, events, ok, status
 from tests.support.wire import parse
 
 pytestmark = pytest.mark.pure

@@ -10,8 +10,8 @@ from failover.engine.plan import Times
 from failover.engine.policy import FailoverPolicy
 from providers.adapters.simulator.faults import parse_fault
 from providers.errors import Fault
-from tests.failover.engine.test_attempts import DONE, EVENT, FINISH, ROLE, events, ok
 from tests.support.builders import FakeClock, FakeUpstream, benches, candidate, planned
+from tests.support.engine import DONE, EVENT, FINISH, ROLE, events, ok
 from tests.support.wire import parse
 
 pytestmark = pytest.mark.pure
@@ -50,7 +50,7 @@ class World:
         return await self.engine.run(call)
 
     def streams(self, name):
-        self.upstreams[name]._script = [
+        self.upstreams[name].script = [
             lambda: events(ROLE, EVENT % b"1", EVENT % b"2", FINISH, DONE)
         ]
 

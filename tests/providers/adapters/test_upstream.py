@@ -376,6 +376,40 @@ def test_a_scheme_may_sign_each_call() -> None:
     assert first != signature(b"{}", (b"openai-beta", b"x"))
 
 
+async def test_a_look_goes_with_the_head_of_a_call_and_is_signed_like_one() -> None:
+    seen: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n[]")
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    deadline = asyncio.get_running_loop().time() + 5
+    transport = Transport()
+    try:
+        for auths in (AUTHS, {**AUTHS, "bearer": Signing()}):
+            upstream = compiled(base_url=f"{address}/v1?k=1", auths=auths)
+            key = upstream.credentials[0]
+            reply = await upstream.look(
+                transport, "/models", credential=key, connect_s=5, deadline=deadline
+            )
+            assert await reply.read_all(deadline) == b"[]"
+    finally:
+        await transport.aclose()
+        server.close()
+        await server.wait_closed()
+
+    plain, signed = ([*each[:-4].split(b"\r\n")] for each in seen)
+    assert plain[0] == signed[0] == b"GET /v1/models?k=1 HTTP/1.1"
+    assert plain[-1] == b"authorization: Bearer hidden-key-value"
+    assert plain[1:-1] == signed[1:-2]
+    assert (signed[-2], signed[-1][:15]) == (b"x-date: 1", b"authorization: ")
+
+
 @pure
 @pytest.mark.parametrize(
     ("base_url", "path", "target"),

@@ -14,7 +14,7 @@ from providers.errors import Failure, ProtocolError
 from providers.protocols import PROTOCOLS, Reply
 from providers.protocols.canonical import Unfit
 from providers.protocols.chat import CHAT
-from providers.protocols.codec import Target
+from providers.protocols.protocol import Target
 from providers.protocols.translating import Translated
 from tests.support.validator import read_stream
 from tests.support.wire import JUDGE, asked

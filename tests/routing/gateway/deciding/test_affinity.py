@@ -12,7 +12,7 @@ from failover.engine.plan import Affinity
 from failover.engine.policy import FailoverPolicy
 from failover.engine.rendezvous import hash_of
 from providers.adapters.spec import CredentialSpec, ModelFacts
-from routing.gateway.deciding.affinity import PinEntry, Pins, by_session, session_of
+from routing.gateway.deciding.affinity import PinEntry, Pins, session_of
 from routing.gateway.deciding.keys import Key
 from routing.gateway.deciding.resolver import resolve
 from routing.gateway.deciding.snapshot import (
@@ -26,33 +26,18 @@ from routing.gateway.deciding.snapshot import (
 from routing.gateway.deciding.strategies import STRATEGIES
 from tests.support.builders import FakeClock, pool, provider
 from tests.support.planning import World, weighted
+from tests.support.sessions import SESSIONS, WEIGHTS, choices, five
 from tests.support.wire import parse
 
-SESSIONS = [f"session-{number}" for number in range(10_000)]
-WEIGHTS = {"a/x": 1, "b/x": 2, "c/x": 3, "d/x": 2, "e/x": 2}
 TAKING = sorted(name for name, strategy in STRATEGIES.items() if strategy.takes_sessions)
 
 CHOICES = """
 import json, sys
 from failover.engine.rendezvous import hash_of
 from routing.gateway.deciding.affinity import by_session
-from tests.routing.gateway.deciding.test_affinity import SESSIONS, choices, five
+from tests.support.sessions import SESSIONS, choices, five
 print(json.dumps([choices(five()), choices(five())]))
 """
-
-
-def five(*without, **changes):
-    specs = [
-        CandidateSpec(provider=name[0], model="x", weight=weight)
-        for name, weight in WEIGHTS.items()
-        if name not in without
-    ]
-    return World(pool("m", *specs, strategy="weighted_round_robin", **changes))
-
-
-def choices(world):
-    members = world.table.pool("m").candidates
-    return [by_session(members, hash_of(session))[0].name for session in SESSIONS]
 
 
 def test_four_tables_in_two_processes_choose_alike_for_ten_thousand_sessions():

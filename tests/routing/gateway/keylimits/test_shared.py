@@ -152,7 +152,7 @@ async def test_answers_are_read_however_they_are_cut() -> None:
     for first in range(len(wire) + 1):
         for second in range(first, len(wire) + 1):
             link = _Link()
-            link._transport = _Nowhere()
+            link.connection_made(_Nowhere())
             replies = [link.call(b"PING") for _ in whole]
             for piece in (wire[:first], wire[first:second], wire[second:]):
                 link.data_received(piece)

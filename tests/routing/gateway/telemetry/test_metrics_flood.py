@@ -2,8 +2,8 @@
 
 from routing.gateway.telemetry.metrics import Meter
 from routing.gateway.telemetry.promtext import REQUESTS
-from tests.routing.gateway.telemetry.test_metrics import attempt, counted, record, table
 from tests.support.builders import pool
+from tests.support.metering import attempt, counted, record, table
 
 
 def test_names_that_callers_make_up_add_no_series() -> None:

@@ -1,0 +1,45 @@
+"""Admin's forms as a browser sends them."""
+
+from __future__ import annotations
+
+from django.urls import reverse
+
+
+def address(model: str, page: str, *arguments: object) -> str:
+    return reverse(f"admin:{model}_{page}", args=arguments)
+
+
+def inline(prefix: str, *forms: dict[str, object], stored: int = 0) -> dict[str, object]:
+    """The fields of an inline formset; the first `stored` forms carry their row's id."""
+    fields: dict[str, object] = {
+        f"{prefix}-TOTAL_FORMS": len(forms),
+        f"{prefix}-INITIAL_FORMS": stored,
+    }
+    for place, form in enumerate(forms):
+        fields |= {f"{prefix}-{place}-{name}": value for name, value in form.items()}
+    return fields
+
+
+def pool_form(*candidates: dict[str, object], **fields: object) -> dict[str, object]:
+    return {
+        "name": "small",
+        "enabled": "on",
+        "session_affinity": "unknown",
+        "stay_after_failover": "unknown",
+        "native_first": "unknown",
+        **dict.fromkeys(["timeouts", "failover", "capture"], "{}"),
+        **inline("candidates", *candidates),
+        **fields,
+    }
+
+
+def candidate(provider_name: str, model: str, position: int) -> dict[str, object]:
+    return {
+        "provider_name": provider_name,
+        "model": model,
+        "priority": 1,
+        "weight": 1,
+        "enabled": "on",
+        "position": position,
+        "timeouts": "",
+    }
