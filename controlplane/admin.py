@@ -268,6 +268,7 @@ class SettingsAdmin(HistoryAdmin, OneRowAdmin):
                     "deadline_s",
                     "hold_s",
                     "gate",
+                    "exhausted_status",
                     "hedge_after_ms",
                     "backoff_base_ms",
                     "backoff_factor",

@@ -18,6 +18,7 @@ from controlplane.hosts.models import HostReport  # noqa: F401 - Django looks he
 from failover.engine.policy import (
     DEFAULT_RETRY_FIRST_STATUSES,
     DEFAULT_RETRY_STATUSES,
+    EXHAUSTED_STATUSES,
     FIRST_CONTENT,
     WHOLE_ANSWER,
 )
@@ -301,6 +302,12 @@ class Settings(Singleton):
         default=FIRST_CONTENT,
         help_text="A whole answer is held until all of it is there, so that a break in its middle"
         " fails over unseen; it comes later. Default: from their first content on.",
+    )
+    exhausted_status = models.PositiveSmallIntegerField(
+        "status when all have failed",
+        default=502,
+        choices=[(status, str(status)) for status in EXHAUSTED_STATUSES],
+        help_text="503 where a proxy in front replaces the body of a 502. Default: 502.",
     )
     hedge_after_ms = models.FloatField(
         "hedge after (milliseconds)",

@@ -189,7 +189,7 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_PERMISSION_CLASSES": ["controlplane.authentication.IsOperator"],
     "DEFAULT_SCHEMA_CLASS": "controlplane.openapi.Schema",
     "DEFAULT_THROTTLE_RATES": {"drafts": "20/min"},
-    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_FILTER_BACKENDS": ["providers.managed.filters.Filtering"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "TEST_REQUEST_DEFAULT_FORMAT": "json",

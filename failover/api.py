@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from failover.models import FailoverRule
-from providers.managed.api import MANAGED_FIELDS, ManagedSerializer, refuse_config
+from providers.managed.api import MANAGED_FIELDS, ManagedSerializer, OrderSerializer, refuse_config
 from providers.managed.models import ManagedSource
 from providers.managed.versioned_api import etag_of, refusal
 
@@ -50,7 +50,7 @@ class RuleSerializer(ManagedSerializer):
         validators: list[Any] = []
 
 
-class RuleName(serializers.Serializer[Any]):
+class RuleName(OrderSerializer):
     primary_model = serializers.CharField()
 
 

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from providers.adapters.registry import ADAPTERS
 from providers.adapters.spec import ModelFacts
+from providers.adapters.upstream import is_authorized
 from providers.secrets.redaction import LONG_ENOUGH
 
 WEIGHTLESS: Final = frozenset({"priority_failover", "fill_first", "round_robin"})
@@ -32,11 +33,15 @@ class Caution:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownProvider:
-    """`host` is empty where nothing is called; `domain` is what the operator says of it."""
+    """
+    `host` is empty where nothing is called; `domain` is what the operator says of it. `unable`
+    says why it cannot be called, if it cannot.
+    """
 
     name: str
     enabled: bool = True
     host: str = ""
+    unable: str = ""
     domain: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
@@ -191,6 +196,20 @@ def retry_first_cautions(
         )
 
 
+def unable(kind: str, base_url: str, headers: Mapping[str, str], *, has_key: bool) -> str:
+    """Why a provider of `kind` cannot be called as it is; empty if it can."""
+    adapter = ADAPTERS.get(kind)
+    if adapter is None:
+        return f"kind {kind} is not spoken yet"
+    if adapter.is_simulated:
+        return ""
+    if not (base_url or adapter.default_base_url):
+        return "it has no address"
+    if adapter.needs_credential and not (has_key or is_authorized(headers)):
+        return "it has no key"
+    return ""
+
+
 def host_of(kind: str, base_url: str) -> str:
     """The host that a provider of `kind` is called at; empty if it is none's."""
     adapter = ADAPTERS.get(kind)
@@ -223,6 +242,8 @@ def unserved(scene: Scene, meaning: Meaning) -> str:
     reasons = [_out(scene, member) for member in meaning.members]
     if not all(reasons):
         return ""
+    if len(set(reasons)) > 1 and any("cannot be called" in reason for reason in reasons):
+        return "; ".join(dict.fromkeys(reasons))
     return reasons[0] if len(set(reasons)) == 1 else "every candidate is disabled or missing"
 
 
@@ -232,6 +253,8 @@ def _out(scene: Scene, member: Member) -> str:
         return f"there is no provider {member.provider}"
     if not provider.enabled:
         return f"provider {member.provider} is disabled"
+    if provider.unable:
+        return f"provider {member.provider} cannot be called: {provider.unable}"
     return "" if member.enabled else "every candidate is disabled"
 
 

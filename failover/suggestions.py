@@ -53,24 +53,34 @@ class Evidence:
     reasons: tuple[str, ...]
 
 
-def suggest(primary: Offer, offers: Iterable[Offer]) -> tuple[Evidence, ...]:
-    """The best of `offers` for `primary`, best first. Embeddings follow no rules, so none."""
+def suggest(
+    primary: Offer, offers: Iterable[Offer], targets: Iterable[Offer] = ()
+) -> tuple[Evidence, ...]:
+    """
+    The best of `offers` for `primary`, best first. Embeddings follow no rules, so none.
+
+    `targets` are those that its rule has already. Nobody is proposed of whom all is tried anyway:
+    before a rule counts, by those targets, or by a better proposal.
+    """
     if primary.embeds:
         return ()
-    judged = (
-        judge(primary, offer)
+    ruled = list(targets)
+    names = {primary.name, *(target.name for target in ruled)}
+    tried = set(primary.members).union(*(target.members for target in ruled))
+    judged = [
+        (judge(primary, offer), offer)
         for offer in offers
-        if not offer.embeds and not _is_the_same(primary, offer)
-    )
-    good = [evidence for evidence in judged if evidence.score >= LEAST_SCORE]
-    good.sort(key=lambda evidence: (-evidence.score, evidence.fallback_model))
-    return tuple(good[:MOST_FALLBACKS])
-
-
-def _is_the_same(primary: Offer, offer: Offer) -> bool:
-    """Whether all of `offer` is tried anyway, before a rule counts."""
-    has_members = bool(offer.members)
-    return offer.name == primary.name or (has_members and offer.members <= primary.members)
+        if not offer.embeds and offer.name not in names
+    ]
+    judged.sort(key=lambda pair: (-pair[0].score, pair[0].fallback_model))
+    found: list[Evidence] = []
+    for evidence, offer in judged:
+        if len(found) == MOST_FALLBACKS or evidence.score < LEAST_SCORE:
+            break
+        if not offer.members or not offer.members <= tried:
+            found.append(evidence)
+            tried |= offer.members
+    return tuple(found)
 
 
 def judge(primary: Offer, offer: Offer) -> Evidence:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
-from failover.engine.policy import GATES
+from failover.engine.policy import EXHAUSTED_STATUSES, GATES
 from providers.validation import COUNT, SECONDS, Number, number_problems
 
+MOST_FALLBACKS: Final = 100  # of one rule; `max_attempts` is at most as many
 BACKOFF = {
     "base_ms": Number(least=0),
     "factor": Number(least=1),
@@ -22,7 +24,10 @@ FAILOVER_NUMBERS = {
 FAILOVER_SWITCHES = (
     "enabled", "retry_on_model_errors", "retry_on_timeouts", "retry_on_content_filter",
 )  # fmt: skip
-FAILOVER_WORDS = {"gate": GATES}
+FAILOVER_WORDS: dict[str, tuple[object, ...]] = {
+    "gate": GATES,
+    "exhausted_status": EXHAUSTED_STATUSES,
+}
 RETRY_FIRST_NUMBERS = {"times": Number(least=0, is_whole=True), "max_wait_s": Number(least=0)}
 FAILOVER_KEYS = (
     *FAILOVER_SWITCHES, *FAILOVER_NUMBERS, *FAILOVER_WORDS, "retry_on_statuses", "retry_first",
@@ -42,8 +47,8 @@ def failover_problems(block: object) -> list[str]:
         elif key in FAILOVER_NUMBERS:
             problems += number_problems({key: value}, FAILOVER_NUMBERS)
         elif key in FAILOVER_WORDS:
-            if value not in FAILOVER_WORDS[key]:
-                allowed = " or ".join(FAILOVER_WORDS[key])
+            if isinstance(value, bool) or value not in FAILOVER_WORDS[key]:
+                allowed = " or ".join(map(str, FAILOVER_WORDS[key]))
                 problems.append(f"{key}: {value!r} is not allowed; it must be {allowed}")
         elif key == "retry_on_statuses":
             problems += [f"{key}: {problem}" for problem in statuses_problems(value)]
@@ -89,6 +94,8 @@ def targets_problems(primary: str, targets: object) -> list[str]:
         return ["must be a list of model names"]
     if not targets:
         return ["at least one fallback is needed"]
+    if len(targets) > MOST_FALLBACKS:
+        return [f"{len(targets)} are too many; at most {MOST_FALLBACKS} are allowed"]
     problems, seen = [], set()
     for place, target in enumerate(targets, start=1):
         if not isinstance(target, str) or not target.strip():

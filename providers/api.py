@@ -17,6 +17,7 @@ from providers.managed.api import (
     CleanSerializer,
     ManagedSerializer,
     ManagedViewSet,
+    OrderSerializer,
     SlashOrNoneRouter,
     refuse_twice,
 )
@@ -104,7 +105,7 @@ class ProviderSerializer(ManagedSerializer):
         return attrs
 
 
-class TrialOrder(serializers.Serializer[Any]):
+class TrialOrder(OrderSerializer):
     credential = serializers.CharField(
         required=False, help_text="The label of one. Default: the first that is enabled."
     )

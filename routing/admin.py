@@ -11,9 +11,11 @@ from django.core.exceptions import ValidationError
 from django.http import Http404, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.functional import cached_property
+from django.utils.html import format_html
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminSelectWidget
 
+from failover.cautions import unable
 from providers.managed.admin import (
     NOT_YET,
     ManagedAdmin,
@@ -155,9 +157,19 @@ class CanonicalModelAdmin(SwitchColumn, ManagedAdmin):
             raise Http404
         return HttpResponseRedirect(f"{reverse(page)}?{urlencode({'model': row.name})}")
 
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        changes = super().get_changelist_instance(request)
+        able = _able_providers()
+        for row in changes.result_list:
+            row.is_served = any(c.provider_name in able for c in row.candidates.all())
+        return changes
+
     @display(description="candidates")
     def pool(self, row: CanonicalModel) -> str:
-        return summary(list(row.candidates.all()))
+        said = summary(list(row.candidates.all()))
+        if row.is_served:  # type: ignore[attr-defined] # this list's own note
+            return said
+        return format_html('{} <strong class="text-red-600">nobody can serve it</strong>', said)
 
     @display(description="strategy", ordering="strategy")
     def how(self, row: CanonicalModel) -> str:
@@ -221,6 +233,21 @@ class AliasAdmin(ManagedAdmin):
     @display(description="stands for", ordering="target")
     def stands_for(self, row: Alias) -> str:
         return row.target or summary(list(row.targets.all()))
+
+
+def _able_providers() -> frozenset[str]:
+    """The names of those that can be called at all, whoever switched them off; two queries."""
+    rows = Provider.effective().prefetch_related("credentials")
+    return frozenset(
+        row.name
+        for row in rows
+        if not unable(
+            row.kind,
+            row.base_url,
+            row.headers,
+            has_key=any(credential.enabled for credential in row.credentials.all()),
+        )
+    )
 
 
 def summary(targets: list[Any]) -> str:

@@ -17,11 +17,12 @@ from failover.cautions import Meaning, Member, meaning_of, unserved
 from failover.models import FailoverRule
 from failover.suggestions import Offer, suggest
 from providers.adapters.spec import NO_FACTS
+from providers.managed.api import OrderSerializer
 from providers.models import Provider, ProviderModel
 from routing.models import CanonicalModel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from rest_framework.request import Request
 
@@ -29,7 +30,7 @@ MOST_MODELS: Final = 100
 MOST_OFFERS: Final = 1000
 
 
-class DraftsOrder(serializers.Serializer[Any]):
+class DraftsOrder(OrderSerializer):
     models = serializers.ListField(
         child=serializers.CharField(),
         required=False,
@@ -72,15 +73,15 @@ class DraftsView(APIView):
 def drafts(scene: StoredScene, named: Sequence[str] | None = None) -> list[dict[str, Any]]:
     """Drafts for the names given, or for pools without a rule. Raises ValidationError."""
     offers = _offers(scene)
+    ruled = dict(FailoverRule.effective().values_list("primary_model", "fallback_models"))
     if named is None:
-        ruled = set(FailoverRule.effective().values_list("primary_model", flat=True))
-        pools = set(CanonicalModel.effective().values_list("name", flat=True)) - ruled
+        pools = set(CanonicalModel.effective().values_list("name", flat=True)) - ruled.keys()
         primaries = [offer for offer in offers if offer.name in pools][:MOST_MODELS]
     else:
         primaries = [_primary(scene, name) for name in dict.fromkeys(named)]
     found = []
     for primary in primaries:
-        evidence = suggest(primary, offers)
+        evidence = suggest(primary, offers, _targets(scene, ruled.get(primary.name, ())))
         if evidence or named is not None:
             view = {
                 "primary_model": primary.name,
@@ -89,6 +90,13 @@ def drafts(scene: StoredScene, named: Sequence[str] | None = None) -> list[dict[
             }
             found.append(dict(DraftView(view).data))
     return found
+
+
+def _targets(scene: StoredScene, names: Iterable[str]) -> Iterator[Offer]:
+    """What a rule names already; an unknown name is nobody."""
+    for name in names:
+        meaning = meaning_of(scene, name)
+        yield _offer(scene, name, meaning or Meaning(members=()))
 
 
 def _offers(scene: StoredScene) -> list[Offer]:

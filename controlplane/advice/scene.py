@@ -22,6 +22,7 @@ from failover.cautions import (
     members_cautions,
     retry_first_cautions,
     rule_cautions,
+    unable,
     unknown_fallbacks,
 )
 from failover.models import FailoverRule
@@ -63,6 +64,8 @@ class StoredScene:
     def __init__(self) -> None:
         self._providers: dict[str, Provider | None] = {}
         self._metadata: dict[str, Mapping[str, Any]] = {}
+        self._named: dict[str, Meaning | None] = {}
+        self._listed: dict[str, tuple[Member, ...]] = {}
         self._known: dict[Member, Known] = {}
 
     @cached_property
@@ -88,7 +91,12 @@ class StoredScene:
             enabled=row.enabled and (SwitchKind.PROVIDER, name, "", "") not in self.switched_off,
             host=host_of(row.kind, row.base_url),
             domain=row.failure_domain,
+            unable=self._unable(row),
         )
+
+    def _unable(self, row: Provider) -> str:
+        has_key = any(credential.enabled for credential in row.credentials.all())
+        return unable(row.kind, row.base_url, row.headers, has_key=has_key)
 
     def _row(self, name: str) -> Provider | None:
         if name not in self._providers:
@@ -96,6 +104,11 @@ class StoredScene:
         return self._providers[name]
 
     def named(self, name: str) -> Meaning | None:
+        if name not in self._named:
+            self._named[name] = self._look_up(name)
+        return self._named[name]
+
+    def _look_up(self, name: str) -> Meaning | None:
         for _ in range(ALIAS_DEPTH):
             pool = _counting(CanonicalModel.objects.filter(name=name))
             if pool is not None:
@@ -131,8 +144,11 @@ class StoredScene:
         )
 
     def listed(self, model: str) -> tuple[Member, ...]:
-        names = ProviderModel.objects.filter(model_id=model).values_list("provider__name")
-        return tuple(Member(provider=name, model=model) for (name,) in names.distinct().order_by())
+        if model not in self._listed:
+            rows = ProviderModel.objects.filter(model_id=model).values_list("provider__name")
+            names = [name for (name,) in rows.distinct().order_by()]
+            self._listed[model] = tuple(Member(provider=name, model=model) for name in names)
+        return self._listed[model]
 
     @cached_property
     def now(self) -> datetime:

@@ -20,6 +20,7 @@ from controlplane.authentication import KeyHolder
 from controlplane.edits.poke import hub_request
 from failover.engine.benches import BenchEntry
 from failover.models import Bench
+from providers.managed.api import NumberField, OrderSerializer
 from routing.gateway.link.channel import Release
 
 LONGEST = timedelta(days=366)
@@ -64,14 +65,14 @@ class BenchView(serializers.Serializer[Any]):
     manual = serializers.BooleanField()
 
 
-class BenchOrder(serializers.Serializer[Any]):
+class BenchOrder(OrderSerializer):
     """Exactly one of `for_s` and `until`."""
 
     model = Subject()
     credential = serializers.CharField(
         required=False, allow_null=True, max_length=200, help_text="Only this credential of it."
     )
-    for_s = serializers.FloatField(required=False, min_value=1, help_text="Seconds from now.")
+    for_s = NumberField(required=False, min_value=1, help_text="Seconds from now.")
     until = serializers.DateTimeField(required=False)
     reason = serializers.CharField(max_length=500)
 
@@ -90,7 +91,7 @@ class BenchOrder(serializers.Serializer[Any]):
         return attrs
 
 
-class BenchName(serializers.Serializer[Any]):
+class BenchName(OrderSerializer):
     model = Subject()
     credential = serializers.CharField(required=False)
     reason = serializers.CharField(required=False, max_length=500, help_text="For the log.")

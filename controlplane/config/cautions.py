@@ -17,6 +17,7 @@ from failover.cautions import (
     members_cautions,
     retry_first_cautions,
     rule_cautions,
+    unable,
 )
 from failover.engine.policy import FailoverPolicy
 from providers.adapters.spec import NO_FACTS
@@ -44,7 +45,9 @@ class FileScene:
         rules_are_on: bool,
         disabled_models: Iterable[str],
         now: datetime,
+        kept: Iterable[Path] = (),
     ) -> None:
+        """`kept` are places in the file whose secrets stay as they are stored."""
         self.blocks = blocks
         self.rules_are_on = rules_are_on
         self.disabled_models = frozenset(disabled_models)
@@ -53,12 +56,19 @@ class FileScene:
             for name, pool in blocks.routing.model_pools.items()
             for alias in pool.aliases
         }
+        keyed = {path[1] for path in kept if path[0] == "providers" and len(path) > 2}
+        keyed |= {
+            name
+            for name, block in blocks.providers.items()
+            if block.api_key or any(entry.key and entry.enabled for entry in block.api_keys)
+        }
         self._providers = {
             name: KnownProvider(
                 name=name,
                 enabled=block.enabled,
                 host=host_of(block.kind, block.base_url),
                 domain=block.failure_domain,
+                unable=unable(block.kind, block.base_url, block.headers, has_key=name in keyed),
             )
             for name, block in blocks.providers.items()
         }

@@ -114,6 +114,7 @@ def parse(
         rules_are_on=values.get("failover.enabled", {}).get("value", True),
         disabled_models=values.get("failover.disabled_models", {}).get("value", ()),
         now=datetime.now(UTC),
+        kept=tree.kept,
     )
     elsewhere = {
         **dict.fromkeys(file_rules, str(rules_path(tree))),

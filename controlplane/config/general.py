@@ -33,6 +33,7 @@ SETTING_OF_KEY: Final[Mapping[str, str]] = {
     f"{_POLICY}.deadline_s": "deadline_s",
     f"{_POLICY}.hold_s": "hold_s",
     f"{_POLICY}.gate": "gate",
+    f"{_POLICY}.exhausted_status": "exhausted_status",
     f"{_POLICY}.hedge_after_ms": "hedge_after_ms",
     f"{_POLICY}.retry_first.statuses": "retry_first_statuses",
     f"{_POLICY}.retry_first.times": "retry_first_times",

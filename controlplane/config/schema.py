@@ -21,6 +21,7 @@ from controlplane.config.types import (
     BaseUrl,
     CatalogName,
     Duration,
+    ExhaustedStatus,
     Factor,
     Fault,
     Flag,
@@ -50,6 +51,7 @@ from controlplane.config.types import (
     UserPath,
     Whole,
 )
+from failover.validation import MOST_FALLBACKS
 
 
 def _whole_where_possible(value: Any) -> Any:
@@ -107,6 +109,7 @@ class FailoverPolicyBlock(Block):
     deadline_s: Seconds | None = None
     hold_s: SecondsOrNone | None = None
     gate: Gate | None = None
+    exhausted_status: ExhaustedStatus | None = None
     hedge_after_ms: Milliseconds | None = None
     retry_first: Annotated[RetryFirstBlock, BeforeValidator(_once)] | None = None
     backoff: BackoffBlock | None = None
@@ -279,10 +282,13 @@ class AliasBlock(Block):
     enabled: Flag = True
 
 
+Fallbacks = Annotated[list[Target], Field(min_length=1, max_length=MOST_FALLBACKS)]
+
+
 class FailoverBlock(Block):
     enabled: Flag | None = None
     rules_path: Text | None = None
-    rules: dict[Target, Annotated[list[Target], Field(min_length=1)]] = {}
+    rules: dict[Target, Fallbacks] = {}
     disabled_rules: list[Target] = []
     disabled_models: list[Target] | None = None
 

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from controlplane.config.yaml import Expanded
-from failover.engine.policy import GATES
+from failover.engine.policy import EXHAUSTED_STATUSES, GATES
 from providers.adapters.auth import AUTHS
 from providers.adapters.registry import KNOWN_KINDS
 from providers.adapters.simulator.faults import parse_fault
@@ -62,6 +62,12 @@ def refused(what: str, allowed: str) -> PydanticCustomError:
 def _status(value: Any) -> Any:
     if isinstance(value, int) and not 100 <= value <= 599:
         raise refused("no HTTP status", "100 to 599")
+    return value
+
+
+def _exhausted(value: int) -> int:
+    if value not in EXHAUSTED_STATUSES:
+        raise refused("not one of them", " or ".join(map(str, EXHAUSTED_STATUSES)))
     return value
 
 
@@ -188,6 +194,7 @@ Proxy = Annotated[Text, _by(proxy_problems, length=500)]
 Strategy = Annotated[Text, one_of(STRATEGIES)]
 Params = Annotated[Text, one_of(["lenient", "strict"])]
 Gate = Annotated[Text, one_of(GATES)]
+ExhaustedStatus = Annotated[int, BeforeValidator(_typed), AfterValidator(_exhausted)]
 Headers = Annotated[dict[str, Text], BeforeValidator(_headers)]
 CatalogName = Annotated[Text, _by(catalog_problems, length=250)]
 Fault = Annotated[Text, AfterValidator(_fault), Field(max_length=100)]

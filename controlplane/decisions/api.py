@@ -28,7 +28,7 @@ from controlplane.decisions.local_worker import LocalWorker, worker_of
 from controlplane.decisions.pools_api import NoGateway
 from controlplane.models import RequestRecord
 from controlplane.records.api import DecisionView, with_id
-from providers.managed.api import refuse_unknown
+from providers.managed.api import OrderSerializer
 from providers.managed.models import ManagedSource
 from routing.models import CanonicalModel
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from rest_framework.request import Request
 
 
-class ExplainQuestion(serializers.Serializer[Any]):
+class ExplainQuestion(OrderSerializer):
     """Either `model` and what else a request has, or `request` alone."""
 
     model = serializers.CharField(
@@ -69,7 +69,6 @@ class ExplainQuestion(serializers.Serializer[Any]):
     )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        refuse_unknown(self.initial_data, self.fields)
         if "request" in attrs:
             if len(attrs) > 1:
                 raise serializers.ValidationError({"request": ["It stands alone."]})

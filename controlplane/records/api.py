@@ -12,10 +12,12 @@ from django.http import Http404
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import serializers, viewsets
+from rest_framework.exceptions import ValidationError
 from rest_framework.pagination import CursorPagination
 
 from controlplane.models import RequestRecord
 from providers.managed.api import SlashOrNoneRouter
+from providers.managed.filters import FlagFilter, StrictFilterSet
 from routing.gateway.records.record import OWN_PREFIX, Outcome
 
 if TYPE_CHECKING:
@@ -191,7 +193,7 @@ def names_model(text: str) -> Q:
     return canonical | Q(provider=provider, model=model) if slash else canonical
 
 
-class RecordFilter(django_filters.FilterSet):  # type: ignore[misc] # it carries no types
+class RecordFilter(StrictFilterSet):
     id = django_filters.CharFilter(method="by_id", help_text="A record's id or a request's.")
     key = django_filters.CharFilter()
     model = django_filters.CharFilter(
@@ -201,7 +203,7 @@ class RecordFilter(django_filters.FilterSet):  # type: ignore[misc] # it carries
     outcome = django_filters.ChoiceFilter(
         method="by_outcome", choices=[(name, name) for name in RequestRecord.OUTCOMES]
     )
-    failover = django_filters.BooleanFilter(
+    failover = FlagFilter(
         help_text="Whether another served than the choice made without benches and health."
     )
     since = django_filters.IsoDateTimeFilter(method="from_time")
@@ -244,6 +246,12 @@ class NewestFirst(CursorPagination):
     page_size = 50
     page_size_query_param = "limit"
     max_page_size = 500
+
+    def get_page_size(self, request: Request) -> int | None:
+        given = request.query_params.get(self.page_size_query_param)
+        if given is not None and not (given.isascii() and given.isdecimal() and int(given[:9])):
+            raise ValidationError({self.page_size_query_param: ["This must be at least 1."]})
+        return super().get_page_size(request)
 
 
 class RecordViewSet(viewsets.ReadOnlyModelViewSet[RequestRecord]):

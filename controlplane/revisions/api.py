@@ -30,6 +30,7 @@ from controlplane.revisions.history import (
     revision_of,
     roll_back,
 )
+from providers.managed.api import OrderSerializer
 from providers.managed.models import ManagedSource
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class YamlParser(BaseParser):
             raise ParseError("The body is not UTF-8.") from error
 
 
-class ConfigText(serializers.Serializer[Any]):
+class ConfigText(OrderSerializer):
     yaml = serializers.CharField(
         trim_whitespace=False,
         allow_blank=True,
@@ -128,7 +129,7 @@ class WholeRevision(RevisionView):
     edits = EditView(many=True)
 
 
-class RollbackOrder(serializers.Serializer[Any]):
+class RollbackOrder(OrderSerializer):
     reason = serializers.CharField(required=False, allow_blank=True, max_length=500)
     preview = serializers.BooleanField(
         required=False, default=False, help_text="Only tell what would change."

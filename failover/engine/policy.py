@@ -13,6 +13,8 @@ DEFAULT_RETRY_FIRST_STATUSES = (429, 500, 502, 503, 504)
 # What has to be in hand before anything goes to a streaming caller.
 FIRST_CONTENT, WHOLE_ANSWER = "first_content", "whole_answer"
 GATES = (FIRST_CONTENT, WHOLE_ANSWER)
+# What a caller is told where every provider failed: some proxies replace the body of a 502.
+EXHAUSTED_STATUSES = (502, 503)
 
 
 class Backoff(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -48,6 +50,7 @@ class FailoverPolicy(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
     deadline_s: float = 600
     hold_s: float = 20
     gate: str = FIRST_CONTENT
+    exhausted_status: int = 502
     hedge_after_ms: float | None = None
     retry_first: RetryFirst = RetryFirst()
     backoff: Backoff = Backoff()

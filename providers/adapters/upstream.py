@@ -133,7 +133,7 @@ class Upstream:
         self.credentials = credentials
         self.endpoint = endpoint
         self.fault: SimulatedFault | None = simulator.fault if simulator else None
-        self.needs_credential = adapter.needs_credential and not _is_authorized(spec.headers)
+        self.needs_credential = adapter.needs_credential and not is_authorized(spec.headers)
         spoken = (adapter.protocols | set(spec.protocols)) & set(adapter.paths)
         can_answer = endpoint is not None or simulator is not None
         self.protocols: frozenset[str] = frozenset(spoken) if can_answer else frozenset()
@@ -192,7 +192,7 @@ class Upstream:
             for entry in spec.credentials
             if (secret := decrypt(entry.secret).strip())
         )
-        if not credentials and (not adapter.needs_credential or _is_authorized(spec.headers)):
+        if not credentials and (not adapter.needs_credential or is_authorized(spec.headers)):
             credentials = (Credential(label="", key_id=f"{spec.name}:", secret=""),)
         if adapter.is_simulated:
             fault = parse_fault(spec.fault) if spec.fault else None
@@ -237,6 +237,11 @@ class Upstream:
             auth=auth,
             owned=frozenset(n.encode() for n in {*fields, *auth.headers, "authorization"}),
         )
+
+    @property
+    def is_able(self) -> bool:
+        """Whether it can be called at all: it has an address, and a credential if it needs one."""
+        return bool(self.protocols) and bool(self.credentials or not self.needs_credential)
 
     def speaks(self, protocol: str) -> bool:
         """Whether it understands requests of `protocol` as they are."""
@@ -389,6 +394,6 @@ def _checked_headers(headers: Mapping[str, str]) -> dict[str, bytes]:
     return checked
 
 
-def _is_authorized(headers: Mapping[str, str]) -> bool:
+def is_authorized(headers: Mapping[str, str]) -> bool:
     """Whether the operator's own headers carry a credential."""
     return any(name.lower() in AUTH_HEADERS for name in headers)

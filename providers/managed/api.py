@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.core.exceptions import NON_FIELD_ERRORS
 from django.core.exceptions import ValidationError as ModelError
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, models, transaction
 from django.http import Http404
 from rest_framework import serializers, viewsets
 from rest_framework.exceptions import ValidationError
@@ -57,6 +57,23 @@ def refuse_config(row: Any) -> None:
         raise ValidationError({api_settings.NON_FIELD_ERRORS_KEY: [IS_CONFIG]})
 
 
+class OrderSerializer(serializers.Serializer[Any]):
+    """A body that is no row: what is to be done, or a name."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        refuse_unknown(data, self.fields)
+        return super().to_internal_value(data)
+
+
+class NumberField(serializers.FloatField):
+    """A number and nothing else: Python takes true for 1."""
+
+    def to_internal_value(self, data: Any) -> float:
+        if isinstance(data, bool):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
 class CleanSerializer(serializers.ModelSerializer[Any]):
     """
     Saves nothing that the model's full_clean() refuses.
@@ -69,6 +86,10 @@ class CleanSerializer(serializers.ModelSerializer[Any]):
     parts: tuple[str, ...] = ()
     parent_field: str | None = None
     ignored: tuple[str, ...] = ()
+    serializer_field_mapping: ClassVar = {
+        **serializers.ModelSerializer.serializer_field_mapping,
+        models.FloatField: NumberField,
+    }
 
     class Meta:
         abstract = True

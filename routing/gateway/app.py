@@ -386,10 +386,11 @@ class Gateway:
 
     async def _fail(self, failed: Failed, trail: Trail, visit: Visit) -> None:
         if failed.ending is not Ending.CALLER:
-            steps = trail.plan.steps if trail.plan is not None else ()
-            now = self.clock()
-            failed.returns_in_s = soonest_return_s(steps, failed.attempts, self.benches, now)
-            raise providers_failed(failed)
+            planned, now = trail.plan, self.clock()
+            assert planned is not None  # noqa: S101  # somebody has been called
+            steps, attempts = planned.steps, failed.attempts
+            failed.returns_in_s = soonest_return_s(steps, attempts, self.benches, now)
+            raise providers_failed(failed, planned.policy.exhausted_status)
         failure = failed.failure
         if visit.opened:
             told = bad_request(failure.message, status=failure.status or 400)

@@ -180,9 +180,11 @@ _ENDINGS: Mapping[Ending, tuple[int, str, str]] = {
 _CODES = {Ending.RATE_LIMITED: "rate_limit_exceeded"}
 
 
-def providers_failed(failed: Failed) -> ProvidersFailed:
+def providers_failed(failed: Failed, exhausted_status: int) -> ProvidersFailed:
     """The answer when every call failed. `failed.ending` is not CALLER."""
     status, kind, words = _ENDINGS[failed.ending]
+    if failed.ending is Ending.UPSTREAM_FAILED:
+        status = exhausted_status
     calls = len(failed.attempts)
     returns_in_s = failed.returns_in_s
     hint = ""

@@ -32,7 +32,7 @@ def _is_visible(table: Table, name: str, key: Key) -> bool:
     is_allowed = key.allows(name, canonical)
     return any(
         candidate.enabled
-        and table.is_provider_enabled(candidate.provider)
+        and candidate.provider in table.able
         and (is_allowed or key.allows(f"{candidate.provider}/{candidate.model}"))
         for candidate in candidates
     )

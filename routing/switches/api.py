@@ -13,7 +13,7 @@ from rest_framework.exceptions import NotFound
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from providers.managed.api import as_api_error
+from providers.managed.api import OrderSerializer, as_api_error
 from routing.models import RoutingState, SwitchKind
 from routing.switches.state import end, set_state, warnings_of
 
@@ -33,7 +33,7 @@ class StrictName(serializers.CharField):
         return super().to_internal_value(data)
 
 
-class SwitchName(serializers.Serializer[Any]):
+class SwitchName(OrderSerializer):
     """
     Identity: a provider by `provider_name`, a model pool by `canonical_model`, a candidate by
     all three names.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from drf_spectacular.generators import SchemaGenerator
 
 from controlplane.models import EditCounter
 from routing.models import CanonicalModel
@@ -59,3 +60,60 @@ def test_what_only_answers_have_changes_nothing(api):
     assert api("patch", "pools/small", sent).status_code == 200
     pool = CanonicalModel.objects.get(name="small")
     assert (pool.managed_source, pool.enabled) == ("dashboard", False)
+
+
+PLACES = {"{name}": "x", "{number}": "1", "{id}": "1", "{provider}": "x", "{kind}": "x"}
+
+
+def orders() -> list[tuple[str, str]]:
+    """Every route of the schema that takes a JSON body."""
+    schema = SchemaGenerator().get_schema(request=None, public=True)
+    return [
+        (method, path)
+        for path, routes in schema["paths"].items()
+        for method, route in routes.items()
+        if "requestBody" in route
+    ]
+
+
+@pytest.mark.parametrize(("method", "path"), orders())
+def test_no_write_takes_a_field_too_many(api, method, path):
+    rows.provider("x")
+    rows.pool("x", "x/m")
+    rows.alias("x", "small")
+    rows.api_key("x", "sy_of-x-0123456789")
+    before = EditCounter.load().value
+    for place, name in PLACES.items():
+        path = path.replace(place, name)
+    answer = api(method, path.removeprefix("/api/"), {"nosuch_field": 1})
+    assert answer.status_code == 400, answer.content
+    assert "There is no such field" in str(answer.json()["nosuch_field"])
+    assert EditCounter.load().value == before
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "field"),
+    [
+        ("post", "benches", {"model": "lab/a", "for_s": True, "reason": "r"}, "for_s"),
+        ("put", "routing-state", {"kind": "provider", "provider_name": "lab", "enabled": False,
+                                  "untill": "2027-01-01T00:00:00Z"}, "untill"),
+        ("get", "requests?failover=maybe", None, "failover"),
+        ("get", "requests?limit=-1", None, "limit"),
+        ("get", "requests?limit=many", None, "limit"),
+        ("get", "requests?limit=0", None, "limit"),
+        ("get", "revisions?limit=-1", None, "limit"),
+        ("get", "pools?enabled=perhaps", None, "enabled"),
+        ("post", "failover/generate", {"model": "small"}, "model"),
+    ],
+)  # fmt: skip
+def test_a_value_of_another_type_is_400_and_not_guessed(api, method, path, body, field):
+    answer = api(method, path, body)
+    assert answer.status_code == 400, answer.content
+    assert field in answer.json()
+
+
+@pytest.mark.parametrize("flag", ["true", "false"])
+def test_filters_by_a_flag_take_both_words(api, flag):
+    rows.pool("off", "lab/a", enabled=False)
+    names = {row["name"] for row in api("get", f"pools?enabled={flag}").json()}
+    assert ("off" in names) == (flag == "false")

@@ -74,7 +74,7 @@ def test_embeddings_neither_stand_in_nor_have_stand_ins():
 
 def test_a_model_never_stands_in_for_itself_and_only_the_best_are_named():
     others = [
-        Offer(name=f"n{i}", members=frozenset({("b", "big-1")}), domains=frozenset({f"d{i}"}))
+        Offer(name=f"n{i}", members=frozenset({(f"p{i}", "big-1")}), domains=frozenset({f"d{i}"}))
         for i in range(9)
     ]
     found = names(PRIMARY, *reversed(others))
@@ -87,6 +87,17 @@ def test_what_is_tried_anyway_is_not_suggested():
     part = Offer(name="b/big-1", members=frozenset({("b", "big-1")}))
     more = Offer(name="more", members=two.members | {("c", "big-1")})
     assert names(part, more, primary=two) == ["more"]
+
+
+def test_what_a_rule_names_or_a_better_proposal_brings_is_not_proposed_again():
+    one = Offer(name="one", members=frozenset({("b", "big-1")}))
+    other = Offer(name="other", members=frozenset({("c", "big-1")}))
+    twin = Offer(name="twin", members=one.members)
+    both = Offer(name="both", members=one.members | other.members)
+    assert names(one, twin, other) == ["one", "other"]
+    found = suggest(PRIMARY, [one, twin, other], targets=[one])
+    assert [evidence.fallback_model for evidence in found] == ["other"]
+    assert not suggest(PRIMARY, [one, twin, other], targets=[both])
 
 
 def test_a_score_stays_between_none_and_all():

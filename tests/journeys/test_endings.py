@@ -16,6 +16,7 @@ BOTH = {
     "out-of-quota": ("status:402", "status:429:code=insufficient_quota", 429, "insufficient_quota"),
     "overloaded": ("status:529", "status:529", 503, "server_is_overloaded"),
     "bad-keys": ("status:401", "status:401", 502, "upstream_failed"),
+    "behind-a-proxy": ("status:500", "html", 503, "upstream_failed"),
 }
 
 
@@ -47,8 +48,9 @@ def config(whole_session_stage: Stage) -> None:
         for way in ("plain", "stream", "sdk"):
             providers[f"{name}-{way}-1"] = stage.first.provider(api_key=f"hidden~{one}")
             providers[f"{name}-{way}-2"] = stage.second.provider(api_key=f"hidden~{other}")
+            told = {"exhausted_status": 503} if name == "behind-a-proxy" else {}
             pools[f"{name}-{way}"] = {
-                "failover": ONCE,
+                "failover": {**ONCE, **told},
                 "candidates": [
                     candidate(f"{name}-{way}-1", f"{name}-1"),
                     candidate(f"{name}-{way}-2", f"{name}-2"),

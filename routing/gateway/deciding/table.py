@@ -27,7 +27,8 @@ class Table:
     `pools`, `aliases`, `providers` and `rules` are the snapshot's specs by name; `keys` is by
     SHA-256 digest. `known` are the provider/model names that a pool, alias, rule or inventory
     mentions, `measured` those whose load somebody goes by. The specs are as operators' switches
-    leave them. `resolutions` is the resolver's memory.
+    leave them. `able` are the enabled providers that can be called at any endpoint at all.
+    `resolutions` is the resolver's memory.
     """
 
     def __init__(
@@ -47,6 +48,11 @@ class Table:
         self.created_at = snapshot.created_at
         self.upstreams = upstreams
         self.providers = {spec.name: spec for spec in content.providers}
+        self.able = frozenset(
+            name
+            for name, spec in self.providers.items()
+            if spec.enabled and name in upstreams and upstreams[name].is_able
+        )
         self.pools = {spec.name: spec for spec in content.pools}
         self.aliases = {spec.name: spec for spec in content.aliases if spec.enabled}
         self.rules = {rule.primary: rule for rule in content.rules if rule.enabled}
@@ -116,10 +122,6 @@ class Table:
         return (
             name in self.pools or name in self.aliases or name in self.known or name in self._listed
         )
-
-    def is_provider_enabled(self, name: str) -> bool:
-        provider = self.providers.get(name)
-        return provider is not None and provider.enabled
 
     def _lists(self, provider: str, model: str) -> bool:
         return provider in self._listed.get(model, ())

@@ -6,6 +6,7 @@ import pytest
 from django.contrib.auth.models import User
 
 from controlplane.models import Settings
+from providers.managed.models import cautions_of
 from providers.models import ProviderModel
 from tests.support import rows
 from tests.support.api import ADMIN_KEY, Api
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.django_db
 def api(db) -> Api:
     rows.api_key("operator", ADMIN_KEY, scopes=["admin"])
     for name in ("a", "b"):
-        rows.provider(name, base_url=f"https://{name}.example.com")
+        rows.provider(name, secret="a-key-of-it", base_url=f"https://{name}.example.com")
     rows.pool("big", "a/big")
     rows.pool("small", "b/small")
     rows.alias("little", "small")
@@ -146,3 +147,29 @@ def test_admin_says_the_same(api, client):
     page = client.post("/admin/failover/failoverrule/add/", form, follow=True).content.decode()
     assert "nobody: it is no model pool" in page
     assert "b/x:" not in page
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"kind": "azure_openai"}, "kind azure_openai is not spoken yet"),
+        ({"kind": "openai"}, "it has no key"),
+        ({"kind": "openai_compatible", "base_url": ""}, "it has no address"),
+    ],
+)
+def test_a_pool_that_nobody_can_serve_at_any_endpoint_is_warned_of(db, fields, why):
+    rows.provider("mute", **{"base_url": "", **fields})
+    pool = rows.pool("lost", "mute/m")
+    assert f"Nobody can serve it: provider mute cannot be called: {why}." in cautions_of(pool)
+    rows.provider("well", kind="simulator")
+    pool = rows.pool("kept", "mute/m", "well/m")
+    assert not [said for said in cautions_of(pool) if said.startswith("Nobody")]
+
+
+def test_the_list_of_pools_names_those_that_nobody_can_serve(admin_client):
+    rows.provider("mute", kind="azure_openai")
+    rows.provider("well", kind="simulator")
+    rows.pool("lost", "mute/m")
+    rows.pool("kept", "well/m")
+    page = admin_client.get("/admin/routing/canonicalmodel/").content.decode()
+    assert page.count("nobody can serve it") == 1

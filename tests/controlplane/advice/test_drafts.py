@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db
 def api(db):
     rows.api_key("operator", ADMIN_KEY, scopes=["admin"])
     for name in ("north", "south"):
-        rows.provider(name, base_url=f"https://{name}.example.com")
+        rows.provider(name, secret="a-key-of-it", base_url=f"https://{name}.example.com")
     rows.pool("big", "north/big-1")
     rows.pool("twin", "south/big-1")
     rows.pool("other", "south/other-1")
@@ -70,7 +70,7 @@ def test_whom_operators_keep_out_is_not_proposed(api):
 
 
 def test_a_listed_model_in_no_pool_is_proposed_by_provider_and_model(api):
-    rows.provider("west", base_url="https://west.example.com")
+    rows.provider("west", secret="a-key-of-it", base_url="https://west.example.com")
     for provider, model in [("west", "big-1"), ("north", "big-1")]:
         owner = rows.Provider.objects.get(name=provider)
         ProviderModel.objects.create(provider=owner, model_id=model)
@@ -92,3 +92,31 @@ def test_an_operator_who_asks_too_often_is_told_when_to_come_back(api):
     assert 1 <= int(refused["retry-after"]) <= 60
     assert Api("sy_second")("post", "failover/generate", {}).status_code == 200
     assert api("get", "failover").status_code == 200
+
+
+def test_what_a_rule_names_already_and_members_of_its_targets_are_not_drafted(api):
+    rows.provider("west", secret="a-key-of-it", base_url="https://west.example.com")
+    rows.pool("third", "west/big-1")
+    assert set(drafted(api, "big")["big"]) == {"twin", "third"}
+    rows.rule("big", "twin")
+    assert drafted(api, "big")["big"] == ["third"]
+    rows.pool("both", "south/big-1", "west/big-1")
+    FailoverRule.objects.update(fallback_models=["both"])
+    assert drafted(api, "big") == {"big": []}
+
+
+def test_of_pools_with_the_same_members_one_is_drafted(api):
+    rows.pool("twin-again", "south/big-1")
+    assert drafted(api, "big")["big"] == ["twin"]
+
+
+def test_a_rule_for_1500_targets_is_refused_and_one_for_100_takes_few_queries(
+    api, django_assert_max_num_queries
+):
+    many = [f"north/m-{number}" for number in range(1500)]
+    answer = api("put", "failover", {"primary_model": "big", "fallback_models": many})
+    assert answer.status_code == 400
+    assert "1500 are too many; at most 100" in str(answer.json())
+    with django_assert_max_num_queries(700):
+        body = {"primary_model": "big", "fallback_models": many[:100]}
+        assert api("put", "failover", body).status_code == 200

@@ -295,7 +295,7 @@ def meanwhile(world, happens):
         happens()
         return status(500)
 
-    world.upstreams[0]._script = [answer]
+    world.upstreams[0].script = [answer]
 
 
 def sit_out(world, name, seconds=60):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from routing.gateway.deciding.keys import Key
+from routing.gateway.deciding.keys import MASTER, Key
 from routing.gateway.deciding.snapshot import AliasSpec, CandidateSpec, KeySpec
 from routing.gateway.listing import model_entry, model_list, visible_names
 from tests.support.builders import pool, provider, table
@@ -64,3 +64,20 @@ def test_the_list_has_openais_shape_or_anthropics():
     assert listed["data"] == [model_entry("m", 1_700_000_000, anthropic=True)]
     assert listed["data"][0]["created_at"] == "2023-11-14T22:13:20Z"
     assert model_list([], 0, anthropic=True)["first_id"] is None
+
+
+def test_a_pool_that_nobody_can_serve_at_any_endpoint_is_not_listed():
+    pools = (
+        pool("kindless", "azure/x"),
+        pool("keyless", "open/x"),
+        pool("homeless", "nowhere/x"),
+        pool("served", "azure/x", "lab/x"),
+    )
+    providers = (
+        provider("azure", kind="azure_openai"),
+        provider("open", kind="openai", credentials=()),
+        provider("nowhere", base_url=""),
+        provider("lab"),
+    )
+    world = table(*pools, providers=providers)
+    assert visible_names(world, MASTER) == ["served"]

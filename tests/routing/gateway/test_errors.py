@@ -1,0 +1,30 @@
+"""What a caller is told where everybody failed."""
+
+from __future__ import annotations
+
+import pytest
+
+from failover.engine.outcome import Ending, Failed
+from providers.errors import Fault
+from routing.gateway.errors import providers_failed
+from tests.support.builders import failure
+
+pytestmark = pytest.mark.pure
+
+
+@pytest.mark.parametrize("status", [502, 503])
+@pytest.mark.parametrize("ending", set(Ending) - {Ending.CALLER})
+def test_only_plain_failures_of_all_have_the_status_that_the_pool_says(
+    ending: Ending, status: int
+) -> None:
+    told = providers_failed(Failed(ending=ending, failure=failure(Fault.STATUS)), status)
+
+    fixed = {
+        Ending.RATE_LIMITED: 429,
+        Ending.OUT_OF_QUOTA: 429,
+        Ending.OVERLOADED: 503,
+        Ending.TIMED_OUT: 504,
+    }
+    assert told.status == fixed.get(ending, status)
+    if ending is Ending.UPSTREAM_FAILED:
+        assert told.code == "upstream_failed"
