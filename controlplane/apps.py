@@ -10,32 +10,16 @@ from django.db.models.signals import post_delete, post_save
 if TYPE_CHECKING:
     from providers.managed.models import ManagedModel
 
-CONFIG_MODELS = (
-    "providers.Provider",
-    "providers.Credential",
-    "providers.ProviderModel",
-    "providers.CatalogEntry",
-    "routing.CanonicalModel",
-    "routing.Candidate",
-    "routing.Alias",
-    "routing.AliasTarget",
-    "routing.RoutingState",
-    "failover.FailoverRule",
-    "controlplane.Team",
-    "controlplane.ApiKey",
-    "controlplane.Settings",
-    "controlplane.ConfigSource",
-)
-
 
 class ControlPlaneConfig(AppConfig):
     name = "controlplane"
     verbose_name = "System"
 
     def ready(self) -> None:
+        from controlplane.edits.kinds import owners  # noqa: PLC0415 - as below
         from controlplane.edits.noting import note_row  # noqa: PLC0415 - models load before this
 
-        for label in CONFIG_MODELS:
+        for label in owners():
             model = apps.get_model(label)
             post_save.connect(note_row, sender=model, dispatch_uid=f"edit.{label}")
             post_delete.connect(note_row, sender=model, dispatch_uid=f"edit.{label}")

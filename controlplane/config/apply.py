@@ -22,13 +22,10 @@ from controlplane.config.objects import (
     DASHBOARD,
     MANAGED,
     RULES_KEYS,
-    SETTINGS,
-    Key,
     collect,
 )
 from controlplane.config.references import mapping
 from controlplane.config.rows import (
-    KINDS,
     Part,
     refuse_shared_keys,
     write_aliases,
@@ -38,6 +35,7 @@ from controlplane.config.rows import (
     write_rules,
 )
 from controlplane.config.yaml import ConfigErrors
+from controlplane.edits.kinds import KINDS, SETTINGS, Key
 from controlplane.edits.noting import note, unnoticed
 from controlplane.models import ConfigSource, Settings
 from providers.managed.models import ManagedSource
@@ -50,12 +48,6 @@ if TYPE_CHECKING:
 
 # Admin has no general capture; what the file says of it may only be what holds anyway.
 CAPTURE: Final = {"capture.requests": False, "capture.responses": False, "capture.keep_days": 7}
-_PLACES: Final[dict[str, Path]] = {
-    "provider": ("providers",),
-    "pool": ("routing", "model_pools"),
-    "alias": ("aliases",),
-    "rule": ("failover", "rules"),
-}
 
 
 def apply_text(
@@ -97,33 +89,43 @@ def _lock_objects() -> None:
     Who saves an object takes its row first, then the counter of edits, then its parts. Taking
     parts first would have each of the two wait for the other.
     """
-    for model in KINDS.values():
-        rows = model._default_manager.filter(managed_source=DASHBOARD)  # noqa: SLF001 - Django documents it
+    for kind in KINDS.values():
+        rows = kind.rows._default_manager.filter(managed_source=DASHBOARD)  # noqa: SLF001 - Django documents it
         list(rows.select_for_update().order_by("pk").values_list("pk", flat=True))
 
 
 def _sections(tree: Tree) -> dict[str, bool]:
     """Which kinds of objects the text says everything of."""
     return {
-        "provider": "providers" in tree.root,
-        "pool": "model_pools" in mapping(tree.root, "routing"),
-        "alias": "aliases" in tree.root,
-        "rule": "rules" in mapping(tree.root, "failover"),
-        "key": "keys" in tree.root,
+        kind.name: kind.section[-1] in mapping(tree.root, *kind.section[:-1])
+        for kind in KINDS.values()
     }
 
 
 def _names(document: Document) -> dict[str, set[str]]:
     """The objects that the text has, by kind."""
-    blocks = document.blocks
-    pools = blocks.routing.model_pools
-    return {
-        "provider": set(blocks.providers),
-        "pool": set(pools),
-        "alias": {*blocks.aliases, *(name for pool in pools.values() for name in pool.aliases)},
-        "rule": set(document.rules),
-        "key": {block.name for block in blocks.keys},
-    }
+    return {kind.name: kind.named(document) for kind in KINDS.values()}
+
+
+def provider_names(document: Document) -> set[str]:
+    return set(document.blocks.providers)
+
+
+def pool_names(document: Document) -> set[str]:
+    return set(document.blocks.routing.model_pools)
+
+
+def alias_names(document: Document) -> set[str]:
+    pools = document.blocks.routing.model_pools.values()
+    return {*document.blocks.aliases, *(name for pool in pools for name in pool.aliases)}
+
+
+def rule_names(document: Document) -> set[str]:
+    return set(document.rules)
+
+
+def key_names(document: Document) -> set[str]:
+    return {block.name for block in document.blocks.keys}
 
 
 def _managed(state: State, kind: str) -> set[str]:
@@ -243,7 +245,8 @@ def _validate(document: Document, changes: list[Change]) -> None:
     for change in changes:
         if change.key.kind == SETTINGS or change.key.source == CONFIG:
             continue
-        model = KINDS[change.key.kind]
+        kind = KINDS[change.key.kind]
+        model = kind.rows
         name = {model.identity: change.key.name}
         if change.after is None:
             problems = model(**name).deletion_problems()
@@ -254,7 +257,7 @@ def _validate(document: Document, changes: list[Change]) -> None:
         row: Any = model.rows().get(**name, managed_source=DASHBOARD)
         try:
             row.full_clean()
-            for part in _PARTS.get(change.key.kind, ()):
+            for part in kind.members:
                 for member in getattr(row, part).all():
                     member.full_clean()
             if change.key.kind == "alias":
@@ -263,13 +266,6 @@ def _validate(document: Document, changes: list[Change]) -> None:
             mistakes += _told(document, change.key, error)
     if mistakes:
         raise ConfigErrors(mistakes)
-
-
-_PARTS: Final = {
-    "provider": ("credentials", "models"),
-    "pool": ("candidates",),
-    "alias": ("targets",),
-}
 
 
 def _told(document: Document, key: Key, error: ModelError) -> list[Mistake]:
@@ -305,14 +301,13 @@ def _left(document: Document, before: State) -> list[str]:
 
 def _place_of(document: Document, key: Key) -> Path:
     """Where an object stands in the text; the settings are the whole file."""
-    if key.kind in _PLACES:
-        for name, pool in document.blocks.routing.model_pools.items():
-            if key.kind == "alias" and key.name in pool.aliases:
-                return ("routing", "model_pools", name, "aliases", pool.aliases.index(key.name))
-        return (*_PLACES[key.kind], key.name)
-    if key.kind == "key":
-        for index, block in enumerate(document.blocks.keys):
-            if block.name == key.name:
-                return ("keys", index)
-        return ("keys", len(document.blocks.keys))
-    return ()
+    kind = KINDS.get(key.kind)
+    if kind is None:
+        return ()
+    if kind.is_list:
+        names = [block.name for block in document.blocks.keys]
+        return (*kind.section, names.index(key.name) if key.name in names else len(names))
+    for name, pool in document.blocks.routing.model_pools.items():
+        if key.kind == "alias" and key.name in pool.aliases:
+            return ("routing", "model_pools", name, "aliases", pool.aliases.index(key.name))
+    return (*kind.section, key.name)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from controlplane.config.objects import CONFIG, SETTINGS, Block, Key, Secret, State
-from controlplane.edits.noting import OTHER
+from controlplane.config.objects import CONFIG, Block, Secret, State
+from controlplane.edits.kinds import OTHER, SETTINGS, Key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from datetime import UTC
 from decimal import Decimal
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from controlplane.config.general import SETTING_OF_KEY, TIMEOUT_KEYS
+from controlplane.edits.kinds import KINDS, SETTINGS, Key
 from controlplane.models import ApiKey, ConfigSource, Settings
 from failover.models import FailoverRule
 from providers.managed.models import ManagedSource
@@ -32,24 +33,12 @@ if TYPE_CHECKING:
 
     from providers.managed.models import ManagedModel
 
-SETTINGS: Final = "settings"
 MANAGED: Final = "managed by configuration"
 CONFIG, DASHBOARD = str(ManagedSource.CONFIG), str(ManagedSource.DASHBOARD)
 RULES_KEYS: Final = "failover.rules."  # ConfigSource repeats the rules; they are objects
 
 Block = dict[str, Any]
 Row = TypeVar("Row", bound="ManagedModel")
-
-
-class Key(NamedTuple):
-    """Which object: `kind` is one of config_rows.KINDS, or "settings" (of no name)."""
-
-    kind: str
-    name: str
-    source: str
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.name}".strip()
 
 
 State = dict[Key, Block]
@@ -72,10 +61,10 @@ class Secret:
 def collect(wanted: Mapping[str, Collection[str]] | None = None) -> State:
     """Every object of both sources, or those that `wanted` names by kind; by few queries."""
     state: State = {}
-    for kind, read in _READERS.items():
-        names = None if wanted is None else wanted.get(kind, ())
+    for kind in KINDS.values():
+        names = None if wanted is None else wanted.get(kind.name, ())
         if names is None or names:
-            state |= read(names)
+            state |= kind.reader(names)
     if wanted is None or SETTINGS in wanted:
         state |= _settings()
     return state
@@ -129,7 +118,7 @@ def _parts(model: type[Model], owner: str, owners: Iterable[Model]) -> dict[int,
     return found
 
 
-def _providers(names: Collection[str] | None) -> State:
+def providers(names: Collection[str] | None) -> State:
     rows = _named(Provider, names)
     credentials = _parts(Credential, "provider_id", rows)
     inventory = _parts(ProviderModel, "provider_id", rows)
@@ -182,7 +171,7 @@ def _credential(row: Credential) -> Block:
     return _compact({"label": row.label, "key": secret, "enabled": row.enabled}, enabled=True)
 
 
-def _pools(names: Collection[str] | None) -> State:
+def pools(names: Collection[str] | None) -> State:
     rows = _named(CanonicalModel, names)
     candidates = _parts(Candidate, "canonical_model_id", rows)
     return {
@@ -234,7 +223,7 @@ def _target(row: Candidate | AliasTarget, **more: Any) -> Block:
     )
 
 
-def _aliases(names: Collection[str] | None) -> State:
+def aliases(names: Collection[str] | None) -> State:
     rows = _named(Alias, names)
     targets = _parts(AliasTarget, "alias_id", rows)
     return {
@@ -251,7 +240,7 @@ def _aliases(names: Collection[str] | None) -> State:
     }
 
 
-def _rules(names: Collection[str] | None) -> State:
+def rules(names: Collection[str] | None) -> State:
     return {
         Key("rule", row.primary_model, row.managed_source): _compact(
             {"fallback_models": list(row.fallback_models), "enabled": row.enabled}, enabled=True
@@ -260,7 +249,7 @@ def _rules(names: Collection[str] | None) -> State:
     }
 
 
-def _keys(names: Collection[str] | None) -> State:
+def keys(names: Collection[str] | None) -> State:
     from controlplane.models import Team  # noqa: PLC0415 - beside its only use
 
     teams = dict(Team.objects.values_list("pk", "name"))
@@ -307,15 +296,6 @@ def settings_block(row: Settings) -> Block:
 
 def _setting(name: str, value: Any) -> Any:
     return duration(value) if name.endswith("session_affinity_ttl") else _json(value)
-
-
-_READERS: Final = {
-    "provider": _providers,
-    "pool": _pools,
-    "alias": _aliases,
-    "rule": _rules,
-    "key": _keys,
-}
 
 
 def duration(seconds: float | None) -> str | None:

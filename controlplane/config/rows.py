@@ -27,16 +27,8 @@ if TYPE_CHECKING:
 
     from controlplane.config.document import Document
     from controlplane.config.schema import AliasTargetBlock, CandidateBlock, ProviderBlock
-    from providers.managed.models import ManagedModel
 
 BATCH: Final = 500
-KINDS: Final[Mapping[str, type[ManagedModel]]] = {
-    "provider": Provider,
-    "pool": CanonicalModel,
-    "alias": Alias,
-    "rule": FailoverRule,
-    "key": ApiKey,
-}
 
 Fields = dict[str, Any]
 Row = TypeVar("Row", bound=models.Model)

@@ -11,7 +11,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from controlplane.config.objects import CONFIG, DASHBOARD, SETTINGS, Block, Key, Secret, State
+from controlplane.config.objects import CONFIG, DASHBOARD, Block, Secret, State
+from controlplane.edits.kinds import KINDS, SETTINGS, Key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +21,8 @@ HEAD: Final = """\
 # The whole configuration. `${NAME}` stands for a secret: where this is applied and the variable is
 # not set, the stored one is kept. See docs/configuration.md.
 """
+# The file's own order; what else there is comes behind.
+_ORDER = ("providers", "models", "routing", "aliases", "failover", "bench", "capture", "keys")
 _PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./*-]*")
 _WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
 _UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
@@ -32,47 +35,53 @@ def text_of(state: State) -> str:
 
 def tree_of(state: State) -> Block:
     """`state` as the file's blocks. The settings are merged, the configuration's over admin's."""
-    named = _Names()
-    of: dict[str, dict[str, Block]] = {
-        kind: {key.name: block for key, block in sorted(state.items()) if key.kind == kind}
-        for kind in ("provider", "pool", "alias", "rule", "key")
-    }
     settings = {
         **state.get(Key(SETTINGS, "", DASHBOARD), {}),
         **state.get(Key(SETTINGS, "", CONFIG), {}),
     }
     nested: Block = {}
     for dotted, value in sorted(settings.items()):
-        *path, last = dotted.split(".")
-        block = nested
-        for part in path:
-            block = block.setdefault(part, {})
-        block[last] = value
-    tree: Block = {
-        "providers": {name: _provider(name, block, named) for name, block in of["provider"].items()}
-    }
-    tree |= {name: nested[name] for name in ("models",) if name in nested}
-    tree["routing"] = {**nested.get("routing", {}), "model_pools": of["pool"]}
-    tree["aliases"] = {
-        name: block["target"] if set(block) == {"target"} else block
-        for name, block in of["alias"].items()
-    }
-    tree["failover"] = {
-        **nested.get("failover", {}),
-        "rules": {name: block["fallback_models"] for name, block in of["rule"].items()},
-        "disabled_rules": [
-            name for name, block in of["rule"].items() if not block.get("enabled", True)
-        ],
-    }
-    tree |= {name: nested[name] for name in ("bench", "capture") if name in nested}
-    tree["keys"] = [
-        {"name": name, **block, "key": named.reference("API_KEY", name)}
-        for name, block in of["key"].items()
-    ]
-    return tree
+        _place(nested, tuple(dotted.split(".")), value)
+    named = Names()
+    for kind in KINDS.values():
+        blocks = {key.name: block for key, block in sorted(state.items()) if key.kind == kind.name}
+        shown = {name: kind.writer(name, block, named) for name, block in blocks.items()}
+        _place(nested, kind.section, list(shown.values()) if kind.is_list else shown)
+        if kind.name == "rule":
+            off = [name for name, block in blocks.items() if not block.get("enabled", True)]
+            _place(nested, ("failover", "disabled_rules"), off)
+    ordered = [name for name in _ORDER if name in nested]
+    return {name: nested[name] for name in (*ordered, *(n for n in nested if n not in _ORDER))}
 
 
-def _provider(name: str, block: Block, named: _Names) -> Block:
+def _place(tree: Block, path: tuple[str, ...], value: Any) -> None:
+    *blocks, last = path
+    for name in blocks:
+        tree = tree.setdefault(name, {})
+    tree[last] = value
+
+
+def as_it_is(name: str, block: Block, named: Names) -> Block:
+    """What is written for an object whose block says it already."""
+    del name, named
+    return block
+
+
+def alias_shown(name: str, block: Block, named: Names) -> Any:
+    del name, named
+    return block["target"] if set(block) == {"target"} else block
+
+
+def rule_shown(name: str, block: Block, named: Names) -> Any:
+    del name, named
+    return block["fallback_models"]
+
+
+def key_shown(name: str, block: Block, named: Names) -> Block:
+    return {"name": name, **block, "key": named.reference("API_KEY", name)}
+
+
+def provider_shown(name: str, block: Block, named: Names) -> Block:
     shown = dict(block)
     if "api_keys" in block:
         shown["api_keys"] = [
@@ -101,7 +110,7 @@ class _Reference(str):
     __slots__ = ()
 
 
-class _Names:
+class Names:
     """Gives each secret the name of a variable, no name twice."""
 
     def __init__(self) -> None:

@@ -23,8 +23,8 @@ from django.db import connections
 from django.db.models.functions import Now
 
 from controlplane.config.file import VARIABLE
+from controlplane.hosts.fleet import fleet
 from controlplane.hosts.models import HostReport
-from controlplane.models import PublishedSnapshot
 from providers.secrets.encryption import load_keyring, read_or_create
 from routing.gateway.link.channel import RUN_DIR
 from routing.gateway.link.fleet import Fleet, HostSeen, judge
@@ -41,34 +41,10 @@ LOOK_EVERY_S: Final = 1.0  # if there is no news here
 TELL_EVERY_S: Final = 3.0  # as above
 PRUNE_EVERY_S: Final = 60.0
 FORGET_AFTER: Final = timedelta(hours=1)
-GENERATIONS: Final = 100  # so far back lag is counted
 LAST_WORD_S: Final = 2.0
 
 logger = logging.getLogger("switchyard.control")
 _encode = msgspec.json.Encoder().encode
-_decoder: msgspec.json.Decoder[HostSeen] = msgspec.json.Decoder(HostSeen)
-
-
-def fleet() -> Fleet:
-    """Every process that the database knows of. Raises what the database raises."""
-    hosts = []
-    told = HostReport.objects.annotate(now=Now()).values_list("report", "seen_at", "now")
-    for report, seen_at, now in told:
-        try:
-            host = _decoder.decode(report)
-        except msgspec.DecodeError as error:
-            # Written by a release that is newer than this one; the others are shown.
-            logger.warning("a host's report cannot be read: %s", error)
-            continue
-        silent_s = max(0.0, round((now - seen_at).total_seconds(), 1))
-        hosts.append(msgspec.structs.replace(host, silent_s=silent_s))
-    return judge(hosts, _published(), time.time())
-
-
-def _published() -> list[tuple[int, float]]:
-    rows = PublishedSnapshot.objects.order_by("-generation")
-    newest = rows.values_list("generation", "created_at")[:GENERATIONS]
-    return [(generation, at.timestamp()) for generation, at in newest]
 
 
 class Reporter:

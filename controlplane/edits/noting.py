@@ -15,6 +15,7 @@ from django.db import connections, transaction
 from django.db.models import F
 from simple_history.models import HistoricalRecords
 
+from controlplane.edits.kinds import ANY, OTHER, SETTINGS, owners
 from controlplane.edits.models import Edit
 from controlplane.models import EditCounter
 
@@ -23,13 +24,11 @@ if TYPE_CHECKING:
 
     from django.db.models import Model
 
-    from controlplane.config.objects import Key
+    from controlplane.edits.kinds import Key
 
 REASON_HEADER: Final = "x-switchyard-reason"
 REASON_FIELD: Final = "change_reason"
 LONGEST: Final = 500
-ANY: Final = "configuration"  # the kind of an edit that may be of any object
-OTHER: Final = "other"  # what no revision holds: facts, teams, switches
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,26 +177,14 @@ def publish() -> None:
     publish_now()
 
 
-# The foreign key that leads from a part to its object, if it is one, and the object's kind.
-_KINDS: Final = {
-    "Provider": ("", "provider"),
-    "Credential": ("provider", "provider"),
-    "ProviderModel": ("provider", "provider"),
-    "CanonicalModel": ("", "pool"),
-    "Candidate": ("canonical_model", "pool"),
-    "Alias": ("", "alias"),
-    "AliasTarget": ("alias", "alias"),
-    "FailoverRule": ("", "rule"),
-    "ApiKey": ("", "key"),
-    "Settings": ("", "settings"),
-    "ConfigSource": ("", ANY),
-}
-
-
 def object_of(row: Model) -> tuple[str, str]:
-    """The kind and name of the object that `row` is, or is a part of."""
-    owner, kind = _KINDS.get(type(row).__name__, ("", OTHER))
-    if kind in ("settings", ANY):
+    """
+    The kind and name of the object that `row` is, or is a part of.
+
+    Raises LookupError for a row that no kind knows of: its edits would be nobody's.
+    """
+    owner, kind = owners()[row._meta.label]  # noqa: SLF001 - Django's own API
+    if kind in (SETTINGS, ANY):
         return kind, ""
     if kind == OTHER:
         return OTHER, f"{row._meta.verbose_name} {row}"  # noqa: SLF001 - Django's own API

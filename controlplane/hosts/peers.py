@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 
-from controlplane.control.reporting import fleet
+from controlplane.hosts.fleet import fleet
 from providers.secrets.encryption import KEYS_VARIABLE, CannotDecrypt
 from routing.gateway.link.fleet import SILENT
 

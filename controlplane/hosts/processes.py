@@ -16,7 +16,7 @@ from rest_framework import serializers
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from controlplane.control.reporting import fleet
+from controlplane.hosts.fleet import fleet
 from controlplane.hosts.models import HostReport
 from routing.gateway.link.fleet import BEHIND, CURRENT, SILENT, TROUBLED
 

@@ -18,8 +18,8 @@ from django.db.models.functions import Cast
 from django.utils import timezone
 
 from controlplane.config.general import effective_settings
+from controlplane.edits.kinds import ANY
 from controlplane.edits.models import Edit
-from controlplane.edits.noting import ANY
 from controlplane.models import ApiKey, ConfigSource, Settings
 from controlplane.publishing.facts import facts_of, named_models
 from failover.engine.policy import Backoff, BenchPolicy, FailoverPolicy, RetryFirst

@@ -24,16 +24,15 @@ from controlplane.config.objects import (
     CONFIG,
     DASHBOARD,
     MANAGED,
-    SETTINGS,
     Block,
-    Key,
     Secret,
     State,
     collect,
 )
 from controlplane.config.text import text_of
+from controlplane.edits.kinds import ANY, OTHER, SETTINGS, Key
 from controlplane.edits.models import Edit, RecordedObject, Revision
-from controlplane.edits.noting import ANY, OTHER, as_author, current_author
+from controlplane.edits.noting import as_author, current_author
 from controlplane.models import EditCounter, PublishedSnapshot
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from django.conf import settings
 from django.core.management import call_command
 from django.db import IntegrityError, transaction
 
-from controlplane.apps import CONFIG_MODELS
 from controlplane.config.general import SETTING_OF_KEY
 from controlplane.config.types import PROTOCOLS
+from controlplane.edits.kinds import owners
 from controlplane.models import ApiKey, ConfigSource, EditCounter, Settings, digest_of, new_key
 from failover.engine.policy import DEFAULT_RETRY_STATUSES, BenchPolicy, FailoverPolicy
 from providers.models import CatalogEntry
@@ -127,7 +127,7 @@ def test_one_transaction_asks_for_one_publication(django_capture_on_commit_callb
 
 
 def test_every_configuration_model_has_a_change_history_without_secrets():
-    for label in CONFIG_MODELS:
+    for label in owners():
         model = apps.get_model(label)
         if model in {ConfigSource, CatalogEntry}:
             continue  # written by the mirror, or whole from a file that each row names

@@ -13,11 +13,11 @@ from django.apps import apps
 from django.conf import settings
 from django.utils import timezone
 
-from controlplane.apps import CONFIG_MODELS
 from controlplane.config.document import parse
 from controlplane.config.file import sync_file
 from controlplane.config.mirror import mirror, refuse
 from controlplane.config.yaml import ConfigErrors
+from controlplane.edits.kinds import owners
 from controlplane.hosts.models import HostReport
 from controlplane.models import ApiKey, ConfigSource, EditCounter, Team, digest_of
 from failover.models import FailoverRule
@@ -47,7 +47,7 @@ def rows(model: type[Model]) -> list[dict[str, Any]]:
 def everything() -> dict[str, list[dict[str, Any]]]:
     """Every configuration table with its history."""
     found = {}
-    for label in CONFIG_MODELS:
+    for label in owners():
         model = apps.get_model(label)
         found[label] = rows(model)
         if history := getattr(model, "history", None):

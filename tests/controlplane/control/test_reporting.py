@@ -13,7 +13,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from controlplane.control.hub import Hub, Standing
-from controlplane.control.reporting import Reporter, fleet
+from controlplane.control.reporting import Reporter
+from controlplane.hosts.fleet import fleet
 from controlplane.hosts.models import HostReport
 from controlplane.models import PublishedSnapshot
 from providers.secrets.encryption import load_keyring
