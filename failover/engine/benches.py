@@ -31,10 +31,9 @@ from failover.engine.bench_entries import (
     newer,
     released,
 )
-from failover.engine.bench_lengths import History, length_s, stated_s
+from failover.engine.bench_rules import History, Window, length_s, stated_s
 from failover.engine.policy import BenchPolicy
 from failover.engine.verdicts import Bench, Scope
-from failover.engine.windows import Window
 from providers.errors import MESSAGE_LIMIT, Failure, Fault
 
 AGAIN_S = 1.0  # at least so long after a trial that failed

@@ -23,6 +23,7 @@ KEY_SHAPES: Final = re.compile(
     r"|\bAIza[\w-]{10,}|\beyJ[\w-]{8,}\.[\w.-]+|(?<=[Bb]earer )[^\s\"']{6,}"
 )
 SHORTEST: Final = 6  # less is a word like "none", which would take sense out of the logs
+UNMISTAKABLE: Final = 16  # no part of another word
 LONG_ENOUGH: Final = 8  # for a provider's key to be looked for in what the provider says
 REMEMBERED: Final = 200_000
 # Where a key may begin and end: ours hold only these characters, configured ones may hold more.
@@ -125,11 +126,16 @@ def forms_of(secrets: Sequence[str]) -> list[str]:
 
 
 def places(text: str, forms: Sequence[str]) -> list[tuple[int, int]]:
-    """Where one of `forms` stands as a whole token."""
+    """Where one of `forms` stands: a long one anywhere, a shorter one as a whole token."""
     if not any(form in text for form in forms):
         return []
-    either = "|".join(map(re.escape, forms))
-    return [found.span() for found in re.finditer(rf"(?<![\w-])(?:{either})(?![\w-])", text)]
+    either = "|".join(map(_expression, forms))
+    return [found.span() for found in re.finditer(either, text)]
+
+
+def _expression(form: str) -> str:
+    found = re.escape(form)
+    return found if len(form) >= UNMISTAKABLE else rf"(?<![\w-]){found}(?![\w-])"
 
 
 def without(text: str, forms: Sequence[str]) -> str:

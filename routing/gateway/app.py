@@ -16,18 +16,17 @@ from random import Random
 from typing import Any
 
 from failover.engine.attempts import Call, Engine, Served
-from failover.engine.availability import mended, soonest_return_s
+from failover.engine.availability import mended
 from failover.engine.benches import Benches
 from failover.engine.loads import Loads
-from failover.engine.outcome import Ending, Failed
 from failover.engine.plan import Nobody
-from failover.engine.streams import INTERRUPTED_CODE, Stream
 from providers.errors import ProtocolError
 from providers.protocols import Protocol, Request
 from providers.secrets.encryption import load_keyring
 from providers.secrets.redaction import known
 from providers.transport import Transport
 from routing.gateway.admission import Admission
+from routing.gateway.answering import Answering
 from routing.gateway.answers import Scrape, answer
 from routing.gateway.auth import authenticate, digest_of
 from routing.gateway.deciding.features import features_of
@@ -39,13 +38,10 @@ from routing.gateway.deciding.state import Live
 from routing.gateway.deciding.table import Table, compiling
 from routing.gateway.errors import (
     GatewayError,
-    NoCandidate,
     bad_request,
     internal_error,
     nobody_may,
     not_ready,
-    providers_failed,
-    render,
     unknown_model,
 )
 from routing.gateway.ingress import (
@@ -76,10 +72,6 @@ from routing.gateway.records.trail import Trail
 from routing.gateway.replies import (
     early_headers,
     pass_on,
-    send_body,
-    send_start,
-    served_headers,
-    trail_headers,
 )
 from routing.gateway.telemetry.failure_log import FailureLog
 from routing.gateway.telemetry.logs import about
@@ -136,6 +128,12 @@ class Gateway:
         self.key_limits = key_limits or KeyLimits()
         self.key_limits.refused = lambda limit: self.meter.add(KEY_LIMITED, limit)
         self.scrape: Scrape | None = None
+        self._answering = Answering(
+            key_limits=self.key_limits,
+            admission=self.admission,
+            benches=self.benches,
+            clock=clock,
+        )
         self.engine = Engine(
             transport=self._transport,
             benches=self.benches,
@@ -250,14 +248,14 @@ class Gateway:
             request = protocol.parse(body, target_of(scope))
             trail.note(request)
             if key.is_limited:
-                await self._count_against(key, trail)
+                await self._answering.count_against(key, trail)
             call = self._decided(request, table, headers, trail, visit)
             call.headers, call.faults = protocol.forwarded(scope["headers"]), faults
             result = await self.engine.run(call)
             if not isinstance(result, Served):
-                await self._fail(result, trail, visit)
+                await self._answering.fail(result, trail, visit)
             elif not self._passed_on(result, trail, visit, exchange, is_real=faults is None):
-                await self._serve(result, trail, visit)
+                await self._answering.serve(result, trail, visit)
         except Hangup:
             pass  # nobody is there to be told
         except asyncio.CancelledError:
@@ -266,9 +264,9 @@ class Gateway:
             if visit is None or not (visit.gone or visit.cut):
                 raise
             if visit.cut is not None and not (visit.opened and visit.hold_at is None):
-                await self._refuse(visit.cut, protocol, trail, send, visit)
+                await self._answering.refuse(visit.cut, protocol, trail, send, visit)
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller is answered
-            await self._refuse(_answer_to(error, trail), protocol, trail, send, visit)
+            await self._answering.refuse(_answer_to(error, trail), protocol, trail, send, visit)
         finally:
             self._leave(trail, visit, is_admitted=is_admitted)
 
@@ -314,7 +312,7 @@ class Gateway:
             request_id=trail.request_id.decode(),
             session=features.session,
             attempts=trail.calls,
-            holds_whole=request.stream and holds_whole(headers, policy.gate),
+            holds_whole=holds_whole(headers, policy.gate) and request.stream,
         )
 
     def _passed_on(
@@ -331,7 +329,7 @@ class Gateway:
             self.live.served(trail.plan, served.candidate, self.clock())
         if trail.allowance is not None and served.stream is None:
             trail.served = served.candidate
-            self._settle(trail, served)
+            self._answering.settle(trail, served)
         return exchange is not None and not visit.opened and pass_on(served, trail, exchange)
 
     def _leave(self, trail: Trail, visit: Visit | None, *, is_admitted: bool) -> None:
@@ -342,107 +340,13 @@ class Gateway:
                 trail.status = 200
         trail.ended_at = time.monotonic()
         if trail.allowance is not None:
-            self._settle(trail)
+            self._answering.settle(trail)
         self.recorder.add(trail)
         if is_admitted:
             if visit is not None and visit.is_stream:
                 self.admission.end_stream()
             else:
                 self.admission.leave()
-
-    async def _serve(self, served: Served, trail: Trail, visit: Visit) -> None:
-        stream = served.stream
-        send = visit.send
-        trail.served, trail.usage, trail.status = served.candidate, served.usage, 200
-        try:
-            if not visit.opened:
-                visit.opened = True
-                await send_start(send, 200, served_headers(served, trail))
-            if stream is None:
-                await send_body(send, served.first, last=True)
-                trail.outcome = Outcome.ANSWERED
-                return
-            if stream.ended:
-                self._settle(trail, stream)
-            await send_body(send, served.first, last=stream.ended)
-            visit.is_stream = not stream.ended and self.admission.begin_stream()
-            while not stream.ended:
-                chunk = await stream.next()
-                visit.is_moving = True
-                if stream.ended:
-                    self._settle(trail, stream)
-                await send(
-                    {"type": "http.response.body", "body": chunk, "more_body": not stream.ended}
-                )
-            visit.done = True
-            if stream.failure is None:
-                trail.outcome = Outcome.ANSWERED
-            else:
-                trail.outcome, trail.code = Outcome.INTERRUPTED, INTERRUPTED_CODE
-        finally:
-            if stream is not None:
-                trail.usage = stream.usage
-                await stream.close()
-
-    async def _fail(self, failed: Failed, trail: Trail, visit: Visit) -> None:
-        if failed.ending is not Ending.CALLER:
-            planned, now = trail.plan, self.clock()
-            assert planned is not None  # noqa: S101  # somebody has been called
-            steps, attempts = planned.steps, failed.attempts
-            failed.returns_in_s = soonest_return_s(steps, attempts, self.benches, now)
-            raise providers_failed(failed, planned.policy.exhausted_status)
-        failure = failed.failure
-        if visit.opened:
-            told = bad_request(failure.message, status=failure.status or 400)
-            told.outcome = Outcome.CALLER_ERROR
-            raise told
-        trail.outcome, trail.code = Outcome.CALLER_ERROR, failure.code or ""
-        trail.status = failure.status or 400
-        self._settle(trail)
-        headers = [(b"content-type", failure.content_type.encode("latin-1", "replace"))]
-        if failure.status == 429:  # the request is too large for the limit: no wait helps
-            headers.append((b"x-should-retry", b"false"))
-        await send_start(visit.send, failure.status or 400, headers + trail_headers(trail))
-        await send_body(visit.send, failure.body or b"", last=True)
-
-    async def _refuse(
-        self,
-        error: GatewayError,
-        protocol: Protocol,
-        trail: Trail,
-        send: Send,
-        visit: Visit | None,
-    ) -> None:
-        trail.outcome = Outcome.INTERRUPTED if trail.served is not None else error.outcome
-        trail.code = error.code or ""
-        if isinstance(error, NoCandidate) and error.nobody is not None:
-            trail.rejected, trail.inputs = error.nobody.rejected, error.nobody.inputs
-        self._settle(trail)
-        if visit is not None and visit.opened:
-            await send_body(send, protocol.error_event(error.problem), last=True)
-            return
-        status, headers, body = render(error, protocol)
-        trail.status = status
-        await send_start(send, status, headers + trail_headers(trail))
-        await send_body(send, body, last=True)
-
-    async def _count_against(self, key: Key, trail: Trail) -> None:
-        allowance = await self.key_limits.admit(key.spec, trail.wanted_tokens())
-        trail.allowance = allowance
-        if allowance.refusal is not None:
-            raise allowance.refusal
-
-    def _settle(self, trail: Trail, ended: Served | Stream | None = None) -> None:
-        """
-        Give back to the key what the request held.
-
-        If possible before the last byte goes out: the caller's next request may be at another
-        worker a moment later.
-        """
-        if ended is not None:
-            trail.usage = ended.usage
-        if trail.allowance is not None:
-            self.key_limits.settle(trail.allowance, trail.spent_tokens())
 
 
 def _trail(protocol: Protocol, scope: Scope, headers: Mapping[bytes, bytes]) -> Trail:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import inf
 from typing import Final
 
 from msgspec import Struct
@@ -19,6 +20,7 @@ from failover.engine.rendezvous import hash_of, score
 from providers.protocols import Request
 from routing.gateway.deciding.keys import Key
 from routing.gateway.deciding.resolution import Resolution
+from routing.gateway.deciding.strategies import Strategy
 
 SESSION_HEADER: Final = b"x-switchyard-session"
 # What coding agents say of themselves, after our own header: opencode, others, Codex, Claude Code.
@@ -58,6 +60,19 @@ def by_session(
     else:
         scores = {c: score(session, c.hash) for c in members}
     return sorted(members, key=scores.__getitem__, reverse=True)
+
+
+def home_of(
+    tiers: Iterable[Sequence[Candidate]], tokens: int, session: int | None, strategy: Strategy
+) -> Candidate | None:
+    """Whose a request would be without operators' switches: who serves instead is pinned."""
+    for tier in tiers:
+        able = [c for c in tier if tokens <= (c.facts.context_window or inf)]
+        if able and session is not None:
+            return by_session(able, session, is_weighted=strategy.is_weighted)[0]
+        if able:
+            return able[0]
+    return None
 
 
 class PinEntry(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

@@ -28,13 +28,13 @@ from failover.engine.plan import (
     Why,
 )
 from providers.protocols import PROTOCOLS
-from routing.gateway.deciding.affinity import WHOLE_POOL, by_session
+from routing.gateway.deciding.affinity import WHOLE_POOL, by_session, home_of
 from routing.gateway.deciding.features import Features
 from routing.gateway.deciding.keys import Key
-from routing.gateway.deciding.pools import Pool, Tiers
+from routing.gateway.deciding.pools import Pool
 from routing.gateway.deciding.resolution import Group, Resolution
 from routing.gateway.deciding.state import State
-from routing.gateway.deciding.strategies import STRATEGIES, Dice, Strategy, Turn
+from routing.gateway.deciding.strategies import STRATEGIES, Dice, Turn
 from routing.gateway.deciding.table import Table
 from routing.gateway.deciding.wording import words_of
 
@@ -142,7 +142,8 @@ class _Planning:
                 Rejected(candidate=c, reason="unsupported:embeddings")
                 for c in group.pool.candidates
             ]
-        if policy.max_attempts == 1 or _stays(table, resolution, features, self.steps[0]):
+        is_single = resolution.is_single(table.disabled_models, self.steps[0])
+        if policy.max_attempts == 1 or features.no_failover or is_single:
             head = self.only(self.steps)
             self.rejected += [
                 Rejected(candidate=c, reason="failover_disabled")
@@ -211,7 +212,7 @@ class _Planning:
             steps += ordered
         if is_own and self.natural is not None and (session is not None or pool.stays):
             if static.home_tiers is not None:
-                self.home = self.home_of(static.home_tiers, session, strategy)
+                self.home = home_of(static.home_tiers, self.tokens, session, strategy)
             self.heed_pin(pool, WHOLE_POOL if session is None else session, steps)
         if not pool.policy.enabled and len(steps) > 1:
             wished = self.wished(steps, [group]) or steps
@@ -268,16 +269,6 @@ class _Planning:
                     continue
             free.append(candidate)
         return free
-
-    def home_of(self, tiers: Tiers, session: int | None, strategy: Strategy) -> Candidate | None:
-        """Whose this would be without operators' switches: who serves instead is pinned."""
-        for tier in tiers:
-            able = [c for c in tier if self.tokens <= (c.facts.context_window or inf)]
-            if able and session is not None:
-                return by_session(able, session, is_weighted=strategy.is_weighted)[0]
-            if able:
-                return able[0]
-        return None
 
     def heed_pin(self, pool: Pool, session: int, steps: list[Candidate]) -> None:
         """Who moved stays where it is, unless that one sits out."""
@@ -406,17 +397,3 @@ class _Planning:
         return Inputs(
             standings=self.standings, counters=self.counters, draws=tuple(draws), pin=self.pin
         )
-
-
-def _stays(table: Table, resolution: Resolution, features: Features, first: Candidate) -> bool:
-    """True where no second candidate may be called after a failure."""
-    disabled = table.disabled_models
-    return features.no_failover or bool(
-        disabled
-        and (
-            resolution.requested in disabled
-            or resolution.groups[0].requested in disabled
-            or resolution.canonical_model in disabled
-            or first.name in disabled
-        )
-    )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from math import inf
 
-from failover.engine.plan import Plan
+from failover.engine.plan import Candidate, Plan
 from routing.gateway.deciding.pools import Pool
 from routing.gateway.deciding.snapshot import RuleSpec
 from routing.gateway.deciding.strategies import STRATEGIES
@@ -54,6 +54,11 @@ class Resolution:
     @property
     def canonical_model(self) -> str:
         return self.groups[0].pool.name
+
+    def is_single(self, disabled: frozenset[str], first: Candidate) -> bool:
+        """Whether failover is disabled for it, so that after `first` nobody is called."""
+        names = (self.requested, self.groups[0].requested, self.canonical_model, first.name)
+        return bool(disabled) and not disabled.isdisjoint(names)
 
     @cached_property
     def is_settled(self) -> bool:

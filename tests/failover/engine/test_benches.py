@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from failover.engine.bench_rules import Window
 from failover.engine.benches import Benches, newer
 from failover.engine.policy import BenchPolicy
-from failover.engine.windows import Window
 from providers.errors import Fault
 from tests.support.benching import KEY, POLICY, fail
 from tests.support.builders import FakeClock, bench_entry, benches

@@ -12,8 +12,8 @@ from routing.gateway.deciding.features import Features
 from routing.gateway.deciding.planner import plan
 from routing.gateway.deciding.resolver import resolve
 from routing.gateway.deciding.state import Live
-from tests.failover.engine.test_attempts import OK, status
 from tests.support.builders import FakeResponse, pool, table
+from tests.support.engine import OK, status
 from tests.support.planning import key
 from tests.support.virtual_time import run_in_virtual_time
 from tests.support.wire import parse

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -217,7 +218,8 @@ def through(case: Path, pieces: list[bytes]) -> tuple[bytes, Failure | None]:
     scanner = translated(stream=True, **options).scanner(JUDGE)
     passed = b"".join([scanner.feed(piece) for piece in pieces])
     last, failure = scanner.end()
-    return passed + last, failure
+    told = re.sub(rb'"created":[0-9]+', b'"created":1', passed + last)  # if nobody said when
+    return told, failure
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.parent.name for case in CASES])

@@ -105,7 +105,7 @@ async def test_callers_do_not_notice_a_provider_that_fails_every_second_call(str
     assert len(served) == TEN_MINUTES * PER_SECOND
     assert served.count(None) <= len(served) / 100
     assert len(service.lengths) > 2
-    assert max(service.lengths) > 10 * service.lengths[0]  # 10 s, doubling up to 600
+    assert 1.5 * service.lengths[0] < max(service.lengths) <= 20  # 10 s, doubling up to 20
     assert len(service.flaky.called_at) < len(served) / 20
 
 

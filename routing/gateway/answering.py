@@ -1,0 +1,138 @@
+"""How an inference request ends: served, failed or refused, and what its key gets back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from failover.engine.attempts import Served
+from failover.engine.availability import soonest_return_s
+from failover.engine.benches import Benches
+from failover.engine.outcome import Ending, Failed
+from failover.engine.streams import INTERRUPTED_CODE, Stream
+from providers.protocols import Protocol
+from routing.gateway.admission import Admission
+from routing.gateway.deciding.keys import Key
+from routing.gateway.errors import (
+    GatewayError,
+    NoCandidate,
+    bad_request,
+    providers_failed,
+    render,
+)
+from routing.gateway.ingress import Send
+from routing.gateway.keylimits.allowances import KeyLimits
+from routing.gateway.records.record import Outcome
+from routing.gateway.records.trail import Trail
+from routing.gateway.replies import send_body, send_start, served_headers, trail_headers
+from routing.gateway.visits import Visit
+
+
+class Answering:
+    """The last part of a request's way, for all requests of one gateway."""
+
+    def __init__(
+        self,
+        *,
+        key_limits: KeyLimits,
+        admission: Admission,
+        benches: Benches,
+        clock: Callable[[], float],
+    ) -> None:
+        self._key_limits = key_limits
+        self._admission = admission
+        self._benches = benches
+        self._clock = clock
+
+    async def serve(self, served: Served, trail: Trail, visit: Visit) -> None:
+        stream = served.stream
+        send = visit.send
+        trail.served, trail.usage, trail.status = served.candidate, served.usage, 200
+        try:
+            if not visit.opened:
+                visit.opened = True
+                await send_start(send, 200, served_headers(served, trail))
+            if stream is None:
+                await send_body(send, served.first, last=True)
+                trail.outcome = Outcome.ANSWERED
+                return
+            if stream.ended:
+                self.settle(trail, stream)
+            await send_body(send, served.first, last=stream.ended)
+            visit.is_stream = not stream.ended and self._admission.begin_stream()
+            while not stream.ended:
+                chunk = await stream.next()
+                visit.is_moving = True
+                if stream.ended:
+                    self.settle(trail, stream)
+                await send(
+                    {"type": "http.response.body", "body": chunk, "more_body": not stream.ended}
+                )
+            visit.done = True
+            if stream.failure is None:
+                trail.outcome = Outcome.ANSWERED
+            else:
+                trail.outcome, trail.code = Outcome.INTERRUPTED, INTERRUPTED_CODE
+        finally:
+            if stream is not None:
+                trail.usage = stream.usage
+                await stream.close()
+
+    async def fail(self, failed: Failed, trail: Trail, visit: Visit) -> None:
+        if failed.ending is not Ending.CALLER:
+            planned, now = trail.plan, self._clock()
+            assert planned is not None  # noqa: S101  # somebody has been called
+            steps, attempts = planned.steps, failed.attempts
+            failed.returns_in_s = soonest_return_s(steps, attempts, self._benches, now)
+            raise providers_failed(failed, planned.policy.exhausted_status)
+        failure = failed.failure
+        if visit.opened:
+            told = bad_request(failure.message, status=failure.status or 400)
+            told.outcome = Outcome.CALLER_ERROR
+            raise told
+        trail.outcome, trail.code = Outcome.CALLER_ERROR, failure.code or ""
+        trail.status = failure.status or 400
+        self.settle(trail)
+        headers = [(b"content-type", failure.content_type.encode("latin-1", "replace"))]
+        if failure.status == 429:  # the request is too large for the limit: no wait helps
+            headers.append((b"x-should-retry", b"false"))
+        await send_start(visit.send, failure.status or 400, headers + trail_headers(trail))
+        await send_body(visit.send, failure.body or b"", last=True)
+
+    async def refuse(
+        self,
+        error: GatewayError,
+        protocol: Protocol,
+        trail: Trail,
+        send: Send,
+        visit: Visit | None,
+    ) -> None:
+        trail.outcome = Outcome.INTERRUPTED if trail.served is not None else error.outcome
+        trail.code = error.code or ""
+        if isinstance(error, NoCandidate) and error.nobody is not None:
+            trail.rejected, trail.inputs = error.nobody.rejected, error.nobody.inputs
+        self.settle(trail)
+        if visit is not None and visit.opened:
+            await send_body(send, protocol.error_event(error.problem), last=True)
+            return
+        status, headers, body = render(error, protocol)
+        trail.status = status
+        await send_start(send, status, headers + trail_headers(trail))
+        await send_body(send, body, last=True)
+
+    async def count_against(self, key: Key, trail: Trail) -> None:
+        allowance = await self._key_limits.admit(key.spec, trail.wanted_tokens())
+        trail.allowance = allowance
+        if allowance.refusal is not None:
+            raise allowance.refusal
+
+    def settle(self, trail: Trail, ended: Served | Stream | None = None) -> None:
+        """
+        Give back to the key what the request held.
+
+        If possible before the last byte goes out: the caller's next request may be at another
+        worker a moment later.
+        """
+        if ended is not None:
+            trail.usage = ended.usage
+        if trail.allowance is not None:
+            self._key_limits.settle(trail.allowance, trail.spent_tokens())
