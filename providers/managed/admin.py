@@ -227,7 +227,12 @@ class ManagedAdmin(HistoryAdmin):
         deleted, counts, missing, protected = super().get_deleted_objects(objs, request)
         for row in objs:
             protected += [f"{row}: {problem}" for problem in row.deletion_problems()]
-        return deleted, counts, missing, protected
+        return deleted, counts, missing - self._names_of_parts(), protected
+
+    def _names_of_parts(self) -> set[str]:
+        """What goes with its object: who may delete that needs no right of its own for it."""
+        relations = (getattr(self.model, name).rel for name in self.model.versioned_parts)
+        return {str(relation.related_model._meta.verbose_name) for relation in relations}  # noqa: SLF001 - Django's own API
 
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: Any = None
