@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+import logging
+import sys
+from typing import Any, Final
 
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path
 from django.views.defaults import page_not_found, server_error
@@ -21,6 +24,9 @@ from providers.managed.api import (
 )
 
 API = "/api/"
+RETRY_S: Final = 5
+
+logger = logging.getLogger("switchyard.admin")
 
 
 @extend_schema_field({"type": "string", "nullable": True})
@@ -108,11 +114,38 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def failed(request: HttpRequest) -> HttpResponse:
-    """Django's 500, in the same way."""
+    """Django's 500, in the same way; a 503 where it is the database that does not answer."""
+    error = sys.exc_info()[1]
+    if isinstance(error, (OperationalError, InterfaceError)) and not _is_lasting(error):
+        return _unavailable(request, error)
     if request.path_info.startswith(API):
         said = "This failed on our side; the log says why, by the request's id."
         return JsonResponse({"detail": said}, status=500)
     return server_error(request)
+
+
+def _is_lasting(error: Exception) -> bool:
+    """Whether waiting would not help: tables are missing, not the database."""
+    return str(error).startswith("no such ")
+
+
+def _unavailable(request: HttpRequest, error: Exception) -> HttpResponse:
+    said = "The database does not answer, so nothing was changed. Try again in a few seconds."
+    reason = " ".join(str(error).split())[:200]
+    logger.warning("%s %s: the database does not answer: %s", request.method, request.path, reason)
+    response: HttpResponse
+    if request.path_info.startswith(API):
+        response = JsonResponse({"detail": said}, status=503)
+    else:
+        response = HttpResponse(
+            "<!doctype html><title>Switchyard</title>"
+            '<meta name="color-scheme" content="light dark">'
+            f"<h1>Not now</h1><p>{said}</p>",
+            status=503,
+        )
+    response.headers["Retry-After"] = str(RETRY_S)
+    response._has_been_logged = True  # type: ignore[attr-defined] # noqa: SLF001 - in one line, above
+    return response
 
 
 router = SlashOrNoneRouter()

@@ -59,7 +59,8 @@ _WORDS: Final = {
     "412": "Someone else has changed it since the version that `If-Match` names.",
     "415": "The body is not JSON.",
     "429": "Too often; `Retry-After` says when again.",
-    "503": "The gateway's own processes do not answer.",
+    "503": "The database, or the gateway's own processes, do not answer; `Retry-After` says when"
+    " again.",
 }
 _RETRY_AFTER: Final[Json] = {
     "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds.", "required": True}
@@ -75,7 +76,7 @@ class Schema(AutoSchema):
     """
     Adds the statuses that follow from what a view is.
 
-    A view whose answers come from other processes of ours says `may_be_unavailable`.
+    A view that takes the names of what it deletes in a body says `deletes_by_body`.
     """
 
     def get_operation(self, *arguments: Any, **options: Any) -> Json | None:
@@ -97,6 +98,17 @@ class Schema(AutoSchema):
         operation["responses"] = dict(sorted(answers.items()))
         return operation
 
+    def _get_request_body(self, direction: Any = "request") -> Any:
+        # DELETE may have a body, though few have one: without this it would not be told of.
+        if self.method != "DELETE" or not getattr(self.view, "deletes_by_body", False):
+            return super()._get_request_body(direction)  # type: ignore[no-untyped-call]
+        self.method = "POST"
+        try:
+            body = super()._get_request_body(direction)  # type: ignore[no-untyped-call]
+        finally:
+            self.method = "DELETE"
+        return {**body, "required": False}
+
     @property
     def is_versioned(self) -> bool:
         """Whether the operation writes what has versions."""
@@ -107,8 +119,7 @@ class Schema(AutoSchema):
         yield from ("401", "403")
         places = _places(operation)
         deletes = "204" in operation["responses"]
-        # OpenAPI has no bodies for DELETE, but ours may name in one what goes.
-        takes_body = "requestBody" in operation or (deletes and "query" in places)
+        takes_body = "requestBody" in operation
         if takes_body or deletes or "query" in places:
             yield "400"
         if takes_body:
@@ -119,8 +130,7 @@ class Schema(AutoSchema):
             yield "412"
         if self.view.get_throttles():
             yield "429"
-        if getattr(self.view, "may_be_unavailable", False):
-            yield "503"
+        yield "503"
 
 
 def _places(operation: Json) -> set[str]:
@@ -145,4 +155,4 @@ def _error(status: str, said: str) -> Json:
         "description": said or _WORDS[status],
         "content": {"application/json": {"schema": reference}},
     }
-    return answer | ({"headers": _RETRY_AFTER} if status == "429" else {})
+    return answer | ({"headers": _RETRY_AFTER} if status in {"429", "503"} else {})

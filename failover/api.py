@@ -59,6 +59,7 @@ class Deleted(serializers.Serializer[Any]):
 
 
 class FailoverView(APIView):
+    deletes_by_body = True
     permission_model = FailoverRule
     has_versions = True
 

@@ -28,6 +28,7 @@ LONGEST = timedelta(days=366)
 
 class NoControlChild(APIException):
     status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    wait = 1  # seconds: Retry-After
     default_detail = "The control process of this host does not answer; benches cannot be changed."
     default_code = "no_control_process"
 
@@ -98,8 +99,8 @@ class BenchName(OrderSerializer):
 
 
 class BenchesView(APIView):
+    deletes_by_body = True
     permission_model = Bench
-    may_be_unavailable = True
 
     @extend_schema(operation_id="benches_list", responses=BenchView(many=True))
     def get(self, request: Request) -> Response:

@@ -173,7 +173,6 @@ class ExplainAnswer(ExplanationView):
 class ExplainView(APIView):
     permission_model = CanonicalModel
     permission_verbs = ("view",)
-    may_be_unavailable = True
 
     @extend_schema(
         operation_id="explain",

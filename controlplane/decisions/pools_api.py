@@ -37,6 +37,7 @@ WITHIN_S: Final = 30.0
 
 class NoGateway(APIException):
     status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    wait = 1  # seconds: Retry-After
     default_detail = "The gateway of this process has no routing snapshot yet."
     default_code = "no_gateway"
 
@@ -84,7 +85,6 @@ class PoolStanding(serializers.Serializer[Any]):
 
 class ModelPoolsView(APIView):
     permission_model = CanonicalModel
-    may_be_unavailable = True
 
     @extend_schema(
         operation_id="model_pools_list",

@@ -86,6 +86,7 @@ class SwitchView(serializers.Serializer[Any]):
 
 
 class RoutingStateView(APIView):
+    deletes_by_body = True
     permission_model = RoutingState
 
     @extend_schema(operation_id="routing_state_list", responses=SwitchView(many=True))
