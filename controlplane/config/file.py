@@ -26,6 +26,7 @@ from controlplane.config.document import (
     rules_path,
 )
 from controlplane.config.yaml import ConfigErrors, Mistake, Tree
+from providers.secrets.encryption import CannotDecrypt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -70,7 +71,9 @@ def sync_file(environ: Mapping[str, str]) -> SyncResult:
     host that runs with one. Raises what the database raises, and CannotDecrypt where another host
     runs with other encryption keys.
     """
-    from controlplane.config.mirror import mirror, refuse  # noqa: PLC0415 - checking needs no rows
+    from django.db import DatabaseError  # noqa: PLC0415 - checking needs no rows
+
+    from controlplane.config.mirror import mirror, refuse  # noqa: PLC0415 - as above
     from controlplane.hosts.peers import keeper_of_a_file  # noqa: PLC0415 - as above
 
     filename = environ.get(VARIABLE, "").strip()
@@ -92,6 +95,15 @@ def sync_file(environ: Mapping[str, str]) -> SyncResult:
             [f"configuration refused, nothing changed: {line}" for line in error.errors],
         )
         return SyncResult(applied=False, errors=error.errors)
+    except (DatabaseError, CannotDecrypt):
+        raise  # not the file's fault: the next round tries again
+    except Exception as error:
+        # A mistake of ours in reading it must not stop the rounds that publish other edits.
+        logger.exception("the configuration could not be taken over")
+        words = f"cannot be taken over: {error!r}"
+        mistakes = (str(Mistake(file=filename, line=0, path="", text=words)),)
+        refuse(filename, mistakes)
+        return SyncResult(applied=False, errors=mistakes)
     _log_new(logging.WARNING, document.warnings)
     return SyncResult(applied=True, warnings=document.warnings)
 

@@ -17,9 +17,12 @@ from providers.adapters.registry import KNOWN_KINDS
 from providers.adapters.simulator.faults import parse_fault
 from providers.catalog.metadata import catalog_problems
 from providers.validation import (
+    MAX_YEAR,
+    MIN_YEAR,
     base_url_problems,
     headers_problems,
     model_name_problems,
+    moment_problems,
     provider_name_problems,
     proxy_problems,
 )
@@ -96,6 +99,8 @@ def _moment(value: Any) -> Any:
         found = None
     if found is None:
         raise refused("no time", "a date and time such as 2027-01-31T12:00:00Z")
+    if moment_problems(found):
+        raise refused("too far away", f"a year from {MIN_YEAR} to {MAX_YEAR}")
     return found.replace(tzinfo=found.tzinfo or UTC)
 
 

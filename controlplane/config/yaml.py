@@ -19,7 +19,7 @@ from ruamel.yaml.reader import ReaderError
 from providers.secrets.redaction import known
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from ruamel.yaml.nodes import Node
 
@@ -32,9 +32,12 @@ NOT_SECRET: Final = frozenset({"auth", "affinity_key"})  # though their names so
 
 Path = tuple[str | int, ...]
 
-_VARIABLE = re.compile(r"\$\$\{|\$\{(?:([A-Za-z_][A-Za-z0-9_]*)(:-[^}]*)?\})?")
+_VARIABLE = re.compile(r"\$\$\{|\$\{(?:([A-Za-z_][A-Za-z0-9_]*)(:-(?:[^}$]|\$(?!\{))*)?\})?")
 _WHOLE_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL's text holds neither
+_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")  # as JSON escapes what is beyond 16 bits
+_TRUE = frozenset({"true", "yes", "on", "y"})  # YAML 1.1's words too: a file may ask for it
+_FALSE = frozenset({"false", "no", "off", "n"})
 
 
 class Expanded(str):
@@ -252,16 +255,16 @@ class Tree:
         line = node.start_mark.line + 1
         if kind == "null":
             self._wrong(path, line, "null is not allowed; leave the key out to get its default")
-        elif kind == "bool":
-            return text.lower() == "true"
-        elif kind == "int" and len(text) <= MAX_DIGITS:
-            return _whole_number(text)
-        elif kind == "float":
-            return float(text.replace("_", "").replace(".inf", "inf").replace(".nan", "nan"))
+        elif kind in {"bool", "float"} or (kind == "int" and len(text) <= MAX_DIGITS):
+            try:
+                return _READERS[kind](text)
+            except ValueError:
+                self._wrong(path, line, f"{text!r} is not of the type {kind}")
         elif kind in {"str", "int", "timestamp"}:  # an absurdly long number; YAML 1.2 has no dates
             if self._is_kept(text, path):
                 self.kept.add(path)
                 return "" if path[-1] == "proxy" else text  # no address: its own check would say so
+            text = _PAIR.sub(_joined, text)
             expanded = Expanded(self._expand(text, path, line)) if "${" in text else text
             if not _UNSTORABLE.search(expanded):
                 return expanded
@@ -332,6 +335,28 @@ def _whole_number(text: str) -> int:
         if digits.startswith(prefix):
             return sign * int(digits[2:], base)
     return sign * int(digits)
+
+
+def _number(text: str) -> float:
+    return float(text.replace("_", "").lower().replace(".inf", "inf").replace(".nan", "nan"))
+
+
+def _boolean(text: str) -> bool:
+    word = text.lower()
+    if word not in _TRUE | _FALSE:
+        raise ValueError(word)
+    return word in _TRUE
+
+
+_READERS: Final[Mapping[str, Callable[[str], Any]]] = {
+    "bool": _boolean,
+    "int": _whole_number,
+    "float": _number,
+}
+
+
+def _joined(pair: re.Match[str]) -> str:
+    return pair[0].encode("utf-16", "surrogatepass").decode("utf-16")
 
 
 def _remember_secrets(name: str, value: Any) -> None:

@@ -4,11 +4,13 @@ import os
 import stat
 import subprocess
 import sys
+from datetime import UTC, datetime
 from importlib import import_module
 
 import pytest
 from django.apps import apps
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.db import IntegrityError, transaction
 
@@ -200,3 +202,11 @@ def test_checks_for_deployment_are_clean_behind_https(tmp_path):
     )
     done = start(tmp_path, code, CSRF_TRUSTED_ORIGINS="https://x.example.com")
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("year", [1, 9999])
+def test_a_key_s_end_is_a_moment_that_can_be_counted_with(year: int) -> None:
+    key = ApiKey(name="a", expires_at=datetime(year, 6, 1, tzinfo=UTC))
+
+    with pytest.raises(ValidationError, match=f"{year} is not allowed"):
+        key.clean()
