@@ -25,15 +25,10 @@ from failover.engine.policy import (
 from failover.validation import statuses_problems
 from providers.managed.models import ManagedModel
 from providers.models import refuse
-from providers.validation import (
-    choice_problems,
-    model_name_problems,
-    moment_problems,
-    timeouts_problems,
-)
+from providers.validation import choice_problems, model_name_problems, timeouts_problems
 from routing.gateway.records.record import OWN_PREFIX, Detail, Outcome, detail_of
 from routing.models import ONE_OR_MORE, Params, Strategy
-from routing.validation import capture_problems
+from routing.validation import capture_problems, moment_problems
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

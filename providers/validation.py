@@ -10,14 +10,10 @@ import math
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from providers.adapters.auth import AUTHS
 from providers.adapters.upstream import FRAMING
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 PROVIDER_NAME = re.compile(r"[A-Za-z0-9._-]+")
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -36,7 +32,6 @@ PROTOCOL_NAMES = (
     "anthropic_messages",
     "gemini",
 )
-MIN_YEAR, MAX_YEAR = 1970, 9000  # whatever the time zone, the moment can be counted with
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,12 +106,6 @@ def number_problems(block: object, allowed: Mapping[str, Number]) -> list[str]:
 
 def _example(allowed: Mapping[str, Number]) -> str:
     return f'{{"{next(iter(allowed))}": 5}}'
-
-
-def moment_problems(moment: datetime | None) -> list[str]:
-    if moment is None or MIN_YEAR <= moment.year <= MAX_YEAR:
-        return []
-    return [f"{moment.year} is not allowed; it must be a year from {MIN_YEAR} to {MAX_YEAR}"]
 
 
 def timeouts_problems(block: object) -> list[str]:

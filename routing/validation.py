@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from providers.validation import Number, number_problems
 
+if TYPE_CHECKING:
+    from datetime import datetime
+
 CAPTURE_SWITCHES = ("requests", "responses")
 KEEP_DAYS = {"keep_days": Number(above=0)}
+MIN_YEAR, MAX_YEAR = 1970, 9000  # whatever the time zone, the moment can be counted with
 
 
 def capture_problems(block: object) -> list[str]:
@@ -33,3 +38,9 @@ def alias_cycle(name: str, target_of: Mapping[str, str]) -> list[str]:
     while (following := target_of.get(way[-1], "")) and following not in way:
         way.append(following)
     return [*way, name] if following == name else []
+
+
+def moment_problems(moment: datetime | None) -> list[str]:
+    if moment is None or MIN_YEAR <= moment.year <= MAX_YEAR:
+        return []
+    return [f"{moment.year} is not allowed; it must be a year from {MIN_YEAR} to {MAX_YEAR}"]

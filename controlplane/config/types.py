@@ -17,15 +17,13 @@ from providers.adapters.registry import KNOWN_KINDS
 from providers.adapters.simulator.faults import parse_fault
 from providers.catalog.metadata import catalog_problems
 from providers.validation import (
-    MAX_YEAR,
-    MIN_YEAR,
     base_url_problems,
     headers_problems,
     model_name_problems,
-    moment_problems,
     provider_name_problems,
     proxy_problems,
 )
+from routing.validation import MAX_YEAR, MIN_YEAR, moment_problems
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
