@@ -36,33 +36,35 @@ PROTOCOL_NAMES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Number:
-    """What a number may be. `above` is exclusive, `least` and `most` are inclusive."""
+    """
+    What a number may be. `above` is exclusive, `least` and `most` are inclusive.
+
+    Everything has a most, so that it can be counted with: without another, ten years in seconds.
+    """
 
     above: float | None = None
     least: float | None = None
-    most: float | None = None
+    most: float = 10 * 365 * 24 * 3600
     is_whole: bool = False
 
     @property
     def allowed(self) -> str:
         noun = "a whole number" if self.is_whole else "a number"
-        if self.most is not None and self.above is not None:
-            return f"{noun} above {self.above:.10g}, at most {self.most:.10g}"
-        if self.most is not None and self.least is not None:
-            return f"{noun} from {self.least:.10g} to {self.most:.10g}"
         if self.above is not None:
-            return f"{noun} above {self.above:.10g}"
-        return f"{noun} of at least {self.least:.10g}" if self.least is not None else noun
+            return f"{noun} above {self.above:.10g}, at most {self.most:.10g}"
+        return f"{noun} from {self.least or 0:.10g} to {self.most:.10g}"
 
     def accepts(self, value: object) -> bool:
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
-        if not math.isfinite(value) or (self.is_whole and value != int(value)):
+        if isinstance(value, float) and not math.isfinite(value):
+            return False
+        if self.is_whole and value != int(value):
             return False
         return not (
             (self.above is not None and value <= self.above)
             or (self.least is not None and value < self.least)
-            or (self.most is not None and value > self.most)
+            or value > self.most
         )
 
 

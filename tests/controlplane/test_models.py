@@ -20,7 +20,7 @@ from controlplane.edits.kinds import owners
 from controlplane.models import ApiKey, ConfigSource, EditCounter, Settings, digest_of, new_key
 from failover.engine.policy import DEFAULT_RETRY_STATUSES, BenchPolicy, FailoverPolicy
 from providers.models import CatalogEntry
-from providers.validation import PROTOCOL_NAMES
+from providers.validation import PROTOCOL_NAMES, timeouts_problems
 from routing.gateway.deciding.snapshot import RoutingDefaults
 from tests.support import rows
 
@@ -210,3 +210,13 @@ def test_a_key_s_end_is_a_moment_that_can_be_counted_with(year: int) -> None:
 
     with pytest.raises(ValidationError, match=f"{year} is not allowed"):
         key.clean()
+
+
+@pytest.mark.pure
+@pytest.mark.parametrize(
+    "number", [1e300, float("inf"), float("nan"), 10**400], ids=["large", "inf", "nan", "whole"]
+)
+def test_no_number_is_beyond_counting(number: float) -> None:
+    assert timeouts_problems({"idle_s": number})[0].endswith(
+        "it must be a number above 0, at most 315360000"
+    )
