@@ -29,6 +29,7 @@ from controlplane.config.references import mapping, reference_mistakes, referenc
 from controlplane.config.schema import ConfigurationBlock
 from controlplane.config.types import suggestion
 from controlplane.config.yaml import MAX_BYTES, Absent, ConfigErrors, Mistake, Tree
+from providers.secrets.redaction import known
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -72,7 +73,29 @@ class Applied:
 def parse(
     text: str, *, filename: str, environ: Mapping[str, str], applied: Applied | None = None
 ) -> Document:
-    """The configuration in `text` and `environ`. Raises ConfigErrors with every mistake."""
+    """
+    The configuration in `text` and `environ`. Raises ConfigErrors with every mistake.
+
+    It raises nothing else: where reading itself fails, that is a mistake too.
+    """
+    try:
+        return _read(text, filename=filename, environ=environ, applied=applied)
+    except ConfigErrors:
+        raise
+    except Exception as error:
+        raise ConfigErrors([unforeseen(filename, error)]) from error
+
+
+def unforeseen(filename: str, error: Exception) -> Mistake:
+    """What failed in reading as a mistake, in one line without secrets."""
+    said = known.redact(" ".join(str(error).split()))[:200]
+    words = f"cannot be taken over: {type(error).__name__}: {said}"
+    return Mistake(file=filename, line=0, path="", text=words)
+
+
+def _read(
+    text: str, *, filename: str, environ: Mapping[str, str], applied: Applied | None
+) -> Document:
     tree = Tree(text, filename=filename, environ=environ, may_keep_secrets=applied is not None)
     if applied is not None and "rules_path" in mapping(tree.root, "failover"):
         words = "cannot be applied, allowed: rules"
@@ -83,8 +106,8 @@ def parse(
     rules_text, file_rules, rules_mistakes = _rules_of_file(tree)
     # Of a value that could not even be read nothing more is said.
     told = {(mistake.file, mistake.path) for mistake in mistakes}
-    known = applied or Applied(providers=frozenset(), names=frozenset())
-    contradictions = reference_mistakes(tree, known.providers)
+    there = applied or Applied(providers=frozenset(), names=frozenset())
+    contradictions = reference_mistakes(tree, there.providers)
     further = [*schema_mistakes, *contradictions, *rules_mistakes]
     mistakes += [mistake for mistake in further if (mistake.file, mistake.path) not in told]
     mistakes += environment.mistakes
@@ -123,7 +146,7 @@ def parse(
     }
     warnings = sorted(
         (
-            *reference_warnings(tree, known.names, known.providers),
+            *reference_warnings(tree, there.names, there.providers),
             *file_cautions(tree, scene, rules, elsewhere),
         ),
         key=lambda warning: (warning.line, warning.path),

@@ -24,6 +24,7 @@ from controlplane.config.document import (
     read_text,
     reason_of,
     rules_path,
+    unforeseen,
 )
 from controlplane.config.yaml import ConfigErrors, Mistake, Tree
 from providers.secrets.encryption import CannotDecrypt
@@ -71,7 +72,7 @@ def sync_file(environ: Mapping[str, str]) -> SyncResult:
     host that runs with one. Raises what the database raises, and CannotDecrypt where another host
     runs with other encryption keys.
     """
-    from django.db import DatabaseError  # noqa: PLC0415 - checking needs no rows
+    from django.db import DatabaseError, DataError  # noqa: PLC0415 - checking needs no rows
 
     from controlplane.config.mirror import mirror, refuse  # noqa: PLC0415 - as above
     from controlplane.hosts.peers import keeper_of_a_file  # noqa: PLC0415 - as above
@@ -95,13 +96,12 @@ def sync_file(environ: Mapping[str, str]) -> SyncResult:
             [f"configuration refused, nothing changed: {line}" for line in error.errors],
         )
         return SyncResult(applied=False, errors=error.errors)
-    except (DatabaseError, CannotDecrypt):
-        raise  # not the file's fault: the next round tries again
     except Exception as error:
-        # A mistake of ours in reading it must not stop the rounds that publish other edits.
+        is_of_the_file = isinstance(error, DataError)  # it holds what no table can
+        if isinstance(error, (DatabaseError, CannotDecrypt)) and not is_of_the_file:
+            raise  # the next round tries again
         logger.exception("the configuration could not be taken over")
-        words = f"cannot be taken over: {error!r}"
-        mistakes = (str(Mistake(file=filename, line=0, path="", text=words)),)
+        mistakes = (str(unforeseen(filename, error)),)
         refuse(filename, mistakes)
         return SyncResult(applied=False, errors=mistakes)
     _log_new(logging.WARNING, document.warnings)

@@ -35,7 +35,9 @@ Path = tuple[str | int, ...]
 _VARIABLE = re.compile(r"\$\$\{|\$\{(?:([A-Za-z_][A-Za-z0-9_]*)(:-(?:[^}$]|\$(?!\{))*)?\})?")
 _WHOLE_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL's text holds neither
+_NO_TEXT = "text must not hold NUL or half of a surrogate pair"
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")  # as JSON escapes what is beyond 16 bits
+_OCTAL = re.compile(r"[-+]?0[0-9_]*[1-9][0-9_]*")  # to YAML 1.1, and to nobody else
 _TRUE = frozenset({"true", "yes", "on", "y"})  # YAML 1.1's words too: a file may ask for it
 _FALSE = frozenset({"false", "no", "off", "n"})
 
@@ -102,6 +104,7 @@ class Tree:
 
     __slots__ = (
         "_environ",
+        "_is_old",
         "_lines",
         "_may_keep_secrets",
         "_open",
@@ -129,6 +132,7 @@ class Tree:
         self._lines: dict[Path, int] = {}
         self._values = 0
         self._open: set[int] = set()
+        self._is_old = False  # the file asks for YAML 1.1
         node = self._compose(text)
         if node is None:
             return
@@ -160,7 +164,9 @@ class Tree:
             self._wrong((), 1, f"the file is too large, allowed: {MAX_BYTES} bytes")
             return None
         try:
-            node: Node | None = YAML(typ="safe", pure=True).compose(text.removeprefix("\ufeff"))
+            yaml = YAML(typ="safe", pure=True)
+            node: Node | None = yaml.compose(text.removeprefix("\ufeff"))
+            self._is_old = yaml.resolver.processing_version == (1, 1)
         except ReaderError as error:
             line = text.count("\n", 0, error.position) + 1
             self._wrong((), line, f"this character is not allowed in YAML: {error.character!r}")
@@ -238,8 +244,11 @@ class Tree:
         if not isinstance(node, ScalarNode) or str(node.tag) == _TAG + "null":
             self._wrong(path, line, "a key must be text")
             return None
-        key = str(node.value)
-        if "${" in key or _UNSTORABLE.search(key):
+        key = _PAIR.sub(_joined, str(node.value))
+        if _UNSTORABLE.search(key):
+            self._wrong((*path, ascii(key)), line, _NO_TEXT)
+            return None
+        if "${" in key:
             self._wrong((*path, ascii(key)), line, "variables expand in values, not in keys")
             return None
         return key
@@ -255,6 +264,8 @@ class Tree:
         line = node.start_mark.line + 1
         if kind == "null":
             self._wrong(path, line, "null is not allowed; leave the key out to get its default")
+        elif kind == "int" and self._is_old and _OCTAL.fullmatch(text):
+            self._wrong(path, line, f"{text} is octal in YAML 1.1, allowed: without the leading 0")
         elif kind in {"bool", "float"} or (kind == "int" and len(text) <= MAX_DIGITS):
             try:
                 return _READERS[kind](text)
@@ -268,7 +279,7 @@ class Tree:
             expanded = Expanded(self._expand(text, path, line)) if "${" in text else text
             if not _UNSTORABLE.search(expanded):
                 return expanded
-            self._wrong(path, line, "text must not hold NUL or half of a surrogate pair")
+            self._wrong(path, line, _NO_TEXT)
         else:
             self._wrong(path, line, f"the tag {node.tag} is not allowed")
         return Absent

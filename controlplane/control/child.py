@@ -83,38 +83,48 @@ class Publisher:
 
         Never raises: what fails is in the standing, and logged once.
         """
+        before = self._standing.error
+        unread = self._take_file_over()
         try:
-            standing = self._look(is_told=is_told)
+            standing = replace(self._look(is_told=is_told), error=unread)
         except Exception as error:  # noqa: BLE001 - whatever it is, the next round tries again
-            text = f"{type(error).__name__}: {error}".strip().splitlines()[0]
-            if text != self._standing.error:
-                logger.error("nothing can be published: %s", text)  # noqa: TRY400 - one line
-            standing = replace(self._standing, error=text)
+            standing = replace(self._standing, error=_line(error))
+            if standing.error != before:
+                logger.error("nothing can be published: %s", standing.error)  # noqa: TRY400 - one line
             self._rebuild_at = float("-inf")
             connections.close_all()
         else:
-            if self._standing.error:
+            if unread and unread != before:
+                logger.error("the configuration cannot be read; all else is published: %s", unread)
+            elif before and not unread:
                 logger.info("publishing works again")
         self._standing = standing
         return standing
 
-    def _look(self, *, is_told: bool) -> Standing:
-        standing = replace(self._standing, error="")
-        if self._watch.changed() or self._is_file_pending:
+    def _take_file_over(self) -> str:
+        """
+        Look at the file, if there is something new; what kept it from being read ("" nothing).
+
+        Then it is tried again, and the edits of everybody else are published without it.
+        """
+        try:
+            if not (self._watch.changed() or self._is_file_pending):
+                return ""
             self._is_file_pending = True
             # Also if what is in the file cannot be taken over now.
             self._standing = replace(self._standing, config_checksum=self._watch.checksum())
             refused = self._sync()
-            is_news = refused != standing.refused
-            standing = replace(
-                self._standing,
-                error="",
-                refused=refused,
-                refused_at=(time.time() if is_news else standing.refused_at) if refused else None,
-            )
-            self._standing = standing  # whatever becomes of the snapshot
-            self._is_file_pending = False
-            self._rebuild_at = float("-inf")
+        except Exception as error:  # noqa: BLE001 - as in round()
+            return _line(error)
+        is_news = refused != self._standing.refused
+        at = (time.time() if is_news else self._standing.refused_at) if refused else None
+        self._standing = replace(self._standing, refused=refused, refused_at=at)
+        self._is_file_pending = False
+        self._rebuild_at = float("-inf")
+        return ""
+
+    def _look(self, *, is_told: bool) -> Standing:
+        standing = self._standing
         end_expired(timezone.now())
         # Read before building: an edit that comes in between is seen again next time.
         edits = EditCounter.objects.filter(pk=1).values_list("value", flat=True).first() or 0
@@ -136,6 +146,10 @@ class Publisher:
     def _sync(self) -> tuple[str, ...]:
         """Take the configuration over; the mistakes if it was refused."""
         return tuple(sync_file(self._environ).errors)
+
+
+def _line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".strip().splitlines()[0]
 
 
 async def control(data_dir: Path, environ: Mapping[str, str]) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+from io import StringIO
 from typing import TYPE_CHECKING
 
 import pytest
+from django.core.management import CommandError, call_command
+from django.db import DataError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controlplane.config import file
+from controlplane.config import document, file, mirror
 from controlplane.config.document import parse
 from controlplane.config.yaml import ConfigErrors
+from controlplane.models import ConfigSource
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,9 +50,9 @@ def test_the_older_yaml_s_words_mean_what_they_say(word: str) -> None:
 
 
 def test_a_file_of_the_older_yaml_is_read_by_its_words() -> None:
-    document = _parsed("%YAML 1.1\n---\nfailover: {enabled: yes}\n")
+    read = _parsed("%YAML 1.1\n---\nfailover: {enabled: yes}\n")
 
-    assert document.values["failover.enabled"]["value"] is True
+    assert read.values["failover.enabled"]["value"] is True
 
 
 @pytest.mark.parametrize("text", ["${A:-${B}}", "${A:-${B:-x}y}", "${A:-x${B}"])
@@ -58,9 +62,26 @@ def test_a_variable_inside_a_default_is_a_mistake(text: str) -> None:
 
 
 def test_json_s_pairs_of_surrogates_are_one_character() -> None:
-    document = _parsed('{"failover": {"disabled_models": ["\\ud83d\\ude00"]}}')
+    read = _parsed('{"failover": {"disabled_models": ["\\ud83d\\ude00"]}}')
 
-    assert document.values["failover.disabled_models"]["value"] == ["\N{GRINNING FACE}"]
+    assert read.values["failover.disabled_models"]["value"] == ["\N{GRINNING FACE}"]
+
+
+def test_so_they_are_in_keys() -> None:
+    read = _parsed('{"failover": {"rules": {"\\ud83d\\ude00": ["small"]}}}')
+
+    assert read.rules == {"\N{GRINNING FACE}": ("small",)}
+
+
+def test_half_a_pair_in_a_key_is_told_as_what_it_is() -> None:
+    with pytest.raises(ConfigErrors, match="half of a surrogate pair"):
+        _parsed('{"failover": {"rules": {"\\ud83d": ["small"]}}}')
+
+
+@pytest.mark.parametrize("number", ["010", "-017", "0_7"])
+def test_the_older_yaml_s_octal_numbers_are_a_mistake(number: str) -> None:
+    with pytest.raises(ConfigErrors, match=r"^c.yaml:3: bench.failures: .*octal"):
+        _parsed(f"%YAML 1.1\n---\nbench: {{failures: {number}}}\n")
 
 
 @pytest.mark.parametrize("half", ["\\ud83d", "\\ude00", "\\ude00\\ud83d"])
@@ -106,3 +127,36 @@ def test_a_fault_of_ours_in_reading_is_a_refusal(
 
     assert not result.applied
     assert "cannot be taken over: OverflowError" in result.errors[0]
+
+
+def test_the_command_that_checks_shows_no_traceback_whatever_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("bench: {failures: 3}\n")
+
+    def broken(*_args: object, **_more: object) -> None:
+        raise OverflowError("too large")
+
+    monkeypatch.setattr(document, "read_environment", broken)
+
+    with pytest.raises(CommandError, match="1 mistake"):
+        call_command("config", "check", str(path), stderr=StringIO())
+
+
+@pytest.mark.django_db
+def test_what_no_table_can_hold_is_the_file_s_mistake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("bench: {failures: 3}\n")
+
+    def broken(*_args: object) -> bool:
+        raise DataError("value out of range")
+
+    monkeypatch.setattr(mirror, "mirror", broken)
+
+    result = file.sync_file({**os.environ, file.VARIABLE: str(path)})
+
+    assert "value out of range" in result.errors[0]
+    assert ConfigSource.load().refused_errors == list(result.errors)

@@ -6,10 +6,13 @@ import logging
 from typing import TYPE_CHECKING
 
 import pytest
+from django.db import IntegrityError
 
+from controlplane.config import mirror
 from controlplane.control.child import REBUILD_S, Publisher
 from controlplane.models import Team
 from providers.models import Provider
+from providers.secrets.encryption import CannotDecrypt
 from routing.gateway.deciding.snapshot import decode
 from routing.gateway.link.channel import SNAPSHOT_FILE
 
@@ -164,3 +167,29 @@ def test_a_file_that_was_refused_is_told_with_its_time_and_checksum(
     assert standing.refused_at is not None
     assert len(standing.config_checksum) == 64
     assert publisher.round() == standing
+
+
+@pytest.mark.parametrize("error", [IntegrityError("twice"), CannotDecrypt("other keys")])
+def test_whatever_keeps_the_file_from_being_read_keeps_no_edit_from_being_published(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    file = tmp_path / "switchyard.yaml"
+    file.write_text("providers: {ours: {kind: simulator}}\n")
+    publisher = Publisher(folder, {"SWITCHYARD_CONFIG": str(file)})
+
+    def broken(*_args: object) -> bool:
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(mirror, "mirror", broken)
+        first = publisher.round()
+        Provider.objects.create(name="lab", kind="simulator")
+        second = publisher.round()
+        held = names(folder)
+    mended = publisher.round()
+
+    assert str(error) in first.error
+    assert (second.generation or 0) > (first.generation or 0) > 0
+    assert held == ["lab"]
+    assert mended.error == ""
+    assert names(folder) == ["lab", "ours"]
