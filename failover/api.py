@@ -13,7 +13,13 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from failover.models import FailoverRule
-from providers.managed.api import MANAGED_FIELDS, ManagedSerializer, OrderSerializer, refuse_config
+from providers.managed.api import (
+    MANAGED_FIELDS,
+    ManagedSerializer,
+    OrderSerializer,
+    refuse_config,
+    refuse_unknown,
+)
 from providers.managed.models import ManagedSource
 from providers.managed.versioned_api import etag_of, refusal
 
@@ -95,6 +101,7 @@ class FailoverView(APIView):
     )
     def delete(self, request: Request) -> Response:
         body = request.data if isinstance(request.data, dict) else {}
+        refuse_unknown(body, RuleName().fields)
         name = body.get("primary_model") or request.query_params.get("primary_model")
         if not isinstance(name, str) or not name.strip():
             raise ValidationError({"primary_model": ["This field is required."]})

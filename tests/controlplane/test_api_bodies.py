@@ -117,3 +117,32 @@ def test_filters_by_a_flag_take_both_words(api, flag):
     rows.pool("off", "lab/a", enabled=False)
     names = {row["name"] for row in api("get", f"pools?enabled={flag}").json()}
     assert ("off" in names) == (flag == "false")
+
+
+@pytest.mark.parametrize("text", ["\\u0000", "a\\u0000", "\\ud800", "\\ude00\\ud83d"])
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("patch", "providers/lab", '{"failure_domain": {"zone": "%s"}}'),
+        ("patch", "providers/lab", '{"failure_domain": {"%s": "a"}}'),
+        ("patch", "providers/lab", '{"health": {"paid_probe_model": "%s"}}'),
+        ("patch", "providers/lab", '{"timeouts": {"%s": 5}}'),
+        ("patch", "providers/lab", '{"%s": 1}'),
+        ("patch", "keys/operator", '{"team": "%s"}'),
+        ("put", "failover", '{"primary_model": "%s", "fallback_models": ["large"]}'),
+        ("delete", "failover", '{"primary_model": "%s"}'),
+        ("put", "routing-state", '{"kind": "%s", "enabled": false}'),
+    ],
+)
+def test_text_that_nothing_can_hold_is_400_wherever_it_stands(api, method, path, body, text):
+    answer = api(method, path, body % text)
+
+    assert answer.status_code == 400, answer.content
+    assert "half of a surrogate pair" in answer.json()["detail"]
+
+
+def test_a_whole_pair_is_a_character_like_any_other(api):
+    answer = api("patch", "providers/lab", '{"failure_domain": {"zone": "\\ud83d\\ude00"}}')
+
+    assert answer.status_code == 200, answer.content
+    assert answer.json()["failure_domain"] == {"zone": "\N{GRINNING FACE}"}
