@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from django.apps import AppConfig, apps
+from django.core.exceptions import ImproperlyConfigured
 from django.db.models.signals import post_delete, post_save
 
 if TYPE_CHECKING:
@@ -16,9 +17,12 @@ class ControlPlaneConfig(AppConfig):
     verbose_name = "System"
 
     def ready(self) -> None:
-        from controlplane.edits.kinds import owners  # noqa: PLC0415 - as below
+        from controlplane.edits.kinds import owners, unlisted  # noqa: PLC0415 - as below
         from controlplane.edits.noting import note_row  # noqa: PLC0415 - models load before this
 
+        if missing := unlisted():
+            words = ", ".join(missing)
+            raise ImproperlyConfigured(f"no kind of controlplane.edits.kinds names {words}")
         for label in owners():
             model = apps.get_model(label)
             post_save.connect(note_row, sender=model, dispatch_uid=f"edit.{label}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -13,7 +13,13 @@ from django.db import models
 from django.utils.functional import cached_property
 from simple_history.models import HistoricalRecords
 
-from controlplane.edits.models import Edit, RecordedObject, Revision  # noqa: F401 - Django looks here
+from controlplane.edits.models import (
+    Edit,  # noqa: F401 - Django looks here
+    EditCounter,  # noqa: F401 - as above
+    RecordedObject,  # noqa: F401 - as above
+    Revision,  # noqa: F401 - as above
+    Singleton,
+)
 from controlplane.hosts.models import HostReport  # noqa: F401 - Django looks here
 from failover.engine.policy import (
     DEFAULT_RETRY_FIRST_STATUSES,
@@ -177,19 +183,6 @@ def default_retry_statuses() -> list[int]:
 
 def default_retry_first_statuses() -> list[int]:
     return list(DEFAULT_RETRY_FIRST_STATUSES)
-
-
-class Singleton(models.Model):
-    """A table of one row."""
-
-    class Meta:
-        abstract = True
-
-    @classmethod
-    def load(cls) -> Self:
-        """The row, made with its defaults if there is none yet."""
-        row, _made = cls._default_manager.get_or_create(pk=1)
-        return row
 
 
 POSITIVE = [MinValueValidator(0.001, message="This must be more than 0.")]
@@ -479,20 +472,6 @@ class SnapshotContent(models.Model):
 
     def __str__(self) -> str:
         return f"content of {self.published}"
-
-
-class EditCounter(Singleton):
-    """Moves with every edit, in its own transaction: a cheap question for the control child."""
-
-    value = models.PositiveBigIntegerField(default=0)
-
-    class Meta:
-        constraints = [
-            models.CheckConstraint(condition=models.Q(pk=1), name="edit_counter_one_row"),
-        ]
-
-    def __str__(self) -> str:
-        return str(self.value)
 
 
 def word(name: str = "", help_text: str = "") -> models.TextField[str, str]:

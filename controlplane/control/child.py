@@ -35,7 +35,7 @@ from controlplane.control.hub import Hub, Standing
 from controlplane.control.metering import Metering
 from controlplane.control.reporting import Reporter
 from controlplane.control.sharing import DatabaseShare, DiskShare
-from controlplane.models import EditCounter
+from controlplane.edits.models import EditCounter
 from controlplane.publishing.publisher import Publication
 from controlplane.records.ingest import Ingester
 from routing.gateway.link import channel

@@ -13,10 +13,15 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from django.apps import apps
+from django.db.models import CASCADE
 from django.utils.module_loading import import_string
 
+from providers.managed.models import ManagedModel
+
 if TYPE_CHECKING:
-    from providers.managed.models import ManagedModel
+    from collections.abc import Iterable
+
+    from django.db.models import Model
 
 SETTINGS: Final = "settings"
 ANY: Final = "configuration"  # the kind of an edit that may be of any object
@@ -148,3 +153,17 @@ def owners() -> dict[str, tuple[str, str]]:
         found[kind.model] = ("", kind.name)
         found |= {label: (owner, kind.name) for label, owner in kind.parts.items()}
     return found
+
+
+def unlisted() -> list[str]:
+    """The labels of configuration's rows that no kind names, and whose edits nobody would note."""
+    known = owners()
+    objects = [model for model in apps.get_models() if issubclass(model, ManagedModel)]
+    rows: Iterable[type[Model]] = {*objects, *(part for row in objects for part in _parts(row))}
+    return sorted({row._meta.label for row in rows} - known.keys())  # noqa: SLF001 - Django's own API
+
+
+def _parts(model: type[Model]) -> list[type[Model]]:
+    """Whose rows go with a row of `model`."""
+    relations = model._meta.related_objects  # noqa: SLF001 - Django's own API
+    return [r.related_model for r in relations if getattr(r, "on_delete", None) is CASCADE]

@@ -16,8 +16,7 @@ from django.db.models import F
 from simple_history.models import HistoricalRecords
 
 from controlplane.edits.kinds import ANY, OTHER, SETTINGS, owners
-from controlplane.edits.models import Edit
-from controlplane.models import EditCounter
+from controlplane.edits.models import Edit, EditCounter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

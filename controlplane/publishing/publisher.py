@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 from django.db import IntegrityError, transaction
 
-from controlplane.models import EditCounter, PublishedSnapshot
+from controlplane.edits.models import EditCounter
+from controlplane.models import PublishedSnapshot
 from controlplane.publishing import snapshots
 from controlplane.publishing.content import Builder
 from controlplane.revisions import history

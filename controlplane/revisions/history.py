@@ -31,9 +31,9 @@ from controlplane.config.objects import (
 )
 from controlplane.config.text import text_of
 from controlplane.edits.kinds import ANY, OTHER, SETTINGS, Key
-from controlplane.edits.models import Edit, RecordedObject, Revision
+from controlplane.edits.models import Edit, EditCounter, RecordedObject, Revision
 from controlplane.edits.noting import as_author, current_author
-from controlplane.models import EditCounter, PublishedSnapshot
+from controlplane.models import PublishedSnapshot
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping

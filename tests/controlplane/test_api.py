@@ -7,7 +7,8 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client, override_settings
 from rest_framework.exceptions import ValidationError
 
-from controlplane.models import ApiKey, EditCounter, Team
+from controlplane.edits.models import EditCounter
+from controlplane.models import ApiKey, Team
 from failover.api import RuleSerializer
 from failover.models import FailoverRule
 from providers.models import Credential, Provider

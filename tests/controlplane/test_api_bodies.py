@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from drf_spectacular.generators import SchemaGenerator
 
-from controlplane.models import EditCounter
+from controlplane.edits.models import EditCounter
 from routing.models import CanonicalModel
 from tests.support import rows
 from tests.support.api import ADMIN_KEY, Api

@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from controlplane.models import EditCounter
+from controlplane.edits.models import EditCounter
 from controlplane.publishing.content import Builder
 from providers.models import Provider
 from routing.gateway.deciding.snapshot import SwitchSpec

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+from django.apps import apps
 from django.contrib.auth.models import User
+from django.core.exceptions import ImproperlyConfigured
 
 from controlplane.config.changes import changes_between
 from controlplane.config.objects import collect
@@ -39,3 +43,17 @@ def test_every_row_that_is_noted_is_of_a_kind_and_any_other_fails_loudly():
                for label in owners())  # fmt: skip
     with pytest.raises(LookupError):
         note_row(sender=User, instance=User(username="somebody"), using="default")
+
+
+def test_a_configuration_model_that_no_kind_names_stops_the_start(monkeypatch):
+    monkeypatch.delitem(KINDS, "alias")
+
+    with pytest.raises(ImproperlyConfigured, match=r"names routing\.Alias, routing\.AliasTarget$"):
+        apps.get_app_config("controlplane").ready()
+
+
+def test_a_part_that_its_kind_does_not_name_stops_the_start(monkeypatch):
+    monkeypatch.setitem(KINDS, "pool", replace(KINDS["pool"], parts={}))
+
+    with pytest.raises(ImproperlyConfigured, match=r"names routing\.Candidate$"):
+        apps.get_app_config("controlplane").ready()

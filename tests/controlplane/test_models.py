@@ -17,7 +17,8 @@ from django.db import IntegrityError, transaction
 from controlplane.config.general import SETTING_OF_KEY
 from controlplane.config.types import PROTOCOLS
 from controlplane.edits.kinds import owners
-from controlplane.models import ApiKey, ConfigSource, EditCounter, Settings, digest_of, new_key
+from controlplane.edits.models import EditCounter
+from controlplane.models import ApiKey, ConfigSource, Settings, digest_of, new_key
 from failover.engine.policy import DEFAULT_RETRY_STATUSES, BenchPolicy, FailoverPolicy
 from providers.models import CatalogEntry
 from providers.validation import PROTOCOL_NAMES, timeouts_problems

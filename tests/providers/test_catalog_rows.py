@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.urls import reverse
 
-from controlplane.models import EditCounter
+from controlplane.edits.models import EditCounter
 from controlplane.publishing.content import Builder
 from providers.adapters.spec import ModelFacts, Prices
 from providers.catalog.effective import OPERATOR

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from controlplane.models import EditCounter
+from controlplane.edits.models import EditCounter
 from tests.support import rows
 from tests.support.api import ADMIN_KEY, Api
 

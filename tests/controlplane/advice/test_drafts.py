@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from django.core.cache import cache
 
-from controlplane.models import EditCounter, Settings
+from controlplane.edits.models import EditCounter
+from controlplane.models import Settings
 from failover.models import FailoverRule
 from providers.models import ProviderModel
 from tests.support import rows

@@ -18,8 +18,9 @@ from controlplane.config.file import sync_file
 from controlplane.config.mirror import mirror, refuse
 from controlplane.config.yaml import ConfigErrors
 from controlplane.edits.kinds import owners
+from controlplane.edits.models import EditCounter
 from controlplane.hosts.models import HostReport
-from controlplane.models import ApiKey, ConfigSource, EditCounter, Team, digest_of
+from controlplane.models import ApiKey, ConfigSource, Team, digest_of
 from failover.models import FailoverRule
 from providers.models import Credential, Provider, ProviderModel
 from providers.secrets import fields

@@ -12,7 +12,8 @@ from simple_history.models import HistoricalRecords
 
 from controlplane.config.document import parse
 from controlplane.config.mirror import mirror
-from controlplane.models import ApiKey, EditCounter, PublishedSnapshot, Settings, Team
+from controlplane.edits.models import EditCounter
+from controlplane.models import ApiKey, PublishedSnapshot, Settings, Team
 from controlplane.publishing import publisher
 from controlplane.publishing.content import Builder
 from controlplane.publishing.publisher import SNAPSHOT_FILE, Publication, publish
