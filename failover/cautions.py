@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 from providers.adapters.registry import ADAPTERS
-from providers.adapters.spec import ModelFacts
+from providers.adapters.spec import ModelFacts, split_name
 from providers.adapters.upstream import is_authorized
 from providers.secrets.redaction import LONG_ENOUGH
 
@@ -95,11 +95,8 @@ def meaning_of(scene: Scene, name: str) -> Meaning | None:
     """What `name` stands for, looked up in the order in which requests are; None: nothing."""
     if found := scene.named(name):
         return found
-    cut = name.rfind("/")
-    while cut > 0:
-        if cut + 1 < len(name) and scene.provider(name[:cut]) is not None:
-            return Meaning(members=(Member(provider=name[:cut], model=name[cut + 1 :]),))
-        cut = name.rfind("/", 0, cut)
+    if pair := split_name(name, lambda provider: scene.provider(provider) is not None):
+        return Meaning(members=(Member(provider=pair[0], model=pair[1]),))
     members = scene.listed(name)
     return Meaning(members=members) if members else None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from providers.validation import Number, number_problems
@@ -32,12 +32,30 @@ def capture_problems(block: object) -> list[str]:
     return problems
 
 
+def alias_cycles(names: Iterable[str], target_of: Mapping[str, str]) -> Iterator[list[str]]:
+    """
+    The circles that `names` lead into, each once, such as [b, c, b].
+
+    A circle begins where the first name that leads there comes in: with that name itself, if it
+    is a part of it.
+    """
+    settled: set[str] = set()
+    for name in names:
+        way: dict[str, None] = {}  # ordered, and quick to ask
+        following = name
+        while following in target_of and following not in settled and following not in way:
+            way[following] = None
+            following = target_of[following]
+        if following in way:
+            passed = list(way)
+            yield [*passed[passed.index(following) :], following]
+        settled.update(way)
+
+
 def alias_cycle(name: str, target_of: Mapping[str, str]) -> list[str]:
     """The way from `name` back to itself, such as [a, b, a]; empty if there is none."""
-    way = [name]
-    while (following := target_of.get(way[-1], "")) and following not in way:
-        way.append(following)
-    return [*way, name] if following == name else []
+    found = next(alias_cycles([name], target_of), [])
+    return found if found[:1] == [name] else []
 
 
 def moment_problems(moment: datetime | None) -> list[str]:

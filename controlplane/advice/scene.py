@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from django.utils import timezone
 
@@ -30,6 +30,7 @@ from providers.catalog.vendors import vendor_of
 from providers.catalog_rows import lookup
 from providers.models import Credential, Provider, ProviderModel
 from providers.secrets.encryption import CannotDecrypt
+from routing.gateway.deciding.table import ALIAS_DEPTH
 from routing.models import (
     Alias,
     AliasTarget,
@@ -50,8 +51,6 @@ if TYPE_CHECKING:
     from providers.adapters.spec import ModelFacts
     from providers.catalog.effective import Known, Lookup
     from providers.managed.models import ManagedModel
-
-ALIAS_DEPTH: Final = 16
 
 
 class StoredScene:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from controlplane.config.types import suggestion
 from providers.adapters.registry import ADAPTERS
+from routing.validation import alias_cycles
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -169,19 +170,10 @@ def _name_mistakes(tree: Tree) -> Iterator[Mistake]:
 def _cycle_mistakes(tree: Tree) -> Iterator[Mistake]:
     target_of = {name: target for _path, name, target in alias_paths(tree)}
     path_of = {name: path for path, name, _target in alias_paths(tree)}
-    settled: set[str] = set()
-    for start in target_of:
-        way: list[str] = []
-        name = start
-        while name in target_of and name not in settled and name not in way:
-            way.append(name)
-            name = target_of[name]
-        if name in way:
-            cycle = [*way[way.index(name) :], name]
-            yield tree.mistake(
-                path_of[name], f"a cycle of aliases ({' -> '.join(cycle)}), allowed: an end"
-            )
-        settled.update(way)
+    for cycle in alias_cycles(target_of, target_of):
+        yield tree.mistake(
+            path_of[cycle[0]], f"a cycle of aliases ({' -> '.join(cycle)}), allowed: an end"
+        )
 
 
 def _rule_mistakes(tree: Tree) -> Iterator[Mistake]:

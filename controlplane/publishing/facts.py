@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from providers.adapters.spec import split_name
 from providers.catalog.vendors import vendor_of
 
 if TYPE_CHECKING:
@@ -34,12 +35,8 @@ def named_models(
             named[target.provider].add(target.model)
     for rule in rules:
         for name in (rule.primary, *rule.fallbacks):
-            # The longest provider name counts, as for requests.
-            cut = name.rfind("/")
-            while cut > 0 and name[:cut] not in providers:
-                cut = name.rfind("/", 0, cut)
-            if cut > 0 and cut + 1 < len(name):
-                named[name[:cut]].add(name[cut + 1 :])
+            if pair := split_name(name, providers.__contains__):
+                named[pair[0]].add(pair[1])
     return named
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from msgspec import Struct
@@ -111,3 +112,13 @@ class ProviderSpec(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
     proxy: str = ""
     trust_env_proxy: bool = True
     fault: str = ""
+
+
+def split_name(name: str, is_provider: Callable[[str], bool]) -> tuple[str, str] | None:
+    """(provider, model) of a "provider/model" name; the longest provider that fits wins."""
+    cut = name.rfind("/")
+    while cut > 0:
+        if cut + 1 < len(name) and is_provider(name[:cut]):
+            return name[:cut], name[cut + 1 :]
+        cut = name.rfind("/", 0, cut)
+    return None

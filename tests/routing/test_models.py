@@ -6,7 +6,7 @@ from django.db import IntegrityError, transaction
 
 from providers.models import Provider
 from routing.models import Alias, AliasTarget, Candidate, CanonicalModel
-from routing.validation import alias_cycle
+from routing.validation import alias_cycle, alias_cycles
 
 pytestmark = pytest.mark.django_db
 
@@ -93,6 +93,13 @@ def test_aliases_that_go_round_in_a_circle_are_refused(pool):
 def test_a_circle_further_on_is_not_this_names_circle():
     assert alias_cycle("a", {"a": "b", "b": "c", "c": "b"}) == []
     assert alias_cycle("a", {"a": "a"}) == ["a", "a"]
+
+
+@pytest.mark.pure
+def test_each_circle_is_found_once_from_where_its_first_name_comes_in():
+    target_of = {"x": "c", "a": "b", "b": "c", "c": "a", "d": "d", "e": "pool", "f": ""}
+
+    assert list(alias_cycles(target_of, target_of)) == [["c", "a", "b", "c"], ["d", "d"]]
 
 
 def test_an_alias_has_exactly_one_of_target_and_targets():

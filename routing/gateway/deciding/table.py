@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from providers.adapters.registry import ADAPTERS
+from providers.adapters.spec import split_name
 from providers.adapters.upstream import Upstream, compile_upstream
 from routing.gateway.deciding.keys import Key
 from routing.gateway.deciding.pools import Compiler, Pool, measured_names
@@ -109,13 +110,8 @@ class Table:
         return self._compiler.unconfigured(model, *((name, model) for name in names))
 
     def split(self, name: str) -> tuple[str, str] | None:
-        """(provider, model) of a "provider/model" name; the longest provider that fits wins."""
-        cut = name.rfind("/")
-        while cut > 0:
-            if name[:cut] in self.providers and cut + 1 < len(name):
-                return name[:cut], name[cut + 1 :]
-            cut = name.rfind("/", 0, cut)
-        return None
+        """(provider, model) of a "provider/model" name."""
+        return split_name(name, self.providers.__contains__)
 
     def names(self, name: str) -> bool:
         """Whether operators wrote `name`: of a pool or an alias, or a model of a provider."""
