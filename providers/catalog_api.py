@@ -142,10 +142,7 @@ class ProviderModelFactsView(APIView):
         given = {name: request.query_params.get(name, "") for name in ("provider", "model")}
         if missing := [name for name, value in given.items() if not value]:
             raise ValidationError({name: ["This parameter is needed."] for name in missing})
-        # "config" sorts before "dashboard": the row that counts comes first.
-        provider = (
-            Provider.objects.filter(name=given["provider"]).order_by("managed_source").first()
-        )
+        provider = Provider.named(given["provider"])
         if provider is None:
             raise Http404
         listed = provider.models.filter(model_id=given["model"]).first()

@@ -46,8 +46,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from django.db.models import QuerySet
-
     from providers.adapters.spec import ModelFacts
     from providers.catalog.effective import Known, Lookup
     from providers.managed.models import ManagedModel
@@ -99,7 +97,7 @@ class StoredScene:
 
     def _row(self, name: str) -> Provider | None:
         if name not in self._providers:
-            self._providers[name] = _counting(Provider.objects.filter(name=name))
+            self._providers[name] = Provider.named(name)
         return self._providers[name]
 
     def named(self, name: str) -> Meaning | None:
@@ -109,7 +107,7 @@ class StoredScene:
 
     def _look_up(self, name: str) -> Meaning | None:
         for _ in range(ALIAS_DEPTH):
-            pool = _counting(CanonicalModel.objects.filter(name=name))
+            pool = CanonicalModel.named(name)
             if pool is not None:
                 is_on = (
                     pool.enabled
@@ -117,7 +115,7 @@ class StoredScene:
                 )
                 off = "" if is_on else f"model pool {name} is disabled"
                 return Meaning(members=self.members_of(pool.candidates.all(), name), off=off)
-            alias = _counting(Alias.objects.filter(name=name))
+            alias = Alias.named(name)
             if alias is None:
                 return None
             if not alias.enabled:
@@ -187,11 +185,6 @@ def members_of(targets: Iterable[Target]) -> tuple[Member, ...]:
         )
         for target in targets
     )
-
-
-def _counting(rows: QuerySet[Any]) -> Any:
-    """The row that counts among those of one name: the configuration's, if there is one."""
-    return rows.order_by("managed_source").first()  # "config" sorts before "dashboard"
 
 
 def cautions_of(row: ManagedModel) -> list[str]:

@@ -19,7 +19,7 @@ from controlplane.config.general import SETTING_OF_KEY, TIMEOUT_KEYS
 from controlplane.edits.kinds import KINDS, SETTINGS, Key
 from controlplane.models import ApiKey, ConfigSource, Settings
 from failover.models import FailoverRule
-from providers.managed.models import ManagedSource
+from providers.managed.models import ManagedSource, counting
 from providers.models import Credential, Provider, ProviderModel
 from providers.secrets.encryption import CannotDecrypt
 from providers.secrets.redaction import is_secret_name
@@ -72,10 +72,11 @@ def collect(wanted: Mapping[str, Collection[str]] | None = None) -> State:
 
 def effective(state: State) -> State:
     """The objects that count: the configuration's, admin's that nothing shadows, all settings."""
+    those = counting(((key.kind, key.name), key.source, key) for key in state)
     return {
         key: block
         for key, block in state.items()
-        if key.kind == SETTINGS or key.source == CONFIG or key._replace(source=CONFIG) not in state
+        if key.kind == SETTINGS or those[key.kind, key.name] == key
     }
 
 

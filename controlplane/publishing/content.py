@@ -26,7 +26,7 @@ from failover.engine.policy import Backoff, BenchPolicy, FailoverPolicy, RetryFi
 from failover.models import FailoverRule
 from providers.adapters.spec import CredentialSpec, ProviderSpec, Timeouts
 from providers.catalog_rows import lookup
-from providers.managed.models import ManagedSource
+from providers.managed.models import counting
 from providers.models import Credential, Provider, ProviderModel
 from routing.gateway.deciding.snapshot import (
     AliasSpec,
@@ -123,11 +123,8 @@ def _content(kept: _Pools, *, whole: bool) -> Content:
 def _effective(model: type[Managed]) -> list[Managed]:
     """The rows that count, by name: the configuration's, and those that it does not shadow."""
     # Sorted here, not by the database: collations differ, the snapshot's bytes must not.
-    found: dict[str, Managed] = {}
-    for row in model._default_manager.all():  # noqa: SLF001 - Django documents it
-        name = getattr(row, model.identity)
-        if row.is_managed_by_config or name not in found:
-            found[name] = row
+    rows = model.rows()
+    found = counting((getattr(row, model.identity), row.managed_source, row) for row in rows)
     return [found[name] for name in sorted(found)]
 
 
@@ -219,7 +216,9 @@ class _Pools:
                 if pk not in found and kept.name not in names
             } | found
         if names is None or names:
-            self._specs = _counting(self._kept.values())
+            those = counting(self._kept.values())
+            # Sorted here, not by the database: collations differ, the snapshot's bytes must not.
+            self._specs = tuple(those[name] for name in sorted(those))
         self._policy, self._edit = policy, edit
         return self._specs
 
@@ -232,16 +231,6 @@ class _Pools:
         if len(found) > AT_ONCE or any(kind == ANY for kind, _name in found):
             return None
         return {name for _kind, name in found}
-
-
-def _counting(pools: Iterable[_Kept]) -> tuple[PoolSpec, ...]:
-    """The configuration's, and those that it does not shadow, by name."""
-    # Sorted here, not by the database: collations differ, the snapshot's bytes must not.
-    found: dict[str, PoolSpec] = {}
-    for name, source, spec in pools:
-        if source == ManagedSource.CONFIG or name not in found:
-            found[name] = spec
-    return tuple(found[name] for name in sorted(found))
 
 
 def _read_pools(policy: FailoverPolicy, names: Collection[str] | None = None) -> dict[int, _Kept]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Self
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any, Self, TypeVar
 
 from django.core.exceptions import ValidationError
 from django.db import models
 
 IS_CONFIG = "This is managed by configuration; change the file or the environment instead."
+
+Name = TypeVar("Name", bound=Hashable)
+Value = TypeVar("Value")
 
 
 # Functions from a row that has been saved to what its operator ought to know of it, as sentences.
@@ -24,6 +27,19 @@ def cautions_of(row: ManagedModel) -> list[str]:
 class ManagedSource(models.TextChoices):
     CONFIG = "config", "configuration"
     DASHBOARD = "dashboard", "dashboard"
+
+
+def counting(found: Iterable[tuple[Name, str, Value]]) -> dict[Name, Value]:
+    """
+    Of names, sources and values those that count: the configuration's, and what it does not shadow.
+
+    For what has been read already; of rows, `ManagedModel.effective` asks the database the same.
+    """
+    values: dict[Name, Value] = {}
+    for name, source, value in found:
+        if source == ManagedSource.CONFIG or name not in values:
+            values[name] = value
+    return values
 
 
 class ManagedModel(models.Model):
@@ -91,9 +107,11 @@ class ManagedModel(models.Model):
         return self.config_twins().exists() if known is None else bool(known)
 
     def config_twins(self) -> models.QuerySet[Self]:
-        return self.rows().filter(
-            **{self.identity: getattr(self, self.identity)}, managed_source=ManagedSource.CONFIG
-        )
+        return self._configured(getattr(self, self.identity))
+
+    @classmethod
+    def _configured(cls, name: object) -> models.QuerySet[Self]:
+        return cls.rows().filter(**{cls.identity: name}, managed_source=ManagedSource.CONFIG)
 
     @classmethod
     def rows(cls) -> models.QuerySet[Self]:
@@ -102,9 +120,7 @@ class ManagedModel(models.Model):
     @classmethod
     def with_shadowed(cls, rows: models.QuerySet[Self]) -> models.QuerySet[Any]:
         """`rows`, each knowing whether it is shadowed, for one query in all."""
-        twins = cls.rows().filter(
-            **{cls.identity: models.OuterRef(cls.identity)}, managed_source=ManagedSource.CONFIG
-        )
+        twins = cls._configured(models.OuterRef(cls.identity))
         return rows.annotate(
             shadowed=models.Q(managed_source=ManagedSource.DASHBOARD) & models.Exists(twins)
         )
@@ -113,3 +129,9 @@ class ManagedModel(models.Model):
     def effective(cls) -> models.QuerySet[Any]:
         """The rows that count: the configuration's, and the dashboard's that nothing shadows."""
         return cls.with_shadowed(cls.rows()).filter(shadowed=False)
+
+    @classmethod
+    def named(cls, name: str) -> Self | None:
+        """The row that counts among those of this name."""
+        row: Self | None = cls.effective().filter(**{cls.identity: name}).first()
+        return row

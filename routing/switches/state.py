@@ -138,7 +138,7 @@ def _own_word(row: RoutingState) -> str:
     of_pool = CanonicalModel.effective().filter(name=row.canonical_model)
     match row.kind:
         case SwitchKind.PROVIDER:
-            found: Any = Provider.effective().filter(name=row.provider_name).first()
+            found: Any = Provider.named(row.provider_name)
             owner = found
         case SwitchKind.CANONICAL_MODEL:
             found = owner = of_pool.first()

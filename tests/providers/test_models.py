@@ -10,6 +10,7 @@ from django.core import serializers
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
+from providers.managed.models import counting
 from providers.models import Credential, Provider, ProviderModel
 from providers.secrets.encryption import CannotDecrypt, Keyring, load_keyring, read_or_create
 from providers.secrets.fields import EncryptedText
@@ -221,6 +222,17 @@ def test_the_configuration_shadows_the_dashboard_by_name():
     assert set(Provider.effective()) == {config, alone}
     known = {row.pk: row.is_shadowed for row in Provider.with_shadowed(Provider.objects.all())}
     assert known == {own.pk: True, config.pk: False, alone.pk: False}
+    assert Provider.named("lab") == config
+    assert Provider.named("alone") == alone
+    assert Provider.named("nobody") is None
+
+
+@pytest.mark.pure
+@pytest.mark.parametrize("sources", [("config", "dashboard"), ("dashboard", "config")])
+def test_what_has_been_read_counts_as_rows_do_in_whatever_order(sources):
+    found = [("lab", source, source) for source in sources]
+
+    assert counting([*found, ("alone", "dashboard", "own")]) == {"lab": "config", "alone": "own"}
 
 
 @pytest.mark.django_db
