@@ -26,6 +26,10 @@ MOST_LINES = 400
 MOST_LINES_OF_MODELS_AND_CODECS = 600
 # What may be long: rows, and a codec's whole protocol.
 LONG = re.compile(r"models\.py$|providers/protocols/")
+# How a file is made anew beside another, and takes its name.
+DRAFTS = re.compile(
+    r"\bos\.(?:fsync|link|rename|replace|O_EXCL|O_TRUNC)\b|\bdraft\.re(?:place|name)\("
+)
 
 
 @pytest.mark.parametrize("tool", TOOLS)
@@ -113,3 +117,11 @@ def test_the_contract_of_codecs_names_every_protocol() -> None:
     ]
 
     assert sorted(packages) == sorted(named)
+
+
+@pytest.mark.pure
+def test_files_are_replaced_by_one_module_alone() -> None:
+    found = {name for name, p in modules(*APPS).items() if DRAFTS.search(p.read_text("utf-8"))}
+
+    # The spool's files are locked before they are seen, and grow.
+    assert found == {"providers.files", "routing.gateway.records.spool"}

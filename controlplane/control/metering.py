@@ -7,6 +7,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Final
 
+from providers.files import write_whole
 from routing.gateway.records.spool import lag_s
 from routing.gateway.telemetry.ledger import Ledger
 from routing.gateway.telemetry.metrics import bench_samples
@@ -53,10 +54,8 @@ class Metering:
 
     def save(self) -> None:
         self._saved_at = self._clock()
-        draft = self._file.with_suffix(".new")
         try:
-            draft.write_bytes(self._ledger.dump())
-            draft.replace(self._file)
+            write_whole(self._file, self._ledger.dump(), is_durable=False)
         except OSError as error:
             logger.error("counts cannot be saved: %s", error.strerror)  # noqa: TRY400 - one line
 

@@ -8,7 +8,6 @@ missing.
 from __future__ import annotations
 
 import os
-import secrets
 from typing import TYPE_CHECKING, Final
 
 from django.db import IntegrityError, transaction
@@ -18,6 +17,7 @@ from controlplane.models import PublishedSnapshot
 from controlplane.publishing import snapshots
 from controlplane.publishing.content import Builder
 from controlplane.revisions import history
+from providers.files import write_whole
 from providers.secrets.fields import keyring
 from providers.secrets.redaction import known
 from routing.gateway.deciding.snapshot import Content, Snapshot, decode, digest_of, pack, seal
@@ -138,19 +138,5 @@ def _write(data_dir: Path, raw: bytes) -> Path:
     """Put the snapshot on disk, whole or not at all; where it is."""
     path = data_dir / SNAPSHOT_FILE
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(raw)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
-    directory = os.open(data_dir, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    write_whole(path, raw)
     return path

@@ -6,14 +6,12 @@ Pure Python: the inference workers open tokens with it as well.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
-import secrets
 from typing import TYPE_CHECKING
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
+from providers.files import write_first
 from providers.secrets.redaction import known
 
 if TYPE_CHECKING:
@@ -87,24 +85,13 @@ def read_or_create(path: Path, make: Callable[[], str]) -> str:
     """
     The stripped text of `path`; if there is no such file, make it with mode 0600.
 
-    Several processes may start at once: the text is written whole to a private file and then
-    linked to its name, which succeeds for exactly one of them; the others read what it wrote.
+    Several processes may start at once: exactly one of them makes it, the others read what it
+    wrote.
     """
     try:
         return path.read_text(encoding="utf-8").strip()
     except FileNotFoundError:
         pass  # made below
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(make() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        # If another process was first, its text counts.
-        with contextlib.suppress(FileExistsError):
-            os.link(draft, path)
-    finally:
-        draft.unlink()
+    write_first(path, f"{make()}\n".encode())
     return path.read_text(encoding="utf-8").strip()

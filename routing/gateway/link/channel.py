@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from failover.engine.bench_entries import BenchEntry
+from providers.files import write_whole
 from routing.gateway.deciding.affinity import PinEntry
 from routing.gateway.link.fleet import Fleet
 from routing.gateway.telemetry.promtext import Sample
@@ -177,11 +178,7 @@ def read_benches(data_dir: Path) -> tuple[BenchEntry, ...]:
 
 def write_benches(data_dir: Path, entries: list[BenchEntry]) -> None:
     """Raises OSError."""
-    draft = data_dir / f"{BENCHES_FILE}.new"
-    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with open(fd, "wb") as file:  # noqa: PTH123 - made with its mode
-        file.write(_encoder.encode(entries))
-    draft.replace(data_dir / BENCHES_FILE)
+    write_whole(data_dir / BENCHES_FILE, _encoder.encode(entries), is_durable=False)
 
 
 class _Metrics(Struct):
@@ -222,9 +219,7 @@ def claim_socket_path(data_dir: Path) -> Path:
     if earlier != run and _is_private(earlier):
         return earlier / "control.sock"
     path = Path(tempfile.mkdtemp(prefix="switchyard-")) / "control.sock"
-    fresh = noted.with_suffix(".new")
-    fresh.write_text(str(path))
-    fresh.replace(noted)
+    write_whole(noted, str(path).encode(), is_durable=False)
     return path
 
 

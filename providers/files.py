@@ -1,0 +1,65 @@
+"""
+Small files that are there whole or not at all, whenever a process or the machine stops.
+
+What is durable is on the disk when the function returns: a rename is only as durable as the folder
+that it is written in. Pure Python: the inference workers write with it as well.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+MODE = 0o600
+
+
+def write_whole(path: Path, raw: bytes, *, is_durable: bool = True) -> None:
+    """
+    Put `raw` in place of `path`, with mode 0600. Raises OSError, and leaves what was there before.
+
+    Without `is_durable` it may be lost with the machine, which is quicker: for what is written
+    again soon.
+    """
+    with _draft(path, raw, is_durable=is_durable) as draft:
+        draft.replace(path)
+
+
+def write_first(path: Path, raw: bytes) -> bool:
+    """Make `path` of `raw`, durable, unless there is one: whether this process was the first."""
+    with _draft(path, raw, is_durable=True) as draft:
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            return False
+    return True
+
+
+@contextlib.contextmanager
+def _draft(path: Path, raw: bytes, *, is_durable: bool) -> Iterator[Path]:
+    """A private file of `raw` beside `path`, gone at the end; then the folder is on the disk."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, MODE), "wb") as file:
+            file.write(raw)
+            if is_durable:
+                file.flush()
+                os.fsync(file.fileno())
+        yield draft
+    finally:
+        draft.unlink(missing_ok=True)
+    if is_durable:
+        _sync(path.parent)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
