@@ -7,7 +7,7 @@ import pytest
 from controlplane.config.apply import apply_text
 from controlplane.config.document import parse
 from controlplane.config.mirror import mirror
-from controlplane.config.objects import collect
+from controlplane.config.objects import collect, effective
 from controlplane.config.yaml import ConfigErrors
 from controlplane.models import ApiKey, Settings, digest_of
 from failover.models import FailoverRule
@@ -53,6 +53,18 @@ def test_what_is_exported_makes_the_same_of_anything_else_and_keeps_secrets():
     assert list(keys) == before
     assert ApiKey.objects.get(name="first key").digest == digest_of("sy_one")
     assert Provider.objects.get(name="lab").headers["x-api-token"] == "hush"
+
+
+def test_an_export_has_the_configurations_object_and_not_the_one_that_it_shadows():
+    rows.provider("lab", kind="groq")
+    rows.provider("lab", kind="mistral", managed_source="config")
+    rows.provider("own", kind="openai")
+
+    kinds = {key.name: block["kind"] for key, block in effective(collect()).items() if key.name}
+
+    assert kinds == {"lab": "mistral", "own": "openai"}
+    assert "kind: mistral" in exported()
+    assert "groq" not in exported()
 
 
 def test_an_export_holds_no_secret():
