@@ -236,15 +236,19 @@ def unserved(scene: Scene, meaning: Meaning) -> str:
         return meaning.off
     if not meaning.members:
         return "it has no candidates"
+    if not any(member.enabled for member in meaning.members):
+        return "every candidate is disabled"
     reasons = [_out(scene, member) for member in meaning.members]
     if not all(reasons):
         return ""
-    if len(set(reasons)) > 1 and any("cannot be called" in reason for reason in reasons):
-        return "; ".join(dict.fromkeys(reasons))
-    return reasons[0] if len(set(reasons)) == 1 else "every candidate is disabled or missing"
+    if len(set(reasons)) > 1 and not any("cannot be called" in reason for reason in reasons):
+        return "every candidate is disabled or missing"
+    return "; ".join(dict.fromkeys(reasons))
 
 
 def _out(scene: Scene, member: Member) -> str:
+    if not member.enabled:
+        return f"candidate {member.provider}/{member.model} is disabled"
     provider = scene.provider(member.provider)
     if provider is None:
         return f"there is no provider {member.provider}"
@@ -252,7 +256,7 @@ def _out(scene: Scene, member: Member) -> str:
         return f"provider {member.provider} is disabled"
     if provider.unable:
         return f"provider {member.provider} cannot be called: {provider.unable}"
-    return "" if member.enabled else "every candidate is disabled"
+    return ""
 
 
 def _lesser(

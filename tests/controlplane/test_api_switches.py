@@ -224,6 +224,8 @@ def test_a_rule_whose_fallback_is_switched_off_warns_when_it_is_saved(client):
     for provider_name in ("lab", "spare"):
         put(client, {**IN_SMALL, "canonical_model": "large", "provider_name": provider_name})
     assert saved() == ["large: nobody can serve it: every candidate is disabled."]
+    for provider_name in ("lab", "spare"):
+        delete(client, {**IN_SMALL, "canonical_model": "large", "provider_name": provider_name})
     put(client, LAB)
     put(client, {**LAB, "provider_name": "spare"})
     assert "every candidate is disabled or missing" in saved()[0]

@@ -29,7 +29,7 @@ def problems_of(row) -> dict[str, list[str]]:
         ({"name": "a,b"}, "commas and spaces"),
         ({"name": "a b"}, "commas and spaces"),
         ({"timeouts": {"idle_s": -1}}, "above 0"),
-        ({"failover": {"max_attempts": 0}}, "at least 1"),
+        ({"failover": {"max_attempts": 0}}, "whole number from 1 to"),
         ({"failover": {"retry_on_statuses": [99]}}, "from 100 to 599"),
         ({"failover": {"retry_on_statuses": [500, 500]}}, "listed twice"),
         ({"failover": {"retry_first": True}}, "retry_first: must be a JSON object"),
