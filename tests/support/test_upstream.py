@@ -77,6 +77,7 @@ def test_faults_before_the_headers(one: Upstream, mode: str, whole: object) -> N
     [
         ("ok", 9, b"data: [DONE]\n\n\r\n0\r\n\r\n"),
         ("ok:chunks=60", 60, b"data: [DONE]\n\n\r\n0\r\n\r\n"),
+        ("ok:done=0", 9, b"}\n\n\r\n0\r\n\r\n"),
         ("reset_after:3", 3, b"}\n\n\r\n"),
         ("stall_after:3", 3, b"}\n\n\r\n"),
         ("cut_after:3", 3, b"}\n\n\r\n0\r\n\r\n"),

@@ -14,6 +14,7 @@ A mode is a name, then options, all joined by colons. Names:
     ok                   answers, naming the server: "Hello from NAME"; streams one chunk a word
     ok:chunks=60         so many content chunks; with chunk_bytes=N each that long
     slow:ttft_ms=N:gap_ms=N   waits before the headers, and between chunks
+    ok:done=0            a stream without [DONE]
     (any stream):gate=N  goes on after N content chunks when the test next sets anything
     status:CODE          an error in OpenAI's shape; other options are response headers
                          (status:429:retry-after=7), but body=TEXT replaces the body,
@@ -40,8 +41,7 @@ A mode is a name, then options, all joined by colons. Names:
     stale                answers, but drops the connection unanswered when its next request comes
 
 The `..._after` modes do the same to a plain request after half of its body; modes that make a
-stream answer a plain request with an empty body. Port closed,
-its open connections as well: `refuse()`, until `accept()`.
+stream answer a plain request with an empty body. `refuse()` closes the port and what is open.
 
 A second port, that never fails, takes the test's orders: POST /_set, GET /_log, POST /_clear,
 POST /_refuse, POST /_accept; `Upstream` wraps them. Every request is logged when its head and
@@ -316,7 +316,8 @@ async def stream(
         if (body.get("stream_options") or {}).get("include_usage"):
             last = {**piece_of(body, is_chat, {}), "choices": [], "usage": usage(limit)}
             await caller.send(chunk(event(last)))
-    await caller.send(chunk(b"data: [DONE]\n\n") + chunk(b"", last=True))
+    done = b"data: [DONE]\n\n" * mode.option("done", 1)
+    await caller.send((chunk(done) if done else b"") + chunk(b"", last=True))
     return True
 
 
