@@ -9,7 +9,7 @@ from typing import Any, Final
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path
-from django.views.defaults import page_not_found, server_error
+from django.views.defaults import bad_request, page_not_found, server_error
 from drf_spectacular.utils import extend_schema_field
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from rest_framework import serializers
@@ -104,6 +104,13 @@ class ApiKeyViewSet(ManagedViewSet):
 
     def get_queryset(self) -> Any:
         return super().get_queryset().select_related("team")
+
+
+def not_understood(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's 400, in the same way as its 404."""
+    if request.path_info.startswith(API):
+        return JsonResponse({"detail": str(exception)}, status=400)
+    return bad_request(request, exception)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:

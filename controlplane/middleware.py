@@ -1,11 +1,13 @@
-"""What every page of Django says to browsers beyond Django's own headers."""
+"""What every page of Django says to browsers beyond its own headers, and which it never sees."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import iscoroutinefunction
+from django.core.exceptions import SuspiciousOperation
 from django.utils.decorators import sync_and_async_middleware
+from django.utils.deprecation import MiddlewareMixin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,3 +40,11 @@ def content_security_policy(get_response: Callable[[HttpRequest], Any]) -> Calla
         return response
 
     return answer_sync
+
+
+class StorableAddresses(MiddlewareMixin):
+    """Refuses NUL in path and query: no name has it, and PostgreSQL takes it in no question."""
+
+    def process_request(self, request: HttpRequest) -> None:
+        if "\x00" in request.path_info or "%00" in request.META.get("QUERY_STRING", ""):
+            raise SuspiciousOperation("The address holds NUL, which no name does.")

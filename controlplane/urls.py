@@ -9,6 +9,7 @@ from django.views.generic import RedirectView
 from controlplane.decisions import pages
 from controlplane.hosts import processes
 
+handler400 = "controlplane.api.not_understood"
 handler404 = "controlplane.api.not_found"
 handler500 = "controlplane.api.failed"
 urlpatterns: list[URLPattern | URLResolver] = [

@@ -16,6 +16,8 @@ from providers.adapters.auth import AUTHS
 from providers.adapters.upstream import FRAMING
 
 PROVIDER_NAME = re.compile(r"[A-Za-z0-9._-]+")
+UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL's text holds neither
+NO_TEXT = "text must not hold NUL or half of a surrogate pair"
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 AUTH_SCHEMES = AUTHS
 # What a provider may be said to speak, including what no codec of ours speaks yet.
@@ -66,6 +68,15 @@ class Number:
             or (self.least is not None and value < self.least)
             or value > self.most
         )
+
+
+def is_storable(value: object) -> bool:
+    """Whether the database can hold the text in what was JSON, in names and values."""
+    if isinstance(value, str):
+        return UNSTORABLE.search(value) is None
+    if isinstance(value, Mapping):
+        return all(is_storable(key) and is_storable(inner) for key, inner in value.items())
+    return not isinstance(value, list) or all(map(is_storable, value))
 
 
 SECONDS = Number(above=0)

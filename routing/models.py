@@ -14,7 +14,7 @@ from failover.validation import failover_problems
 from providers.managed.models import ManagedModel
 from providers.models import Provider, refuse
 from providers.validation import model_name_problems, timeouts_problems
-from routing.validation import alias_cycle, capture_problems
+from routing.validation import alias_cycle, capture_problems, moment_problems
 
 ONE_OR_MORE = [MinValueValidator(1)]
 
@@ -415,7 +415,7 @@ class RoutingState(models.Model):
         if self.kind not in SwitchKind.values:
             return  # clean_fields() has said so
         self.check_identity()
-        refuse(self.object_problems())
+        refuse({**self.object_problems(), "until": moment_problems(self.until)})
         if self.until is not None and self.until <= timezone.now():
             raise ValidationError({"until": "This time is over; it has to lie in the future."})
 

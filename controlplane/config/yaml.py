@@ -17,6 +17,7 @@ from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
 from providers.secrets.redaction import known
+from providers.validation import NO_TEXT, UNSTORABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,8 +35,6 @@ Path = tuple[str | int, ...]
 
 _VARIABLE = re.compile(r"\$\$\{|\$\{(?:([A-Za-z_][A-Za-z0-9_]*)(:-(?:[^}$]|\$(?!\{))*)?\})?")
 _WHOLE_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL's text holds neither
-_NO_TEXT = "text must not hold NUL or half of a surrogate pair"
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")  # as JSON escapes what is beyond 16 bits
 _OCTAL = re.compile(r"[-+]?0[0-9_]*[1-9][0-9_]*")  # to YAML 1.1, and to nobody else
 _TRUE = frozenset({"true", "yes", "on", "y"})  # YAML 1.1's words too: a file may ask for it
@@ -245,8 +244,8 @@ class Tree:
             self._wrong(path, line, "a key must be text")
             return None
         key = _PAIR.sub(_joined, str(node.value))
-        if _UNSTORABLE.search(key):
-            self._wrong((*path, ascii(key)), line, _NO_TEXT)
+        if UNSTORABLE.search(key):
+            self._wrong((*path, ascii(key)), line, NO_TEXT)
             return None
         if "${" in key:
             self._wrong((*path, ascii(key)), line, "variables expand in values, not in keys")
@@ -277,9 +276,9 @@ class Tree:
                 return "" if path[-1] == "proxy" else text  # no address: its own check would say so
             text = _PAIR.sub(_joined, text)
             expanded = Expanded(self._expand(text, path, line)) if "${" in text else text
-            if not _UNSTORABLE.search(expanded):
+            if not UNSTORABLE.search(expanded):
                 return expanded
-            self._wrong(path, line, _NO_TEXT)
+            self._wrong(path, line, NO_TEXT)
         else:
             self._wrong(path, line, f"the tag {node.tag} is not allowed")
         return Absent

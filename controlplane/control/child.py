@@ -84,9 +84,10 @@ class Publisher:
         Never raises: what fails is in the standing, and logged once.
         """
         before = self._standing.error
-        unread = self._take_file_over()
+        failures = [_failure_of(self._take_file_over), _failure_of(_end_switches)]
+        undone = "; ".join(filter(None, failures))
         try:
-            standing = replace(self._look(is_told=is_told), error=unread)
+            standing = replace(self._look(is_told=is_told), error=undone)
         except Exception as error:  # noqa: BLE001 - whatever it is, the next round tries again
             standing = replace(self._standing, error=_line(error))
             if standing.error != before:
@@ -94,38 +95,29 @@ class Publisher:
             self._rebuild_at = float("-inf")
             connections.close_all()
         else:
-            if unread and unread != before:
-                logger.error("the configuration cannot be read; all else is published: %s", unread)
-            elif before and not unread:
+            if undone and undone != before:
+                logger.error("edits are published, but this failed: %s", undone)
+            elif before and not undone:
                 logger.info("publishing works again")
         self._standing = standing
         return standing
 
-    def _take_file_over(self) -> str:
-        """
-        Look at the file, if there is something new; what kept it from being read ("" nothing).
-
-        Then it is tried again, and the edits of everybody else are published without it.
-        """
-        try:
-            if not (self._watch.changed() or self._is_file_pending):
-                return ""
-            self._is_file_pending = True
-            # Also if what is in the file cannot be taken over now.
-            self._standing = replace(self._standing, config_checksum=self._watch.checksum())
-            refused = self._sync()
-        except Exception as error:  # noqa: BLE001 - as in round()
-            return _line(error)
+    def _take_file_over(self) -> None:
+        """Look at the file, if there is something new; what fails is tried again."""
+        if not (self._watch.changed() or self._is_file_pending):
+            return
+        self._is_file_pending = True
+        # Also if what is in the file cannot be taken over now.
+        self._standing = replace(self._standing, config_checksum=self._watch.checksum())
+        refused = self._sync()
         is_news = refused != self._standing.refused
         at = (time.time() if is_news else self._standing.refused_at) if refused else None
         self._standing = replace(self._standing, refused=refused, refused_at=at)
         self._is_file_pending = False
         self._rebuild_at = float("-inf")
-        return ""
 
     def _look(self, *, is_told: bool) -> Standing:
         standing = self._standing
-        end_expired(timezone.now())
         # Read before building: an edit that comes in between is seen again next time.
         edits = EditCounter.objects.filter(pk=1).values_list("value", flat=True).first() or 0
         whole = self._clock() >= self._rebuild_at
@@ -146,6 +138,19 @@ class Publisher:
     def _sync(self) -> tuple[str, ...]:
         """Take the configuration over; the mistakes if it was refused."""
         return tuple(sync_file(self._environ).errors)
+
+
+def _end_switches() -> None:
+    end_expired(timezone.now())
+
+
+def _failure_of(part: Callable[[], None]) -> str:
+    """Do what must keep nobody's edit from being published; how it failed, "" if it did not."""
+    try:
+        part()
+    except Exception as error:  # noqa: BLE001 - as in round()
+        return _line(error)
+    return ""
 
 
 def _line(error: Exception) -> str:

@@ -8,6 +8,8 @@ from typing import Any, Self, TypeVar
 from django.core.exceptions import ValidationError
 from django.db import models
 
+from providers.validation import NO_TEXT, is_storable
+
 IS_CONFIG = "This is managed by configuration; change the file or the environment instead."
 
 Name = TypeVar("Name", bound=Hashable)
@@ -73,6 +75,10 @@ class ManagedModel(models.Model):
         return str(getattr(self, self.identity))
 
     def clean(self) -> None:
+        for field in self._meta.concrete_fields:
+            is_json = isinstance(field, models.JSONField)
+            if is_json and not is_storable(getattr(self, field.name)):
+                raise ValidationError({field.name: f"{NO_TEXT.capitalize()}."})
         if not self.is_referred_to_by_name or self.pk is None:
             return
         before = self.rows().filter(pk=self.pk).values_list(self.identity, flat=True)

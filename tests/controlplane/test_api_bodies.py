@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from django.core.exceptions import ValidationError
 from drf_spectacular.generators import SchemaGenerator
 
 from controlplane.edits.models import EditCounter
+from providers.models import Provider
 from routing.models import CanonicalModel
 from tests.support import rows
 from tests.support.api import ADMIN_KEY, Api
@@ -146,3 +148,32 @@ def test_a_whole_pair_is_a_character_like_any_other(api):
 
     assert answer.status_code == 200, answer.content
     assert answer.json()["failure_domain"] == {"zone": "\N{GRINNING FACE}"}
+
+
+@pytest.mark.parametrize(
+    "path", ["providers/%00", "keys/a%00", "requests/%00", "pools?enabled=%00", "pools?name=a%00b"]
+)
+def test_an_address_with_nul_is_400(api, path):
+    answer = api("get", path)
+
+    assert answer.status_code == 400
+    assert "NUL" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("text", ["\x00", "\ud800"])
+def test_json_that_no_database_holds_is_named_by_its_field(text):
+    row = Provider(name="lab", kind="openai", failure_domain={"zone": [text]})
+
+    with pytest.raises(ValidationError) as refused:
+        row.full_clean()
+
+    assert "half of a surrogate pair" in refused.value.message_dict["failure_domain"][0]
+
+
+def test_a_switch_ends_at_a_moment_that_can_be_counted_with(api):
+    body = {"kind": "provider", "provider_name": "lab", "enabled": False}
+
+    answer = api("put", "routing-state", {**body, "until": "9999-01-01T00:00:00Z"})
+
+    assert answer.status_code == 400
+    assert "9999 is not allowed" in str(answer.json()["until"])

@@ -9,6 +9,7 @@ import pytest
 from django.db import IntegrityError
 
 from controlplane.config import mirror
+from controlplane.control import child
 from controlplane.control.child import REBUILD_S, Publisher
 from controlplane.models import Team
 from providers.models import Provider
@@ -193,3 +194,26 @@ def test_whatever_keeps_the_file_from_being_read_keeps_no_edit_from_being_publis
     assert held == ["lab"]
     assert mended.error == ""
     assert names(folder) == ["lab", "ours"]
+
+
+def test_neither_a_file_nor_switches_that_fail_keep_an_edit_from_being_published(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "switchyard.yaml"
+    file.write_text("providers: {ours: {kind: simulator}}\n")
+    publisher = Publisher(folder, {"SWITCHYARD_CONFIG": str(file)})
+
+    def broken(*_args: object) -> int:
+        raise IntegrityError("of the file")
+
+    def worse(*_args: object) -> int:
+        raise IntegrityError("of switches")
+
+    monkeypatch.setattr(mirror, "mirror", broken)
+    monkeypatch.setattr(child, "end_expired", worse)
+    Provider.objects.create(name="lab", kind="simulator")
+
+    standing = publisher.round()
+
+    assert standing.error == "IntegrityError: of the file; IntegrityError: of switches"
+    assert names(folder) == ["lab"]
