@@ -187,26 +187,14 @@ class Target(Struct, frozen=True, kw_only=True):
     takes_foreign_reasoning: bool = False
 
 
-class Decoder(typing.Protocol):
+class Decoder(Scanner, typing.Protocol):
     """
     Reads a provider's stream into canonical events; otherwise as a Scanner.
 
-    `feed` returns nothing for the caller: what has come is in `take()`, in order. The Done event
-    comes once, when the stream has ended well, from `feed` or from `end`.
+    `feed` and `end` return nothing for the caller: what has come is in `take()`, in order. The
+    Done event comes once, when the stream has ended well, from `feed` or from `end`.
     """
 
-    @property
-    def has_content(self) -> bool: ...
-    @property
-    def failure(self) -> Failure | None: ...
-    @property
-    def is_over(self) -> bool: ...
-    @property
-    def usage(self) -> Usage | None: ...
-    @property
-    def finished(self) -> bool: ...
-    def feed(self, data: bytes) -> bytes: ...
-    def end(self) -> tuple[bytes, Failure | None]: ...
     def take(self) -> list[Event]:
         """The events since the last time."""
 

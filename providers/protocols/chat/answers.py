@@ -52,8 +52,8 @@ def answer_of(document: dict[str, Any], judge: Judge) -> Answer | Failure:
     parts = tuple(parts_of(message))
     created = document.get("created")
     return Answer(
-        id=_text(document.get("id")),
-        model=_text(document.get("model")),
+        id=text_of(document.get("id")),
+        model=text_of(document.get("model")),
         created_at=int(created) if isinstance(created, (int, float)) else 0,
         parts=parts,
         finish=finish_of(choice.get("finish_reason"), parts),
@@ -63,41 +63,43 @@ def answer_of(document: dict[str, Any], judge: Judge) -> Answer | Failure:
 
 def parts_of(message: dict[str, Any]) -> list[Part]:
     parts: list[Part] = []
-    thought = _text(message.get("reasoning_content")) or _text(message.get("reasoning"))
+    thought = text_of(message.get("reasoning_content")) or text_of(message.get("reasoning"))
     if thought:
         parts.append(Reasoning(text=thought, origin="openai_chat"))
     content = message.get("content")
     if isinstance(content, str) and content:
         parts.append(Text(text=content))
     elif isinstance(content, list):
-        texts = (_text(part.get("text")) for part in content if isinstance(part, dict))
+        texts = (text_of(part.get("text")) for part in content if isinstance(part, dict))
         parts += [Text(text=text) for text in texts if text]
-    if refusal := _text(message.get("refusal")):
+    if refusal := text_of(message.get("refusal")):
         parts.append(Refusal(text=refusal))
     calls = message.get("tool_calls")
     for number, call in enumerate(calls if isinstance(calls, list) else ()):
         if isinstance(call, dict):
-            parts.append(call_of(call, number))
+            parts.append(call_of(call, new_call_id(number)))
     old = message.get("function_call")
     if isinstance(old, dict):
-        parts.append(call_of({"function": old}, len(parts)))
+        parts.append(call_of({"function": old}, new_call_id(len(parts))))
     return parts
 
 
-def call_of(call: dict[str, Any], number: int) -> ToolCall:
-    """A call as a provider tells it, with an id if it has none."""
-    call_id = _text(call.get("id")) or new_call_id(number)
+def call_of(call: dict[str, Any], otherwise: str) -> ToolCall:
+    """A call as a provider or a caller tells it; its id is `otherwise` if it has none."""
+    call_id = text_of(call.get("id")) or otherwise
     custom = call.get("custom")
     if isinstance(custom, dict):
-        text = _text(custom.get("input"))
-        return ToolCall(id=call_id, name=_text(custom.get("name")), arguments=text, is_custom=True)
+        text = text_of(custom.get("input"))
+        return ToolCall(
+            id=call_id, name=text_of(custom.get("name")), arguments=text, is_custom=True
+        )
     function = call.get("function")
     function = function if isinstance(function, dict) else {}
     arguments = function.get("arguments")
     if isinstance(arguments, dict):  # some servers tell an object, not its text
         arguments = bodies.encode(arguments).decode()
-    text = _text(arguments) or "{}"
-    return ToolCall(id=call_id, name=_text(function.get("name")), arguments=text)
+    text = text_of(arguments) or "{}"
+    return ToolCall(id=call_id, name=text_of(function.get("name")), arguments=text)
 
 
 def new_call_id(number: int) -> str:
@@ -202,5 +204,6 @@ def outward_id(answer_id: str) -> str:
     return answer_id if answer_id.startswith("chatcmpl-") else f"chatcmpl-{answer_id}"
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
+    """The text itself; "" for whatever else stands where text should."""
     return value if isinstance(value, str) else ""

@@ -23,7 +23,7 @@ from providers.protocols.canonical import (
     TextDelta,
     ToolCall,
 )
-from providers.protocols.chat.answers import FINISH_OF, call_of
+from providers.protocols.chat.answers import FINISH_OF, call_of, new_call_id, text_of
 from providers.protocols.chat.prompt import media_of_url
 from providers.protocols.chat.stream import StreamScanner
 from providers.protocols.protocol import Judge
@@ -128,8 +128,8 @@ class ChatDecoder(StreamScanner):
             created = document.get("created")
             self._events.append(
                 Begin(
-                    id=_text(document.get("id")),
-                    model=_text(document.get("model")),
+                    id=text_of(document.get("id")),
+                    model=text_of(document.get("model")),
                     created_at=int(created) if isinstance(created, (int, float)) else 0,
                 )
             )
@@ -142,12 +142,12 @@ class ChatDecoder(StreamScanner):
     def _tell(self, choice: dict[str, Any]) -> None:
         delta, events = choice.get("delta"), self._events
         if isinstance(delta, dict):
-            thought = _text(delta.get("reasoning_content")) or _text(delta.get("reasoning"))
+            thought = text_of(delta.get("reasoning_content")) or text_of(delta.get("reasoning"))
             if thought:
                 events.append(ReasoningDelta(text=thought))
             for text in _texts(delta.get("content")):
                 events.append(TextDelta(text=text))
-            if refusal := _text(delta.get("refusal")):
+            if refusal := text_of(delta.get("refusal")):
                 events.append(RefusalDelta(text=refusal))
             calls = delta.get("tool_calls")
             for call in calls if isinstance(calls, list) else ():
@@ -167,8 +167,8 @@ class ChatDecoder(StreamScanner):
         """A piece of a call: servers leave out indexes, or give all calls the same one."""
         key = call.get("index", call.get("id"))
         index = self._keys.get(key)
-        named = call_of(call, len(self._calls))
-        given = _text(call.get("id"))
+        named = call_of(call, new_call_id(len(self._calls)))
+        given = text_of(call.get("id"))
         if index is None or (given and named.name and given != self._calls[index].id):
             index = self._keys[key] = len(self._calls)
             self._calls.append(named)
@@ -179,7 +179,9 @@ class ChatDecoder(StreamScanner):
             self._events.append(CallBegin(index=index, call=_with_arguments(named, told)))
             return
         inner = call.get("custom") or call.get("function")
-        piece = _text(inner.get("input", inner.get("arguments"))) if isinstance(inner, dict) else ""
+        piece = (
+            text_of(inner.get("input", inner.get("arguments"))) if isinstance(inner, dict) else ""
+        )
         if piece:
             self._events.append(CallDelta(index=index, arguments=piece))
 
@@ -211,8 +213,6 @@ def _texts(content: Any) -> list[str]:
     if isinstance(content, str):
         return [content] if content else []
     parts = content if isinstance(content, list) else []
-    return [text for part in parts if isinstance(part, dict) and (text := _text(part.get("text")))]
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
+    return [
+        text for part in parts if isinstance(part, dict) and (text := text_of(part.get("text")))
+    ]

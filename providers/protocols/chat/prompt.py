@@ -24,6 +24,7 @@ from providers.protocols.canonical import (
     ToolResult,
     Turn,
 )
+from providers.protocols.chat.answers import call_of, text_of
 
 _SAMPLING: Final = (
     "temperature", "top_p", "top_k", "seed", "presence_penalty", "frequency_penalty",
@@ -68,10 +69,10 @@ def prompt_of(fields: dict[str, Raw], *, stream: bool) -> Prompt:
         max_tokens=_max_tokens(said),
         stop=_stop(said.get("stop")),
         sampling={name: said[name] for name in _SAMPLING if _is_number(said.get(name))},
-        user=_text(said.get("safety_identifier")) or _text(said.get("user")),
-        verbosity=_text(said.get("verbosity")),
-        service_tier=_text(said.get("service_tier")),
-        cache_key=_text(said.get("prompt_cache_key")),
+        user=text_of(said.get("safety_identifier")) or text_of(said.get("user")),
+        verbosity=text_of(said.get("verbosity")),
+        service_tier=text_of(said.get("service_tier")),
+        cache_key=text_of(said.get("prompt_cache_key")),
         stream=stream,
         wants_usage=isinstance(options, dict) and options.get("include_usage") is True,
         bound=_bound(said),
@@ -130,50 +131,37 @@ def _assistant(message: dict[str, Any], place: int, calls: dict[str, str]) -> Tu
     if isinstance(refusal, str) and refusal:
         parts.append(Refusal(text=refusal))
     for number, call in enumerate(_dicts(message.get("tool_calls"))):
-        parts.append(_call(call, f"call_{place}_{number}"))
+        parts.append(call_of(call, f"call_{place}_{number}"))
     old = message.get("function_call")
     if isinstance(old, dict):
-        arguments = _text(old.get("arguments")) or "{}"
-        parts.append(ToolCall(id=f"call_{place}", name=_text(old.get("name")), arguments=arguments))
+        parts.append(call_of({"function": old}, f"call_{place}"))
     for part in parts:
         if isinstance(part, ToolCall):
             calls[part.id] = part.name
     return Turn(role="assistant", parts=tuple(parts), name=_name(message))
 
 
-def _call(call: dict[str, Any], otherwise: str) -> ToolCall:
-    call_id = _text(call.get("id")) or otherwise
-    custom = call.get("custom")
-    if isinstance(custom, dict):
-        text = _text(custom.get("input"))
-        return ToolCall(id=call_id, name=_text(custom.get("name")), arguments=text, is_custom=True)
-    function = call.get("function")
-    function = function if isinstance(function, dict) else {}
-    arguments = _text(function.get("arguments")) or "{}"
-    return ToolCall(id=call_id, name=_text(function.get("name")), arguments=arguments)
-
-
 def _reasoning(message: dict[str, Any]) -> list[Reasoning]:
     """What the model thought: as we tell it (reasoning_details), or as text alone."""
     found = [
         Reasoning(
-            text=_text(detail.get("text")) or _text(detail.get("summary")),
-            signature=_text(detail.get("signature")),
-            encrypted=_text(detail.get("data")),
-            id=_text(detail.get("id")),
-            origin=_text(detail.get("format")),
+            text=text_of(detail.get("text")) or text_of(detail.get("summary")),
+            signature=text_of(detail.get("signature")),
+            encrypted=text_of(detail.get("data")),
+            id=text_of(detail.get("id")),
+            origin=text_of(detail.get("format")),
             raw=detail["raw"] if isinstance(detail.get("raw"), dict) else None,
         )
         for detail in _dicts(message.get("reasoning_details"))
     ]
-    text = _text(message.get("reasoning_content")) or _text(message.get("reasoning"))
+    text = text_of(message.get("reasoning_content")) or text_of(message.get("reasoning"))
     return found or ([Reasoning(text=text, origin="openai_chat")] if text else [])
 
 
 def _result(message: dict[str, Any], place: int, calls: dict[str, str]) -> ToolResult:
-    call_id = _text(message.get("tool_call_id"))
+    call_id = text_of(message.get("tool_call_id"))
     if not call_id and message.get("role") == "function":
-        name = _text(message.get("name"))
+        name = text_of(message.get("name"))
         call_id = next((known for known in reversed(calls) if calls[known] == name), "")
     if call_id not in calls:
         where = f"messages[{place}].tool_call_id"
@@ -198,30 +186,30 @@ def _part(part: Any, where: str) -> Text | Media | Refusal:
         raise _problem(where, "must be an object")
     kind = part.get("type")
     if kind in ("text", "input_text", "output_text"):
-        return Text(text=_text(part.get("text")))
+        return Text(text=text_of(part.get("text")))
     if kind == "refusal":
-        return Refusal(text=_text(part.get("refusal")))
+        return Refusal(text=text_of(part.get("refusal")))
     if kind == "image_url":
         image = part.get("image_url")
         image = image if isinstance(image, dict) else {"url": image}
-        media = media_of_url(_text(image.get("url")), "image", where)
-        return _with(media, detail=_text(image.get("detail")))
+        media = media_of_url(text_of(image.get("url")), "image", where)
+        return _with(media, detail=text_of(image.get("detail")))
     if kind == "input_audio":
         audio = part.get("input_audio")
         audio = audio if isinstance(audio, dict) else {}
-        sound = _text(audio.get("format"))
+        sound = text_of(audio.get("format"))
         return Media(
             kind="audio",
             media_type=_AUDIO_TYPES.get(sound, f"audio/{sound}"),
-            data=_text(audio.get("data")),
+            data=text_of(audio.get("data")),
         )
     if kind == "file":
         file = part.get("file")
         file = file if isinstance(file, dict) else {}
-        name, file_id = _text(file.get("filename")), _text(file.get("file_id"))
+        name, file_id = text_of(file.get("filename")), text_of(file.get("file_id"))
         if file_id:
             return Media(kind="file", file_id=file_id, name=name)
-        return _with(media_of_url(_text(file.get("file_data")), "file", where), name=name)
+        return _with(media_of_url(text_of(file.get("file_data")), "file", where), name=name)
     raise _problem(f"{where}.type", f"{kind!r} is not known")
 
 
@@ -259,8 +247,8 @@ def _tool(tool: dict[str, Any]) -> Tool:
         return _function(inner)
     if kind == "custom":
         return Tool(
-            name=_text(inner.get("name")),
-            description=_text(inner.get("description")),
+            name=text_of(inner.get("name")),
+            description=text_of(inner.get("description")),
             is_custom=True,
             format=inner["format"] if isinstance(inner.get("format"), dict) else None,
         )
@@ -270,8 +258,8 @@ def _tool(tool: dict[str, Any]) -> Tool:
 def _function(function: dict[str, Any]) -> Tool:
     parameters = function.get("parameters")
     return Tool(
-        name=_text(function.get("name")),
-        description=_text(function.get("description")),
+        name=text_of(function.get("name")),
+        description=text_of(function.get("description")),
         schema=parameters if isinstance(parameters, dict) else None,
         strict=_flag(function.get("strict")),
     )
@@ -287,13 +275,13 @@ def _choice(asked: Any) -> Choice | None:
         allowed = asked.get("allowed_tools")
         allowed = allowed if isinstance(allowed, dict) else asked
         names = tuple(_named(tool) for tool in _dicts(allowed.get("tools")))
-        return Choice(mode=_text(allowed.get("mode")) or "auto", names=names)
+        return Choice(mode=text_of(allowed.get("mode")) or "auto", names=names)
     return Choice(mode="required", names=(_named(asked),))
 
 
 def _named(tool: dict[str, Any]) -> str:
     inner = tool.get(tool.get("type", "function"))
-    return _text((inner if isinstance(inner, dict) else tool).get("name"))
+    return text_of((inner if isinstance(inner, dict) else tool).get("name"))
 
 
 def _form(asked: Any) -> Form | None:
@@ -307,10 +295,10 @@ def _form(asked: Any) -> Form | None:
     schema = inner.get("schema")
     return Form(
         kind="json_schema",
-        name=_text(inner.get("name")),
+        name=text_of(inner.get("name")),
         schema=schema if isinstance(schema, dict) else None,
         strict=_flag(inner.get("strict")),
-        description=_text(inner.get("description")),
+        description=text_of(inner.get("description")),
     )
 
 
@@ -337,12 +325,8 @@ def _dicts(value: Any) -> list[dict[str, Any]]:
     return [item for item in found if isinstance(item, dict)]
 
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
-
-
 def _name(message: dict[str, Any]) -> str:
-    return _text(message.get("name"))
+    return text_of(message.get("name"))
 
 
 def _flag(value: Any) -> bool | None:

@@ -88,18 +88,20 @@ async def _after_content(*pieces):
     return world, served, text
 
 
-@pytest.mark.parametrize(
+broken_off = pytest.mark.parametrize(
     "pieces",
     [
-        (ConnectionReset("cut"),),
-        (UpstreamTimedOut("stalled"),),
-        (b'data: {"error":{"message":"boom"}}\n\n',),
-        (b"data: {nope\n\n",),
-        (DONE,),
-        (),
+        pytest.param((ConnectionReset("cut"),), id="reset"),
+        pytest.param((UpstreamTimedOut("stalled"),), id="stall"),
+        pytest.param((b'data: {"error":{"message":"boom"}}\n\n',), id="error event"),
+        pytest.param((b"data: {nope\n\n",), id="bad event"),
+        pytest.param((DONE,), id="no finish"),
+        pytest.param((), id="clean cut"),
     ],
-    ids=["reset", "stall", "error event", "bad event", "no finish", "clean cut"],
 )
+
+
+@broken_off
 async def test_a_break_after_content_ends_in_an_error_event_and_never_in_done(pieces):
     world, served, text = await _after_content(*pieces)
     assert text.startswith(EVENT % b"a")
@@ -395,18 +397,7 @@ async def test_the_same_candidate_is_not_retried_once_its_retry_bucket_is_empty(
 # The gate that holds a stream until it is whole
 
 
-@pytest.mark.parametrize(
-    "pieces",
-    [
-        (ConnectionReset("cut"),),
-        (UpstreamTimedOut("stalled"),),
-        (b'data: {"error":{"message":"boom"}}\n\n',),
-        (b"data: {nope\n\n",),
-        (DONE,),
-        (),
-    ],
-    ids=["reset", "stall", "error event", "bad event", "no finish", "clean cut"],
-)
+@broken_off
 async def test_a_held_stream_that_breaks_in_its_middle_fails_over_unseen(pieces):
     sound = [EVENT % b"x", EVENT % b"y", FINISH, DONE]
     world = World([lambda: events(EVENT % b"a", *pieces)], [lambda: events(*sound)])
