@@ -46,7 +46,6 @@ class Stream:
         "_idle_s",
         "_keys",
         "_observer",
-        "_protocol",
         "_request_id",
         "_response",
         "_scanner",
@@ -71,7 +70,6 @@ class Stream:
         self._attempt = attempt
         self._keys = keys
         self._request_id = request_id
-        self._protocol = request.protocol
         self._scanner = request.scanner(upstream.judge)
         self._idle_s = times.idle_s
         self._ends_at = attempt.started_at + times.stream_total_s
@@ -203,7 +201,7 @@ class Stream:
         attempt.ended_at = self._observer.clock()
         self._observer.observe_failure(attempt, self.failure, self._request_id)
         provider = attempt.candidate.provider
-        return self._protocol.error_event(
+        return self._scanner.error_event(
             Problem(
                 status=502,
                 message=f"the stream from {provider} broke off: {failure.message}",

@@ -54,13 +54,15 @@ class Reasoning(Struct, frozen=True, kw_only=True, gc=False):
     What a model thought. `signature` or `encrypted` let its maker read it again, nobody else.
 
     `origin` is the protocol that it came in; `raw` is the block as it came, for its way back.
-    `id` is the item's, where its protocol has one.
+    `id` is the item's, where its protocol has one. `call_id`: the signature is of that tool call
+    (Gemini), which has no place for it in the caller's protocol.
     """
 
     text: str = ""
     signature: str = ""
     encrypted: str = ""
     id: str = ""
+    call_id: str = ""
     origin: str = ""
     raw: dict[str, Any] | None = None
 

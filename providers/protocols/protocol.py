@@ -101,6 +101,9 @@ class Scanner(typing.Protocol):
     def end(self) -> tuple[bytes, Failure | None]:
         """The provider has closed: the last bytes for the caller, and why it is no whole answer."""
 
+    def error_event(self, problem: Problem) -> bytes:
+        """The last event of a stream that broke here; the caller must not believe it whole."""
+
 
 class Request(ABC):
     """
@@ -204,6 +207,9 @@ class Encoder(typing.Protocol):
 
     def write(self, events: Iterable[Event]) -> bytes: ...
 
+    def error_event(self, problem: Problem) -> bytes:
+        """As that of a Scanner, after what has been written so far."""
+
 
 class Codec(typing.Protocol):
     """One protocol's words. Nothing here raises for what a provider sends."""
@@ -241,15 +247,17 @@ class Protocol(ABC):
     One wire protocol.
 
     `path` is where callers call it, `upstream_path` where providers serve it below their base
-    address. Every request needs the capabilities in `needs`. `has_streams`: a request may ask for
-    one. `is_comparable`: what two models answer may stand for each other, which vectors may not.
-    `has_output`: answers cost output tokens. `example` is a short body, but for its model.
-    `codec` translates it; None: only a provider that speaks it can answer.
+    address. `verbs`: callers name the model in the path, behind it a colon and one of these
+    (`path`/MODEL:verb). Every request needs the capabilities in `needs`. `has_streams`: a request
+    may ask for one. `is_comparable`: what two models answer may stand for each other, which
+    vectors may not. `has_output`: answers cost output tokens. `example` is a short body, but for
+    its model. `codec` translates it; None: only a provider that speaks it can answer.
     """
 
     name: str
     path: str
     upstream_path: str
+    verbs: frozenset[str] = frozenset()
     needs: frozenset[str] = NO_NEEDS
     has_streams: bool = True
     is_comparable: bool = True
@@ -278,4 +286,9 @@ class Protocol(ABC):
 
     @abstractmethod
     def error_event(self, problem: Problem) -> bytes:
-        """The last event of a stream that broke; the caller must not believe it whole."""
+        """The only event of a stream that got none from a provider, after an early 200."""
+
+    def estimated(self, request: Request) -> bytes | None:
+        """The answer of this gateway itself where no provider can be asked; None: there is none."""
+        del request
+        return None

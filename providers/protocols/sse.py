@@ -11,7 +11,7 @@ from typing import Final
 
 from providers.errors import Failure, Fault
 from providers.protocols import bodies
-from providers.protocols.protocol import Judge
+from providers.protocols.protocol import Judge, Problem
 from providers.protocols.usage import Usage
 from providers.secrets.redaction import safe_text
 
@@ -64,6 +64,10 @@ class EventScanner:
 
     def _passes(self, name: bytes, payload: bytes) -> bool:
         """Take in one event. False if it is not for the caller. `name` is b"" for none."""
+        raise NotImplementedError
+
+    def error_event(self, problem: Problem) -> bytes:
+        """The last event of a stream that broke after what has been passed."""
         raise NotImplementedError
 
     def _is_middle(self, data: bytes) -> bool:

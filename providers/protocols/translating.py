@@ -15,6 +15,7 @@ from providers.protocols.protocol import (
     Decoder,
     Encoder,
     Judge,
+    Problem,
     Protocol,
     Reply,
     Request,
@@ -157,6 +158,9 @@ class TranslatingScanner:
     def end(self) -> tuple[bytes, Failure | None]:
         _, failure = self._decoder.end()
         return self._written(self._decoder.take()), failure
+
+    def error_event(self, problem: Problem) -> bytes:
+        return self._encoder.error_event(problem)
 
     def _written(self, events: list[Event]) -> bytes:
         return self._encoder.write(events) if events else b""

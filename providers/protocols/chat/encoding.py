@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from providers.protocols import bodies
+from providers.protocols import bodies, openai
 from providers.protocols.canonical import (
     Begin,
     Block,
@@ -31,6 +31,7 @@ from providers.protocols.chat.answers import (
     usage_told,
 )
 from providers.protocols.chat.shape import CHAT
+from providers.protocols.protocol import Problem
 
 _string: Final = msgspec.json.Encoder().encode
 _DONE: Final = b"data: [DONE]\n\n"
@@ -54,6 +55,9 @@ class ChatEncoder:
             else:
                 pieces.append(self._other(event))
         return b"".join(pieces)
+
+    def error_event(self, problem: Problem) -> bytes:
+        return openai.error_event(problem)
 
     def _other(self, event: Event) -> bytes:
         match event:

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from providers.errors import Fault
 from providers.protocols import bodies, openai
-from providers.protocols.protocol import Blame, Judge
+from providers.protocols.protocol import Blame, Judge, Problem
 from providers.protocols.sse import EventScanner
 
 _DONE: Final = b"[DONE]"
@@ -65,6 +65,9 @@ class StreamScanner(EventScanner):
     @property
     def _has_ended(self) -> bool:
         return self._finish_seen and self._begun <= self._ended
+
+    def error_event(self, problem: Problem) -> bytes:
+        return openai.error_event(problem)
 
     def _is_middle(self, data: bytes) -> bool:
         return (
