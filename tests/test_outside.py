@@ -56,8 +56,9 @@ def loggers() -> Iterator[str]:
                 and getattr(node.func, "attr", "") == "getLogger"
                 and node.args
                 and isinstance(node.args[0], ast.Constant)
+                and (name := str(node.args[0].value)).startswith("switchyard")
             ):
-                yield str(node.args[0].value)
+                yield name
 
 
 @pytest.mark.parametrize("names", [urls, commands, metrics, loggers])

@@ -103,6 +103,7 @@ class Gateway:
         wall: Callable[[], float] = time.time,
         spool: SpoolWriter | None = None,
         key_limits: KeyLimits | None = None,
+        limits: Limits | None = None,
         worker: str = "1",
         workers: int = 1,
     ) -> None:
@@ -121,7 +122,7 @@ class Gateway:
         self.benches = Benches(rng=self._rng, wall=wall)
         self.live = Live(benches=self.benches, loads=Loads(workers))
         self.visits = Visits()
-        self.admission = Admission(Limits())
+        self.admission = Admission(limits or Limits())
         self.recorder = Recorder(spool=spool, worker=worker, wall=wall)
         self.meter = Meter(lambda: self.table)
         self.recorder.observers += [self.meter.observe, FailureLog().observe]
@@ -150,6 +151,7 @@ class Gateway:
         environ: Mapping[str, str],
         data_dir: Path,
         clock: Callable[[], float],
+        limits: Limits | None = None,
         worker: str = "1",
         workers: int = 1,
     ) -> Gateway:
@@ -162,6 +164,7 @@ class Gateway:
             clock=clock,
             spool=SpoolWriter.from_environment(environ, data_dir, worker=worker),
             key_limits=KeyLimits.from_environment(environ, data_dir, workers=workers),
+            limits=limits,
             worker=worker,
             workers=workers,
         )

@@ -23,7 +23,6 @@ from pathlib import Path
 
 import uvloop
 
-from routing.gateway.admission import Admission
 from routing.gateway.app import Gateway
 from routing.gateway.limits import Limits, limits_of
 from routing.gateway.link.live import Live
@@ -47,10 +46,10 @@ async def serve(arguments: argparse.Namespace) -> None:
         os.environ,
         arguments.data_dir,
         loop.time,
+        limits=limits,
         worker=arguments.worker,
         workers=arguments.workers,
     )
-    gateway.admission = Admission(limits)
     app: ASGI = gateway
     if arguments.app:
         app = _load(arguments.app)(gateway, arguments.plane)

@@ -7,6 +7,7 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,13 +22,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 KEY = sha256(b"key").digest()
+NOW = time.monotonic()
 WORKER = """
 import sys
 from hashlib import sha256
 from pathlib import Path
 from routing.gateway.keylimits.counters import Counters, Quota
 
-counters = Counters(Path(sys.argv[1]))
+now = float(sys.argv[2])  # the same for all: while time passes, a limit fills up again
+counters = Counters(Path(sys.argv[1]), clock=lambda: now)
 key = sha256(b"key").digest()
 print("ready", flush=True)
 for line in sys.stdin:
@@ -47,7 +50,7 @@ time.sleep(60)
 class Worker:
     def __init__(self, file: Path) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", WORKER, str(file)],
+            [sys.executable, "-c", WORKER, str(file), str(NOW)],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -175,7 +178,7 @@ def test_a_row_that_is_never_let_go_is_counted_in_all_the_same(file: Path) -> No
         stdout=subprocess.PIPE,
         preexec_fn=die_with_parent,  # noqa: PLW1509 - no thread of ours holds a lock
     )
-    counters = Counters(file)
+    counters = Counters(file, clock=lambda: NOW)
     try:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
