@@ -24,6 +24,7 @@ from providers.models import Credential, Provider, ProviderModel
 from providers.secrets.encryption import CannotDecrypt
 from providers.secrets.redaction import is_secret_name
 from routing.models import Alias, AliasTarget, Candidate, CanonicalModel
+from routing.validation import POOL_SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -191,13 +192,11 @@ def pools(names: Collection[str] | None) -> State:
             **_compact(
                 {
                     "enabled": row.enabled,
-                    "strategy": row.strategy,
-                    "session_affinity": row.session_affinity,
-                    "session_affinity_ttl": duration(row.session_affinity_ttl_s),
+                    **{
+                        key: _setting(key, getattr(row, field))
+                        for key, field in POOL_SETTINGS.items()
+                    },
                     "affinity_key": row.affinity_key,
-                    "stay_after_failover": row.stay_after_failover,
-                    "native_first": row.native_first,
-                    "params": row.params,
                     "timeouts": _json(row.timeouts),
                     "failover": _json(row.failover),
                     "capture": _json(row.capture),
