@@ -20,7 +20,7 @@ from providers.transport.resolving import Resolver
 
 if TYPE_CHECKING:
     from providers.transport.endpoint import Endpoint, Limits
-    from providers.transport.resolving import Address
+    from providers.transport.resolving import SocketAddress
 
 # RFC 8305 section 5 recommends 250 ms between two attempts.
 NEXT_ADDRESS_S = 0.25
@@ -100,7 +100,7 @@ class Dialer:
         self._resolver.close()
 
 
-async def first_to_connect(addresses: list[Address]) -> socket.socket:
+async def first_to_connect(addresses: list[SocketAddress]) -> socket.socket:
     """
     Connect to the addresses in turn, 250 ms apart or as soon as one has failed.
 
@@ -135,7 +135,7 @@ async def first_to_connect(addresses: list[Address]) -> socket.socket:
                 ended.close()
 
 
-async def _open_socket(address: Address) -> socket.socket:
+async def _open_socket(address: SocketAddress) -> socket.socket:
     sock = socket.socket(address.family, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
