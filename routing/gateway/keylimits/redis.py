@@ -43,7 +43,7 @@ class Refusal(str):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
+class RedisAddress:
     """Where a server is. `path` is a Unix socket's; else host and port count."""
 
     host: str = "127.0.0.1"
@@ -58,7 +58,7 @@ class Address:
         return self.path or f"{self.host}:{self.port}"
 
 
-def address_of(url: str) -> Address:
+def address_of(url: str) -> RedisAddress:
     """What REDIS_URL names. Raises ValueError, without repeating the password."""
     parts = urlsplit(url)
     if parts.scheme not in (*_TLS, *_PLAIN, *_UNIX):
@@ -78,7 +78,7 @@ def address_of(url: str) -> Address:
         raise ValueError(
             "REDIS_URL names a database that is no number; in a password, / is written %2F"
         )
-    return Address(
+    return RedisAddress(
         host=parts.hostname or "127.0.0.1",
         port=port or 6379,
         path=unquote(parts.path) if is_unix else "",

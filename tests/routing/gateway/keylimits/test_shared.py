@@ -11,7 +11,14 @@ from typing import Any
 import pytest
 
 from routing.gateway.keylimits.counters import PARALLEL, REQUESTS, TOKENS, Quota
-from routing.gateway.keylimits.redis import Address, Redis, RedisAway, Script, _Link, address_of
+from routing.gateway.keylimits.redis import (
+    Redis,
+    RedisAddress,
+    RedisAway,
+    Script,
+    _Link,
+    address_of,
+)
 from routing.gateway.keylimits.shared import LEASE_MS, SCRIPTS, SharedCounters
 from tests.support.databases import valkey
 from tests.support.processes import wait_for
@@ -194,7 +201,7 @@ async def test_a_wrong_password_is_said_and_never_repeated(url: str) -> None:
 def test_an_address_is_read_as_clients_of_redis_write_it(
     given: str, changes: dict[str, Any]
 ) -> None:
-    assert address_of(given) == Address(**changes)
+    assert address_of(given) == RedisAddress(**changes)
 
 
 @pytest.mark.parametrize(
