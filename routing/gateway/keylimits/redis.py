@@ -36,7 +36,7 @@ class RedisAway(Exception):
     """The server did not do what it was asked to; perhaps it did, and could not say so."""
 
 
-class Refusal(str):
+class ErrorReply(str):
     """An error reply."""
 
     __slots__ = ()
@@ -148,7 +148,7 @@ class Redis:
         if link is None or not self.is_up:
             raise RedisAway
         reply = await link.call(b"EVALSHA", script.sha, len(keys), *keys, *arguments)
-        if isinstance(reply, Refusal):
+        if isinstance(reply, ErrorReply):
             link.drop(f"it says {reply}")  # the next connection loads the scripts again
             raise RedisAway(reply)
         return reply
@@ -159,7 +159,7 @@ class Redis:
         if link is None or not self.is_up:
             raise RedisAway
         reply = await link.call(*command)
-        if isinstance(reply, Refusal):
+        if isinstance(reply, ErrorReply):
             raise RedisAway(reply)
         return reply
 
@@ -263,7 +263,7 @@ class _Link(asyncio.Protocol):
     @staticmethod
     def accept(reply: Any) -> None:
         """Raises RedisAway for a reply that is an error."""
-        if isinstance(reply, Refusal):
+        if isinstance(reply, ErrorReply):
             raise RedisAway(f"it says {reply}")
 
     def drop(self, reason: str) -> None:
@@ -357,7 +357,7 @@ def _decoded(buffer: bytes, at: int) -> tuple[Any, int] | None:
     if kind == b"+":
         return text, at
     if kind == b"-":
-        return Refusal(text.decode("utf-8", "replace")), at
+        return ErrorReply(text.decode("utf-8", "replace")), at
     size = int(text)
     if kind == b"$":
         if size < 0:
