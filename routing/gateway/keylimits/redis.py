@@ -89,7 +89,7 @@ def address_of(url: str) -> RedisAddress:
     )
 
 
-class Script:
+class LuaScript:
     """Lua that runs on the server. `sha` is known once it is loaded."""
 
     __slots__ = ("sha", "text")
@@ -110,7 +110,7 @@ class Redis:
     def __init__(
         self,
         url: str,
-        scripts: Sequence[Script] = (),
+        scripts: Sequence[LuaScript] = (),
         *,
         timeout_s: float = TIMEOUT_S,
         retry_s: float = CIRCUIT_S,
@@ -142,7 +142,7 @@ class Redis:
         if self._link is not None:
             self._link.leave()
 
-    async def run(self, script: Script, keys: Sequence[bytes], *arguments: Argument) -> Any:
+    async def run(self, script: LuaScript, keys: Sequence[bytes], *arguments: Argument) -> Any:
         """The reply of `script`. Raises RedisAway within 50 ms."""
         link = self._link
         if link is None or not self.is_up:
@@ -163,7 +163,7 @@ class Redis:
             raise RedisAway(reply)
         return reply
 
-    def tell(self, script: Script, keys: Sequence[bytes], *arguments: Argument) -> None:
+    def tell(self, script: LuaScript, keys: Sequence[bytes], *arguments: Argument) -> None:
         """Run `script` without waiting; lost if the server is away."""
         link = self._link
         if link is not None and self.is_up:

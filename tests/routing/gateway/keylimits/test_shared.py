@@ -12,10 +12,10 @@ import pytest
 
 from routing.gateway.keylimits.counters import PARALLEL, REQUESTS, TOKENS, Quota
 from routing.gateway.keylimits.redis import (
+    LuaScript,
     Redis,
     RedisAddress,
     RedisAway,
-    Script,
     _Link,
     address_of,
 )
@@ -91,7 +91,7 @@ async def test_a_lease_that_nobody_renews_ends_and_a_renewed_one_stays(
         await one.take(subject, quota, 0, "kept")
         await one.take(subject, quota, 0, "lost")
         assert (await one.take(subject, quota, 0, "late")).stopped == PARALLEL
-        age = Script("return redis.call('ZADD', KEYS[1], 'XX', 1, ARGV[1], 1, ARGV[2])")
+        age = LuaScript("return redis.call('ZADD', KEYS[1], 'XX', 1, ARGV[1], 1, ARGV[2])")
         aged = await one.redis._link.call(  # type: ignore[union-attr]
             b"EVAL", age.text, 1, b"switchyard:limits:{%b}:open" % subject.hex().encode(),
             "kept", "lost",
