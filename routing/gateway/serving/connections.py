@@ -57,7 +57,7 @@ class _Unacceptable(Exception):
         self.status = status
 
 
-class Connection(HttpToolsProtocol):
+class CallerConnection(HttpToolsProtocol):
     server_state: State
     cycle: Cycle  # type: ignore[assignment]
     pipeline: deque[tuple[Cycle, ASGI3Application]]  # type: ignore[assignment]

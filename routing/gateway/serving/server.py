@@ -23,7 +23,7 @@ import uvicorn
 
 from routing.gateway.errors import GatewayError
 from routing.gateway.limits import Limits
-from routing.gateway.serving.connections import Connection, Phase, State
+from routing.gateway.serving.connections import CallerConnection, Phase, State
 
 ASGI = Callable[[Any, Any, Any], Awaitable[None]]
 
@@ -69,7 +69,7 @@ class Server:
         self._config = uvicorn.Config(
             app,
             loop="none",
-            http=Connection,
+            http=CallerConnection,
             ws="none",
             interface="asgi3",
             lifespan="off",
@@ -102,8 +102,8 @@ class Server:
             self._connection, sock=listener, backlog=BACKLOG
         )
 
-    def _connection(self) -> Connection:
-        return Connection(config=self._config, server_state=self._state, app_state={})
+    def _connection(self) -> CallerConnection:
+        return CallerConnection(config=self._config, server_state=self._state, app_state={})
 
     def leave(self, *, grace_s: float, drain_s: float, quiet_s: float) -> None:
         """
@@ -150,7 +150,7 @@ class Server:
     def _date(self) -> None:
         self._state.date = b"date: %b\r\n" % formatdate(time.time(), usegmt=True).encode()
 
-    def _connections(self) -> Iterable[Connection]:
+    def _connections(self) -> Iterable[CallerConnection]:
         """A copy: closing one takes it out of the set."""
         return cast("list[Connection]", list(self._state.connections))
 
