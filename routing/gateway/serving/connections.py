@@ -42,7 +42,7 @@ class Phase(enum.Enum):
     LINGERING = "lingering"  # refused; closed once the caller has read why
 
 
-class State(ServerState):
+class ServingState(ServerState):
     """What the connections of a server share. `is_leaving`: each answer is its last."""
 
     is_leaving = False
@@ -58,7 +58,7 @@ class _Unacceptable(Exception):
 
 
 class CallerConnection(HttpToolsProtocol):
-    server_state: State
+    server_state: ServingState
     cycle: Cycle  # type: ignore[assignment]
     pipeline: deque[tuple[Cycle, ASGI3Application]]  # type: ignore[assignment]
     running: Cycle | None = None

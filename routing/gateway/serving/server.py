@@ -23,7 +23,7 @@ import uvicorn
 
 from routing.gateway.errors import GatewayError
 from routing.gateway.limits import Limits
-from routing.gateway.serving.connections import CallerConnection, Phase, State
+from routing.gateway.serving.connections import CallerConnection, Phase, ServingState
 
 ASGI = Callable[[Any, Any, Any], Awaitable[None]]
 
@@ -81,7 +81,7 @@ class Server:
         self._config.load()
         self._limits = limits
         self._cut = cut
-        self._state = State()
+        self._state = ServingState()
         self._loop = asyncio.get_running_loop()
         self._listener: socket.socket | None = None
         self._server: asyncio.Server | None = None
