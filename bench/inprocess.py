@@ -38,10 +38,10 @@ from routing.gateway.deciding.snapshot import (
     decode,
     encode,
 )
-from routing.gateway.deciding.state import Live
+from routing.gateway.deciding.state import LiveState
 from routing.gateway.deciding.table import Table, compile_table
 from routing.gateway.link import channel
-from routing.gateway.link.live import Live as Watcher
+from routing.gateway.link.live import LiveState as Watcher
 
 PROVIDERS = 20
 CALLS, REPEATS = 5_000, 5
@@ -135,7 +135,7 @@ def plan_us(
     """
     now = time.monotonic()
     wall = time.time()
-    live = Live(benches=Benches(rng=Random(1), wall=time.time))
+    live = LiveState(benches=Benches(rng=Random(1), wall=time.time))
     resolutions = [resolve(table, f"pool-{number:05}") for number in range(pools)]
     for resolution in resolutions:
         for candidate in resolution.groups[0].pool.candidates[:benched]:

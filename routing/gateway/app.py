@@ -34,7 +34,7 @@ from routing.gateway.deciding.keys import Key
 from routing.gateway.deciding.planner import plan
 from routing.gateway.deciding.resolution import Unknown
 from routing.gateway.deciding.snapshot import Snapshot, Steps, finish
-from routing.gateway.deciding.state import Live
+from routing.gateway.deciding.state import LiveState
 from routing.gateway.deciding.table import Table, compiling
 from routing.gateway.errors import (
     GatewayError,
@@ -119,7 +119,7 @@ class Gateway:
         self._wall = wall
         self._transport = transport or Transport()
         self.benches = Benches(rng=self._rng, wall=wall)
-        self.live = Live(benches=self.benches, loads=Loads(workers))
+        self.live = LiveState(benches=self.benches, loads=Loads(workers))
         self.visits = Visits()
         self.admission = Admission(Limits())
         self.recorder = Recorder(spool=spool, worker=worker, wall=wall)

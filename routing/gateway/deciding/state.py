@@ -39,7 +39,7 @@ class State(Protocol):
     def commit(self, pool: str, weights: Sequence[tuple[str, int]], chosen: str) -> None: ...
 
 
-class Live:
+class LiveState:
     """
     The state of one process. It outlives every table.
 
