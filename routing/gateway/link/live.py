@@ -76,7 +76,7 @@ async def _in_passing(steps: Steps[Value]) -> Value:
         await asyncio.sleep(0)
 
 
-class Live:
+class LiveFeed:
     """
     Feeds one gateway from `data_dir`.
 

@@ -26,7 +26,7 @@ import uvloop
 from routing.gateway.admission import Admission
 from routing.gateway.app import Gateway
 from routing.gateway.limits import Limits, limits_of
-from routing.gateway.link.live import Live
+from routing.gateway.link.live import LiveFeed
 from routing.gateway.link.scraping import Counts
 from routing.gateway.serving import lifeline
 from routing.gateway.serving.allocator import keep_read_buffers
@@ -75,7 +75,7 @@ async def serve(arguments: argparse.Namespace) -> None:
     loop.add_signal_handler(signal.SIGHUP, make_room)
     counts = Counts(gateway, arguments.data_dir, worker=arguments.worker)
     gateway.scrape = counts.scrape
-    live = Live(
+    live = LiveFeed(
         gateway,
         arguments.data_dir,
         worker=arguments.worker,
