@@ -52,7 +52,7 @@ class Pinned(Protocol):
     def pins(self) -> Pins: ...
 
 
-class Served(Protocol):
+class FedGateway(Protocol):
     """What Live needs of the gateway (routing.gateway.app)."""
 
     status: dict[str, Any]
@@ -88,7 +88,7 @@ class LiveFeed:
 
     def __init__(
         self,
-        gateway: Served,
+        gateway: FedGateway,
         data_dir: Path,
         *,
         worker: str = "1",
