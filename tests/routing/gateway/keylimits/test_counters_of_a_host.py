@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from routing.gateway.keylimits.counters import REQUESTS, Counters, Full, Quota
+from routing.gateway.keylimits.counters import REQUESTS, Full, KeyCounters, Quota
 from tests.support.gateways import ROOT
 from tests.support.processes import die_with_parent
 
@@ -145,7 +145,7 @@ def test_a_worker_that_stands_still_holds_up_no_other(workers: list[Worker]) -> 
 
 
 def test_the_file_is_for_its_owner_alone_and_takes_little_of_the_disk(file: Path) -> None:
-    counters = Counters(file)
+    counters = KeyCounters(file)
     counters.take(KEY, Quota(rpm=1), 0)
     counters.close()
     status = file.stat()
@@ -154,7 +154,7 @@ def test_the_file_is_for_its_owner_alone_and_takes_little_of_the_disk(file: Path
 
 
 def test_no_room_on_the_disk_is_an_error_and_no_signal(file: Path) -> None:
-    counters = Counters(file)
+    counters = KeyCounters(file)
     counters.take(KEY, Quota(rpm=1), 0)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -175,7 +175,7 @@ def test_a_row_that_is_never_let_go_is_counted_in_all_the_same(file: Path) -> No
         stdout=subprocess.PIPE,
         preexec_fn=die_with_parent,  # noqa: PLW1509 - no thread of ours holds a lock
     )
-    counters = Counters(file)
+    counters = KeyCounters(file)
     try:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
