@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from providers.transport.endpoint import Endpoint, Limits
 
 
-class Pool:
+class ConnectionPool:
     """
     Hand out connections, last used first.
 
