@@ -13,7 +13,7 @@ Content codings are left as they came: the caller decides what it asks for, and 
 """
 
 from providers.transport.client import Transport
-from providers.transport.endpoint import Endpoint, Limits
+from providers.transport.endpoint import Endpoint, TransportLimits
 from providers.transport.response import Response
 from providers.transport.unpacking import unpacked
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from providers.errors import ConnectFailed
 from providers.transport.dialing import Dialer
-from providers.transport.endpoint import Endpoint, Limits
+from providers.transport.endpoint import Endpoint, TransportLimits
 from providers.transport.pool import ConnectionPool
 from providers.transport.proxy import forwarded_head
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from providers.transport.response import Response
 
 
-DEFAULT_LIMITS = Limits()
+DEFAULT_LIMITS = TransportLimits()
 
 
 class Transport:
@@ -29,7 +29,7 @@ class Transport:
     """
 
     def __init__(
-        self, *, limits: Limits = DEFAULT_LIMITS, ssl_context: ssl.SSLContext | None = None
+        self, *, limits: TransportLimits = DEFAULT_LIMITS, ssl_context: ssl.SSLContext | None = None
     ) -> None:
         self._limits = limits
         self._dialer = Dialer(limits=limits, ssl_context=ssl_context)

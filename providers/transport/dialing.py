@@ -19,7 +19,7 @@ from providers.transport.proxy import open_tunnel, parse_proxy
 from providers.transport.resolving import Resolver
 
 if TYPE_CHECKING:
-    from providers.transport.endpoint import Endpoint, Limits
+    from providers.transport.endpoint import Endpoint, TransportLimits
     from providers.transport.resolving import SocketAddress
 
 # RFC 8305 section 5 recommends 250 ms between two attempts.
@@ -32,7 +32,7 @@ KEEPALIVE_S = 60
 class Dialer:
     """Make connections that are ready for a request."""
 
-    def __init__(self, *, limits: Limits, ssl_context: ssl.SSLContext | None) -> None:
+    def __init__(self, *, limits: TransportLimits, ssl_context: ssl.SSLContext | None) -> None:
         self._limits = limits
         self._resolver = Resolver()
         self._ssl_context = ssl_context or _default_context()
