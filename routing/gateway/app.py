@@ -63,7 +63,7 @@ from routing.gateway.ingress import (
     target_of,
 )
 from routing.gateway.keylimits.allowances import KeyLimits
-from routing.gateway.limits import Limits
+from routing.gateway.limits import GatewayLimits
 from routing.gateway.listing import resolve_for
 from routing.gateway.records.record import Outcome
 from routing.gateway.records.recorder import Recorder
@@ -121,7 +121,7 @@ class Gateway:
         self.benches = Benches(rng=self._rng, wall=wall)
         self.live = LiveState(benches=self.benches, loads=Loads(workers))
         self.visits = Visits()
-        self.admission = Admission(Limits())
+        self.admission = Admission(GatewayLimits())
         self.recorder = Recorder(spool=spool, worker=worker, wall=wall)
         self.meter = Meter(lambda: self.table)
         self.recorder.observers += [self.meter.observe, FailureLog().observe]

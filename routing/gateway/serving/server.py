@@ -22,7 +22,7 @@ from typing import Any, cast
 import uvicorn
 
 from routing.gateway.errors import GatewayError
-from routing.gateway.limits import Limits
+from routing.gateway.limits import GatewayLimits
 from routing.gateway.serving.connections import CallerConnection, Phase, ServingState
 
 ASGI = Callable[[Any, Any, Any], Awaitable[None]]
@@ -65,7 +65,9 @@ class Server:
     `cut` ends the requests that run when the time is up, with an error that the caller can read.
     """
 
-    def __init__(self, app: ASGI, limits: Limits, *, cut: Callable[[GatewayError], None]) -> None:
+    def __init__(
+        self, app: ASGI, limits: GatewayLimits, *, cut: Callable[[GatewayError], None]
+    ) -> None:
         self._config = uvicorn.Config(
             app,
             loop="none",

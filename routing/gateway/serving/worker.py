@@ -25,7 +25,7 @@ import uvloop
 
 from routing.gateway.admission import Admission
 from routing.gateway.app import Gateway
-from routing.gateway.limits import Limits, limits_of
+from routing.gateway.limits import GatewayLimits, limits_of
 from routing.gateway.link.live import LiveFeed
 from routing.gateway.link.scraping import Counts
 from routing.gateway.serving import lifeline
@@ -42,7 +42,7 @@ CUT_OFF_S = 5.0  # beyond grace and drain, when the parent is gone
 
 async def serve(arguments: argparse.Namespace) -> None:
     loop = asyncio.get_running_loop()
-    limits: Limits = arguments.limits
+    limits: GatewayLimits = arguments.limits
     gateway = Gateway.from_environment(
         os.environ,
         arguments.data_dir,
