@@ -308,7 +308,7 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class ShownAttempt:
     """An attempt as the page shows it."""
 
     number: int
@@ -323,7 +323,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestTrail:
-    calls: tuple[Call, ...]
+    calls: tuple[ShownAttempt, ...]
     ticks: tuple[tuple[str, str], ...]
 
 
@@ -337,7 +337,7 @@ def trail_of(row: RequestRecord) -> RequestTrail:
     )
 
 
-def _call(number: int, attempt: AttemptRecord, row: RequestRecord, total: float) -> Call:
+def _call(number: int, attempt: AttemptRecord, row: RequestRecord, total: float) -> ShownAttempt:
     end = row.duration_ms if attempt.ended_ms is None else attempt.ended_ms
     marks = [
         ("waiting for headers", attempt.started_ms),
@@ -369,7 +369,7 @@ def _call(number: int, attempt: AttemptRecord, row: RequestRecord, total: float)
         verdict += f" (left out: {', '.join(attempt.dropped)})"
     if attempt.is_hedge:
         verdict += " (hedge)"
-    return Call(
+    return ShownAttempt(
         number=number,
         candidate=f"{attempt.provider}/{attempt.model}",
         credential=attempt.credential or "none",
