@@ -35,7 +35,7 @@ from controlplane.config.rows import (
     write_rules,
 )
 from controlplane.config.yaml import ConfigErrors
-from controlplane.edits.kinds import KINDS, SETTINGS, Key
+from controlplane.edits.kinds import KINDS, SETTINGS, ObjectKey
 from controlplane.edits.noting import note, unnoticed
 from controlplane.models import ConfigSource, Settings
 from providers.managed.models import ManagedSource
@@ -220,7 +220,7 @@ def _write_settings(document: Document) -> None:
     try:
         row.full_clean()
     except ModelError as error:
-        raise ConfigErrors(_told(document, Key(SETTINGS, "", DASHBOARD), error)) from error
+        raise ConfigErrors(_told(document, ObjectKey(SETTINGS, "", DASHBOARD), error)) from error
     stored = Settings.objects.get(pk=1)
     if any(
         getattr(stored, name) != getattr(row, name)
@@ -268,7 +268,7 @@ def _validate(document: Document, changes: list[Change]) -> None:
         raise ConfigErrors(mistakes)
 
 
-def _told(document: Document, key: Key, error: ModelError) -> list[Mistake]:
+def _told(document: Document, key: ObjectKey, error: ModelError) -> list[Mistake]:
     where = _place_of(document, key)
     if not hasattr(error, "error_dict"):
         return [document.tree.mistake(where, text) for text in error.messages]
@@ -299,7 +299,7 @@ def _left(document: Document, before: State) -> list[str]:
     ]
 
 
-def _place_of(document: Document, key: Key) -> Path:
+def _place_of(document: Document, key: ObjectKey) -> Path:
     """Where an object stands in the text; the settings are the whole file."""
     kind = KINDS.get(key.kind)
     if kind is None:
