@@ -14,7 +14,7 @@ from django.core.exceptions import NON_FIELD_ERRORS
 from django.core.exceptions import ValidationError as ModelError
 from django.db import transaction
 
-from controlplane.config.changes import Change, Outcome, changes_between
+from controlplane.config.changes import Change, Changeset, changes_between
 from controlplane.config.document import Applied, Document, parse
 from controlplane.config.general import SETTING_OF_KEY, TIMEOUT_KEYS
 from controlplane.config.objects import (
@@ -52,7 +52,7 @@ CAPTURE: Final = {"capture.requests": False, "capture.responses": False, "captur
 
 def apply_text(
     text: str, *, filename: str, environ: Mapping[str, str], is_preview: bool = False
-) -> Outcome:
+) -> Changeset:
     """
     Make admin's objects what `text` says; with `is_preview`, only find out what would change.
 
@@ -79,7 +79,7 @@ def apply_text(
             transaction.set_rollback(True)
         else:
             note(change.key for change in changes)
-    return Outcome(changes=changes, notes=[*document.warnings, *_left(document, before)])
+    return Changeset(changes=changes, notes=[*document.warnings, *_left(document, before)])
 
 
 def _lock_objects() -> None:

@@ -65,7 +65,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Changeset:
     """What was changed, or would be; `notes` are what is worth knowing of the rest."""
 
     changes: list[Change] = field(default_factory=list)

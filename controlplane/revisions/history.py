@@ -19,7 +19,7 @@ from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
 
-from controlplane.config.changes import Change, Outcome, changes_between, dump, load
+from controlplane.config.changes import Change, Changeset, changes_between, dump, load
 from controlplane.config.objects import (
     CONFIG,
     DASHBOARD,
@@ -200,7 +200,7 @@ def state_at(number: int) -> State:
     return state
 
 
-def roll_back(number: int, *, reason: str = "", is_preview: bool = False) -> Outcome:
+def roll_back(number: int, *, reason: str = "", is_preview: bool = False) -> Changeset:
     """
     Make admin's objects what they were at a revision; or find out what that would change.
 
@@ -219,7 +219,7 @@ def roll_back(number: int, *, reason: str = "", is_preview: bool = False) -> Out
             outcome = apply_text(
                 text_of(wanted), filename=f"revision {number}", environ={}, is_preview=is_preview
             )
-    return Outcome(changes=outcome.changes, notes=notes)
+    return Changeset(changes=outcome.changes, notes=notes)
 
 
 def _reachable(then: State, now: State) -> tuple[State, list[str]]:
