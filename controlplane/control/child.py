@@ -31,7 +31,7 @@ from django.utils import timezone
 from controlplane.benches.store import BenchStore
 from controlplane.config.file import FileWatch, sync_file
 from controlplane.control.bus import Bus
-from controlplane.control.hub import Hub, Standing
+from controlplane.control.hub import Hub, LastRound
 from controlplane.control.metering import Metering
 from controlplane.control.reporting import Reporter
 from controlplane.control.sharing import DatabaseShare, DiskShare
@@ -75,9 +75,9 @@ class Publisher:
         self._is_file_pending = True
         self._edits = -1
         self._rebuild_at = float("-inf")
-        self._standing = Standing()
+        self._standing = LastRound()
 
-    def round(self, *, is_told: bool = False) -> Standing:
+    def round(self, *, is_told: bool = False) -> LastRound:
         """
         One look at everything; `is_told` if another host said that there is something to see.
 
@@ -116,7 +116,7 @@ class Publisher:
         self._is_file_pending = False
         self._rebuild_at = float("-inf")
 
-    def _look(self, *, is_told: bool) -> Standing:
+    def _look(self, *, is_told: bool) -> LastRound:
         standing = self._standing
         # Read before building: an edit that comes in between is seen again next time.
         edits = EditCounter.objects.filter(pk=1).values_list("value", flat=True).first() or 0
@@ -173,7 +173,7 @@ async def control(data_dir: Path, environ: Mapping[str, str]) -> None:
             ThreadPoolExecutor(max_workers=1, thread_name_prefix="publisher") as thread,
         ):
 
-            async def look() -> Standing:
+            async def look() -> LastRound:
                 is_told = hub.edited.is_set()
                 hub.edited.clear()
                 call = partial(publisher.round, is_told=is_told)

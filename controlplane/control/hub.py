@@ -40,7 +40,7 @@ logger = logging.getLogger("switchyard.hub")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class LastRound:
     """
     What the control child last did.
 
@@ -98,13 +98,13 @@ class Hub:
     def __init__(
         self,
         path: Path,
-        publish: Callable[[], Awaitable[Standing]],
+        publish: Callable[[], Awaitable[LastRound]],
         metering: Metering | None = None,
     ) -> None:
         self._path = path
         self._publish = publish
         self._metering = metering
-        self._standing = Standing()
+        self._standing = LastRound()
         self._workers: list[_Worker] = []
         self.told: list[Told] = []
         self.host = ""
@@ -133,7 +133,7 @@ class Hub:
         await asyncio.gather(*filter(None, self._connections.values()))
         self._path.unlink(missing_ok=True)
 
-    def announce(self, standing: Standing) -> None:
+    def announce(self, standing: LastRound) -> None:
         """Tell every worker, if something is new."""
         if standing == self._standing:
             return
@@ -148,7 +148,7 @@ class Hub:
                 told.edits()
 
     @property
-    def standing(self) -> Standing:
+    def standing(self) -> LastRound:
         return self._standing
 
     def tell_fleet(self, fleet: Fleet) -> None:

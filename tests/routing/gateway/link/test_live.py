@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from controlplane.control.hub import Hub, Standing
+from controlplane.control.hub import Hub, LastRound
 from failover.engine.benches import BenchEntry, Benches
 from failover.engine.plan import Affinity
 from routing.gateway.app import Gateway as RealGateway
@@ -97,10 +97,10 @@ class Host(contextlib.AsyncExitStack):
     def __init__(self, data_dir: Path) -> None:
         super().__init__()
         self.data_dir = data_dir
-        self.standing = Standing()
+        self.standing = LastRound()
         (data_dir / channel.RUN_DIR).mkdir()
 
-    async def publish(self) -> Standing:
+    async def publish(self) -> LastRound:
         return self.standing
 
     async def start_hub(self) -> Hub:
@@ -222,7 +222,7 @@ async def test_publish_is_answered_once_every_worker_has_loaded_it(host: Host) -
     gateways = [await host.start_worker(str(number)) for number in range(3)]
     await host.meet_workers(3)
     write_snapshot(host.data_dir, 5)
-    host.standing = Standing(generation=5)
+    host.standing = LastRound(generation=5)
 
     answer = await host.ask(op="publish")
 
@@ -237,7 +237,7 @@ async def test_publish_says_which_worker_refused_and_why(host: Host) -> None:
     gateway.refusal = "a secret cannot be decrypted"
     await host.meet_workers(1)
     write_snapshot(host.data_dir, 5)
-    host.standing = Standing(generation=5)
+    host.standing = LastRound(generation=5)
 
     answer = await host.ask(op="publish")
 
@@ -251,7 +251,7 @@ async def test_a_worker_shows_a_refused_edit_of_the_file_and_a_database_that_is_
     gateway = await host.start_worker()
     await host.meet_workers(1)
 
-    hub.announce(Standing(refused=("config.yaml:3: routing: unknown key",), error="no database"))
+    hub.announce(LastRound(refused=("config.yaml:3: routing: unknown key",), error="no database"))
 
     await until(lambda: gateway.status["control_error"] == "no database")
     assert gateway.status["config_errors"] == ["config.yaml:3: routing: unknown key"]
@@ -262,7 +262,7 @@ async def test_a_worker_meets_a_control_child_that_comes_later_and_learns_the_ge
 ) -> None:
     write_snapshot(host.data_dir, 9)
     gateway = await host.start_worker()
-    host.standing = Standing(generation=9)
+    host.standing = LastRound(generation=9)
 
     hub = await host.start_hub()
     hub.announce(host.standing)
