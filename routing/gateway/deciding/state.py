@@ -1,8 +1,8 @@
 """
 What changes from request to request: the one narrow thing that planning reads besides the table.
 
-`State` is what `plan` may ask. `Live` answers from this process; routing.gateway.explain.replay
-from what was recorded.
+`State` is what `plan` may ask. `LiveState` answers from this process;
+routing.gateway.explain.replay from what was recorded.
 """
 
 from __future__ import annotations

@@ -145,7 +145,7 @@ class SharedCounters:
         self.redis = redis
 
     async def take(self, subject: bytes, quota: Quota, tokens: int, lease: str) -> Taken:
-        """As Counters.take; `lease` names this request. Raises RedisAway within 50 ms."""
+        """As KeyCounters.take; `lease` names this request. Raises RedisAway within 50 ms."""
         reply = await self.redis.run(
             TAKE,
             _keys(subject),
@@ -171,7 +171,7 @@ class SharedCounters:
         )
 
     def settle(self, subject: bytes, entry: int, *, more: int, lease: str) -> None:
-        """As Counters.settle; lost if Redis is away, and then made good by time."""
+        """As KeyCounters.settle; lost if Redis is away, and then made good by time."""
         self.redis.tell(SETTLE, _keys(subject), entry, more, lease)
 
     def renew(self, leases: Mapping[bytes, Iterable[str]]) -> None:

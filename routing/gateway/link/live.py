@@ -53,7 +53,7 @@ class Pinned(Protocol):
 
 
 class FedGateway(Protocol):
-    """What Live needs of the gateway (routing.gateway.app)."""
+    """What LiveFeed needs of the gateway (routing.gateway.app)."""
 
     status: dict[str, Any]
     benches: Benches

@@ -154,7 +154,7 @@ class Server:
 
     def _connections(self) -> Iterable[CallerConnection]:
         """A copy: closing one takes it out of the set."""
-        return cast("list[Connection]", list(self._state.connections))
+        return cast("list[CallerConnection]", list(self._state.connections))
 
     def _stop_accepting(self) -> None:
         if self._server is None or self._listener is None:

@@ -110,7 +110,7 @@ async def _wait_for_snapshot(gateway: Gateway) -> None:
     """
     loop = asyncio.get_running_loop()
     until = loop.time() + FIRST_SNAPSHOT_S
-    while gateway.table is None and loop.time() < until:  # noqa: ASYNC110 - Live sets no event
+    while gateway.table is None and loop.time() < until:  # noqa: ASYNC110 - LiveFeed sets no event
         await asyncio.sleep(LOOK_EVERY_S)
 
 
@@ -146,7 +146,7 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=1, help="how many there are on this host")
     parser.add_argument("--grace", type=float, default=5, help="seconds to accept after SIGTERM")
     parser.add_argument("--drain", type=float, default=30, help="seconds that requests get then")
-    parser.add_argument("--limit", action="append", default=[], help="NAME=VALUE of Limits")
+    parser.add_argument("--limit", action="append", default=[], help="NAME=VALUE of GatewayLimits")
     parser.add_argument("--ready-fd", type=int, help="pipe that is told when callers are served")
     parser.add_argument("--parent-fd", type=int, help="pipe whose end means the parent is gone")
     arguments = parser.parse_args(argv)

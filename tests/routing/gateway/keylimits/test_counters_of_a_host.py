@@ -25,9 +25,9 @@ WORKER = """
 import sys
 from hashlib import sha256
 from pathlib import Path
-from routing.gateway.keylimits.counters import Counters, Quota
+from routing.gateway.keylimits.counters import KeyCounters, Quota
 
-counters = Counters(Path(sys.argv[1]))
+counters = KeyCounters(Path(sys.argv[1]))
 key = sha256(b"key").digest()
 print("ready", flush=True)
 for line in sys.stdin:

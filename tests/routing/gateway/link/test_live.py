@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 class Gateway:
-    """The smallest thing that Live can feed: it keeps what it is given."""
+    """The smallest thing that LiveFeed can feed: it keeps what it is given."""
 
     clock = staticmethod(time.monotonic)
 
