@@ -91,7 +91,7 @@ class Told:
 class Hub:
     """
     Listens at `path`. `publish` makes the database's state the published one and returns the
-    standing after that; it never raises. Without `metering` nobody's counts are kept. `told` are
+    last round after that; it never raises. Without `metering` nobody's counts are kept. `told` are
     the ways to other hosts, among whom `host` is this one's name.
     """
 
@@ -104,7 +104,7 @@ class Hub:
         self._path = path
         self._publish = publish
         self._metering = metering
-        self._standing = LastRound()
+        self._last_round = LastRound()
         self._workers: list[_Worker] = []
         self.told: list[Told] = []
         self.host = ""
@@ -133,11 +133,11 @@ class Hub:
         await asyncio.gather(*filter(None, self._connections.values()))
         self._path.unlink(missing_ok=True)
 
-    def announce(self, standing: LastRound) -> None:
+    def announce(self, last_round: LastRound) -> None:
         """Tell every worker, if something is new."""
-        if standing == self._standing:
+        if last_round == self._last_round:
             return
-        self._standing = standing
+        self._last_round = last_round
         for worker in self._workers:
             self._announce_to(worker)
 
@@ -148,8 +148,8 @@ class Hub:
                 told.edits()
 
     @property
-    def standing(self) -> LastRound:
-        return self._standing
+    def last_round(self) -> LastRound:
+        return self._last_round
 
     def tell_fleet(self, fleet: Fleet) -> None:
         """Have every worker know of all processes."""
@@ -173,11 +173,11 @@ class Hub:
         )
 
     def _announce_to(self, worker: _Worker) -> None:
-        standing = self._standing
-        worker.due_generation = standing.generation
+        last_round = self._last_round
+        worker.due_generation = last_round.generation
         worker.send(
             channel.Announced(
-                generation=standing.generation, refused=standing.refused, error=standing.error
+                generation=last_round.generation, refused=last_round.refused, error=last_round.error
             )
         )
 
@@ -304,21 +304,21 @@ class Hub:
         return {"error": "only a worker that has said hello may say this"}
 
     async def _answer_publish(self) -> dict[str, Any]:
-        standing = await self._publish()
-        self.announce(standing)
+        last_round = await self._publish()
+        self.announce(last_round)
         await self._wait_until(lambda: all(w.due_generation is None for w in self._workers))
         refused = [
             f"worker {w.hello.worker}: {w.error}" for w in self._workers if w.error is not None
         ]
-        if standing.error:
-            refused.insert(0, standing.error)
-        return {"generation": standing.generation, "refused": refused}
+        if last_round.error:
+            refused.insert(0, last_round.error)
+        return {"generation": last_round.generation, "refused": refused}
 
     def _answer_status(self) -> dict[str, Any]:
         return {
-            "generation": self._standing.generation,
-            "config_errors": self._standing.refused,
-            "error": self._standing.error,
+            "generation": self._last_round.generation,
+            "config_errors": self._last_round.refused,
+            "error": self._last_round.error,
             "workers": self.workers_seen(),
         }
 
@@ -337,7 +337,7 @@ class Hub:
         is_here = any(worker.instance == told.instance for worker in self._workers)
         metering.hear(told, is_here=is_here)
         return metering.text(
-            self.board.sitting(time.time()), is_config_refused=bool(self._standing.refused)
+            self.board.sitting(time.time()), is_config_refused=bool(self._last_round.refused)
         )
 
     async def _bench(self, entry: BenchEntry) -> BenchEntry:

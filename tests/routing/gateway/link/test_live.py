@@ -97,11 +97,11 @@ class Host(contextlib.AsyncExitStack):
     def __init__(self, data_dir: Path) -> None:
         super().__init__()
         self.data_dir = data_dir
-        self.standing = LastRound()
+        self.last_round = LastRound()
         (data_dir / channel.RUN_DIR).mkdir()
 
     async def publish(self) -> LastRound:
-        return self.standing
+        return self.last_round
 
     async def start_hub(self) -> Hub:
         hub = Hub(channel.claim_socket_path(self.data_dir), self.publish)
@@ -222,7 +222,7 @@ async def test_publish_is_answered_once_every_worker_has_loaded_it(host: Host) -
     gateways = [await host.start_worker(str(number)) for number in range(3)]
     await host.meet_workers(3)
     write_snapshot(host.data_dir, 5)
-    host.standing = LastRound(generation=5)
+    host.last_round = LastRound(generation=5)
 
     answer = await host.ask(op="publish")
 
@@ -237,7 +237,7 @@ async def test_publish_says_which_worker_refused_and_why(host: Host) -> None:
     gateway.refusal = "a secret cannot be decrypted"
     await host.meet_workers(1)
     write_snapshot(host.data_dir, 5)
-    host.standing = LastRound(generation=5)
+    host.last_round = LastRound(generation=5)
 
     answer = await host.ask(op="publish")
 
@@ -262,10 +262,10 @@ async def test_a_worker_meets_a_control_child_that_comes_later_and_learns_the_ge
 ) -> None:
     write_snapshot(host.data_dir, 9)
     gateway = await host.start_worker()
-    host.standing = LastRound(generation=9)
+    host.last_round = LastRound(generation=9)
 
     hub = await host.start_hub()
-    hub.announce(host.standing)
+    hub.announce(host.last_round)
 
     await until(lambda: gateway.status["source"] == "control")
     assert gateway.loaded == [9]
