@@ -41,7 +41,7 @@ from routing.gateway.deciding.snapshot import (
 from routing.gateway.deciding.state import LiveState
 from routing.gateway.deciding.table import Table, compile_table
 from routing.gateway.link import channel
-from routing.gateway.link.live import LiveState as Watcher
+from routing.gateway.link.live import LiveFeed
 
 PROVIDERS = 20
 CALLS, REPEATS = 5_000, 5
@@ -190,7 +190,7 @@ async def _hold_ms(raw: bytes) -> float:
     clock = asyncio.get_running_loop().time
     gateway = Gateway(decrypt=lambda token: token, environ={}, clock=clock)
     with tempfile.TemporaryDirectory() as folder:
-        watcher = Watcher(gateway, Path(folder))
+        watcher = LiveFeed(gateway, Path(folder))
         watcher.start()
         (Path(folder) / channel.SNAPSHOT_FILE).write_bytes(raw)
         longest, last = 0.0, time.perf_counter()
