@@ -13,7 +13,7 @@ import contextlib
 import logging
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -194,7 +194,7 @@ class Hub:
                 else:
                     writer.write(channel.line(await self._answer(message)))
         except msgspec.DecodeError as error:
-            writer.write(channel.line({"error": str(error)}))
+            writer.write(channel.line(channel.NotAnswered(error=str(error))))
         except (OSError, ValueError) as error:  # it went away, or its line is over the limit
             logger.debug("a connection ended: %s", error)
         finally:
@@ -286,24 +286,24 @@ class Hub:
         """How many workers have dealt with the board as it was at `number`."""
         return sum(worker.seen >= number for worker in self._workers)
 
-    async def _answer(self, message: channel.ToHub) -> dict[str, Any]:
+    async def _answer(self, message: channel.ToHub) -> channel.ToClient | channel.NotAnswered:
         if isinstance(message, channel.Publish):
             return await self._answer_publish()
         if isinstance(message, channel.Status):
             return self._answer_status()
         if isinstance(message, channel.BenchesChanged):
-            return {"entries": self.board.sitting(time.time())}
+            return channel.Sitting(entries=tuple(self.board.sitting(time.time())))
         if isinstance(message, channel.Metered) and self._metering is not None:
-            return {"text": self._metrics(message, self._metering)}
+            return channel.MetricsTold(text=self._metrics(message, self._metering))
         if isinstance(message, channel.BenchByHand):
-            return {"entry": await self._bench(message.entry)}
+            return channel.Benched(entry=await self._bench(message.entry))
         if isinstance(message, channel.Release):
-            return {"released": await self._release(message)}
+            return channel.Released(released=await self._release(message))
         if isinstance(message, channel.Board):
             return self._answer_board()
-        return {"error": "only a worker that has said hello may say this"}
+        return channel.NotAnswered(error="only a worker that has said hello may say this")
 
-    async def _answer_publish(self) -> dict[str, Any]:
+    async def _answer_publish(self) -> channel.Published:
         last_round = await self._publish()
         self.announce(last_round)
         await self._wait_until(lambda: all(w.due_generation is None for w in self._workers))
@@ -312,25 +312,25 @@ class Hub:
         ]
         if last_round.error:
             refused.insert(0, last_round.error)
-        return {"generation": last_round.generation, "refused": refused}
+        return channel.Published(generation=last_round.generation, refused=tuple(refused))
 
-    def _answer_status(self) -> dict[str, Any]:
-        return {
-            "generation": self._last_round.generation,
-            "config_errors": self._last_round.refused,
-            "error": self._last_round.error,
-            "workers": self.workers_seen(),
-        }
+    def _answer_status(self) -> channel.StatusTold:
+        return channel.StatusTold(
+            generation=self._last_round.generation,
+            config_errors=self._last_round.refused,
+            error=self._last_round.error,
+            workers=self.workers_seen(),
+        )
 
-    def _answer_board(self) -> dict[str, Any]:
-        return {
-            "host": self.host,
-            "workers": self.workers,
-            "rows": [
-                {"entry": entry, "seen": self.seen(self.board.number_of(entry.place))}
+    def _answer_board(self) -> channel.BoardTold:
+        return channel.BoardTold(
+            host=self.host,
+            workers=self.workers,
+            rows=tuple(
+                channel.BoardRow(entry=entry, seen=self.seen(self.board.number_of(entry.place)))
                 for entry in self.board.sitting(time.time())
-            ],
-        }
+            ),
+        )
 
     def _metrics(self, told: channel.Metered, metering: Metering) -> str:
         """For a scrape of the worker that asks; its own counts come with the question."""
