@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    import msgspec
-
     from failover.engine.bench_entries import BenchEntry, Place
     from failover.engine.benches import Benches
     from routing.gateway.deciding.affinity import PinEntry, Pins
@@ -276,7 +274,7 @@ class LiveFeed:
             self._send(channel.PinsChanged(entries=tuple(self._moved.values())))
             self._moved.clear()
 
-    def _send(self, message: msgspec.Struct) -> None:
+    def _send(self, message: channel.ToHub) -> None:
         """Say it to the control child; without one it is told all at the next meeting."""
         if self._writer is not None and not self._writer.is_closing():
             self._writer.write(channel.line(message))
