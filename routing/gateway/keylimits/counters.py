@@ -79,7 +79,7 @@ class Full(Exception):
     """There is no row for one more subject, or no room on the disk for it."""
 
 
-class Counters:
+class KeyCounters:
     """
     The counts of one host, or of this process alone if there is no `file`.
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from routing.gateway.keylimits.counters import REQUESTS, Counters, Full, Quota
+from routing.gateway.keylimits.counters import REQUESTS, Full, KeyCounters, Quota
 from tests.support.gateways import ROOT
 from tests.support.processes import die_with_parent
 
@@ -27,10 +27,10 @@ WORKER = """
 import sys
 from hashlib import sha256
 from pathlib import Path
-from routing.gateway.keylimits.counters import Counters, Quota
+from routing.gateway.keylimits.counters import KeyCounters, Quota
 
 now = float(sys.argv[2])  # the same for all: while time passes, a limit fills up again
-counters = Counters(Path(sys.argv[1]), clock=lambda: now)
+counters = KeyCounters(Path(sys.argv[1]), clock=lambda: now)
 key = sha256(b"key").digest()
 print("ready", flush=True)
 for line in sys.stdin:
@@ -148,7 +148,7 @@ def test_a_worker_that_stands_still_holds_up_no_other(workers: list[Worker]) -> 
 
 
 def test_the_file_is_for_its_owner_alone_and_takes_little_of_the_disk(file: Path) -> None:
-    counters = Counters(file)
+    counters = KeyCounters(file)
     counters.take(KEY, Quota(rpm=1), 0)
     counters.close()
     status = file.stat()
@@ -157,7 +157,7 @@ def test_the_file_is_for_its_owner_alone_and_takes_little_of_the_disk(file: Path
 
 
 def test_no_room_on_the_disk_is_an_error_and_no_signal(file: Path) -> None:
-    counters = Counters(file)
+    counters = KeyCounters(file)
     counters.take(KEY, Quota(rpm=1), 0)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -178,7 +178,7 @@ def test_a_row_that_is_never_let_go_is_counted_in_all_the_same(file: Path) -> No
         stdout=subprocess.PIPE,
         preexec_fn=die_with_parent,  # noqa: PLW1509 - no thread of ours holds a lock
     )
-    counters = Counters(file, clock=lambda: NOW)
+    counters = KeyCounters(file, clock=lambda: NOW)
     try:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
