@@ -122,7 +122,7 @@ async def _models(upstream: Upstream, provider: Provider) -> tuple[int, Sequence
         reply = unpacked(
             await upstream.look(
                 transport,
-                "/models",
+                upstream.adapter.models_path,
                 credential=upstream.credentials[0],
                 connect_s=connect_s,
                 deadline=deadline,
