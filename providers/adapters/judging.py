@@ -22,14 +22,14 @@ _FINISHES: Final[Mapping[str, Blame]] = MappingProxyType(
                 "length content_filter tool_calls function_call refusal max_tokens "
                 "max_output_tokens model_context_window_exceeded tool_use stop_sequence "
                 "pause_turn safety recitation blocklist prohibited_content spii language "
-                "image_safety image_prohibited_content image_recitation model_armor jailbreak "
-                "escalation continuation compaction"
+                "continuation image_safety image_prohibited_content image_recitation "
+                "image_other model_armor escalation pup_limited_disabled"
             ),
             # insufficient_system_resource: DeepSeek. network_error: Zhipu. error: OpenRouter.
             Blame.PROVIDER: (
                 "error network_error insufficient_system_resource failed internal_error "
                 "malformed_function_call malformed_response unexpected_tool_call "
-                "too_many_tool_calls missing_thought_signature other no_image image_other"
+                "too_many_tool_calls missing_thought_signature other no_image"
             ),
         }.items()
         for reason in reasons.split()

@@ -446,7 +446,6 @@ def test_what_is_no_error_is_not_taken_for_one(document: Any) -> None:
         ("MODEL_ARMOR", Blame.CALLER),
         ("MALFORMED_FUNCTION_CALL", Blame.PROVIDER),
         ("MISSING_THOUGHT_SIGNATURE", Blame.PROVIDER),
-        ("IMAGE_OTHER", Blame.PROVIDER),
         ("failed", Blame.PROVIDER),
     ],
 )

@@ -73,7 +73,8 @@ class Script:
     def error(self, status: int, message: str, retry_after_s: float | None = None) -> bytes:
         """The body of an error, in OpenAI's shape where the protocol says nothing else."""
         del retry_after_s  # a header says it
-        type_, code = _OPENAI.get(status, ("server_error", None))
+        usual = "invalid_request_error" if status < 500 else "server_error"
+        type_, code = _OPENAI.get(status, (usual, None))
         if status == 404:
             message = f"The model does not exist: {message}"
         told = {"message": message, "type": type_, "param": None, "code": code}
@@ -87,7 +88,6 @@ class Script:
 
 # So that a simulated status reads like a real one: type and code.
 _OPENAI: Final[Mapping[int, tuple[str, str | None]]] = {
-    400: ("invalid_request_error", None),
     401: ("authentication_error", "invalid_api_key"),
     402: ("insufficient_quota", "insufficient_quota"),
     403: ("permission_error", None),
