@@ -26,7 +26,7 @@ _RESPONSES: Final = frozenset({"openai_responses"})
 _MESSAGES: Final = frozenset({"anthropic_messages"})
 
 # What OpenAI alone takes of its own chat. Free-form tools become functions, a choice among tools
-# becomes fewer tools: nothing is lost but a grammar.
+# becomes fewer tools.
 _OPENAIS_OWN: Final = frozenset({"custom_tools", "allowed_tools"})
 # Hints, of which the others' pages say nothing; some answer 400 or 422 to what they do not know.
 _HINTS: Final = _OPENAIS_OWN | {"verbosity", "prompt_cache_key"}

@@ -236,8 +236,6 @@ class _Writing:
             if tool.format:
                 told["format"] = tool.format
             return {"type": "custom", "custom": told}
-        if tool.is_custom and (tool.format or {}).get("type", "text") != "text":
-            self.drop("format")  # a function's text follows no grammar
         schema = INPUT_SCHEMA if tool.is_custom else tool.schema
         if schema is not None:
             told["parameters"] = schema

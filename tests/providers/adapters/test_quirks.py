@@ -11,6 +11,8 @@ from providers.adapters.registry import ADAPTERS
 from providers.protocols.canonical import Choice, Effort, Form, Prompt, Text, Tool, Turn, Unfit
 from providers.protocols.chat import CHAT
 from providers.protocols.protocol import Target
+from providers.protocols.translating import Translated
+from tests.support.wire import asked
 
 pytestmark = pytest.mark.pure
 
@@ -25,8 +27,8 @@ def written(kind: str, **members: Any) -> tuple[dict[str, Any], tuple[str, ...]]
     adapter = ADAPTERS[kind]
     target = Target(model="m", refuses=adapter.refuses, renames=dict(adapter.renames))
     turn = Turn(role="user", parts=(Text(text="hi"),))
-    assert CHAT.codec is not None
-    found = CHAT.codec.write(Prompt(turns=(turn,), **members), target)
+    prompt = Prompt(turns=(turn,), **members)
+    found = Translated(asked("openai_chat"), CHAT, target, prompt).written()
     body: dict[str, Any] = json.loads(found.body)
     return body, found.dropped
 
@@ -66,14 +68,6 @@ def test_free_form_tools_are_functions_but_for_openai(kind: str) -> None:
     else:
         assert body["tool_choice"] == {"type": expected, expected: {"name": "apply_patch"}}
         assert dropped == ()
-
-
-def test_a_grammar_that_a_function_cannot_follow_is_told() -> None:
-    grammar = {"type": "grammar", "grammar": {"syntax": "lark", "definition": "start: /a/"}}
-    tool = Tool(name="p", is_custom=True, format=grammar)
-    assert written("groq", tools=(tool,))[1] == ("format",)
-    body, dropped = written("openai", tools=(tool,))
-    assert (body["tools"][0]["custom"]["format"], dropped) == (grammar, ())
 
 
 @pytest.mark.parametrize("kind", VENDORS)

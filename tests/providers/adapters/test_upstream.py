@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -269,6 +271,23 @@ def test_the_registry_is_consistent() -> None:
         assert adapter.protocols <= set(PROTOCOL_NAMES)
         assert set(adapter.paths) <= set(PROTOCOLS)
         assert not adapter.default_base_url.endswith("/")
+
+
+@pure
+def test_every_kind_and_what_it_speaks_is_told_to_operators() -> None:
+    kinds = Path("docs/configuration.md").read_text().partition("#### Kinds")[2]
+    rows = {
+        kind: row
+        for row in kinds.partition("### `timeouts`")[0].splitlines()
+        if row.startswith("| `")
+        for kind in re.findall(r"`(\w+)`", row.partition(" | ")[0])
+    }
+    assert set(rows) == KNOWN_KINDS
+    words = {"openai_responses": "Responses", "anthropic_messages": "Messages"}
+    for kind, adapter in ADAPTERS.items():
+        for protocol, word in words.items():
+            is_told = word in rows[kind] or "everything" in rows[kind]
+            assert is_told == (protocol in adapter.protocols), (kind, word)
 
 
 @pure

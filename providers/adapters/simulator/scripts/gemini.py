@@ -44,7 +44,7 @@ class _Google(Script):
     def error(self, status: int, message: str, retry_after_s: float | None = None) -> bytes:
         name = _STATUSES.get(status, "INVALID_ARGUMENT" if status < 500 else "INTERNAL")
         if status == 404:
-            message = f"models/it is not found for API version v1beta: {message}"
+            message = f"The model is not found for API version v1beta: {message}"
         said: dict[str, Any] = {"code": status, "message": message, "status": name}
         if retry_after_s is not None:
             kind = "type.googleapis.com/google.rpc.RetryInfo"
