@@ -14,6 +14,8 @@ from typing import Final
 
 from providers.protocols.chat import CHAT, TEXT
 from providers.protocols.embeddings import EMBEDDINGS
+from providers.protocols.gemini import COUNT as GEMINI_COUNT
+from providers.protocols.gemini import GENERATE as GEMINI
 from providers.protocols.protocol import (
     NO_NEEDS,
     Blame,
@@ -42,5 +44,5 @@ __all__ = [
 ]
 
 PROTOCOLS: Final[Mapping[str, Protocol]] = MappingProxyType(
-    {protocol.name: protocol for protocol in (CHAT, TEXT, EMBEDDINGS)}
+    {protocol.name: protocol for protocol in (CHAT, TEXT, EMBEDDINGS, GEMINI, GEMINI_COUNT)}
 )

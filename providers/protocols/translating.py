@@ -233,7 +233,7 @@ def is_object(arguments: str) -> bool:
     if not arguments.strip():
         return True
     try:
-        return isinstance(bodies.decode(arguments.encode()), dict)
+        return isinstance(bodies.decode_text(arguments), dict)
     except (ValueError, RecursionError):
         return False
 

@@ -1,0 +1,57 @@
+"""Gemini's generateContent to and from the canonical form: the package's Codec."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from providers.errors import Failure
+from providers.protocols.canonical import Answer, Prompt, Written
+from providers.protocols.gemini import address, answers, prompt, writing
+from providers.protocols.gemini.decoding import GeminiDecoder
+from providers.protocols.gemini.encoding import GeminiEncoder
+from providers.protocols.gemini.request import GenerateRequest
+from providers.protocols.protocol import Judge, Request, Target
+
+
+class GeminiCodec:
+    # What callers call what has another canonical name.
+    words: Mapping[str, str] = {
+        **{name: word for word, name in prompt.SAMPLING.items()},
+        "max_completion_tokens": "maxOutputTokens",
+        "max_tokens": "maxOutputTokens",
+        "stop": "stopSequences",
+        "reasoning": "thought",
+        "reasoning_effort": "thinkingConfig",
+        "response_format": "responseSchema",
+        "service_tier": "serviceTier",
+        "tool_choice": "toolConfig",
+    }
+
+    def prompt(self, request: Request) -> Prompt:
+        assert isinstance(request, GenerateRequest)  # noqa: S101  # its protocol made it
+        return prompt.prompt_of(request.fields, stream=request.stream)
+
+    def write(self, prompt: Prompt, target: Target) -> Written:
+        return writing.write(prompt, target)
+
+    def upstream_path(self, prompt: Prompt, model: str) -> str:
+        verb = address.STREAM if prompt.stream else address.GENERATE
+        return address.upstream_path(model, verb=verb)
+
+    def answer(self, document: dict[str, Any], judge: Judge) -> Answer | Failure:
+        return answers.answer_of(document, judge)
+
+    def reply(self, answer: Answer, request: Request) -> bytes:
+        del request
+        return answers.reply_of(answer)
+
+    def decoder(self, judge: Judge) -> GeminiDecoder:
+        return GeminiDecoder(judge)
+
+    def encoder(self, request: Request) -> GeminiEncoder:
+        assert isinstance(request, GenerateRequest)  # noqa: S101  # its protocol made it
+        return GeminiEncoder(is_array=request.is_array)
+
+
+CODEC: Final = GeminiCodec()
