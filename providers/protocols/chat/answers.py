@@ -148,10 +148,14 @@ def _message(parts: tuple[Part, ...]) -> dict[str, Any]:
         "content": "".join(texts) if texts else None,
         "refusal": "".join(refusals) or None,
     }
-    if thoughts:
-        if text := "".join(thought.text for thought in thoughts):
-            message["reasoning_content"] = text
-        message["reasoning_details"] = [detail_told(thought) for thought in thoughts]
+    details = [detail_told(thought) for thought in thoughts]
+    details += [
+        signature_told(part) for part in parts if isinstance(part, ToolCall) and part.signature
+    ]
+    if text := "".join(thought.text for thought in thoughts):
+        message["reasoning_content"] = text
+    if details:
+        message["reasoning_details"] = details
     if calls:
         message["tool_calls"] = calls
     if images:
@@ -181,9 +185,18 @@ def detail_told(thought: Reasoning) -> dict[str, Any]:
         told["signature"] = thought.signature
     if thought.id:
         told["id"] = thought.id
+    if thought.call_id:
+        told["call_id"] = thought.call_id
     if thought.raw is not None:
         told["raw"] = thought.raw
     return {**told, "format": thought.origin}
+
+
+def signature_told(call: ToolCall) -> dict[str, Any]:
+    """Gemini's signature of a call, for which a call has no place here."""
+    return detail_told(
+        Reasoning(signature=call.signature, call_id=call.id, origin="gemini_generate")
+    )
 
 
 def usage_told(usage: Usage) -> dict[str, Any]:
