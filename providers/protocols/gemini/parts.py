@@ -71,7 +71,7 @@ def parts_of(part: dict[str, Any], new_id: Callable[[], str]) -> list[Part]:
         said: list[Part] = [Text(text=text)] if text else []
         # The signature of a text stands behind it; it has no other place.
         return [*said, thought_of("", signature, None)] if signature else said
-    if (call := picked(part, "functionCall")) is not None:
+    if (call := picked(part, "functionCall")) is not None and text_of(call.get("name")):
         return [call_of(call, signature, new_id)]
     if (blob := picked(part, "inlineData")) is not None:
         return [media_of_blob(blob)]
@@ -101,12 +101,12 @@ def call_of(call: dict[str, Any], signature: str, new_id: Callable[[], str]) -> 
 
 
 def media_of_blob(blob: dict[str, Any]) -> Media:
+    """Its data is "" where it is no base64."""
     media_type = text_of(pick(blob, "mimeType"))
-    data = text_of(blob.get("data"))
     return Media(
         kind=kind_of(media_type),
         media_type=media_type,
-        data=plain_base64(data) or data,
+        data=plain_base64(text_of(blob.get("data"))) or "",
         name=text_of(pick(blob, "displayName")),
     )
 

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, Final
 
 from msgspec import Raw
+from msgspec.structs import replace
 
 from providers.errors import ProtocolError
 from providers.protocols import bodies
@@ -17,6 +18,7 @@ from providers.protocols.canonical import (
     Media,
     Part,
     Prompt,
+    Reasoning,
     Text,
     Tool,
     ToolCall,
@@ -31,7 +33,6 @@ from providers.protocols.gemini.parts import (
     parts_of,
     pick,
     picked,
-    plain_base64,
     snake,
     text_of,
 )
@@ -165,7 +166,7 @@ class _Reading:
             found = parts_of(part, partial(_made_id, place))
             for each in found:
                 self._note(each, place)
-            parts += found
+                parts.append(_with_pieces(each, parts))
             for name in _BESIDE:
                 if pick(part, name) is not None:
                     self.beside[name] = None
@@ -176,8 +177,8 @@ class _Reading:
             case ToolCall():
                 self._calls[part.id] = part.name
                 self._waiting.setdefault(part.name, deque()).append(part.id)
-            case Media() if part.data and plain_base64(part.data) is None:
-                raise _problem(f"{place}.inlineData.data", "is not base64")
+            case Media() if not (part.data or part.file_id or part.url):
+                raise _problem(place, "holds no data in base64, and no address of any")
 
     def _result(self, response: dict[str, Any], place: str) -> ToolResult:
         """Results are matched to calls by their id, or by name in the order of the calls."""
@@ -257,6 +258,21 @@ class _Reading:
         names = pick(calling, "allowedFunctionNames")
         allowed = tuple(n for n in names if isinstance(n, str)) if isinstance(names, list) else ()
         return Choice(mode=mode, names=allowed if mode != "none" else ())
+
+
+def _with_pieces(part: Part, before: list[Part]) -> Part:
+    """A sealed thought with its text, which a stream has told in pieces before the seal."""
+    if not isinstance(part, Reasoning) or part.origin == ORIGIN or part.text:
+        return part
+    pieces: list[str] = []
+    while before and isinstance(last := before[-1], Reasoning) and _is_piece(last):
+        pieces.append(last.text)
+        before.pop()
+    return replace(part, text="".join(reversed(pieces)))
+
+
+def _is_piece(thought: Reasoning) -> bool:
+    return thought.origin == ORIGIN and not thought.signature
 
 
 def _made_id(place: str) -> str:

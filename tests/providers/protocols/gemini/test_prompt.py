@@ -306,9 +306,9 @@ def test_base64_of_both_alphabets_is_made_plain() -> None:
           {"parts": [response("f", {}), response("f", {})]}],
          "contents[2].parts[1].functionResponse"),
         ([{"parts": [{"inlineData": {"mimeType": "image/png", "data": "?!"}}]}],
-         "contents[0].parts[0].inlineData.data"),
+         "contents[0].parts[0]"),
         ([{"parts": [{"inlineData": {"mimeType": "image/png", "data": "AAAAA"}}]}],
-         "contents[0].parts[0].inlineData.data"),
+         "contents[0].parts[0]"),
     ],
 )  # fmt: skip
 def test_what_contradicts_itself_is_refused_before_any_call(contents: Any, param: str) -> None:
@@ -321,9 +321,10 @@ def test_a_thought_of_another_protocol_is_whole_again() -> None:
     thought = Reasoning(text="hm", origin="openai_responses", encrypted="ee", id="rs_1")
     part = {"text": "hm", "thought": True, "thoughtSignature": sealed(thought)}
     url_safe = {**part, "thoughtSignature": part["thoughtSignature"].translate(
-        str.maketrans("+/", "-_")).rstrip("=")}  # type: ignore[attr-defined]  # fmt: skip
-    for given in (part, url_safe):
-        assert prompt(contents=[USER, model_says(given)]).turns[1].parts == (thought,)
+        str.maketrans("+/", "-_")).rstrip("=")}  # fmt: skip
+    pieces = [{"text": "h", "thought": True}, {"text": "m", "thought": True}, {**part, "text": ""}]
+    for given in ([part], [url_safe], pieces):
+        assert prompt(contents=[USER, model_says(*given)]).turns[1].parts == (thought,)
 
 
 def test_a_thought_of_its_own_keeps_every_byte() -> None:

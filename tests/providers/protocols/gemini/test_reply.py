@@ -264,5 +264,5 @@ def test_a_stream_that_broke_ends_in_an_error_of_its_own_form() -> None:
         assert told.text == "Hel"
         assert told.error is not None
         assert told.error["status"] == "UNAVAILABLE"
-        early = reader(request.error_event(problem))  # type: ignore[attr-defined]
+        early = reader(request.error_event(problem))
         assert early.error is not None

@@ -105,7 +105,7 @@ def test_reasoning_that_was_sealed_here_does_not_go_to_google() -> None:
         ]},
     ]  # fmt: skip
     sent = json.loads(parsed(contents=contents).encode("m"))["contents"]
-    contents[1]["parts"][0]["thoughtSignature"] = BYPASS  # type: ignore[index]
+    contents[1]["parts"][0]["thoughtSignature"] = BYPASS
     assert sent == contents
 
 
