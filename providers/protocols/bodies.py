@@ -36,7 +36,7 @@ def decode(text: bytes) -> Any:
 
 
 def decode_text(text: str) -> Any:
-    """The same of a text, which may hold half a surrogate pair as it is."""
+    """The same for JSON that came in a string of JSON, pieces of it maybe."""
     try:
         return decode(text.encode())
     except UnicodeEncodeError:

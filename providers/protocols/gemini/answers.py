@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
@@ -26,7 +25,6 @@ from providers.protocols.gemini.parts import (
     call_told,
     media_told,
     parts_of,
-    text_of,
     thought_told,
 )
 from providers.protocols.gemini.reply import (
@@ -37,6 +35,7 @@ from providers.protocols.gemini.reply import (
     usage_told,
 )
 from providers.protocols.protocol import Blame, Judge
+from providers.protocols.reading import new_call_id, text_of
 from providers.protocols.usage import Usage
 from providers.protocols.whole import no_answer
 
@@ -83,10 +82,6 @@ def answer_of(document: dict[str, Any], judge: Judge) -> Answer | Failure:
         finish=finish,
         usage=usage,
     )
-
-
-def new_call_id(number: int) -> str:
-    return f"call_{time.time_ns():x}{number:02x}"
 
 
 def finish_of(stated: Any, judge: Judge, *, has_calls: bool) -> Finish:

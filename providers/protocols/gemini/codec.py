@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -27,6 +28,9 @@ class GeminiCodec:
         "service_tier": "serviceTier",
         "tool_choice": "toolConfig",
     }
+    # google-genai's documentation of FunctionDeclaration.name, read 2026-11-27.
+    tool_name = re.compile(r"[a-zA-Z_][a-zA-Z0-9_.:-]{0,127}")
+    has_custom_tools = False
 
     def prompt(self, request: Request) -> Prompt:
         assert isinstance(request, GenerateRequest)  # noqa: S101  # its protocol made it

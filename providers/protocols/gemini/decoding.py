@@ -24,11 +24,12 @@ from providers.protocols.canonical import (
     TextDelta,
     ToolCall,
 )
-from providers.protocols.gemini.answers import created_at, finish_of, new_call_id
-from providers.protocols.gemini.parts import ORIGIN, parts_of, text_of
+from providers.protocols.gemini.answers import created_at, finish_of
+from providers.protocols.gemini.parts import ORIGIN, parts_of
 from providers.protocols.gemini.reply import StatedUsage, block_reason, parts_in
 from providers.protocols.gemini.stream import StreamScanner
 from providers.protocols.protocol import Judge
+from providers.protocols.reading import new_call_id, text_of
 from providers.protocols.usage import Usage
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from providers.protocols import bodies, sealing
 from providers.protocols.canonical import Media, Part, Raw, Reasoning, Text, ToolCall
+from providers.protocols.reading import dict_of, dicts_of, text_of
 
 ORIGIN: Final = "gemini_generate"
 # What Google documents for calls that none of its models has made, which have no signature.
@@ -42,20 +43,12 @@ def pick(held: dict[str, Any], name: str) -> Any:
 
 def picked(held: dict[str, Any], name: str) -> dict[str, Any] | None:
     """The same where it is an object; None for what is none."""
-    found = pick(held, name)
-    return found if isinstance(found, dict) else None
+    return dict_of(pick(held, name))
 
 
-def text_of(value: Any) -> str:
-    """The text itself; "" for whatever else stands where text should."""
-    return value if isinstance(value, str) else ""
-
-
-def dicts_of(value: Any) -> list[dict[str, Any]]:
+def listed(value: Any) -> list[dict[str, Any]]:
     """The objects of a list, or a single one, which Google takes for a list of one."""
-    if isinstance(value, dict):
-        return [value]
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+    return [value] if isinstance(value, dict) else dicts_of(value)
 
 
 # From Gemini

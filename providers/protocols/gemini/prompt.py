@@ -9,7 +9,6 @@ from typing import Any, Final
 from msgspec import Raw
 from msgspec.structs import replace
 
-from providers.errors import ProtocolError
 from providers.protocols import bodies
 from providers.protocols.canonical import (
     Choice,
@@ -27,16 +26,16 @@ from providers.protocols.canonical import (
 )
 from providers.protocols.gemini.parts import (
     ORIGIN,
-    dicts_of,
+    listed,
     media_of_blob,
     media_of_file,
     parts_of,
     pick,
     picked,
     snake,
-    text_of,
 )
 from providers.protocols.gemini.schema import json_schema
+from providers.protocols.reading import is_number, problem, text_of
 
 SAMPLING: Final = {
     "temperature": "temperature",
@@ -91,7 +90,7 @@ def prompt_of(fields: dict[str, Raw], *, stream: bool) -> Prompt:
         effort=_effort(config.get("thinkingConfig")),
         max_tokens=_whole(config.get("maxOutputTokens")),
         stop=_stop(config.get("stopSequences")),
-        sampling={SAMPLING[n]: config[n] for n in SAMPLING if _is_number(config.get(n))},
+        sampling={SAMPLING[n]: config[n] for n in SAMPLING if is_number(config.get(n))},
         service_tier=_tier(said.get("serviceTier")),
         stream=stream,
         wants_usage=True,
@@ -138,7 +137,7 @@ class _Reading:
         given = self.said.get("systemInstruction")
         if isinstance(given, str):
             return (Text(text=given),)
-        parts = dicts_of(given.get("parts")) if isinstance(given, dict) else []
+        parts = listed(given.get("parts")) if isinstance(given, dict) else []
         return tuple(Text(text=text) for part in parts if (text := text_of(part.get("text"))))
 
     def turns(self) -> tuple[Turn, ...]:
@@ -148,16 +147,16 @@ class _Reading:
         for place, content in enumerate(contents if isinstance(contents, list) else ()):
             where = f"contents[{place}]"
             if not isinstance(content, dict):
-                raise _problem(where, "must be an object")
+                raise problem(where, "must be an object")
             turns.append(self._turn(content, where))
         return tuple(turns)
 
     def _turn(self, content: dict[str, Any], where: str) -> Turn:
         role = content.get("role") or "user"
         if role not in ("user", "model", "function"):
-            raise _problem(f"{where}.role", f"must be user or model, not {role!r}")
+            raise problem(f"{where}.role", f"must be user or model, not {role!r}")
         parts: list[Part] = []
-        for number, part in enumerate(dicts_of(content.get("parts"))):
+        for number, part in enumerate(listed(content.get("parts"))):
             place = f"{where}.parts[{number}]"
             response = picked(part, "functionResponse")
             if response is not None:
@@ -178,7 +177,7 @@ class _Reading:
                 self._calls[part.id] = part.name
                 self._waiting.setdefault(part.name, deque()).append(part.id)
             case Media() if not (part.data or part.file_id or part.url):
-                raise _problem(place, "holds no data in base64, and no address of any")
+                raise problem(place, "holds no data in base64, and no address of any")
 
     def _result(self, response: dict[str, Any], place: str) -> ToolResult:
         """Results are matched to calls by their id, or by name in the order of the calls."""
@@ -187,12 +186,12 @@ class _Reading:
         if call_id not in self._calls:
             call_id = self._next(name)
         if call_id is None:
-            problem = f"{name!r} answers no call of the contents before it"
-            raise _problem(f"{place}.functionResponse", problem)
+            words = f"{name!r} answers no call of the contents before it"
+            raise problem(f"{place}.functionResponse", words)
         self._answered.add(call_id)
         text, is_error = _response(response.get("response"))
         media: list[Media] = []
-        for part in dicts_of(response.get("parts")):
+        for part in listed(response.get("parts")):
             if (blob := picked(part, "inlineData")) is not None:
                 media.append(media_of_blob(blob))
             elif (file := picked(part, "fileData")) is not None:
@@ -220,12 +219,12 @@ class _Reading:
 
     def tools(self) -> tuple[Tool, ...]:
         tools: list[Tool] = []
-        for entry in dicts_of(self.said.get("tools")):
+        for entry in listed(self.said.get("tools")):
             for word, value in entry.items():
                 if value is None:
                     continue
                 if word in (_DECLARATIONS, snake(_DECLARATIONS)):
-                    tools += [self._function(each) for each in dicts_of(value)]
+                    tools += [self._function(each) for each in listed(value)]
                 else:
                     tools.append(Tool(name=word, server={word: value}, origin=ORIGIN))
         return tuple(tools)
@@ -338,11 +337,3 @@ def _whole(value: Any, least: int = 0) -> int | None:
         value = int(value)
     is_whole = isinstance(value, int) and not isinstance(value, bool)
     return value if is_whole and least <= value < 2**53 else None
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _problem(where: str, words: str) -> ProtocolError:
-    return ProtocolError(f"'{where}': {words}.", param=where)

@@ -6,13 +6,13 @@ import re
 from typing import Any, Final
 
 from providers.protocols.canonical import Effort
+from providers.protocols.reading import level_of
 
 _VERSION: Final = re.compile(r"gemini-(\d+)")
 _LEVELS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 _BUDGETS: Final = {"low": 1024, "medium": 2048, "high": 4096, "xhigh": 8192, "max": 16384}
 # The least that each 2.5 model takes; pro cannot be kept from thinking.
 _LEAST: Final = {"pro": 128, "lite": 512, "": 1}
-_BOUNDS: Final = ((2048, "low"), (8192, "medium"), (16384, "high"))
 _HIDDEN: Final = ("", "none", "omitted")
 _DYNAMIC: Final = -1
 
@@ -38,7 +38,7 @@ def told(effort: Effort, model: str) -> tuple[dict[str, Any], bool]:
     is_exact = True
     if generation(model) >= 3:  # the first with levels
         if not level and budget is not None and budget >= 0:
-            level, is_exact = _level_of(budget), False
+            level, is_exact = level_of(effort), False
         if level:
             word = _word(level, model)
             is_exact = is_exact and word == level.upper()
@@ -60,12 +60,6 @@ def _word(level: str, model: str) -> str:
     if level in ("none", "minimal"):
         return "LOW" if "pro" in model else "MINIMAL"
     return "XHIGH" if level == "max" else level.upper()
-
-
-def _level_of(budget: int) -> str:
-    if budget == 0:
-        return "none"
-    return next((level for most, level in _BOUNDS if budget < most), "xhigh")
 
 
 def _budget_of(level: str, model: str) -> int:

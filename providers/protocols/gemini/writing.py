@@ -32,14 +32,10 @@ from providers.protocols.gemini.parts import (
 )
 from providers.protocols.gemini.prompt import SAMPLING
 from providers.protocols.protocol import Target
+from providers.protocols.reading import INPUT_SCHEMA
 
 _STOPS: Final = 5
 _WORDS: Final = {name: word for word, name in SAMPLING.items()}
-_INPUT_SCHEMA: Final = {
-    "type": "object",
-    "properties": {"input": {"type": "string"}},
-    "required": ["input"],
-}
 _MODES: Final = {"auto": "AUTO", "required": "ANY", "none": "NONE"}
 _PLAIN_TIERS: Final = ("", "auto", "default")
 _JSON: Final = "application/json"
@@ -235,7 +231,7 @@ class _Writing:
             told["description"] = tool.description
         if tool.is_custom and tool.format and tool.format.get("type") == "grammar":
             self.drop("format")
-        schema = _INPUT_SCHEMA if tool.is_custom else tool.schema
+        schema = INPUT_SCHEMA if tool.is_custom else tool.schema
         if schema and schema.get("properties") != {}:
             told["parametersJsonSchema"] = schema
         return told
