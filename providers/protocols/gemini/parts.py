@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 from string import ascii_letters, digits
 from typing import Any, Final
 
 from providers.protocols import bodies, sealing
 from providers.protocols.canonical import Media, Part, Raw, Reasoning, Text, ToolCall
+from providers.protocols.nesting import is_too_deep
 from providers.protocols.reading import dict_of, dicts_of, text_of
 
 ORIGIN: Final = "gemini_generate"
@@ -85,10 +87,14 @@ def thought_of(text: str, signature: str, raw: dict[str, Any] | None) -> Reasoni
 
 def call_of(call: dict[str, Any], signature: str, new_id: Callable[[], str]) -> ToolCall:
     args = call.get("args")
+    try:
+        arguments = bodies.encode(args).decode() if isinstance(args, dict) else "{}"
+    except RecursionError:  # it was decoded with a little more room on the stack
+        arguments = "null"
     return ToolCall(
         id=text_of(call.get("id")) or new_id(),
         name=text_of(call.get("name")),
-        arguments=bodies.encode(args).decode() if isinstance(args, dict) else "{}",
+        arguments=arguments,
         signature=signature,
     )
 
@@ -172,10 +178,10 @@ def args_of(call: ToolCall) -> dict[str, Any]:
     """The arguments as the object that they have to be here, with what is none inside."""
     if call.is_custom:
         return {"input": call.arguments}
-    try:
-        args = bodies.decode_text(call.arguments)
-    except (ValueError, RecursionError):
-        args = None
+    args = None
+    if not is_too_deep(call.arguments.encode(errors="surrogatepass")):
+        with suppress(ValueError):
+            args = bodies.decode_text(call.arguments)
     if isinstance(args, dict):
         return args
     return {"arguments": call.arguments} if call.arguments.strip() else {}

@@ -40,6 +40,7 @@ _TYPE: Final = re.compile(rb'"mime_?[tT]ype"\s*:\s*"(\w+)')
 _TYPE_NEEDS: Final = {b"image": "vision", b"video": "vision", b"audio": "audio"}
 _FUNCTIONS: Final = re.compile(rb'"function_?[dD]eclarations"\s*:\s*(?:\[\s*[^\s\]]|\{)')
 _COUNTED: Final = ("systemInstruction", "tools")
+_INNER: Final = "generateContentRequest"  # a whole request that is only counted
 _NOTHING: Final = (b"null", b"[]", b"{}", b"false")
 # The beginning of our own seal (sealing.py) in base64.
 _SEALED: Final = re.compile(rb'"(thought_?[sS]ignature)"\s*:\s*"Z3cxL[^"]*"')
@@ -208,9 +209,6 @@ class CountRequest(Request):
 
     def scanner(self, judge: Judge) -> Scanner:
         raise NotImplementedError("a count does not come in a stream")
-
-
-_INNER: Final = "generateContentRequest"
 
 
 def parse_generate(protocol: Protocol, body: bytes, target: str) -> GenerateRequest:

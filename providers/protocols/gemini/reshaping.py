@@ -42,6 +42,13 @@ class Asked(typing.Protocol):
 
 def read(asked: Asked, content_type: bytes | None, body: bytes, judge: Judge) -> Reply | Failure:
     """The whole 200 `body` as it was asked for, or why it is no answer."""
+    try:
+        return _read(asked, content_type, body, judge)
+    except RecursionError:  # what can just be decoded may be too deep to be written again
+        return no_answer("the reply is nested too deeply")
+
+
+def _read(asked: Asked, content_type: bytes | None, body: bytes, judge: Judge) -> Reply | Failure:
     start = body[:64].removeprefix(codecs.BOM_UTF8).lstrip()
     is_events = content_type is not None and content_type.lower().startswith(b"text/event-stream")
     if is_events or start.startswith(_EVENTS):

@@ -20,8 +20,11 @@ from tests.support.gemini import (
     CHAT,
     GEMINI,
     answered,
+    completed,
     events,
+    read,
     through,
+    to_chat,
     to_gemini,
 )
 from tests.support.gemini_stream import read_stream, read_whole
@@ -119,6 +122,26 @@ def test_any_bytes_are_a_stream_or_none(data: bytes, cut: int) -> None:
         scanner.feed(data[cut:])
         _, failure = scanner.end()
         assert failure is not None
+
+
+@pytest.mark.parametrize("depth", [70, *range(955, 1000)])
+def test_arguments_nested_to_the_bounds_of_the_decoder_raise_nothing(depth: int) -> None:
+    deep = '{"a":' * depth + "1" + "}" * depth
+    called = '{"candidates":[{"content":{"parts":[{"functionCall":{"name":"f","args":%s}}]},'
+    body = (called % deep + '"finishReason":"STOP"}]}').encode()
+    function = {"name": "f", "arguments": deep}
+    message = {"tool_calls": [{"id": "a", "type": "function", "function": function}]}
+    for request in (to_gemini(), asked("gemini_generate", stream=True), asked("gemini_generate")):
+        for kind, sent in (
+            (b"application/json", body),
+            (b"application/json", b"[" + body + b"]"),
+            (b"text/event-stream", b"data: " + body + b"\n\n"),
+        ):
+            assert isinstance(request.read(kind, sent, JUDGE), (Reply, Failure))
+    assert isinstance(read(to_chat(), completed(message, "tool_calls")), (Reply, Failure))
+    user = {"role": "user", "content": "x"}
+    sent = to_gemini(messages=[user, {"role": "assistant", **message}]).encode("")
+    GEMINI.parse(sent, "/v1beta/models/m:generateContent")
 
 
 TEXTS = st.text(min_size=1, max_size=8)
