@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from providers.protocols import bodies
-from providers.protocols.gemini import address, errors, request
+from providers.protocols.gemini import errors, request
 from providers.protocols.gemini.codec import CODEC
 from providers.protocols.protocol import Header, Problem, Protocol, Request
 
@@ -20,7 +20,7 @@ _FORWARDED: Final = frozenset({b"x-goog-api-client", b"x-server-timeout"})
 
 class _Gemini(Protocol):
     path = "/v1beta/models"
-    upstream_path = address.PATH
+    upstream_path = request.PATH
     example: Mapping[str, Any] = {"contents": [{"role": "user", "parts": [{"text": "Hello"}]}]}
 
     def forwarded(self, headers: Iterable[Header]) -> list[Header]:
@@ -39,7 +39,7 @@ class _Gemini(Protocol):
 
 class Generate(_Gemini):
     name = "gemini_generate"
-    verbs = frozenset({address.GENERATE, address.STREAM})
+    verbs = frozenset({request.GENERATE, request.STREAM})
     codec = CODEC
 
     def parse(self, body: bytes, target: str = "") -> Request:
@@ -49,7 +49,7 @@ class Generate(_Gemini):
 
 class Count(_Gemini):
     name = "gemini_count_tokens"
-    verbs = frozenset({address.COUNT})
+    verbs = frozenset({request.COUNT})
     has_streams = False
     has_output = False
 

@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from providers.errors import Failure
 from providers.protocols.canonical import Answer, Prompt, Written
-from providers.protocols.gemini import address, answers, prompt, writing
+from providers.protocols.gemini import answers, prompt, writing
 from providers.protocols.gemini.decoding import GeminiDecoder
 from providers.protocols.gemini.encoding import GeminiEncoder
-from providers.protocols.gemini.request import GenerateRequest
+from providers.protocols.gemini.request import GENERATE, STREAM, GenerateRequest, path_of
 from providers.protocols.protocol import Judge, Request, Target
 
 
@@ -40,8 +40,8 @@ class GeminiCodec:
         return writing.write(prompt, target)
 
     def upstream_path(self, prompt: Prompt, model: str) -> str:
-        verb = address.STREAM if prompt.stream else address.GENERATE
-        return address.upstream_path(model, verb=verb)
+        verb = STREAM if prompt.stream else GENERATE
+        return path_of(model, verb=verb)
 
     def answer(self, document: dict[str, Any], judge: Judge) -> Answer | Failure:
         return answers.answer_of(document, judge)

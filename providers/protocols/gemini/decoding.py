@@ -26,7 +26,7 @@ from providers.protocols.canonical import (
 )
 from providers.protocols.gemini.answers import created_at, finish_of
 from providers.protocols.gemini.parts import ORIGIN, parts_of
-from providers.protocols.gemini.reply import StatedUsage, block_reason, parts_in
+from providers.protocols.gemini.reply import UsageMetadata, block_reason, parts_in
 from providers.protocols.gemini.stream import StreamScanner
 from providers.protocols.protocol import Judge
 from providers.protocols.reading import new_call_id, text_of
@@ -49,7 +49,7 @@ class _Candidate(Struct, gc=False):
 
 class _Chunk(Struct, gc=False):
     candidates: list[_Candidate]
-    usageMetadata: StatedUsage | None = None  # noqa: N815
+    usageMetadata: UsageMetadata | None = None  # noqa: N815
     promptFeedback: Any = None  # noqa: N815
     error: Any = None
 

@@ -14,7 +14,7 @@ from providers.protocols.usage import Count, Usage, count, members
 _BESIDE: Final = frozenset({"text", "thought", "thoughtSignature", "partMetadata"})
 
 
-class StatedUsage(Struct, gc=False):
+class UsageMetadata(Struct, gc=False):
     """A plain `usageMetadata`, for a decoder; odd ones take `usage_of`."""
 
     promptTokenCount: Count | None = None  # noqa: N815
@@ -37,7 +37,7 @@ def usage_of(stated: Any) -> Usage | None:
     """The `usageMetadata` of a reply or chunk; None if it is not an object."""
     if not isinstance(stated, dict):
         return None
-    return _usage(*(count(stated.get(name)) for name in StatedUsage.__struct_fields__))
+    return _usage(*(count(stated.get(name)) for name in UsageMetadata.__struct_fields__))
 
 
 def _usage(
@@ -88,7 +88,7 @@ class _Reply(Struct, gc=False):
     """What nearly every answer needs looking at."""
 
     candidates: list[_Candidate]
-    usageMetadata: StatedUsage | None = None  # noqa: N815
+    usageMetadata: UsageMetadata | None = None  # noqa: N815
     error: Any = None
 
 

@@ -8,14 +8,15 @@ bytes that the caller sent.
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, NamedTuple
+from urllib.parse import parse_qsl, quote, unquote
 
 import msgspec
 from msgspec import Raw
 
-from providers.errors import Failure
+from providers.errors import Failure, ProtocolError
 from providers.protocols import bodies
-from providers.protocols.gemini import address, reshaping
+from providers.protocols.gemini import reshaping
 from providers.protocols.gemini.listing import ARRAY, Listing
 from providers.protocols.gemini.parts import BYPASS, snake
 from providers.protocols.gemini.stream import ArrayScanner, StreamScanner
@@ -32,6 +33,11 @@ from providers.protocols.protocol import (
 from providers.protocols.usage import Usage
 from providers.protocols.whole import decoded, no_answer
 
+GENERATE: Final = "generateContent"
+STREAM: Final = "streamGenerateContent"
+COUNT: Final = "countTokens"
+PATH: Final = "/models"
+_ROOMS: Final = ("models/", "tunedModels/")
 # A list, or Google's short form of one with a single member.
 _CONTENTS: Final = re.compile(rb"\[\s*[^\s\]]|\{")
 _MEDIA: Final = re.compile(rb'"(?:inline_?[dD]ata|file_?[dD]ata)"')
@@ -79,8 +85,8 @@ class GenerateRequest(Request):
         return ARRAY if self.is_array else EVENT_STREAM
 
     def upstream_path(self, model: str) -> str:
-        verb = address.STREAM if self.stream else address.GENERATE
-        return address.upstream_path(model, verb=verb)
+        verb = STREAM if self.stream else GENERATE
+        return path_of(model, verb=verb)
 
     def encode(self, model: str, *, inject: bool = True) -> bytes:
         """
@@ -188,7 +194,7 @@ class CountRequest(Request):
         return estimate(self.fields if self.inner is None else self.inner)
 
     def upstream_path(self, model: str) -> str:
-        return address.upstream_path(model, verb=address.COUNT)
+        return path_of(model, verb=COUNT)
 
     def encode(self, model: str, *, inject: bool = True) -> bytes:
         del inject  # nothing is
@@ -214,8 +220,8 @@ class CountRequest(Request):
 def parse_generate(protocol: Protocol, body: bytes, target: str) -> GenerateRequest:
     fields = bodies.members_of(body)
     if target:
-        model, verb, is_sse = address.called(target)
-        stream = verb == address.STREAM
+        model, verb, is_sse = _named(target)
+        stream = verb == STREAM
     else:
         model, body, fields, stream = _named_in_body(fields)
         is_sse = True
@@ -228,7 +234,7 @@ def parse_generate(protocol: Protocol, body: bytes, target: str) -> GenerateRequ
 def parse_count(protocol: Protocol, body: bytes, target: str) -> CountRequest:
     fields = bodies.members_of(body)
     if target:
-        model = address.called(target).model
+        model = _named(target).model
     else:
         model, body, fields, _ = _named_in_body(fields)
     _check_contents(bodies.object_of(member(fields, _INNER)) or fields)
@@ -240,6 +246,43 @@ def _named_in_body(fields: dict[str, Raw]) -> tuple[str, bytes, dict[str, Raw], 
     model, stream = bodies.model_of(fields), bodies.stream_of(fields)
     rest = {name: raw for name, raw in fields.items() if name not in ("model", "stream")}
     return model, bodies.encode_members(rest), rest, stream
+
+
+# The model stands in the path, behind it a colon and the verb.
+
+
+class _Named(NamedTuple):
+    """`is_sse`: a stream comes as events; otherwise as one JSON array."""
+
+    model: str
+    verb: str
+    is_sse: bool
+
+
+def _named(target: str) -> _Named:
+    """What a path with its query calls. Raises ProtocolError."""
+    path, _, query = target.partition("?")
+    _, _, named = path.partition(f"{PATH}/")
+    model, _, verb = unquote(named.rstrip("/")).rpartition(":")
+    model = model.removeprefix(_ROOMS[0])
+    if not model or not bodies.is_text(model):
+        message = "The path must name a model and what it is to do: /models/MODEL:METHOD."
+        raise ProtocolError(message, param="model")
+    options = dict(parse_qsl(query))
+    form = options.get("alt") or options.get("$alt") or ""
+    return _Named(model, verb, form.lower() == "sse")
+
+
+def path_of(model: str, *, verb: str) -> str:
+    """Below a provider's base address. A stream always comes as events."""
+    safe = "/:@"
+    if not {"", ".", ".."}.isdisjoint(model.split("/")):
+        safe = ""  # such a segment would lead to another place
+    if not model.startswith(_ROOMS):
+        model = _ROOMS[0] + model if safe else model
+    name = quote(model, safe=safe)
+    path = f"/{name}:{verb}" if safe else f"{PATH}/{name}:{verb}"
+    return f"{path}?alt=sse" if verb == STREAM else path
 
 
 def _check_contents(fields: dict[str, Raw]) -> None:

@@ -11,7 +11,7 @@ from providers.errors import Failure, Fault
 from providers.protocols import bodies
 from providers.protocols.gemini import errors
 from providers.protocols.gemini.listing import Listing
-from providers.protocols.gemini.reply import StatedUsage, block_reason, holds, parts_in, usage_of
+from providers.protocols.gemini.reply import UsageMetadata, block_reason, holds, parts_in, usage_of
 from providers.protocols.protocol import Blame, Judge, Problem
 from providers.protocols.sse import EventScanner
 
@@ -27,7 +27,7 @@ class _Candidate(Struct, gc=False):
 
 class _Chunk(Struct, gc=False):
     candidates: list[_Candidate]
-    usageMetadata: StatedUsage | None = None  # noqa: N815
+    usageMetadata: UsageMetadata | None = None  # noqa: N815
     promptFeedback: Any = None  # noqa: N815
     error: Any = None
 

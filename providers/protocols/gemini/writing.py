@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any, Final
 
 from providers.protocols import bodies
 from providers.protocols.canonical import (
     Choice,
+    Effort,
     Media,
     Part,
     Prompt,
@@ -22,7 +24,6 @@ from providers.protocols.canonical import (
     Unfit,
     Written,
 )
-from providers.protocols.gemini import thinking
 from providers.protocols.gemini.parts import (
     BYPASS,
     ORIGIN,
@@ -32,7 +33,7 @@ from providers.protocols.gemini.parts import (
 )
 from providers.protocols.gemini.prompt import SAMPLING
 from providers.protocols.protocol import Target
-from providers.protocols.reading import INPUT_SCHEMA
+from providers.protocols.reading import INPUT_SCHEMA, level_of
 
 _STOPS: Final = 5
 _WORDS: Final = {name: word for word, name in SAMPLING.items()}
@@ -40,6 +41,14 @@ _MODES: Final = {"auto": "AUTO", "required": "ANY", "none": "NONE"}
 _PLAIN_TIERS: Final = ("", "auto", "default")
 _JSON: Final = "application/json"
 _TOOLS_WITH_FORM: Final = 3  # the first generation that takes both
+
+_VERSION: Final = re.compile(r"gemini-(\d+)")
+_LEVELS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+_BUDGETS: Final = {"low": 1024, "medium": 2048, "high": 4096, "xhigh": 8192, "max": 16384}
+# The least that each 2.5 model takes; pro cannot be kept from thinking.
+_LEAST: Final = {"pro": 128, "lite": 512, "": 1}
+_HIDDEN: Final = ("", "none", "omitted")
+_DYNAMIC: Final = -1
 
 
 def write(prompt: Prompt, target: Target) -> Written:
@@ -147,7 +156,7 @@ class _Writing:
 
     @property
     def _checks_signatures(self) -> bool:
-        return thinking.generation(self.target.model) not in (1, 2)
+        return _generation(self.target.model) not in (1, 2)
 
     def _signature(self, call: ToolCall) -> str:
         return call.signature or self.signatures.get(call.id, "")
@@ -240,7 +249,7 @@ class _Writing:
         form = self.prompt.form
         if form is None:
             return
-        is_old = thinking.generation(self.target.model) in range(1, _TOOLS_WITH_FORM)
+        is_old = _generation(self.target.model) in range(1, _TOOLS_WITH_FORM)
         if "response_format" in self.target.refuses or (self.prompt.tools and is_old):
             raise Unfit("response_format")  # older models answer a 400 where tools stand beside it
         self.config["responseMimeType"] = _JSON
@@ -263,11 +272,11 @@ class _Writing:
         if effort is None:
             return
         model = self.target.model
-        if "reasoning_effort" in self.target.refuses or not thinking.thinks(model):
+        if "reasoning_effort" in self.target.refuses or not _thinks(model):
             if effort.level != "none":
                 self.drop("reasoning_effort")
             return
-        config, is_exact = thinking.told(effort, model)
+        config, is_exact = _thinking(effort, model)
         if not is_exact:
             self.drop("reasoning_effort")
         if config:
@@ -304,3 +313,61 @@ def _calling(choice: Choice) -> dict[str, Any]:
         return {"mode": _MODES.get(choice.mode, "AUTO")}
     mode = "VALIDATED" if choice.mode == "auto" else _MODES.get(choice.mode, "ANY")
     return {"mode": mode, "allowedFunctionNames": list(choice.names)}
+
+
+# How much a model is to think, in the words of its generation
+
+
+def _generation(model: str) -> int:
+    """3 for gemini-3-pro, 2 for gemini-2.5-flash; 0 for a name that does not say."""
+    found = _VERSION.search(model)
+    return int(found[1][:4]) if found is not None else 0
+
+
+def _thinks(model: str) -> bool:
+    """Whether a model has a thinkingConfig at all; a name that nobody knows may have one."""
+    name = model.rpartition("/")[2]
+    return not name.startswith(("gemma", "gemini-1", "gemini-2.0"))
+
+
+def _thinking(effort: Effort, model: str) -> tuple[dict[str, Any], bool]:
+    """`thinkingConfig`, and whether it says exactly what was asked for."""
+    level, budget = effort.level, effort.budget
+    if level and level not in _LEVELS:
+        return {}, False
+    config: dict[str, Any] = {}
+    is_exact = True
+    if _generation(model) >= 3:  # the first with levels
+        if not level and budget is not None and budget >= 0:
+            level, is_exact = level_of(effort), False
+        if level:
+            word = _word(level, model)
+            is_exact = is_exact and word == level.upper()
+            config["thinkingLevel"] = word
+    elif budget is not None and not level:
+        config["thinkingBudget"] = max(budget, _least(model)) if budget >= 0 else _DYNAMIC
+        is_exact = config["thinkingBudget"] == budget
+    elif level:
+        config["thinkingBudget"] = _budget_of(level, model)
+        is_exact = level != "none" or config["thinkingBudget"] == 0
+    elif effort.is_adaptive:
+        config["thinkingBudget"] = _DYNAMIC
+    if effort.summary not in _HIDDEN and level != "none":
+        config["includeThoughts"] = True
+    return config, is_exact
+
+
+def _word(level: str, model: str) -> str:
+    if level in ("none", "minimal"):
+        return "LOW" if "pro" in model else "MINIMAL"
+    return "XHIGH" if level == "max" else level.upper()
+
+
+def _budget_of(level: str, model: str) -> int:
+    if level in ("none", "minimal"):
+        return _least(model) if level == "minimal" or "pro" in model else 0
+    return _BUDGETS[level]
+
+
+def _least(model: str) -> int:
+    return next(least for word, least in _LEAST.items() if word in model)
