@@ -27,6 +27,7 @@ from providers.protocols.protocol import (
     Request,
     Scanner,
 )
+from providers.protocols.responses import RESPONSES
 from providers.protocols.usage import Usage
 
 __all__ = [
@@ -44,5 +45,8 @@ __all__ = [
 ]
 
 PROTOCOLS: Final[Mapping[str, Protocol]] = MappingProxyType(
-    {protocol.name: protocol for protocol in (CHAT, TEXT, EMBEDDINGS, GEMINI, GEMINI_COUNT)}
+    {
+        protocol.name: protocol
+        for protocol in (CHAT, TEXT, EMBEDDINGS, RESPONSES, GEMINI, GEMINI_COUNT)
+    }
 )
