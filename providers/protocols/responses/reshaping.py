@@ -121,32 +121,33 @@ class _Telling:
         self.events.append(event(kind, told))
 
     def tell_item(self, index: int, item: dict[str, Any]) -> None:
-        where = {"output_index": index}
-        at = {"item_id": text_of(item.get("id")), **where}
+        at = {"item_id": text_of(item.get("id")), "output_index": index}
         kind = item.get("type")
+        begun = {**item, "status": "in_progress"}
         match kind:
             case "message":
-                begun = {**item, "status": "in_progress", "content": []}
-                self.tell("response.output_item.added", {**where, "item": begun})
+                self._tell_added(index, {**begun, "content": []})
                 for place, part in enumerate(dicts_of(item.get("content"))):
                     self._tell_part({**at, "content_index": place}, part)
             case "reasoning":
-                begun = {**item, "summary": []}
                 begun.pop("content", None)
-                self.tell("response.output_item.added", {**where, "item": begun})
+                self._tell_added(index, {**begun, "summary": []})
                 for place, part in enumerate(dicts_of(item.get("summary"))):
                     self._tell_summary({**at, "summary_index": place}, part)
             case "function_call" | "custom_tool_call":
                 name = "arguments" if kind == "function_call" else "input"
                 stem = "function_call_arguments" if kind == "function_call" else f"{kind}_input"
-                self.tell("response.output_item.added", {**where, "item": {**item, name: ""}})
+                self._tell_added(index, {**begun, name: ""})
                 whole = text_of(item.get(name))
                 if whole:
                     self.tell(f"response.{stem}.delta", {**at, "delta": whole})
                 self.tell(f"response.{stem}.done", {**at, name: whole})
             case _:
-                self.tell("response.output_item.added", {**where, "item": item})
-        self.tell("response.output_item.done", {**where, "item": item})
+                self._tell_added(index, begun)
+        self.tell("response.output_item.done", {"output_index": index, "item": item})
+
+    def _tell_added(self, index: int, item: dict[str, Any]) -> None:
+        self.tell("response.output_item.added", {"output_index": index, "item": item})
 
     def _tell_part(self, at: dict[str, Any], part: dict[str, Any]) -> None:
         kind = text_of(part.get("type"))

@@ -11,6 +11,7 @@ from msgspec import Struct
 from providers.errors import Fault
 from providers.protocols import bodies
 from providers.protocols.protocol import Judge, Problem
+from providers.protocols.reading import text_of
 from providers.protocols.responses.errors import error_event, failed_event
 from providers.protocols.responses.reply import failure_of, missing
 from providers.protocols.responses.usage import usage_of
@@ -159,7 +160,7 @@ class StreamScanner(EventScanner):
             if kind in _ENDS:
                 return self._takes_end(response, payload)
         if kind in DELTAS:
-            self.has_content = self.has_content or bool(document.get("delta"))
+            self.has_content = self.has_content or bool(text_of(document.get("delta")))
         elif kind == "response.output_item.done":
             self.has_content = True
         return True
