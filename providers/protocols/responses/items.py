@@ -86,7 +86,7 @@ class Conversation:
     def _take(self, item: Any, where: str, *, may_continue: bool) -> None:
         if not isinstance(item, dict):
             raise problem(where, "must be an object")
-        kind = item.get("type")
+        kind = text_of(item.get("type"))
         if kind in _CALLS:
             call = call_of(item, new_call_id(len(self._calls)))
             self._say(call)
@@ -95,12 +95,12 @@ class Conversation:
             self._take_result(item, where, may_continue=may_continue)
         elif kind == "reasoning":
             self._take_reasoning(item)
-        elif kind == "message" or (kind is None and "role" in item):
+        elif kind == "message" or (not kind and "role" in item):
             self._take_message(item, where)
         elif not _is_reference(item):
             # Tools that the provider runs, what it has compacted, and what nobody knows yet.
             raw = Raw(origin=NAME, value=item)
-            if text_of(kind).endswith(("_output", "_response")):
+            if kind.endswith(("_output", "_response")):
                 self._close()
                 self._turns.append(("user", [raw], False))
             else:

@@ -13,7 +13,7 @@ from providers.protocols.responses.usage import StatedUsage, usage_of
 from providers.protocols.usage import Usage
 from providers.protocols.whole import decoded, no_answer
 
-_PENDING: Final = frozenset({"queued", "in_progress"})
+_PENDING: Final = ("queued", "in_progress")
 
 
 class _Part(Struct, gc=False):
