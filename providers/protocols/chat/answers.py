@@ -20,7 +20,7 @@ from providers.protocols.canonical import (
 from providers.protocols.chat import reply
 from providers.protocols.chat.shape import CHAT
 from providers.protocols.protocol import Judge
-from providers.protocols.reading import new_call_id, text_of
+from providers.protocols.reading import dicts_of, media_of_url, new_call_id, text_of
 from providers.protocols.usage import Usage
 
 FINISH_OF: Final = {
@@ -75,6 +75,7 @@ def parts_of(message: dict[str, Any]) -> list[Part]:
         parts += [Text(text=text) for text in texts if text]
     if refusal := text_of(message.get("refusal")):
         parts.append(Refusal(text=refusal))
+    parts += images_of(message.get("images"))
     calls = message.get("tool_calls")
     for number, call in enumerate(calls if isinstance(calls, list) else ()):
         if isinstance(call, dict):
@@ -83,6 +84,19 @@ def parts_of(message: dict[str, Any]) -> list[Part]:
     if isinstance(old, dict):
         parts.append(call_of({"function": old}, new_call_id(len(parts))))
     return parts
+
+
+def images_of(images: Any) -> list[Media]:
+    """Those that a model has made; what is no base64 stays an address."""
+    found = []
+    for image in dicts_of(images):
+        place = image.get("image_url")
+        url = text_of(place.get("url")) if isinstance(place, dict) else ""
+        if url and (not url.startswith("data:") or ";base64," in url):
+            found.append(media_of_url(url, "image", "images"))
+        elif url:
+            found.append(Media(kind="image", url=url))
+    return found
 
 
 def call_of(call: dict[str, Any], otherwise: str) -> ToolCall:
