@@ -220,7 +220,10 @@ class _Reading:
             if known.kind not in ("function_call", "custom_tool_call")
         ]
         check(not alone, f"a {kind} opens while {alone} is open")
-        check(item["id"].startswith(PREFIXES[kind]) and len(item["id"]) <= 64, f"id {item['id']}")
+        check(
+            item["id"].startswith(PREFIXES.get(kind, "")) and len(item["id"]) <= 64,
+            f"id {item['id']}",
+        )
         check(item.get("status") == "in_progress", f"begun {item.get('status')}")
         for member in ("content", "summary", "arguments", "input"):
             check(not item.get(member), f"an item opens with {member}: {item}")
@@ -289,8 +292,14 @@ def _take_text(item: Item, step: str, document: dict[str, Any], member: str) -> 
         check(bool(document["delta"]), f"a delta of nothing: {document}")
         item.told += document["delta"]
         return
+    item.told = with_pairs(item.told)
     check(document[member] == item.told, f"{document[member]!r} was told as {item.told!r}")
     item.is_said = True
+
+
+def with_pairs(text: str) -> str:
+    """The halves of a surrogate pair that came in two pieces as what they are together."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
 
 
 def _read_usage(usage: Any) -> None:
