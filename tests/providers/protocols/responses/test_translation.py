@@ -107,7 +107,7 @@ def test_every_stream_of_chat_is_a_strict_one_of_responses(case: Path) -> None:
     else:
         assert read.error is not None
         assert read.error["code"] == "upstream_failed"
-    for cut in range(1, len(upstream), 7):
+    for cut in range(1, len(upstream), 23):
         assert run([upstream[:cut], upstream[cut:]])[0] == told
 
 
@@ -140,7 +140,7 @@ def test_every_stream_of_responses_is_a_strict_one_of_chat_and_of_itself(case: P
         assert [item for item in written.items if item["type"].endswith("_call")] == [
             {**new, "id": old["id"]} for new, old in zip(expected, called(written), strict=True)
         ]
-    for cut in range(1, len(upstream), 11):
+    for cut in range(1, len(upstream), 37):
         assert run([upstream[:cut], upstream[cut:]])[:2] == (told, anew)
 
 
