@@ -38,7 +38,6 @@ _SILENT: Final[dict[str, tuple[Any, ...]]] = {
     "truncation": ("disabled",),
     "metadata": ({},),
     "stream_options": ({}, {"include_obfuscation": False}),
-    "include": ([],),
     "context_management": ([],),
 }
 _LOGPROBS: Final = "message.output_text.logprobs"

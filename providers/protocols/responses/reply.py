@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from providers.errors import Failure, Fault
 from providers.protocols.protocol import Blame, Judge
-from providers.protocols.responses.usage import StatedUsage, usage_of
+from providers.protocols.responses.usage import ResponseUsage, usage_of
 from providers.protocols.usage import Usage
 from providers.protocols.whole import decoded, no_answer
 
@@ -30,7 +30,7 @@ class _Response(Struct, gc=False):
 
     output: list[_Item]
     status: str = ""
-    usage: StatedUsage | None = None
+    usage: ResponseUsage | None = None
     error: Any = None
 
 

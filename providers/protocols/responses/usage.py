@@ -19,7 +19,7 @@ class _Details(Struct, gc=False):
 _NO_DETAILS = _Details()
 
 
-class StatedUsage(Struct, gc=False):
+class ResponseUsage(Struct, gc=False):
     """A plain `usage` member, for a decoder; odd ones take `usage_of`."""
 
     input_tokens: Count

@@ -61,7 +61,8 @@ class _Writing:
             if any(block.cache for block in prompt.system):
                 self.drop("cache_control")
             body["instructions"] = "\n\n".join(block.text for block in prompt.system)
-        body["input"] = [item for turn in prompt.turns for item in self._items(turn)]
+        said = [item for turn in prompt.turns for item in self._items(turn)]
+        body["input"] = said or [{"type": "message", "role": "user", "content": [_text("")]}]
         self._add_tools()
         self._add_text()
         self._add_reasoning()

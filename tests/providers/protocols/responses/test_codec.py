@@ -361,6 +361,10 @@ def test_what_a_provider_refuses_is_dropped_and_told() -> None:
     assert body.keys() == {"model", "input"}
 
 
+def test_instructions_alone_are_asked_with_an_empty_turn() -> None:
+    assert written(input=[], instructions="x")["input"] == [user(text(""))]
+
+
 def test_ids_that_are_too_long_for_openai_are_shortened_alike() -> None:
     long = "toolu_" + "x" * 90
     given = written(input=[call(long), result(long)])["input"]

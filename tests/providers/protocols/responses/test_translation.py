@@ -704,5 +704,64 @@ def test_encrypted_reasoning_goes_round_through_chat_byte_for_byte() -> None:
     assert again.written().dropped == ()
 
 
+def decoded(*events: dict[str, Any]) -> Answer:
+    """What a provider's events, and the end of its stream, add up to."""
+    ended = {"type": "response.completed", "response": {"id": "r", "status": "completed"}}
+    decoder = CODEC.decoder(JUDGE)
+    for event in (*events, ended):
+        decoder.feed(b"data: " + json.dumps(event).encode() + b"\n\n")
+    answer = answer_of(decoder.take())
+    assert decoder.failure is None
+    assert answer is not None
+    return answer
+
+
+def test_reasoning_that_is_told_in_two_kinds_of_events_is_told_once() -> None:
+    item = {
+        "type": "reasoning",
+        "id": "rs_1",
+        "summary": [{"type": "summary_text", "text": "hm"}],
+        "content": [{"type": "reasoning_text", "text": "hmm, hmm"}],
+    }
+    for kind in ("reasoning_summary_text", "reasoning_text"):
+        other = "reasoning_text" if kind == "reasoning_summary_text" else "reasoning_summary_text"
+        answer = decoded(
+            {"type": f"response.{kind}.delta", "output_index": 0, "delta": "hm"},
+            {"type": f"response.{other}.delta", "output_index": 0, "delta": "hmm, hmm"},
+            {"type": "response.output_item.done", "output_index": 0, "item": item},
+        )
+        [thought] = answer.parts
+        assert isinstance(thought, Reasoning)
+        assert (thought.text, thought.raw) == ("hm", item)
+
+
+def test_a_call_that_a_provider_gives_no_id_is_a_call_all_the_same() -> None:
+    call = {"type": "function_call", "name": "f", "arguments": '{"a":1}'}
+    whole = {"type": "response.output_item.done", "output_index": 0, "item": call}
+    begun = {"type": "response.output_item.added", "output_index": 0}
+    begun["item"] = {**call, "arguments": ""}
+    for events in ([whole], [begun, whole]):
+        [found] = decoded(*events).parts
+        assert isinstance(found, ToolCall)
+        assert found.id
+        assert found.arguments == '{"a":1}'
+
+
+def test_a_server_that_leaves_places_out_is_known_by_the_ids_of_its_items() -> None:
+    def events(call_id: str) -> list[dict[str, Any]]:
+        item = {"type": "function_call", "id": f"fc_{call_id}", "call_id": call_id, "name": "f"}
+        return [
+            {"type": "response.output_item.added", "item": {**item, "arguments": ""}},
+            {"type": "response.function_call_arguments.delta", "item_id": item["id"], "delta": "["},
+            {"type": "response.function_call_arguments.done", "item_id": item["id"],
+             "arguments": f"[{call_id}]"},
+            {"type": "response.output_item.done", "item": {**item, "arguments": f"[{call_id}]"}},
+        ]  # fmt: skip
+
+    answer = decoded(*events("1"), *events("2"))
+    assert [part.arguments for part in answer.parts if isinstance(part, ToolCall)] == ["[1]", "[2]"]
+    assert answer.finish is Finish.TOOL_CALLS
+
+
 def test_the_protocol_has_its_codec() -> None:
     assert RESPONSES.codec is CODEC
