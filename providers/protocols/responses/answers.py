@@ -66,7 +66,7 @@ def parts_of(item: dict[str, Any], number: int) -> list[Part]:
     if kind == "image_generation_call" and text_of(item.get("result")):
         form = text_of(item.get("output_format")) or "png"
         return [Media(kind="image", media_type=f"image/{form}", data=item["result"])]
-    return [Raw(origin=NAME, value=item)]
+    return [Raw(origin=NAME, value=item)] if isinstance(kind, str) else []
 
 
 def spoken_of(item: dict[str, Any]) -> list[Part]:

@@ -41,6 +41,7 @@ _THOUGHTS: Final = frozenset(
 _ARGUMENTS: Final = frozenset(
     {"response.function_call_arguments.delta", "response.custom_tool_call_input.delta"}
 )
+_OF_ITEMS: Final = frozenset({"response.output_item.added", "response.output_item.done"})
 _ARGUMENTS_DONE: Final = {
     "response.function_call_arguments.done": "arguments",
     "response.custom_tool_call_input.done": "input",
@@ -142,6 +143,8 @@ class ResponsesDecoder(StreamScanner):
             self._begin(response)
             self._last = response
             return passes
+        if kind in DELTAS or kind in _OF_ITEMS:
+            self._begin({})  # of a server that leaves out its first event
         item = document.get("item")
         index = self._place(document, item if isinstance(item, dict) else {})
         if kind in DELTAS:
@@ -152,7 +155,7 @@ class ResponsesDecoder(StreamScanner):
             self._close(index, item)
         elif kind in _ARGUMENTS_DONE:
             self._tell_rest(self._item(index), text_of(document.get(_ARGUMENTS_DONE[kind])))
-        elif kind == "response.reasoning_summary_part.added" and document.get("summary_index"):
+        elif kind == "response.reasoning_summary_part.added" and self._item(index).told:
             self._tell_delta("response.reasoning_summary_text.delta", index, "\n\n")
         return passes
 
@@ -287,7 +290,8 @@ class ResponsesDecoder(StreamScanner):
         if self._is_told:
             return
         self._is_told = True
-        if not self._items:  # servers that tell all in the last event
+        if not any(known.told or known.is_done for known in self._items.values()):
+            # Servers that tell all in the last event.
             for index, item in enumerate(dicts_of(self._last.get("output"))):
                 self._close(index, item)
         for known in self._items.values():

@@ -735,6 +735,16 @@ def test_reasoning_that_is_told_in_two_kinds_of_events_is_told_once() -> None:
         assert (thought.text, thought.raw) == ("hm", item)
 
 
+def test_a_stream_without_its_first_event_is_a_strict_one_all_the_same() -> None:
+    upstream = (WIRE / "openai_responses" / "plain_text" / "upstream.sse").read_bytes()
+    pieces = upstream.split(b"\n\n", 2)
+    for spoken in ("openai_responses", "openai_chat"):
+        told, failure = through(between(spoken, "openai_responses", stream=True), [pieces[2]])
+        assert failure is None
+        read = read_stream(told) if spoken == "openai_responses" else read_chat(told)
+        assert read.text == "Hello"
+
+
 def test_a_call_that_a_provider_gives_no_id_is_a_call_all_the_same() -> None:
     call = {"type": "function_call", "name": "f", "arguments": '{"a":1}'}
     whole = {"type": "response.output_item.done", "output_index": 0, "item": call}
