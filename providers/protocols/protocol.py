@@ -164,6 +164,10 @@ class Request(ABC):
     def read(self, content_type: bytes | None, body: bytes, judge: Judge) -> Reply | Failure:
         """A whole answer as the caller wants it, as a stream too; or why it is none."""
 
+    def error_event(self, problem: Problem) -> bytes:
+        """The only event of a stream that got none from a provider, after an early 200."""
+        return self.protocol.error_event(problem)
+
     @abstractmethod
     def scanner(self, judge: Judge) -> Scanner:
         """For an event stream, which only a request with `stream` gets."""
