@@ -162,12 +162,14 @@ class Inputs(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `standings` are by candidate, `counters` of rotations by pool and candidate, `draws` what the
     dice gave in turn, and `pin` the candidate that the session, or the pool, was pinned to.
+    `misfits` are candidates that cannot take the request, each with the member of it.
     """
 
     standings: dict[str, Standing] = {}
     counters: dict[str, dict[str, int]] = {}
     draws: tuple[float, ...] = ()
     pin: str = ""
+    misfits: dict[str, str] = {}
 
 
 class Affinity(Struct, frozen=True, kw_only=True):
@@ -193,6 +195,7 @@ class Why(Enum):
     NOBODY = auto()
     ONLY_THE_KEY = auto()  # the key's rights forbid everybody
     ALL_LIMITED = auto()  # everybody is inside a rate limit
+    UNFIT = auto()  # nobody who may be tried can take the request
 
 
 class Nobody(Struct, frozen=True, kw_only=True):

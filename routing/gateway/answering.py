@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from failover.engine.attempts import Served
 from failover.engine.availability import soonest_return_s
@@ -15,6 +16,7 @@ from routing.gateway.deciding.keys import Key
 from routing.gateway.errors import (
     GatewayError,
     NoCandidate,
+    ProvidersFailed,
     bad_request,
     providers_failed,
     render,
@@ -23,8 +25,13 @@ from routing.gateway.ingress import Send
 from routing.gateway.keylimits.allowances import KeyLimits
 from routing.gateway.records.record import Outcome
 from routing.gateway.records.trail import Trail
-from routing.gateway.replies import send_body, send_start, served_headers, trail_headers
+from routing.gateway.replies import JSON, send_body, send_start, served_headers, trail_headers
 from routing.gateway.visits import Visit
+
+# Reasons that are somebody's will.
+_FORBIDDEN: Final = frozenset(
+    {"key_not_allowed", "provider_disabled", "canonical_model_disabled", "candidate_disabled"}
+)
 
 
 class Answering:
@@ -106,17 +113,29 @@ class Answering:
         send: Send,
         visit: Visit | None,
     ) -> None:
+        if visit is not None and (body := _estimate(error, visit)) is not None:
+            await self._estimated(body, error, trail, send)
+            return
         trail.outcome = Outcome.INTERRUPTED if trail.served is not None else error.outcome
         trail.code = error.code or ""
-        if isinstance(error, NoCandidate) and error.nobody is not None:
-            trail.rejected, trail.inputs = error.nobody.rejected, error.nobody.inputs
+        _note_rejected(error, trail)
         self.settle(trail)
         if visit is not None and visit.opened:
-            await send_body(send, protocol.error_event(error.problem), last=True)
+            told = visit.request or protocol
+            await send_body(send, told.error_event(error.problem), last=True)
             return
         status, headers, body = render(error, protocol)
         trail.status = status
         await send_start(send, status, headers + trail_headers(trail))
+        await send_body(send, body, last=True)
+
+    async def _estimated(self, body: bytes, error: GatewayError, trail: Trail, send: Send) -> None:
+        """Answer instead of the providers, none of whom could."""
+        trail.outcome, trail.status, trail.is_estimated = Outcome.ANSWERED, 200, True
+        _note_rejected(error, trail)
+        self.settle(trail)
+        headers = [JSON, (b"x-switchyard-estimated", b"true"), *trail_headers(trail)]
+        await send_start(send, 200, headers)
         await send_body(send, body, last=True)
 
     async def count_against(self, key: Key, trail: Trail) -> None:
@@ -136,3 +155,27 @@ class Answering:
             trail.usage = ended.usage
         if trail.allowance is not None:
             self._key_limits.settle(trail.allowance, trail.spent_tokens())
+
+
+def _note_rejected(error: GatewayError, trail: Trail) -> None:
+    if isinstance(error, NoCandidate) and error.nobody is not None:
+        trail.rejected, trail.inputs = error.nobody.rejected, error.nobody.inputs
+
+
+def _estimate(error: GatewayError, visit: Visit) -> bytes | None:
+    """
+    The protocol's own answer where providers have none; None where there is none either.
+
+    It is for whoever may use the model: not for a key that may not, nor where operators switched
+    everybody off.
+    """
+    request = visit.request
+    if request is None or visit.opened:
+        return None
+    if isinstance(error, NoCandidate):
+        rejected = error.nobody.rejected if error.nobody is not None else ()
+        if all(entry.reason in _FORBIDDEN for entry in rejected):
+            return None
+    elif not isinstance(error, ProvidersFailed):
+        return None
+    return request.protocol.estimated(request)
