@@ -121,7 +121,7 @@ class Routes:
         """Azure's form: what is behind /deployments/ is a model and an endpoint."""
         if (deployment := _DEPLOYMENT.fullmatch(path.rstrip("/"))) is None:
             return None
-        for bare, route in self._bare.items():
+        for bare, route in sorted(self._bare.items(), key=lambda entry: -len(entry[0])):
             model = deployment["model"].removesuffix(f"/{bare}")
             if model != deployment["model"] and model:
                 return Route(
