@@ -174,9 +174,7 @@ def _decide(worker: LocalWorker, question: Question) -> Decision:
     if question.provider:
         headers[b"x-switchyard-provider"] = question.provider.encode("latin-1", "replace")
     features = features_of(request, headers, key, resolution)
-    # Of a request that is only supposed nothing is known that might not fit.
-    is_whole = question.body is not None
-    fitting = Fitting(request, is_strict=features.strict_params) if is_whole else None
+    fitting = Fitting(request, is_strict=features.strict_params)
     return _explained(worker, table, resolution, features, fitting)
 
 

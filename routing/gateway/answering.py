@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 from failover.engine.attempts import Served
 from failover.engine.availability import soonest_return_s
@@ -16,22 +15,17 @@ from routing.gateway.deciding.keys import Key
 from routing.gateway.errors import (
     GatewayError,
     NoCandidate,
-    ProvidersFailed,
     bad_request,
     providers_failed,
     render,
 )
+from routing.gateway.estimates import estimate
 from routing.gateway.ingress import Send
 from routing.gateway.keylimits.allowances import KeyLimits
 from routing.gateway.records.record import Outcome
 from routing.gateway.records.trail import Trail
 from routing.gateway.replies import JSON, send_body, send_start, served_headers, trail_headers
 from routing.gateway.visits import Visit
-
-# Reasons that are somebody's will.
-_FORBIDDEN: Final = frozenset(
-    {"key_not_allowed", "provider_disabled", "canonical_model_disabled", "candidate_disabled"}
-)
 
 
 class Answering:
@@ -113,9 +107,11 @@ class Answering:
         send: Send,
         visit: Visit | None,
     ) -> None:
-        if visit is not None and (body := _estimate(error, visit)) is not None:
-            await self._estimated(body, error, trail, send)
-            return
+        if visit is not None and visit.request is not None and not visit.opened:
+            body = estimate(visit.request, error)
+            if body is not None:
+                await self._estimated(body, error, trail, send)
+                return
         trail.outcome = Outcome.INTERRUPTED if trail.served is not None else error.outcome
         trail.code = error.code or ""
         _note_rejected(error, trail)
@@ -160,22 +156,3 @@ class Answering:
 def _note_rejected(error: GatewayError, trail: Trail) -> None:
     if isinstance(error, NoCandidate) and error.nobody is not None:
         trail.rejected, trail.inputs = error.nobody.rejected, error.nobody.inputs
-
-
-def _estimate(error: GatewayError, visit: Visit) -> bytes | None:
-    """
-    The protocol's own answer where providers have none; None where there is none either.
-
-    It is for whoever may use the model: not for a key that may not, nor where operators switched
-    everybody off.
-    """
-    request = visit.request
-    if request is None or visit.opened:
-        return None
-    if isinstance(error, NoCandidate):
-        rejected = error.nobody.rejected if error.nobody is not None else ()
-        if all(entry.reason in _FORBIDDEN for entry in rejected):
-            return None
-    elif not isinstance(error, ProvidersFailed):
-        return None
-    return request.protocol.estimated(request)

@@ -19,6 +19,8 @@ from providers.protocols.canonical import Answer, Finish, Prompt, Text, Turn, Wr
 from providers.protocols.protocol import Codec, Decoder, Encoder, Target
 from tests.support.made_up import Plain, PlainRequest
 
+KEY: Final = "sy_of-the-made-up"
+
 
 class TerseCodec:
     words: Mapping[str, str] = {"top_k": "choosiness"}

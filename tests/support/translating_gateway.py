@@ -15,9 +15,8 @@ from typing import Any
 import msgspec
 
 from providers import protocols
-from tests.support.made_up_family import MADE_UP
+from tests.support.made_up_family import KEY, MADE_UP
 
-KEY = "sy_of-the-made-up"
 # The lines of providers/protocols/__init__.py, before anybody reads the registry.
 protocols.PROTOCOLS = {**protocols.PROTOCOLS, **{made_up.name: made_up for made_up in MADE_UP}}
 

@@ -26,6 +26,7 @@ from routing.gateway.deciding.strategies import Dice
 from routing.gateway.deciding.table import Table
 from routing.gateway.deciding.wording import words_of
 from routing.gateway.errors import GatewayError, contradicted, nobody_may
+from routing.gateway.estimates import estimate
 from routing.gateway.explain.overview import bench_of
 from routing.gateway.explain.reasons import StepView, Teller
 from routing.gateway.explain.replay import decide_again
@@ -154,12 +155,15 @@ def described(
             told: GatewayError = contradicted(contradiction)
         else:
             told = nobody_may(decided)
-        refusal = RefusalView(
-            status=told.status,
-            code=told.code,
-            message=told.message,
-            returns_in_s=told.returns_in_s,
-        )
+        if fitting is not None and estimate(fitting.request, told) is not None:
+            warnings = (*warnings, "nobody can count it: the gateway answers with an estimate")
+        else:
+            refusal = RefusalView(
+                status=told.status,
+                code=told.code,
+                message=told.message,
+                returns_in_s=told.returns_in_s,
+            )
     else:
         if fitting is not None:
             decided = _fitting(decided, fitting)

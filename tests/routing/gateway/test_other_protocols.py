@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.gateways import ROOT
-from tests.support.translating_gateway import KEY
+from tests.support.made_up_family import KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
