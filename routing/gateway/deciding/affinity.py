@@ -23,11 +23,13 @@ from routing.gateway.deciding.resolution import Resolution
 from routing.gateway.deciding.strategies import Strategy
 
 SESSION_HEADER: Final = b"x-switchyard-session"
-# What coding agents say of themselves, after our own header: opencode, others, Codex, Claude Code.
+# What coding agents say of themselves, after our own header: opencode, others, Codex and what it
+# was before, Claude Code.
 _AGENTS: Final = (
     b"x-session-affinity",
     b"x-session-id",
     b"session-id",
+    b"session_id",
     b"x-claude-code-session-id",
 )
 USER_PATH: Final = "user_path"
