@@ -148,6 +148,9 @@ class Engine:
         """The next credential to call `candidate` with; None if it may not be called now."""
         if call.fitting.misfit(candidate):
             return None
+        if call.credential:
+            others = {c.label for c in candidate.credentials if c.label != call.credential}
+            used = used | others
         now = self.clock()
         if candidate.limits is not None and self.loads.full(
             candidate, expected_tokens(call.request), now

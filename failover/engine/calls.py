@@ -70,7 +70,8 @@ class Call(Struct, kw_only=True):
     `attempts` is filled as calls are made, so that they are known even if the caller goes away.
     `faults` are what providers are to pretend, by their names. `holds_whole`: a stream is held
     until it is whole, so that a break in its middle fails over unseen. `fitting` knows whom the
-    request can be told in another protocol.
+    request can be told in another protocol. `credential` is the label of the only one to call with,
+    "" for any.
     """
 
     request: Request
@@ -83,12 +84,14 @@ class Call(Struct, kw_only=True):
     attempts: list[Attempt] = []
     faults: Mapping[str, SimulatedFault] | None = None
     holds_whole: bool = False
+    credential: str = ""
 
 
 class Served(Struct, kw_only=True):
     """
     One candidate answers. `first` is what may go to the caller at once; `stream` is the rest,
-    None for a whole reply. `dropped` are the members that its provider could not take.
+    None for a whole reply. `dropped` are the members that its provider could not take. `state_id`
+    is what later requests may name the answer by, at `credential` alone.
     """
 
     candidate: Candidate
@@ -99,6 +102,8 @@ class Served(Struct, kw_only=True):
     stream: Stream | None = None
     usage: Usage | None = None
     dropped: tuple[str, ...] = ()
+    state_id: str = ""
+    credential: str = ""
 
 
 class Calls:
@@ -170,6 +175,7 @@ class Calls:
             self.observe_failure(attempt, result, call.request_id)
             return result
         result.attempts, result.dropped = call.attempts, attempt.dropped
+        result.credential = credential.label
         if lease is not None and attempt.content_at is not None:
             lease.answered(attempt.content_at - attempt.started_at, attempt.content_at)
             if result.stream is None:
@@ -243,6 +249,7 @@ class Calls:
                     content_type=request.stream_type,
                     headers=response.headers,
                     stream=stream,
+                    state_id=stream.state_id,
                 )
             body = await response.read_all(deadline)
             reply = request.read(response.header(b"content-type"), body, upstream.judge)
@@ -256,6 +263,7 @@ class Calls:
                 content_type=reply.content_type,
                 headers=response.headers,
                 usage=reply.usage,
+                state_id=reply.state_id,
             )
         except ProviderError as error:
             return self.classify_error(error, call.deadline)

@@ -162,7 +162,8 @@ class Inputs(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `standings` are by candidate, `counters` of rotations by pool and candidate, `draws` what the
     dice gave in turn, and `pin` the candidate that the session, or the pool, was pinned to.
-    `misfits` are candidates that cannot take the request, each with the member of it.
+    `misfits` are candidates that cannot take the request, each with the member of it. `holder` is
+    who keeps what the request refers to.
     """
 
     standings: dict[str, Standing] = {}
@@ -170,6 +171,7 @@ class Inputs(Struct, frozen=True, kw_only=True, omit_defaults=True):
     draws: tuple[float, ...] = ()
     pin: str = ""
     misfits: dict[str, str] = {}
+    holder: str = ""
 
 
 class Affinity(Struct, frozen=True, kw_only=True):
@@ -195,6 +197,7 @@ class Why(Enum):
     NOBODY = auto()
     ONLY_THE_KEY = auto()  # the key's rights forbid everybody
     ALL_LIMITED = auto()  # everybody is inside a rate limit
+    UNKNOWN_STATE = auto()  # what the request refers to, some provider keeps: nobody knows which
     UNFIT = auto()  # nobody who may be tried can take the request
 
 

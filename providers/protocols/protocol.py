@@ -68,11 +68,16 @@ class Judge(typing.Protocol):
 
 
 class Reply(Struct, frozen=True, gc=False):
-    """A whole answer as the caller gets it. No usage stated: all its counts are None."""
+    """
+    A whole answer as the caller gets it. No usage stated: all its counts are None.
+
+    `state_id` is what later requests may name it by, where its provider keeps it.
+    """
 
     body: bytes
     content_type: bytes
     usage: Usage
+    state_id: str = ""
 
 
 class Scanner(typing.Protocol):
@@ -82,6 +87,7 @@ class Scanner(typing.Protocol):
     `has_content`: something has come that answers: text, reasoning, a refusal, a tool call, a
     finish reason. `finished`: the answer is whole. `failure`: it is no answer (any more); what
     `feed` has returned until then is sound. `is_over`: finished or failed, nothing more is passed.
+    One may have a `state_id` as a Reply has, from its first event on.
     """
 
     @property
@@ -139,6 +145,11 @@ class Request(ABC):
     def session(self) -> str | None:
         """The caller's own word for who is talking, for affinity."""
         return None
+
+    @property
+    def state_id(self) -> str:
+        """What one provider keeps for the caller, such as an earlier answer: it has to go there."""
+        return ""
 
     # On its way to a provider, and back
 

@@ -30,6 +30,7 @@ from routing.gateway.admission import Admission
 from routing.gateway.answering import Answering
 from routing.gateway.answers import Scrape, answer
 from routing.gateway.auth import authenticate, digest_of
+from routing.gateway.deciding.binding import bind, holder_of, label_of, remember
 from routing.gateway.deciding.features import features_of
 from routing.gateway.deciding.keys import Key
 from routing.gateway.deciding.planner import plan
@@ -317,6 +318,8 @@ class Gateway:
         trail.misfits = fitting.misfits
         now = self.clock()
         planned = plan(table, resolution, features, self.live, now, self._rng, fitting)
+        if request.state_id:
+            planned = bind(planned, resolution, request, self.live, now)
         if isinstance(planned, Nobody):
             if planned.why is Why.UNFIT and fitting.contradiction is not None:
                 raise fitting.contradiction
@@ -334,6 +337,7 @@ class Gateway:
             request_id=trail.request_id.decode(),
             session=features.session,
             attempts=trail.calls,
+            credential=label_of(planned),
             holds_whole=holds_whole(headers, policy.gate) and request.stream,
         )
 
@@ -349,6 +353,10 @@ class Gateway:
         """Note who served, and send a whole answer without a wait where that can be."""
         if is_real and trail.plan is not None and trail.plan.affinity is not None:
             self.live.served(trail.plan, served.candidate, self.clock())
+        if served.state_id and is_real and trail.resolution is not None:
+            holder = holder_of(served.candidate, served.credential)
+            kept, now = served.state_id, self.clock()
+            remember(self.live.pins, trail.resolution, trail.protocol, kept, holder, now)
         if trail.allowance is not None and served.stream is None:
             trail.served = served.candidate
             self._answering.settle(trail, served)

@@ -154,6 +154,18 @@ def _nobody_may(nobody: Nobody) -> NoCandidate:
         )
         error.outcome = Outcome.REFUSED
         return error
+    if nobody.why is Why.UNKNOWN_STATE:
+        error = NoCandidate(
+            404,
+            "What the request refers to (an earlier answer, a conversation, a file) is not known "
+            "here, or no longer. Only the provider that keeps it can go on with it, and several "
+            "could.",
+            type="invalid_request_error",
+            code="not_found",
+            extra=extra,
+        )
+        error.outcome = Outcome.REFUSED
+        return error
     if nobody.why is Why.UNFIT:
         return _unfit(nobody, extra)
     if nobody.why is Why.ALL_LIMITED:

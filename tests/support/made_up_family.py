@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Raw
 
 from providers.errors import Failure, ProtocolError
-from providers.protocols import Judge, Problem, Protocol, Request, bodies
+from providers.protocols import Judge, Problem, Protocol, Reply, Request, bodies
 from providers.protocols.canonical import Answer, Finish, Prompt, Text, Turn, Written
 from providers.protocols.protocol import Codec, Decoder, Encoder, Target
 from tests.support.made_up import Plain, PlainRequest
@@ -70,6 +70,32 @@ class Terse(Plain):
     codec: Codec | None = TerseCodec()
 
 
+class KeptRequest(PlainRequest):
+    """`after` names an earlier answer."""
+
+    __slots__ = ()
+
+    @property
+    def state_id(self) -> str:
+        return bodies.string(self.fields.get("after")) or ""
+
+    def read(self, content_type: bytes | None, body: bytes, judge: Judge) -> Reply | Failure:
+        reply = super().read(content_type, body, judge)
+        if isinstance(reply, Failure):
+            return reply
+        return msgspec.structs.replace(reply, state_id=bodies.decode(body).get("id", ""))
+
+
+class Kept(Plain):
+    name = "kept"
+    path = "/v1/kept"
+    upstream_path = "/kept"
+
+    def parse(self, body: bytes, target: str = "") -> Request:
+        del target
+        return KeptRequest(self, bodies.members_of(body))
+
+
 class Tally(Plain):
     name = "anthropic_tally"
     path = "/v1/terse/tally"
@@ -106,4 +132,4 @@ class Called(Plain):
         return problem.status, msgspec.json.encode({"ouch": problem.message})
 
 
-MADE_UP: Final[tuple[Protocol, ...]] = (Terse(), Tally(), Called())
+MADE_UP: Final[tuple[Protocol, ...]] = (Terse(), Tally(), Called(), Kept())

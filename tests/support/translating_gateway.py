@@ -1,8 +1,9 @@
 """
 A gateway with the made-up family: `python -m tests.support.translating_gateway WORLD URL`.
 
-WORLD is the JSON of {pools: {name: {candidates, …}}, speaks: {provider: protocols}}. Asks once for
-each line of standard input, {path, body, headers, query}, and prints what came and its record.
+WORLD is the JSON of {pools: {name: {candidates, …}}, speaks: {provider: protocols}, labels:
+{provider: labels of its keys}}. Asks once for each line of standard input, {path, body, headers,
+query}, and prints what came and its record.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ protocols.PROTOCOLS = {**protocols.PROTOCOLS, **{made_up.name: made_up for made_
 
 
 async def main(world: dict[str, Any], url: str) -> None:
+    from providers.adapters.spec import CredentialSpec  # noqa: PLC0415
     from routing.gateway.app import Gateway  # noqa: PLC0415
     from routing.gateway.auth import digest_of  # noqa: PLC0415
     from tests.support.builders import content, pool, provider, snapshot  # noqa: PLC0415
@@ -31,7 +33,15 @@ async def main(world: dict[str, Any], url: str) -> None:
     records: list[Any] = []
     gateway.recorder.observers.append(records.append)
     providers = tuple(
-        provider(name, base_url=f"{url}/{name}", protocols=tuple(speaks))
+        provider(
+            name,
+            base_url=f"{url}/{name}",
+            protocols=tuple(speaks),
+            credentials=tuple(
+                CredentialSpec(label=label, secret=f"{name}-{label}")
+                for label in world["labels"].get(name, ["main"])
+            ),
+        )
         for name, speaks in world["speaks"].items()
     )
     pools = [pool(name, *of.pop("candidates"), **of) for name, of in world["pools"].items()]

@@ -18,6 +18,7 @@ from failover.engine.benches import Key as BenchKey
 from failover.engine.fitting import Fitting
 from failover.engine.plan import Candidate, Nobody, Plan, Rejected, Why
 from routing.gateway.deciding.affinity import WHOLE_POOL
+from routing.gateway.deciding.binding import bind
 from routing.gateway.deciding.features import Features
 from routing.gateway.deciding.planner import plan
 from routing.gateway.deciding.resolution import Resolution
@@ -119,6 +120,8 @@ def explain(
     known as well who can take the request, and what of it.
     """
     made = plan(table, resolution, features, state, now, rng, fitting)
+    if fitting is not None and fitting.request.state_id:
+        made = bind(made, resolution, fitting.request, state, now)
     return described(table.generation, resolution, features, made, board, fitting)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 
 from failover.engine.plan import Candidate, Inputs, Nobody, Plan, Standing
+from routing.gateway.deciding.binding import bound
 from routing.gateway.deciding.features import Features
 from routing.gateway.deciding.keys import Key
 from routing.gateway.deciding.planner import plan_without
@@ -86,4 +87,5 @@ def decide_again(
     """
     read = inputs or AT_REST
     dice, misfits = RepeatedDice(read.draws), read.misfits
-    return plan_without(table, resolution, features, Recorded(read), 0.0, dice, misfits)
+    made = plan_without(table, resolution, features, Recorded(read), 0.0, dice, misfits)
+    return bound(made, read.holder, features.protocol) if read.holder else made

@@ -35,7 +35,7 @@ class Provider(BaseHTTPRequestHandler):
             usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
             self._answer(200, {"id": "c", "choices": [choice], "usage": usage})
         else:
-            self._answer(200, {"said": "by itself"})
+            self._answer(200, {"said": "by itself", "id": f"id-{len(self.asked)}"})
 
     def _answer(self, status: int, document: Any) -> None:
         said = json.dumps(document)
@@ -63,7 +63,15 @@ def url() -> Iterator[str]:
 
 
 ALL = ("terse", "anthropic_tally", "gemini_called")
-SPEAKS: dict[str, tuple[str, ...]] = {"own": ALL, "ill": ALL, "chat": (), "talk": ()}
+SPEAKS: dict[str, tuple[str, ...]] = {
+    "own": ALL,
+    "ill": ALL,
+    "chat": (),
+    "talk": (),
+    "k1": ("kept",),
+    "k2": ("kept",),
+}
+LABELS = {"k1": ["one", "two"]}
 POOLS: dict[str, dict[str, Any]] = {
     "chatty": {"candidates": ["chat/x", "talk/y"]},
     "mixed": {"candidates": ["chat/x", "own/y"]},
@@ -71,6 +79,8 @@ POOLS: dict[str, dict[str, Any]] = {
     "sinking": {"candidates": ["ill/x", "chat/x"]},
     "native": {"candidates": ["chat/x", "own/y"], "native_first": True},
     "strict": {"candidates": ["chat/x", "own/y"], "params": "strict"},
+    "keepers": {"candidates": ["k1/x", "k2/x"], "strategy": "round_robin"},
+    "one": {"candidates": ["k2/x", "chat/y"]},
     "turns": {"candidates": ["chat/x", "own/y", "own/z"], "strategy": "round_robin"},
 }
 STRICT, LENIENT = "strict", "lenient"
@@ -78,7 +88,7 @@ STRICT, LENIENT = "strict", "lenient"
 
 def asked(url: str, *requests: dict[str, Any]) -> list[dict[str, Any]]:
     Provider.asked.clear()
-    world = json.dumps({"pools": POOLS, "speaks": SPEAKS})
+    world = json.dumps({"pools": POOLS, "speaks": SPEAKS, "labels": LABELS})
     lines = "".join(json.dumps(request) + "\n" for request in requests)
     done = subprocess.run(
         [sys.executable, "-m", "tests.support.translating_gateway", world, url],
@@ -268,7 +278,7 @@ def tally(model: str, **more: Any) -> dict[str, Any]:
 def test_tokens_are_counted_by_who_can_and_estimated_where_nobody_can(url: str) -> None:
     counted, unspoken, failed = asked(url, tally("mixed"), tally("chatty"), tally("ill/x"))
 
-    assert (counted["body"], who(counted)) == ({"said": "by itself"}, "own/y")
+    assert (counted["body"]["said"], who(counted)) == ("by itself", "own/y")
     assert "x-switchyard-estimated" not in counted["headers"]
     for told, calls in ((unspoken, 0), (failed, 2)):
         assert (told["status"], list(told["body"])) == (200, ["tally"])
@@ -284,6 +294,36 @@ def test_what_is_wrong_with_a_request_is_no_reason_to_estimate(url: str) -> None
     unknown, keyless = asked(url, tally("nobody"), tally("mixed", headers={}))
 
     assert (unknown["status"], keyless["status"]) == (404, 401)
+
+
+# What providers keep
+
+
+def kept(model: str, after: str = "") -> dict[str, Any]:
+    body = {"model": model, "say": "silence" if after == "fail" else "hi"}
+    return {"path": "/v1/kept", "body": {**body, "after": after} if after else body}
+
+
+def test_what_one_provider_keeps_is_asked_for_there_with_the_same_key(url: str) -> None:
+    told = asked(
+        url, kept("keepers"), kept("keepers"), *[kept("keepers", f"id-{n}") for n in (1, 2, 1, 1)]
+    )
+
+    assert [who(one) for one in told] == ["k1/x", "k2/x", "k1/x", "k2/x", "k1/x", "k1/x"]
+    keys = [headers["authorization"] for _, headers, _ in Provider.asked]
+    assert keys[0] == keys[2] == keys[4] == keys[5]
+    assert left_out(told[2]) == {"k2/x": "kept_elsewhere"}
+    assert told[2]["headers"]["x-switchyard-failover"] == "false"
+
+
+def test_what_nobody_knows_is_not_found_where_several_could_have_it(url: str) -> None:
+    several, one = asked(url, kept("keepers", "id-of-old"), kept("one", "id-of-old"))
+
+    assert (several["status"], several["record"]["code"]) == (404, "not_found")
+    assert "not known here" in several["body"]["oops"]
+    assert (one["status"], who(one)) == (200, "k2/x")
+    assert one["headers"]["x-switchyard-attempts"] == "1"
+    assert len(Provider.asked) == 1
 
 
 # Headers
