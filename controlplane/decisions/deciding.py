@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from controlplane.decisions.trying import GUEST_PREFIX
 from controlplane.publishing.snapshots import NotKept, snapshot_of
-from failover.engine.fitting import Fitting
+from failover.engine.plan import Fitting
 from providers.errors import ProtocolError
 from routing.gateway.auth import digest_of
 from routing.gateway.deciding.affinity import SESSION_HEADER

@@ -17,10 +17,9 @@ from msgspec import Struct
 
 from failover.engine.benches import Benches, Key
 from failover.engine.budget import RetryBudget
-from failover.engine.fitting import Fitting
 from failover.engine.loads import Loads, expected_tokens, total_tokens
 from failover.engine.outcome import Attempt
-from failover.engine.plan import Candidate, Plan
+from failover.engine.plan import Candidate, Fitting, Plan
 from failover.engine.streams import Stream
 from failover.engine.verdicts import VERDICTS, Scope
 from providers.adapters.simulator.faults import SimulatedFault

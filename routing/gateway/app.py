@@ -18,9 +18,8 @@ from typing import Any
 from failover.engine.attempts import Call, Engine, Served
 from failover.engine.availability import mended
 from failover.engine.benches import Benches
-from failover.engine.fitting import Fitting
 from failover.engine.loads import Loads
-from failover.engine.plan import Nobody, Why
+from failover.engine.plan import Fitting, Nobody, Why
 from providers.errors import ProtocolError
 from providers.protocols import Request
 from providers.secrets.encryption import load_keyring

@@ -3,7 +3,7 @@
 from random import Random
 
 from failover.engine.attempts import Call, Engine
-from failover.engine.fitting import Fitting
+from failover.engine.plan import Fitting
 from failover.engine.policy import FailoverPolicy
 from tests.support.builders import (
     FakeClock,

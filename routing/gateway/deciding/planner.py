@@ -16,8 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from failover.engine.fitting import Fitting
-from failover.engine.plan import Nobody, Plan
+from failover.engine.plan import Fitting, Nobody, Plan
 from routing.gateway.deciding.features import Features
 from routing.gateway.deciding.planning import Planning
 from routing.gateway.deciding.resolution import Resolution

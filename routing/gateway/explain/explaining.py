@@ -15,8 +15,7 @@ from msgspec import Struct
 
 from failover.engine.benches import BenchEntry
 from failover.engine.benches import Key as BenchKey
-from failover.engine.fitting import Fitting
-from failover.engine.plan import Candidate, Nobody, Plan, Rejected, Why
+from failover.engine.plan import Candidate, Fitting, Nobody, Plan, Rejected, Why
 from routing.gateway.deciding.affinity import WHOLE_POOL
 from routing.gateway.deciding.binding import bind
 from routing.gateway.deciding.features import Features

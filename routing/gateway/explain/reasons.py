@@ -8,8 +8,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from failover.engine.fitting import Fitting
-from failover.engine.plan import FULL_RAMP, Candidate, Inputs, Plan, Standing
+from failover.engine.plan import FULL_RAMP, Candidate, Fitting, Inputs, Plan, Standing
 from routing.gateway.deciding.affinity import WHOLE_POOL
 from routing.gateway.deciding.features import Features
 from routing.gateway.deciding.pools import translates

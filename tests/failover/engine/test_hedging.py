@@ -6,8 +6,8 @@ from random import Random
 import pytest
 
 from failover.engine.attempts import Call, Engine, Served
-from failover.engine.fitting import Fitting
 from failover.engine.outcome import Ending
+from failover.engine.plan import Fitting
 from failover.engine.policy import Backoff, FailoverPolicy
 from providers.adapters.spec import ModelFacts
 from providers.errors import ConnectionReset, Fault

@@ -7,7 +7,7 @@ import pytest
 
 from failover.engine.attempts import Call, Engine, Served
 from failover.engine.benches import Benches
-from failover.engine.fitting import Fitting
+from failover.engine.plan import Fitting
 from providers.errors import ConnectFailed, ConnectionReset, UpstreamTimedOut
 from routing.gateway.deciding.features import Features
 from routing.gateway.deciding.planner import plan

@@ -5,9 +5,8 @@ from random import Random
 import pytest
 
 from failover.engine.attempts import Call, Engine, Served
-from failover.engine.fitting import Fitting
 from failover.engine.outcome import Ending
-from failover.engine.plan import Times
+from failover.engine.plan import Fitting, Times
 from failover.engine.policy import FailoverPolicy
 from providers.adapters.simulator.faults import parse_fault
 from providers.errors import Fault

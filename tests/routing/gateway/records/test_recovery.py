@@ -7,8 +7,8 @@ from random import Random
 import pytest
 
 from failover.engine.attempts import Call, Engine, Served
-from failover.engine.fitting import Fitting
 from failover.engine.loads import Loads
+from failover.engine.plan import Fitting
 from routing.gateway.deciding.features import Features
 from routing.gateway.deciding.planner import plan
 from routing.gateway.deciding.resolver import resolve
