@@ -134,7 +134,7 @@ class Candidate:
         return keys
 
 
-class Fitting:
+class Fitting(Struct, eq=False):
     """
     `request` as its candidates would get it: read once, and written once for each who is asked
     about. Nothing is done for those who speak its protocol.
@@ -144,15 +144,12 @@ class Fitting:
     protocol at all.
     """
 
-    __slots__ = ("_prompt", "_told", "contradiction", "is_strict", "misfits", "request")
-
-    def __init__(self, request: Request, *, is_strict: bool = False) -> None:
-        self.request = request
-        self.is_strict = is_strict
-        self.misfits: dict[str, str] = {}
-        self.contradiction: ProtocolError | None = None
-        self._prompt: Prompt | None = None
-        self._told: dict[str, Translated] = {}
+    request: Request
+    is_strict: bool = False
+    misfits: dict[str, str] = {}
+    contradiction: ProtocolError | None = None
+    prompt: Prompt | None = None
+    told_by_name: dict[str, Translated] = {}
 
     def misfit(self, candidate: Candidate) -> str:
         """The member for which `candidate` has to be left out; "" if it need not be."""
@@ -160,16 +157,16 @@ class Fitting:
         if upstream is None or upstream.speaks(self.request.protocol.name):
             return ""
         name = candidate.name
-        is_known = name in self._told or name in self.misfits
+        is_known = name in self.told_by_name or name in self.misfits
         if not is_known and (what := self._tell(candidate)):
             self.misfits[name] = what
         return self.misfits.get(name, "")
 
     def told(self, candidate: Candidate) -> Translated:
         """The request for `candidate`, which is no misfit and speaks another protocol."""
-        if candidate.name not in self._told:
+        if candidate.name not in self.told_by_name:
             self._tell(candidate)
-        return self._told[candidate.name]
+        return self.told_by_name[candidate.name]
 
     def dropped(self, candidate: Candidate) -> tuple[str, ...]:
         """The members that `candidate`, which is no misfit, would not get."""
@@ -186,8 +183,8 @@ class Fitting:
             return self.contradiction.param or "request"
         spoken = PROTOCOLS[upstream.spoken(request.protocol.name)]
         try:
-            told = Translated(request, spoken, candidate.target, self._prompt)
-            self._prompt = told.prompt
+            told = Translated(request, spoken, candidate.target, self.prompt)
+            self.prompt = told.prompt
             dropped = told.written().dropped
         except ProtocolError as error:
             self.contradiction = error
@@ -196,7 +193,7 @@ class Fitting:
             return error.what or "request"
         if dropped and self.is_strict:
             return dropped[0]
-        self._told[candidate.name] = told
+        self.told_by_name[candidate.name] = told
         return ""
 
 

@@ -7,6 +7,7 @@ counts, and knows an answer of its own where nobody does.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -24,6 +25,8 @@ KEY: Final = "sy_of-the-made-up"
 
 class TerseCodec:
     words: Mapping[str, str] = {"top_k": "choosiness"}
+    tool_name = re.compile(r"\w+")
+    has_custom_tools = False
 
     def prompt(self, request: Request) -> Prompt:
         """`choosiness` can be done without, `echoes` cannot; `unsaid` contradicts `say`."""
