@@ -23,7 +23,7 @@ METRICS: Final = (b"content-type", CONTENT_TYPE)
 Scrape = Callable[[Mapping[bytes, bytes]], Awaitable[str]]
 
 
-class Asked(Protocol):
+class AskedGateway(Protocol):
     """What is asked here of a gateway."""
 
     table: Table | None
@@ -39,7 +39,7 @@ class Asked(Protocol):
     ) -> Key: ...
 
 
-async def answer(gateway: Asked, scope: Scope, send: Send) -> None:
+async def answer(gateway: AskedGateway, scope: Scope, send: Send) -> None:
     """Answer one request that is no inference."""
     headers: dict[bytes, bytes] = dict(scope["headers"])
     called, query = scope["path"], scope.get("query_string", b"")
@@ -73,7 +73,7 @@ async def answer(gateway: Asked, scope: Scope, send: Send) -> None:
     await send_body(send, body, last=True)
 
 
-def readiness(gateway: Asked) -> tuple[int, dict[str, Any]]:
+def readiness(gateway: AskedGateway) -> tuple[int, dict[str, Any]]:
     """The status and body of /readyz."""
     table = gateway.table
     ready = table is not None and not gateway.draining
@@ -89,7 +89,7 @@ def readiness(gateway: Asked) -> tuple[int, dict[str, Any]]:
 
 
 def _models(
-    gateway: Asked, name: str, headers: Mapping[bytes, bytes], query: bytes, family: Family
+    gateway: AskedGateway, name: str, headers: Mapping[bytes, bytes], query: bytes, family: Family
 ) -> dict[str, Any]:
     table = gateway.table_in_use()
     in_query = query_key(query) if query and family is GEMINI else b""

@@ -53,7 +53,7 @@ class Script:
         return _event(error("server_error", None, f"simulated error event of {name}"))
 
 
-class Completions(Script):
+class CompletionsScript(Script):
     """Chat completions, and text completions without `is_chat`."""
 
     def __init__(self, *, is_chat: bool) -> None:
@@ -118,7 +118,7 @@ class Completions(Script):
         return f"{text} You said: {said}" if said else text
 
 
-class Embeddings(Script):
+class EmbeddingsScript(Script):
     streams = False
 
     def reply(self, name: str, request: dict[str, Any]) -> dict[str, Any]:
@@ -145,9 +145,9 @@ class Embeddings(Script):
 
 SCRIPTS: Final[Mapping[str, Script]] = MappingProxyType(
     {
-        CHAT.name: Completions(is_chat=True),
-        TEXT.name: Completions(is_chat=False),
-        EMBEDDINGS.name: Embeddings(),
+        CHAT.name: CompletionsScript(is_chat=True),
+        TEXT.name: CompletionsScript(is_chat=False),
+        EMBEDDINGS.name: EmbeddingsScript(),
     }
 )
 

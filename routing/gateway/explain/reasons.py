@@ -19,7 +19,7 @@ from routing.gateway.deciding.wording import words_of
 AT_REST: Final = Standing()
 
 
-class StepView(Struct, frozen=True, kw_only=True):
+class ExplainedStep(Struct, frozen=True, kw_only=True):
     """
     A candidate in the order of trying.
 
@@ -52,8 +52,8 @@ class Teller:
         self._plan = made
         self._inputs = made.inputs or Inputs()
 
-    def steps(self) -> list[StepView]:
-        told: list[StepView] = []
+    def steps(self) -> list[ExplainedStep]:
+        told: list[ExplainedStep] = []
         last: tuple[int, bool, int] | None = None  # the group and tier of the step before
         for candidate in self._plan.steps:
             at = self._group_of(candidate)
@@ -67,7 +67,7 @@ class Teller:
                 reason += "; after all who speak the request's own protocol"
             last = tier
             told.append(
-                StepView(
+                ExplainedStep(
                     provider_name=candidate.provider,
                     model=candidate.model,
                     stage=group.stage,
