@@ -47,11 +47,40 @@ async def main(world: dict[str, Any], url: str) -> None:
     pools = [pool(name, *of.pop("candidates"), **of) for name, of in world["pools"].items()]
     gateway.load(snapshot(content(*pools, providers=providers)))
     await gateway.startup()
-    told = [await ask(gateway, **json.loads(line)) for line in sys.stdin]
+    told = []
+    for line in sys.stdin:
+        asked = json.loads(line)
+        explained = explain_first(gateway, asked["path"], asked["body"])
+        told.append({**await ask(gateway, **asked), "explained": explained})
     await gateway.shutdown()
     kept = {record.request_id: msgspec.to_builtins(record) for record in records}
     for one in told:
         print(json.dumps({**one, "record": kept[one["headers"]["x-request-id"]]}))
+
+
+def explain_first(gateway: Any, path: str, body: Any) -> Any:
+    """What explain says of the request before it is made; None for a name that means nothing."""
+    from failover.engine.plan import Fitting  # noqa: PLC0415
+    from routing.gateway.deciding.features import features_of  # noqa: PLC0415
+    from routing.gateway.deciding.keys import MASTER  # noqa: PLC0415
+    from routing.gateway.deciding.resolution import Unknown  # noqa: PLC0415
+    from routing.gateway.deciding.resolver import resolve  # noqa: PLC0415
+    from routing.gateway.explain.explaining import explain  # noqa: PLC0415
+    from routing.gateway.routes import ROUTES  # noqa: PLC0415
+
+    route = ROUTES.find(path)
+    assert route is not None
+    request = route.protocol.parse(
+        json.dumps({"model": route.model, **body}).encode(), route.target
+    )
+    resolution = resolve(gateway.table, request.model)
+    if isinstance(resolution, Unknown):
+        return None
+    features = features_of(request, {}, MASTER, resolution)
+    fitting = Fitting(request, is_strict=features.strict_params)
+    now, dice = gateway.clock(), gateway.foresight()
+    told = explain(gateway.table, resolution, features, gateway.live, now, dice, {}, fitting)
+    return msgspec.to_builtins(told)
 
 
 async def ask(

@@ -225,6 +225,29 @@ def test_turns_are_taken_by_those_alone_who_can_take_the_request(url: str) -> No
     assert [who(one) for one in told] == ["own/y", "own/z", "own/y", "own/z"]
 
 
+def explained(told: dict[str, Any]) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """Who would be tried, with what it would not get; and the rejected with their reasons."""
+    said = told["explained"]
+    candidates = {f"{c['provider_name']}/{c['model']}": c["dropped"] for c in said["candidates"]}
+    rejected = {f"{e['provider_name']}/{e['model']}": e["reason"] for e in said["rejected"]}
+    return candidates, rejected
+
+
+def test_explaining_says_before_what_is_dropped_and_who_is_passed_over(url: str) -> None:
+    lenient, strict, later, contradictory = asked(
+        url,
+        terse("mixed", choosiness=1),
+        terse("strict", choosiness=1),
+        terse("failing", echoes=2),
+        terse("chatty", unsaid=1),
+    )
+
+    assert explained(lenient) == ({"chat/x": ["choosiness"], "own/y": []}, {})
+    assert explained(strict) == ({"own/y": []}, {"chat/x": "unsupported:choosiness"})
+    assert explained(later) == ({"ill/x": [], "own/y": []}, {"chat/x": "unsupported:echoes"})
+    assert contradictory["explained"]["refusal"]["message"] == "'unsaid' contradicts 'say'."
+
+
 # Paths that name the model, and keys in queries
 
 
@@ -288,6 +311,10 @@ def test_tokens_are_counted_by_who_can_and_estimated_where_nobody_can(url: str) 
         assert (record["outcome"], record["provider"], record["calls"]) == ("answered", "", calls)
         assert record["detail"]["is_estimated"] is True
     assert left_out(unspoken) == dict.fromkeys(["chat/x", "talk/y"], "unsupported:endpoint")
+    assert unspoken["explained"]["refusal"] is None
+    assert unspoken["explained"]["warnings"] == [
+        "nobody can count it: the gateway answers with an estimate"
+    ]
 
 
 def test_what_is_wrong_with_a_request_is_no_reason_to_estimate(url: str) -> None:
@@ -321,6 +348,8 @@ def test_what_nobody_knows_is_not_found_where_several_could_have_it(url: str) ->
 
     assert (several["status"], several["record"]["code"]) == (404, "not_found")
     assert "not known here" in several["body"]["oops"]
+    assert several["explained"]["refusal"]["status"] == 404
+    assert explained(one)[0] == {"k2/x": []}
     assert (one["status"], who(one)) == (200, "k2/x")
     assert one["headers"]["x-switchyard-attempts"] == "1"
     assert len(Provider.asked) == 1
