@@ -20,6 +20,7 @@ from providers.protocols.canonical import (
 from providers.protocols.chat import reply
 from providers.protocols.chat.shape import CHAT
 from providers.protocols.protocol import Judge
+from providers.protocols.reading import new_call_id, text_of
 from providers.protocols.usage import Usage
 
 FINISH_OF: Final = {
@@ -100,10 +101,6 @@ def call_of(call: dict[str, Any], otherwise: str) -> ToolCall:
         arguments = bodies.encode(arguments).decode()
     text = text_of(arguments) or "{}"
     return ToolCall(id=call_id, name=text_of(function.get("name")), arguments=text)
-
-
-def new_call_id(number: int) -> str:
-    return f"call_{time.time_ns():x}{number:02x}"
 
 
 def finish_of(stated: Any, parts: tuple[Part, ...]) -> Finish:
@@ -202,8 +199,3 @@ def usage_told(usage: Usage) -> dict[str, Any]:
 
 def outward_id(answer_id: str) -> str:
     return answer_id if answer_id.startswith("chatcmpl-") else f"chatcmpl-{answer_id}"
-
-
-def text_of(value: Any) -> str:
-    """The text itself; "" for whatever else stands where text should."""
-    return value if isinstance(value, str) else ""

@@ -23,10 +23,10 @@ from providers.protocols.canonical import (
     TextDelta,
     ToolCall,
 )
-from providers.protocols.chat.answers import FINISH_OF, call_of, new_call_id, text_of
-from providers.protocols.chat.prompt import media_of_url
+from providers.protocols.chat.answers import FINISH_OF, call_of
 from providers.protocols.chat.stream import StreamScanner
 from providers.protocols.protocol import Judge
+from providers.protocols.reading import media_of_url, new_call_id, text_of
 from providers.protocols.usage import Usage
 
 

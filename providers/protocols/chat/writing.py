@@ -7,7 +7,6 @@ from typing import Any, Final
 from providers.protocols import bodies
 from providers.protocols.canonical import (
     Choice,
-    Effort,
     Media,
     Part,
     Prompt,
@@ -23,16 +22,9 @@ from providers.protocols.canonical import (
     Written,
 )
 from providers.protocols.protocol import Target
+from providers.protocols.reading import INPUT_SCHEMA, level_of
 
 _STOPS: Final = 4
-_LEVELS: Final = ((2048, "low"), (8192, "medium"), (16384, "high"))
-# Free-form text as the one argument of a function, where a provider knows functions alone.
-INPUT_SCHEMA: Final = {
-    "type": "object",
-    "properties": {"input": {"type": "string"}},
-    "required": ["input"],
-    "additionalProperties": False,
-}
 _AUDIO: Final = {"audio/wav": "wav", "audio/x-wav": "wav", "audio/mpeg": "mp3", "audio/mp3": "mp3"}
 
 
@@ -285,15 +277,6 @@ class _Writing:
             self._put("prompt_cache_key", prompt.cache_key)
         if prompt.service_tier and prompt.service_tier != "auto":
             self.drop("service_tier")
-
-
-def level_of(effort: Effort) -> str:
-    """The level of a budget, or what was said; "" where that is the provider's to choose."""
-    if effort.level or effort.budget is None:
-        return effort.level
-    if effort.budget <= 0:
-        return "none" if effort.budget == 0 else ""
-    return next((level for most, level in _LEVELS if effort.budget < most), "xhigh")
 
 
 def _merged(turns: tuple[Turn, ...]) -> list[Turn]:
