@@ -13,6 +13,7 @@ A new protocol is a package beside chat/ that fills these in, and a line in __in
 
 from __future__ import annotations
 
+import re
 import typing
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
@@ -205,7 +206,8 @@ class Decoder(Scanner, typing.Protocol):
 class Encoder(typing.Protocol):
     """Writes canonical events as one protocol's stream, its first and last events included."""
 
-    def write(self, events: Iterable[Event]) -> bytes: ...
+    def write(self, events: Iterable[Event]) -> bytes:
+        """Raises Untold."""
 
     def error_event(self, problem: Problem) -> bytes:
         """As that of a Scanner, after what has been written so far."""
@@ -216,6 +218,9 @@ class Codec(typing.Protocol):
 
     # What callers call what has another canonical name.
     words: Mapping[str, str]
+    # The names of tools that it allows, and whether it has free-form ones (tooling.py).
+    tool_name: re.Pattern[str]
+    has_custom_tools: bool
 
     def prompt(self, request: Request) -> Prompt:
         """
@@ -233,7 +238,7 @@ class Codec(typing.Protocol):
         """What a whole 200, decoded, says."""
 
     def reply(self, answer: Answer, request: Request) -> bytes:
-        """A whole answer in this protocol, for a caller who asked `request`."""
+        """A whole answer in this protocol, for a caller who asked `request`. Raises Untold."""
 
     def decoder(self, judge: Judge) -> Decoder:
         """For a provider's stream of this protocol."""

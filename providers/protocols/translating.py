@@ -8,7 +8,7 @@ itself, and reads what comes.
 from __future__ import annotations
 
 from providers.errors import Failure, Fault
-from providers.protocols.canonical import Event, Prompt, Unfit, Written
+from providers.protocols.canonical import Answer, Event, Prompt, Unfit, Untold, Written
 from providers.protocols.pieces import answer_of, events_of
 from providers.protocols.protocol import (
     Codec,
@@ -22,6 +22,7 @@ from providers.protocols.protocol import (
     Scanner,
     Target,
 )
+from providers.protocols.tooling import Restoring, tooling_of
 from providers.protocols.usage import Usage
 from providers.protocols.whole import decoded, no_answer
 
@@ -38,7 +39,7 @@ class Translated(Request):
     `request` as a provider gets it who speaks `spoken`; `prompt` is what the request says.
     """
 
-    __slots__ = ("_asked", "_codec", "_spoken", "_target", "_written", "prompt")
+    __slots__ = ("_asked", "_codec", "_spoken", "_target", "_tooling", "_written", "prompt")
 
     def __init__(
         self, request: Request, spoken: Protocol, target: Target, prompt: Prompt | None = None
@@ -52,6 +53,11 @@ class Translated(Request):
         self._spoken: Codec = asked
         self._target = target
         self.prompt = asked.prompt(request) if prompt is None else prompt
+        self._tooling = tooling_of(
+            self.prompt,
+            allowed=codec.tool_name,
+            has_custom_tools=codec.has_custom_tools and "custom_tools" not in target.refuses,
+        )
         self._written: Written | None = None
 
     @property
@@ -79,7 +85,9 @@ class Translated(Request):
         if self._written is None:
             words = self._spoken.words
             try:
-                written = self._codec.write(self.prompt, self._target)
+                tooling = self._tooling
+                prompt = self.prompt if tooling is None else tooling.prompt
+                written = self._codec.write(prompt, self._target)
             except Unfit as error:
                 raise Unfit(words.get(error.what, error.what)) from error
             dropped = dict.fromkeys(words.get(name, name) for name in written.dropped)
@@ -97,10 +105,23 @@ class Translated(Request):
         answer = self._codec.answer(document, judge)
         if isinstance(answer, Failure):
             return answer
-        if asked.stream:
+        if not asked.stream:
+            return self._told(answer)
+        if self._tooling is not None:
+            answer = self._tooling.answer(answer)
+        try:
             told = self._spoken.encoder(asked).write(events_of(answer))
-            return Reply(told, asked.stream_type, answer.usage)
-        return Reply(self._spoken.reply(answer, asked), _JSON, answer.usage)
+        except Untold as error:
+            return no_answer(error.message)
+        return Reply(told, asked.stream_type, answer.usage)
+
+    def _told(self, answer: Answer) -> Reply | Failure:
+        if self._tooling is not None:
+            answer = self._tooling.answer(answer)
+        try:
+            return Reply(self._spoken.reply(answer, self._asked), _JSON, answer.usage)
+        except Untold as error:
+            return no_answer(error.message)
 
     def _read_events(self, body: bytes, judge: Judge) -> Reply | Failure:
         """A stream where a whole answer was asked for."""
@@ -116,20 +137,26 @@ class Translated(Request):
             message = failure.message if failure is not None else "the stream has no end"
             is_cut = failure is None or failure.fault is Fault.INTERRUPTED
             return no_answer(message) if is_cut or failure is None else failure
-        return Reply(self._spoken.reply(answer, self._asked), _JSON, answer.usage)
+        return self._told(answer)
 
     def scanner(self, judge: Judge) -> Scanner:
-        return TranslatingScanner(self._codec.decoder(judge), self._spoken.encoder(self._asked))
+        restoring = self._tooling.restoring() if self._tooling is not None else None
+        encoder = self._spoken.encoder(self._asked)
+        return TranslatingScanner(self._codec.decoder(judge), encoder, restoring)
 
 
 class TranslatingScanner:
     """A provider's events decoded, and written again in the caller's protocol."""
 
-    __slots__ = ("_decoder", "_encoder")
+    __slots__ = ("_decoder", "_encoder", "_failure", "_restoring")
 
-    def __init__(self, decoder: Decoder, encoder: Encoder) -> None:
+    def __init__(
+        self, decoder: Decoder, encoder: Encoder, restoring: Restoring | None = None
+    ) -> None:
         self._decoder = decoder
         self._encoder = encoder
+        self._restoring = restoring
+        self._failure: Failure | None = None  # of what has been decoded and cannot be told
 
     @property
     def has_content(self) -> bool:
@@ -137,11 +164,11 @@ class TranslatingScanner:
 
     @property
     def failure(self) -> Failure | None:
-        return self._decoder.failure
+        return self._failure or self._decoder.failure
 
     @property
     def is_over(self) -> bool:
-        return self._decoder.is_over
+        return self._failure is not None or self._decoder.is_over
 
     @property
     def usage(self) -> Usage | None:
@@ -149,18 +176,31 @@ class TranslatingScanner:
 
     @property
     def finished(self) -> bool:
-        return self._decoder.finished
+        return self._failure is None and self._decoder.finished
 
     def feed(self, data: bytes) -> bytes:
+        if self._failure is not None:
+            return b""
         self._decoder.feed(data)
         return self._written(self._decoder.take())
 
     def end(self) -> tuple[bytes, Failure | None]:
+        if self._failure is not None:
+            return b"", self._failure
         _, failure = self._decoder.end()
-        return self._written(self._decoder.take()), failure
+        written = self._written(self._decoder.take())
+        return written, failure or self._failure
 
     def error_event(self, problem: Problem) -> bytes:
         return self._encoder.error_event(problem)
 
     def _written(self, events: list[Event]) -> bytes:
-        return self._encoder.write(events) if events else b""
+        if not events:
+            return b""
+        if self._restoring is not None:
+            events = self._restoring.events(events)
+        try:
+            return self._encoder.write(events)
+        except Untold as error:
+            self._failure = Failure(fault=Fault.INTERRUPTED, message=error.message, status=200)
+            return error.written
