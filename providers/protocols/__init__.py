@@ -14,6 +14,7 @@ from typing import Final
 
 from providers.protocols.chat import CHAT, TEXT
 from providers.protocols.embeddings import EMBEDDINGS
+from providers.protocols.messages import COUNT, MESSAGES
 from providers.protocols.protocol import (
     NO_NEEDS,
     Blame,
@@ -42,5 +43,5 @@ __all__ = [
 ]
 
 PROTOCOLS: Final[Mapping[str, Protocol]] = MappingProxyType(
-    {protocol.name: protocol for protocol in (CHAT, TEXT, EMBEDDINGS)}
+    {protocol.name: protocol for protocol in (CHAT, TEXT, EMBEDDINGS, MESSAGES, COUNT)}
 )
