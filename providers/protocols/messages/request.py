@@ -32,13 +32,16 @@ _SECRETS: Final = frozenset({"key", "api_key", "api-key", "x-api-key", "access_t
 _SANE: Final = re.compile(r"[!-~]*")
 
 
+_NOTHING: Final = Raw(b"null")
+
+
 class _Block(Struct, gc=False):
     type: str = ""
-    content: Raw | None = None
+    content: Raw = _NOTHING
 
 
 class _Turn(Struct, gc=False):
-    content: Raw | None = None
+    content: Raw = _NOTHING
 
 
 _TURNS: Final = msgspec.json.Decoder(list[_Turn])
@@ -148,7 +151,7 @@ def _kinds(messages: Raw) -> set[str]:
     found: set[str] = set()
     waiting: list[Raw] = []
     try:
-        waiting += [turn.content for turn in _TURNS.decode(messages) if turn.content is not None]
+        waiting += [turn.content for turn in _TURNS.decode(messages)]
         while waiting:
             content = waiting.pop()
             if bodies.first(content) != b"[":
@@ -156,7 +159,7 @@ def _kinds(messages: Raw) -> set[str]:
             for block in _BLOCKS.decode(content):
                 if block.type in _BLOCK_NEEDS:
                     found.add(block.type)
-                elif block.type == "tool_result" and block.content is not None:
+                elif block.type == "tool_result":
                     waiting.append(block.content)
     except (ValueError, RecursionError):  # odd shapes, which the provider may judge
         return {kind.decode() for kind in _BLOCK.findall(messages)}
