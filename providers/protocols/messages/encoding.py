@@ -21,6 +21,7 @@ from providers.protocols.canonical import (
     CallEnd,
     Done,
     Event,
+    Media,
     Reasoning,
     ReasoningDelta,
     ReasoningEnd,
@@ -34,6 +35,7 @@ from providers.protocols.messages.answers import (
     ORIGIN,
     blocks_of,
     ending_of,
+    media_told,
     shell_of,
     signature_of,
     signed,
@@ -148,6 +150,10 @@ class MessagesEncoder:
                 self._add_arguments(event.index, event.arguments)
             case CallEnd():
                 self._end_call(event.index, event.signature)
+            case Block(part=Media() as media):
+                piece = _Piece("text")
+                self._queue(piece)
+                self._grow(piece, media_told(media))
             case Block():
                 for block in blocks_of(event.part):
                     self._queue(_Piece(str(block.get("type")), whole=block))

@@ -98,11 +98,13 @@ SAID = {
         [{"role": "user", "content": [text("all of it")]}],
     ),
     "a document of blocks": (
-        user({"type": "document", "source": {"type": "content", "content": [text("a"), text("b")]}}),
+        user({"type": "document",
+              "source": {"type": "content", "content": [text("a"), text("b")]}}),
         [{"role": "user", "content": [text("a\n\nb")]}],
     ),
     "a search result": (
-        user({"type": "search_result", "title": "T", "source": "https://h", "content": [text("a")]}),
+        user({"type": "search_result", "title": "T", "source": "https://h",
+              "content": [text("a")]}),
         [{"role": "user", "content": "T\nhttps://h\na"}],
     ),
 }  # fmt: skip
@@ -169,8 +171,8 @@ def test_calls_and_their_results_are_linked() -> None:
         ({"thinking": {"type": "adaptive"}, "output_config": {"effort": "low"}},
          {"reasoning_effort": "low"}),
         *(
-            ({"thinking": {"type": "enabled", "budget_tokens": budget}}, {"reasoning_effort": level})
-            for budget, level in [(1024, "low"), (2048, "medium"), (8192, "high"), (16384, "xhigh")]
+            ({"thinking": {"type": "enabled", "budget_tokens": budget}}, {"reasoning_effort": told})
+            for budget, told in [(1024, "low"), (2048, "medium"), (8192, "high"), (16384, "xhigh")]
         ),
         ({"stream": True}, {"stream": True, "stream_options": {"include_usage": True}}),
     ],
@@ -339,8 +341,8 @@ def test_a_thought_of_another_protocol_comes_home_from_under_its_seal() -> None:
 def test_a_broken_seal_is_nobodys_thought() -> None:
     found = thought({"type": "thinking", "thinking": "hm", "signature": "gw1.%%%"})
     assert found == Reasoning(text="hm")
-    said = [user(text("x")), assistant({"type": "thinking", "thinking": "hm",
-                                        "signature": "gw1.x"}, text("y")), user(text("z"))]  # fmt: skip
+    broken = {"type": "thinking", "thinking": "hm", "signature": "gw1.x"}
+    said = [user(text("x")), assistant(broken, text("y")), user(text("z"))]
     assert dropped(messages=said) == {"thinking"}
 
 

@@ -71,8 +71,8 @@ def call(call_id: str, arguments: str = "{}", name: str = "f") -> dict[str, Any]
 
 
 def test_instructions_are_blocks_of_the_system() -> None:
-    body = written(messages=[{"role": "system", "content": "a"},
-                             {"role": "developer", "content": [text("b"), text(" ")]}, *HI])  # fmt: skip
+    more = {"role": "developer", "content": [text("b"), text(" ")]}
+    body = written(messages=[{"role": "system", "content": "a"}, more, *HI])
     assert body["system"] == [text("a"), text("b")]
     assert "system" not in written(messages=HI)
 
