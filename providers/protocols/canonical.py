@@ -210,18 +210,6 @@ class Unfit(Exception):
         self.what = what
 
 
-class Untold(Exception):
-    """
-    An answer cannot be told in the caller's protocol: `message` says why. `written` is what of a
-    stream has been told by then, and is sound.
-    """
-
-    def __init__(self, message: str, written: bytes = b"") -> None:
-        super().__init__(message)
-        self.message = message
-        self.written = written
-
-
 class Written(Struct, frozen=True, kw_only=True, gc=False):
     """A body for a provider, and the members that it could not take, in the caller's words."""
 

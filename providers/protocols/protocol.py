@@ -35,7 +35,8 @@ class Problem(Struct, frozen=True, kw_only=True):
     """
     Why a caller gets no answer: `type` and `code` are OpenAI's words for it.
 
-    `extra` stands beside them in the error, where the protocol has room for it.
+    `extra` stands beside them in the error, where the protocol has room for it. `retry_after_s` is
+    when to come again, in whole seconds, where that is known.
     """
 
     status: int
@@ -44,6 +45,7 @@ class Problem(Struct, frozen=True, kw_only=True):
     code: str | None = None
     param: str | None = None
     extra: Mapping[str, Any] | None = None
+    retry_after_s: int | None = None
 
 
 class Blame(Enum):
@@ -206,8 +208,7 @@ class Decoder(Scanner, typing.Protocol):
 class Encoder(typing.Protocol):
     """Writes canonical events as one protocol's stream, its first and last events included."""
 
-    def write(self, events: Iterable[Event]) -> bytes:
-        """Raises Untold."""
+    def write(self, events: Iterable[Event]) -> bytes: ...
 
     def error_event(self, problem: Problem) -> bytes:
         """As that of a Scanner, after what has been written so far."""
@@ -238,7 +239,7 @@ class Codec(typing.Protocol):
         """What a whole 200, decoded, says."""
 
     def reply(self, answer: Answer, request: Request) -> bytes:
-        """A whole answer in this protocol, for a caller who asked `request`. Raises Untold."""
+        """A whole answer in this protocol, for a caller who asked `request`."""
 
     def decoder(self, judge: Judge) -> Decoder:
         """For a provider's stream of this protocol."""

@@ -7,8 +7,22 @@ itself, and reads what comes.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from providers.errors import Failure, Fault
-from providers.protocols.canonical import Answer, Event, Prompt, Unfit, Untold, Written
+from providers.protocols import bodies
+from providers.protocols.canonical import (
+    Answer,
+    CallBegin,
+    CallDelta,
+    CallEnd,
+    Event,
+    Part,
+    Prompt,
+    ToolCall,
+    Unfit,
+    Written,
+)
 from providers.protocols.pieces import answer_of, events_of
 from providers.protocols.protocol import (
     Codec,
@@ -25,9 +39,12 @@ from providers.protocols.protocol import (
 from providers.protocols.tooling import Restoring, tooling_of
 from providers.protocols.usage import Usage
 from providers.protocols.whole import decoded, no_answer
+from providers.secrets.redaction import safe_text
 
 _JSON = b"application/json"
 _EVENTS_LIMIT = 8 << 20  # of a stream that is put together at once
+# Their tool arguments are objects, not texts: what is no object cannot be told to their callers.
+_TAKE_OBJECTS = frozenset({"anthropic_messages", "gemini_generate"})
 
 
 def may_translate(asked: Protocol, spoken: Protocol) -> bool:
@@ -95,7 +112,6 @@ class Translated(Request):
         return self._written
 
     def read(self, content_type: bytes | None, body: bytes, judge: Judge) -> Reply | Failure:
-        asked = self._asked
         if content_type is not None and content_type.lower().startswith(b"text/event-stream"):
             return self._read_events(body, judge)
         document = decoded(content_type, body, judge)
@@ -105,23 +121,19 @@ class Translated(Request):
         answer = self._codec.answer(document, judge)
         if isinstance(answer, Failure):
             return answer
-        if not asked.stream:
-            return self._told(answer)
-        if self._tooling is not None:
-            answer = self._tooling.answer(answer)
-        try:
-            told = self._spoken.encoder(asked).write(events_of(answer))
-        except Untold as error:
-            return no_answer(error.message)
-        return Reply(told, asked.stream_type, answer.usage)
+        return self._told(answer)
 
     def _told(self, answer: Answer) -> Reply | Failure:
+        """An answer as its caller wants it."""
+        asked = self._asked
         if self._tooling is not None:
             answer = self._tooling.answer(answer)
-        try:
-            return Reply(self._spoken.reply(answer, self._asked), _JSON, answer.usage)
-        except Untold as error:
-            return no_answer(error.message)
+        if self._takes_objects and (call := unreadable_call(answer.parts)) is not None:
+            return no_answer(_not_an_object(call))
+        if asked.stream:
+            told = self._spoken.encoder(asked).write(events_of(answer))
+            return Reply(told, asked.stream_type, answer.usage)
+        return Reply(self._spoken.reply(answer, asked), _JSON, answer.usage)
 
     def _read_events(self, body: bytes, judge: Judge) -> Reply | Failure:
         """A stream where a whole answer was asked for."""
@@ -140,23 +152,38 @@ class Translated(Request):
         return self._told(answer)
 
     def scanner(self, judge: Judge) -> Scanner:
+        decoder, encoder = self._codec.decoder(judge), self._spoken.encoder(self._asked)
         restoring = self._tooling.restoring() if self._tooling is not None else None
-        encoder = self._spoken.encoder(self._asked)
-        return TranslatingScanner(self._codec.decoder(judge), encoder, restoring)
+        return TranslatingScanner(decoder, encoder, restoring, takes_objects=self._takes_objects)
+
+    @property
+    def _takes_objects(self) -> bool:
+        return self._asked.protocol.name in _TAKE_OBJECTS
 
 
 class TranslatingScanner:
-    """A provider's events decoded, and written again in the caller's protocol."""
+    """
+    A provider's events decoded, and written again in the caller's protocol.
 
-    __slots__ = ("_decoder", "_encoder", "_failure", "_restoring")
+    `takes_objects`: a call whose arguments are no object breaks the stream.
+    """
+
+    __slots__ = ("_calls", "_decoder", "_encoder", "_failure", "_restoring", "_takes_objects")
 
     def __init__(
-        self, decoder: Decoder, encoder: Encoder, restoring: Restoring | None = None
+        self,
+        decoder: Decoder,
+        encoder: Encoder,
+        restoring: Restoring | None = None,
+        *,
+        takes_objects: bool = False,
     ) -> None:
         self._decoder = decoder
         self._encoder = encoder
         self._restoring = restoring
-        self._failure: Failure | None = None  # of what has been decoded and cannot be told
+        self._takes_objects = takes_objects
+        self._calls: dict[int, tuple[ToolCall, list[str]]] = {}
+        self._failure: Failure | None = None
 
     @property
     def has_content(self) -> bool:
@@ -188,19 +215,52 @@ class TranslatingScanner:
         if self._failure is not None:
             return b"", self._failure
         _, failure = self._decoder.end()
-        written = self._written(self._decoder.take())
-        return written, failure or self._failure
+        told = self._written(self._decoder.take())
+        return told, self._failure or failure
 
     def error_event(self, problem: Problem) -> bytes:
         return self._encoder.error_event(problem)
 
     def _written(self, events: list[Event]) -> bytes:
-        if not events:
-            return b""
         if self._restoring is not None:
             events = self._restoring.events(events)
-        try:
-            return self._encoder.write(events)
-        except Untold as error:
-            self._failure = Failure(fault=Fault.INTERRUPTED, message=error.message, status=200)
-            return error.written
+        if self._takes_objects:
+            for place, event in enumerate(events):
+                if isinstance(event, (CallBegin, CallDelta, CallEnd)) and not self._is_sound(event):
+                    events = events[:place]
+                    break
+        return self._encoder.write(events) if events else b""
+
+    def _is_sound(self, event: CallBegin | CallDelta | CallEnd) -> bool:
+        """False at the end of a call whose arguments are no object."""
+        if isinstance(event, CallBegin):
+            self._calls[event.index] = (event.call, [event.call.arguments])
+        elif isinstance(event, CallDelta):
+            self._calls[event.index][1].append(event.arguments)
+        else:
+            call, pieces = self._calls.pop(event.index)
+            if not (call.is_custom or is_object("".join(pieces))):
+                self._failure = Failure(fault=Fault.INTERRUPTED, message=_not_an_object(call))
+        return self._failure is None
+
+
+def unreadable_call(parts: Iterable[Part]) -> ToolCall | None:
+    """The first call whose arguments are no object."""
+    for part in parts:
+        if isinstance(part, ToolCall) and not (part.is_custom or is_object(part.arguments)):
+            return part
+    return None
+
+
+def is_object(arguments: str) -> bool:
+    """Whether the arguments of a call are an object of JSON; none at all are an empty one."""
+    if not arguments.strip():
+        return True
+    try:
+        return isinstance(bodies.decode_text(arguments), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _not_an_object(call: ToolCall) -> str:
+    return safe_text(f"the arguments of a call of {call.name} are no JSON object")

@@ -24,7 +24,7 @@ def input_of(call: ToolCall) -> dict[str, Any] | None:
     The arguments as the object that Messages tell; None if they are none.
 
     There is no place for arguments that are not JSON: a caller's tool would run on whatever stood
-    in for them. Whoever asks has to fail.
+    in for them. A prompt with such goes elsewhere; of an answer, translating.py makes a failure.
     """
     if call.is_custom:
         return {"input": call.arguments}

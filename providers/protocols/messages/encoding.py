@@ -28,7 +28,6 @@ from providers.protocols.canonical import (
     RefusalDelta,
     TextDelta,
     ToolCall,
-    Untold,
 )
 from providers.protocols.messages import errors
 from providers.protocols.messages.answers import (
@@ -40,7 +39,6 @@ from providers.protocols.messages.answers import (
     signature_of,
     signed,
     thought_told,
-    untold,
 )
 from providers.protocols.messages.calls import object_of, outward_id
 from providers.protocols.messages.reshaping import event as event_of
@@ -107,7 +105,6 @@ class MessagesEncoder:
         self._refusal: list[str] = []
 
     def write(self, events: Iterable[Event]) -> bytes:
-        """Raises Untold where a call has arguments that are no object."""
         for event in events:
             into = self._open
             if (
@@ -117,19 +114,13 @@ class MessagesEncoder:
             ):  # fmt: skip
                 self._tell(event.text)
             else:
-                try:
-                    self._other(event)
-                except Untold as error:
-                    raise Untold(error.message, self._taken()) from error
-        return self._taken()
-
-    def error_event(self, problem: Problem) -> bytes:
-        return errors.error_event(problem)
-
-    def _taken(self) -> bytes:
+                self._other(event)
         told = b"".join(self._told)
         self._told.clear()
         return told
+
+    def error_event(self, problem: Problem) -> bytes:
+        return errors.error_event(problem)
 
     def _other(self, event: Event) -> None:
         match event:
@@ -253,10 +244,7 @@ class MessagesEncoder:
         if piece is None:
             return
         piece.is_closed = True
-        if piece.call is not None and not piece.call.is_custom:
-            if object_of("".join(piece.said)) is None:
-                raise untold(piece.call.name)
-        elif piece.kind == "thinking" and piece.whole is None:
+        if piece.kind == "thinking" and piece.whole is None:
             # Without one, Anthropic's clients drop the thought or choke on it.
             signature = piece.signature or seal(Reasoning())
             delta = {"type": "signature_delta", "signature": signature}
@@ -315,10 +303,8 @@ class MessagesEncoder:
         piece.said.append(arguments)
         if piece.call.is_custom:
             return  # text, which becomes an object once it is whole
-        if not piece.is_closed:
+        if not piece.is_closed:  # or it was whole: translating.py fails whatever else comes
             self._grow(piece, arguments)
-        elif arguments.strip():  # it was whole, and goes on all the same
-            raise untold(piece.call.name)
 
     def _end_call(self, index: int, signature: str) -> None:
         piece = self._calls.get(index)

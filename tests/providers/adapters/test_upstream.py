@@ -273,7 +273,7 @@ def test_every_preset_works_with_nothing_but_a_key(kind: str) -> None:
 def test_a_provider_speaks_what_its_kind_does_and_what_the_operator_adds() -> None:
     assert not compiled(kind="groq").speaks("openai_embeddings")
     assert compiled(kind="groq", protocols=("openai_embeddings",)).speaks("openai_embeddings")
-    assert not compiled(protocols=("anthropic_messages",)).speaks("anthropic_messages")
+    assert not compiled(protocols=("rerank",)).speaks("rerank")
 
 
 @pure
