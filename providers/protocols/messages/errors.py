@@ -23,7 +23,7 @@ _ACCOUNT: Final = frozenset(
         b"anthropic-worker-id",
     }
 )
-_SECRET: Final = (b"key", b"token", b"authorization", b"secret", b"credential")
+_SECRET: Final = (b"key", b"token", b"auth", b"authorization", b"secret", b"credentials")
 
 _TYPE_OF: Final = {
     400: "invalid_request_error",
@@ -50,7 +50,7 @@ def forwarded(headers: Iterable[Header]) -> list[Header]:
         for name, value in headers
         if name.startswith(_FAMILIES)
         and name not in _ACCOUNT
-        and not any(word in name for word in _SECRET)
+        and not name.endswith(_SECRET)
         and not (b"\n" in value or b"\r" in value or b"\0" in value)
     ]
 

@@ -176,6 +176,9 @@ class _Reading:
             if role == "assistant":
                 parts = _with_signatures(parts)
             turns.append(Turn(role=role, parts=tuple(parts)))
+        if turns and turns[-1].role == "assistant":
+            # Its text is to be gone on with: callers put both together, and others begin anew.
+            self.bound.add("prefill")
         return leading, tuple(turns)
 
     def _parts(self, content: Any, where: str) -> list[Part]:

@@ -41,7 +41,7 @@ class _Block(Struct, gc=False):
 
 
 class _Turn(Struct, gc=False):
-    content: Raw = _NOTHING
+    content: list[_Block] | str | None = None
 
 
 _TURNS: Final = msgspec.json.Decoder(list[_Turn])
@@ -148,19 +148,15 @@ def _query_of(target: str) -> str:
 
 def _kinds(messages: Raw) -> set[str]:
     """The kinds of media among the blocks of `messages`, those in results of tools included."""
-    found: set[str] = set()
-    waiting: list[Raw] = []
     try:
-        waiting += [turn.content for turn in _TURNS.decode(messages)]
-        while waiting:
-            content = waiting.pop()
-            if bodies.first(content) != b"[":
-                continue
-            for block in _BLOCKS.decode(content):
-                if block.type in _BLOCK_NEEDS:
-                    found.add(block.type)
-                elif block.type == "tool_result":
-                    waiting.append(block.content)
+        blocks = [
+            block
+            for turn in _TURNS.decode(messages)
+            for block in (turn.content if isinstance(turn.content, list) else ())
+        ]
+        for block in [block for block in blocks if block.type == "tool_result"]:
+            if bodies.first(block.content) == b"[":
+                blocks += _BLOCKS.decode(block.content)
+        return {block.type for block in blocks} & _BLOCK_NEEDS.keys()
     except (ValueError, RecursionError):  # odd shapes, which the provider may judge
         return {kind.decode() for kind in _BLOCK.findall(messages)}
-    return found

@@ -89,9 +89,11 @@ class _Writing:
     def _max_tokens(self) -> int:
         """Required here: the model's own maximum if the caller said nothing, and never more."""
         asked, most = self.prompt.max_tokens, self.target.max_output_tokens
+        if asked is None and most is not None:
+            return most
         if asked is None:
             self.drop("max_completion_tokens")
-            return most or MAX_TOKENS
+            return MAX_TOKENS
         if most is not None and asked > most:
             self.drop("max_completion_tokens")
             return most

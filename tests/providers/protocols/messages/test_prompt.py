@@ -263,8 +263,10 @@ SERVER = {"type": "web_search_20250305", "name": "web_search"}
          "file_id"),
         ({"messages": [user({"type": "container_upload", "file_id": "f"})]}, "container_upload"),
         ({"messages": [user(text("x")),
-                       assistant({"type": "server_tool_use", "id": "s", "name": "web_search"})]},
+                       assistant({"type": "server_tool_use", "id": "s", "name": "web_search"}),
+                       user(text("y"))]},
          "server_tool_use"),
+        ({"messages": [user(text("x")), assistant(text("The answer is"))]}, "prefill"),
         ({"messages": [user({"type": "hologram"})]}, "hologram"),
         ({"messages": [user(text("x")), assistant(CALL),
                        user({**RESULT, "content": [{"type": "tool_reference"}]})]},
@@ -398,7 +400,7 @@ def test_any_json_is_translated_or_refused_in_words(members: Any, messages: Any)
     for protocol in (CHAT, MESSAGES):
         try:
             request = Translated(
-                asked("anthropic_messages", messages=messages, **members),
+                asked("anthropic_messages", messages=[*messages, user(text("x"))], **members),
                 protocol,
                 Target(model="claude-opus-4-5"),
             )

@@ -71,7 +71,7 @@ TOOL = {"name": "f", "input_schema": {"type": "object"}}
         ({"messages": says({"type": "tool_use", "id": "a", "name": "f", "input": DOCUMENT})},
          set()),
         ({"messages": [{"role": "user", "content": json.dumps(IMAGE)}]}, set()),
-        ({"messages": [{"role": "user", "content": {"type": "image"}}]}, set()),
+        ({"messages": [{"role": "user", "content": {"type": "image"}}]}, {"vision"}),
         ({"messages": [7, {"role": "user", "content": [IMAGE]}]}, {"vision"}),
         ({"tools": [TOOL]}, {"tools"}),
         ({"tools": []}, set()),
@@ -138,6 +138,7 @@ KEPT = [
     (b"anthropic-dangerous-direct-browser-access", b"true"),
     (b"x-claude-code-session-id", b"s"),
     (b"x-claude-code-agent-id", b"a"),
+    (b"x-claude-code-token-budget", b"9"),
     (b"x-stainless-lang", b"python"),
 ]
 LEFT = [

@@ -383,6 +383,7 @@ def test_max_tokens_is_required_and_never_more_than_the_model_has() -> None:
     assert written(target=most, max_tokens=9000)["max_tokens"] == 8000
     assert written(target=most, max_completion_tokens=7)["max_tokens"] == 7
     assert translated().written().dropped == ("max_completion_tokens",)
+    assert translated(target=most).written().dropped == ()
     assert dropped(target=most, max_tokens=9000) == {"max_completion_tokens"}
     assert dropped(target=most, max_tokens=7) == set()
 
@@ -573,7 +574,7 @@ TURN = st.dictionaries(
 )  # fmt: skip
 def test_any_chat_is_written_or_refused_in_words(members: Any, said: Any) -> None:
     try:
-        body = translated(ADAPTIVE, messages=said, **members).encode("")
+        body = translated(ADAPTIVE, messages=[*said, *HI], **members).encode("")
     except (ProtocolError, Unfit):
         return
     MESSAGES.parse(body)
