@@ -42,6 +42,7 @@ from providers.protocols.whole import decoded, no_answer
 from providers.secrets.redaction import safe_text
 
 _JSON = b"application/json"
+_TOO_DEEP = "the reply is nested too deeply"
 _EVENTS_LIMIT = 8 << 20  # of a stream that is put together at once
 # Their tool arguments are objects, not texts: what is no object cannot be told to their callers.
 _TAKE_OBJECTS = frozenset({"anthropic_messages", "gemini_generate"})
@@ -112,6 +113,12 @@ class Translated(Request):
         return self._written
 
     def read(self, content_type: bytes | None, body: bytes, judge: Judge) -> Reply | Failure:
+        try:
+            return self._read(content_type, body, judge)
+        except RecursionError:  # what can just be decoded may be too deep to be written again
+            return no_answer(_TOO_DEEP)
+
+    def _read(self, content_type: bytes | None, body: bytes, judge: Judge) -> Reply | Failure:
         if content_type is not None and content_type.lower().startswith(b"text/event-stream"):
             return self._read_events(body, judge)
         document = decoded(content_type, body, judge)
@@ -229,7 +236,11 @@ class TranslatingScanner:
                 if isinstance(event, (CallBegin, CallDelta, CallEnd)) and not self._is_sound(event):
                     events = events[:place]
                     break
-        return self._encoder.write(events) if events else b""
+        try:
+            return self._encoder.write(events) if events else b""
+        except RecursionError:
+            self._failure = Failure(fault=Fault.INTERRUPTED, message=_TOO_DEEP)
+            return b""
 
     def _is_sound(self, event: CallBegin | CallDelta | CallEnd) -> bool:
         """False at the end of a call whose arguments are no object."""

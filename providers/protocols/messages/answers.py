@@ -19,7 +19,7 @@ from providers.protocols.canonical import (
     ToolCall,
 )
 from providers.protocols.messages import reply
-from providers.protocols.messages.calls import input_of, outward_id
+from providers.protocols.messages.calls import arguments_of, input_of, outward_id
 from providers.protocols.messages.usage import usage_of, usage_told
 from providers.protocols.protocol import Judge
 from providers.protocols.reading import new_call_id, text_of
@@ -81,7 +81,7 @@ def part_of(block: dict[str, Any], number: int) -> Part:
             return ToolCall(
                 id=text_of(block.get("id")) or new_call_id(number),
                 name=text_of(block.get("name")),
-                arguments=bodies.encode(members(block.get("input"))).decode(),
+                arguments=arguments_of(block.get("input")),
             )
     return Raw(origin=ORIGIN, value=block)
 
@@ -160,7 +160,8 @@ def blocks_of(part: Part) -> list[dict[str, Any]]:
             return [thought_told(part)]
         case ToolCall():
             given = input_of(part)
-            assert given is not None  # noqa: S101  # Translated has looked
+            if given is None:
+                raise RecursionError  # Translated has looked: it is an object, of a mad depth
             call = {"type": "tool_use", "id": outward_id(part.id), "name": part.name}
             return [*signed(part.id, part.signature), {**call, "input": given}]
         case Raw(origin=origin) if origin == ORIGIN:

@@ -31,6 +31,14 @@ def input_of(call: ToolCall) -> dict[str, Any] | None:
     return object_of(call.arguments)
 
 
+def arguments_of(given: Any) -> str:
+    """An input as the text of its arguments."""
+    try:
+        return bodies.encode(given).decode() if isinstance(given, dict) else "{}"
+    except RecursionError:  # it was decoded with a little more room on the stack
+        return "null"
+
+
 def object_of(text: str) -> dict[str, Any] | None:
     """The JSON object in `text`, an empty one for no text at all; None if it is none."""
     if not text.strip():

@@ -8,7 +8,6 @@ import msgspec
 from msgspec import Struct
 
 from providers.errors import Failure
-from providers.protocols import bodies
 from providers.protocols.canonical import (
     Begin,
     Block,
@@ -30,7 +29,7 @@ from providers.protocols.messages.answers import (
     finish_of,
     thought_of,
 )
-from providers.protocols.messages.calls import object_of
+from providers.protocols.messages.calls import arguments_of, object_of
 from providers.protocols.messages.stream import MessagesScanner
 from providers.protocols.protocol import Judge
 from providers.protocols.reading import new_call_id, text_of
@@ -195,7 +194,7 @@ class MessagesDecoder(MessagesScanner):
         if ended.call >= 0:
             given = members(block.get("input"))
             if given and not text:  # some servers tell a call whole, where it starts
-                told = bodies.encode(given).decode()
+                told = arguments_of(given)
                 self._events.append(CallDelta(index=ended.call, arguments=told))
             self._events.append(CallEnd(index=ended.call))
         elif ended.kind == "thinking":

@@ -38,6 +38,15 @@ _GROWS: Final = {
 
 def read(content_type: bytes | None, body: bytes, judge: Judge, *, stream: bool) -> Reply | Failure:
     """The whole 200 `body` as it was asked for, or why it is no answer."""
+    try:
+        return _read(content_type, body, judge, stream=stream)
+    except RecursionError:  # what can just be decoded may be too deep to be written again
+        return no_answer("the reply is nested too deeply")
+
+
+def _read(
+    content_type: bytes | None, body: bytes, judge: Judge, *, stream: bool
+) -> Reply | Failure:
     checked = check(content_type, body, judge)
     if isinstance(checked, Failure):
         if _is_events(content_type, body):

@@ -26,6 +26,7 @@ from providers.protocols.messages.answers import ORIGIN
 from providers.protocols.messages.calls import input_of, outward_id
 from providers.protocols.messages.prompt import hashed
 from providers.protocols.messages.thinking import ROOM, Thought, thought_of, version_of
+from providers.protocols.nesting import is_too_deep
 from providers.protocols.protocol import Target
 
 MAX_TOKENS: Final = 4096  # where nobody knows the model's own maximum; LiteLLM's number as well
@@ -158,9 +159,9 @@ class _Writing:
             case Refusal():
                 return self._text(Text(text=part.text))
             case ToolCall():
-                given = input_of(part)
+                given = None if _is_deep(part.arguments) else input_of(part)
                 if given is None:
-                    raise Unfit("tool_calls")  # arguments that are no object
+                    raise Unfit("tool_calls")  # arguments that are no object, or too deep for us
                 call = {"type": "tool_use", "id": outward_id(part.id), "name": part.name}
                 return self._marked({**call, "input": given}, part.cache)
             case ToolResult():
@@ -337,6 +338,11 @@ class _Writing:
             self.drop("service_tier")  # never another: it has another price
         if prompt.cache_key:
             self.drop("prompt_cache_key")
+
+
+def _is_deep(arguments: str) -> bool:
+    """Arguments are JSON in a string, which the depth of a request's body does not count."""
+    return is_too_deep(arguments.encode(errors="surrogatepass"))
 
 
 def _is_no_result(block: dict[str, Any]) -> bool:

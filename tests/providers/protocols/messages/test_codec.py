@@ -97,7 +97,7 @@ def test_every_recorded_stream_of_messages_is_a_strict_one_in_other_words(
         assert (usage.output_tokens if usage else None) == (facts["usage"] or {}).get(
             "output_tokens"
         )
-    for cut in range(1, len(upstream), 7):
+    for cut in range(1, len(upstream), 29):
         again, _, _ = through(caller, "anthropic_messages", [upstream[:cut], upstream[cut:]])
         assert again == told, cut
 
@@ -124,7 +124,7 @@ def test_every_recorded_stream_of_chat_is_a_strict_one_of_messages(case: Path) -
         assert found.text == choice.text + choice.refusal
         assert found.thinking == choice.reasoning
         assert len(found.calls) == len(choice.calls)
-    for cut in range(1, len(upstream), 7):
+    for cut in range(1, len(upstream), 29):
         again, _, _ = through("anthropic_messages", "openai_chat", [upstream[:cut], upstream[cut:]])
         assert again == told, cut
 
@@ -528,6 +528,58 @@ def test_an_error_after_content_ends_a_translated_stream_in_the_callers_words() 
     problem = Problem(status=502, message="broken", type="server_error", code="stream_interrupted")
     told = read_stream(passed + scanner.error_event(problem))
     assert (told.text, told.error and told.error["code"]) == ("Hello", "stream_interrupted")
+
+
+@pytest.mark.parametrize("depth", [70, *range(940, 1000, 3)])
+def test_what_is_nested_to_the_bounds_of_the_decoder_raises_nothing(depth: int) -> None:
+    deep = '{"a":' * depth + "1" + "}" * depth
+    text = json.dumps(deep)
+    blocks = (
+        '{"type":"tool_use","id":"a","name":"f","input":HERE}'.replace("HERE", deep),
+        '{"type":"thinking","thinking":"x","signature":"E","new":HERE}'.replace("HERE", deep),
+        '{"type":"hologram","cells":HERE}'.replace("HERE", deep),
+    )
+    start = b'data: {"type":"message_start","message":{"id":"m"}}\n\n'
+    end = b'data: {"type":"message_delta","delta":{"stop_reason":"end_turn"}}\n\n'
+    for block in blocks:
+        whole = (
+            '{"id":"m","content":[HERE],"stop_reason":"end_turn"}'.replace("HERE", block)
+        ).encode()
+        opened = 'data: {"type":"content_block_start","index":0,"content_block":HERE}\n\n'.replace(
+            "HERE", block
+        )
+        piece = (
+            'data: {"type":"content_block_delta","index":0,'
+            '"delta":{"type":"input_json_delta","partial_json":HERE}}\n\n'.replace("HERE", text)
+        )
+        stop = b'data: {"type":"content_block_stop","index":0}\n\n'
+        stream = start + opened.encode() + stop + end
+        longer = start + opened.encode() + piece.encode() + stop + end
+        for stream_asked in (False, True):
+            for request in (
+                asked("anthropic_messages", stream=stream_asked),
+                translated("openai_chat", "anthropic_messages", stream=stream_asked),
+                translated("anthropic_messages", "anthropic_messages", stream=stream_asked),
+            ):
+                for kind, body in (
+                    (JSON_TYPE, whole), (b"text/event-stream", stream),
+                    (b"text/event-stream", longer),
+                ):  # fmt: skip
+                    assert isinstance(request.read(kind, body, JUDGE), (Reply, Failure))
+                if stream_asked:
+                    scanner = request.scanner(JUDGE)
+                    scanner.feed(longer)
+                    scanner.end()
+                    assert scanner.is_over
+    call = '{"id":"a","type":"function","function":{"name":"f","arguments":HERE}}'.replace(
+        "HERE", text
+    )
+    chat = '{"choices":[{"message":{"tool_calls":[HERE]},"finish_reason":"stop"}]}'.replace(
+        "HERE", call
+    )
+    for stream_asked in (False, True):
+        request = translated("anthropic_messages", "openai_chat", stream=stream_asked)
+        assert isinstance(request.read(JSON_TYPE, chat.encode(), JUDGE), (Reply, Failure))
 
 
 # Any answer

@@ -391,7 +391,7 @@ KNOWN = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(
     st.dictionaries(KNOWN, JSON | st.lists(BLOCK, max_size=2), max_size=4),
     st.lists(TURN, min_size=1, max_size=4),

@@ -182,7 +182,7 @@ BLOCK = st.dictionaries(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(
     st.dictionaries(
         st.sampled_from(["stop_reason", "usage", "error", "id", "stop_details"]), JSON, max_size=4

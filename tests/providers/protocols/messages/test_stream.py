@@ -187,7 +187,7 @@ EVENT = st.fixed_dictionaries(
 )  # fmt: skip
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(st.lists(EVENT, max_size=8), st.booleans())
 def test_no_event_of_whatever_kind_raises(events: Any, has_begun: bool) -> None:
     stream = b"".join(event(**{**each, "kind": each["type"]}) for each in events)

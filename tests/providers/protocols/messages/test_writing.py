@@ -187,7 +187,11 @@ def test_ids_outside_the_alphabet_are_replaced_alike_in_call_and_result() -> Non
     assert second["id"] == "call_ok-1"
 
 
-@pytest.mark.parametrize("arguments", ["{oops", "[1]", '"x"', "1"])
+@pytest.mark.parametrize(
+    "arguments",
+    ["{oops", "[1]", '"x"', "1", *('{"a":' * n + "1" + "}" * n for n in (65, 970, 2000))],
+    ids=range(7),
+)
 def test_arguments_that_are_no_object_go_elsewhere(arguments: str) -> None:
     said = [user("x"), {"role": "assistant", "tool_calls": [call("a", arguments)]},
             {"role": "tool", "tool_call_id": "a", "content": "1"}]  # fmt: skip
@@ -565,7 +569,7 @@ TURN = st.dictionaries(
 )  # fmt: skip
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(
     st.dictionaries(
         st.sampled_from(["tools", "tool_choice", "response_format", "stop", "reasoning_effort",
