@@ -40,8 +40,9 @@ def read(content_type: bytes | None, body: bytes, judge: Judge, *, stream: bool)
     """The whole 200 `body` as it was asked for, or why it is no answer."""
     try:
         return _read(content_type, body, judge, stream=stream)
-    except RecursionError:  # what can just be decoded may be too deep to be written again
-        return no_answer("the reply is nested too deeply")
+    except (ValueError, RecursionError):
+        # What is only looked at in passing may still be too deep, or hold a number like 1e999.
+        return no_answer("the reply cannot be put together: it is too deep, or not JSON")
 
 
 def _read(
@@ -149,21 +150,21 @@ def message_of(events: bytes) -> dict[str, Any] | None:
     blocks: list[dict[str, Any]] = []
     pieces: dict[tuple[int, str], list[Any]] = {}
     for each in events.split(b"\n\n"):
-        payload = fields_of(each)[1]
+        kind, payload = fields_of(each)
         if not payload:
             continue
         document = bodies.decode(payload)
-        match document.get("type"):
-            case "message_start":
+        match kind:
+            case b"message_start":
                 message = dict(members(document.get("message")))
-            case "content_block_start":
+            case b"content_block_start":
                 blocks.append(dict(members(document.get("content_block"))))
-            case "content_block_delta":
+            case b"content_block_delta":
                 delta = members(document.get("delta"))
                 name = _GROWS.get(text_of(delta.get("type")), "")
                 if piece := delta.get(name):
                     pieces.setdefault((document["index"], name), []).append(piece)
-            case "message_delta":
+            case b"message_delta":
                 message |= {
                     name: value
                     for name, value in members(document.get("delta")).items()

@@ -168,6 +168,25 @@ def test_a_call_whose_input_is_no_object_makes_no_whole_answer() -> None:
         assert "tool call" in reply.message
 
 
+def test_events_are_known_by_their_names_where_they_do_not_say_their_types() -> None:
+    case = Path("tests/wire/anthropic_messages/text/upstream.sse").read_bytes()
+    body = case.replace(b'"type":"content_block_start",', b"")
+    reply = asked("anthropic_messages").read(b"text/event-stream", body, JUDGE)
+    assert isinstance(reply, Reply)
+    assert json.loads(reply.body)["content"] == [{"type": "text", "text": "Hello"}]
+
+
+def test_a_number_that_nobody_can_hold_is_no_whole_answer() -> None:
+    case = Path("tests/wire/anthropic_messages/text/upstream.sse").read_bytes()
+    for body in (case.replace(b'"text":"lo"', b'"text":"lo","new":1e999'),
+                 b'{"content":[{"type":"text","text":"x","new":1e999}]}'):  # fmt: skip
+        for stream in (False, True):
+            kind = JSON_TYPE if body.startswith(b"{") else b"text/event-stream"
+            reply = asked("anthropic_messages", stream=stream).read(kind, body, JUDGE)
+            is_forwarded = stream is (kind is not JSON_TYPE)
+            assert isinstance(reply, Reply if is_forwarded else Failure)
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(max_size=5),
     lambda inner: (
