@@ -145,6 +145,7 @@ def test_what_has_no_place_is_dropped_and_told() -> None:
         ({"modalities": ["text", "audio"], "audio": {"voice": "x"}}, "audio"),
         ({"web_search_options": {}}, "web_search_options"),
         ({"tools": [{"type": "mcp", "mcp": {}}]}, "mcp"),
+        ({"tools": [{"type": {}}], "tool_choice": {"type": []}}, "{}"),
         (
             {
                 "messages": [
