@@ -14,7 +14,10 @@ from typing import Final
 
 from providers.protocols.chat import CHAT, TEXT
 from providers.protocols.embeddings import EMBEDDINGS
-from providers.protocols.messages import COUNT, MESSAGES
+from providers.protocols.gemini import COUNT as GEMINI_COUNT
+from providers.protocols.gemini import GENERATE as GEMINI
+from providers.protocols.messages import COUNT as MESSAGES_COUNT
+from providers.protocols.messages import MESSAGES
 from providers.protocols.protocol import (
     NO_NEEDS,
     Blame,
@@ -26,6 +29,7 @@ from providers.protocols.protocol import (
     Request,
     Scanner,
 )
+from providers.protocols.responses import RESPONSES
 from providers.protocols.usage import Usage
 
 __all__ = [
@@ -43,5 +47,17 @@ __all__ = [
 ]
 
 PROTOCOLS: Final[Mapping[str, Protocol]] = MappingProxyType(
-    {protocol.name: protocol for protocol in (CHAT, TEXT, EMBEDDINGS, MESSAGES, COUNT)}
+    {
+        protocol.name: protocol
+        for protocol in (
+            CHAT,
+            TEXT,
+            EMBEDDINGS,
+            RESPONSES,
+            MESSAGES,
+            MESSAGES_COUNT,
+            GEMINI,
+            GEMINI_COUNT,
+        )
+    }
 )

@@ -157,6 +157,7 @@ def _reasoning(message: dict[str, Any]) -> list[Reasoning]:
             signature=text_of(detail.get("signature")),
             encrypted=text_of(detail.get("data")),
             id=text_of(detail.get("id")),
+            call_id=text_of(detail.get("call_id")),
             origin=text_of(detail.get("format")),
             raw=detail["raw"] if isinstance(detail.get("raw"), dict) else None,
         )

@@ -198,6 +198,8 @@ class _Writing:
             # Fewer tools say the same to who does not know a choice among them.
             tools = tuple(tool for tool in tools if tool.name in choice.names)
             choice = Choice(mode=choice.mode)
+        if choice is not None and "tool_choice" in self.target.refuses:
+            tools, choice = self._without_choice(tools, choice), None
         if not tools:
             return
         self.body["tools"] = [self._tool(tool) for tool in tools]
@@ -205,6 +207,14 @@ class _Writing:
             self.body["tool_choice"] = self._choice(choice, tools)
         if prompt.parallel is not None:
             self._put("parallel_tool_calls", prompt.parallel)
+
+    def _without_choice(self, tools: tuple[Tool, ...], choice: Choice) -> tuple[Tool, ...]:
+        """What the tools alone can say of a choice; that one has to be called they cannot."""
+        if choice.mode == "none":
+            return ()
+        if choice.mode == "required":
+            self.drop("tool_choice")
+        return tuple(tool for tool in tools if tool.name in choice.names or not choice.names)
 
     def _tool(self, tool: Tool) -> dict[str, Any]:
         if tool.server is not None:
@@ -247,6 +257,8 @@ class _Writing:
         if form.kind == "json_object":
             self.body["response_format"] = {"type": "json_object"}
             return
+        if "json_schema" in self.target.refuses:
+            raise Unfit("json_schema")
         told: dict[str, Any] = {"name": form.name or "answer", "schema": form.schema or {}}
         if form.strict is not None:
             told["strict"] = form.strict
@@ -263,7 +275,7 @@ class _Writing:
             if len(prompt.stop) > _STOPS:
                 self.drop("stop")
         for name, value in prompt.sampling.items():
-            if name == "top_k":
+            if name == "top_k" and name not in self.target.renames:
                 self.drop(name)
             else:
                 self._put(name, value)
