@@ -193,7 +193,7 @@ class Field:
             caller.send(sent)
             case = self.cases.get(primary, Case())
             if GATE in case.script:
-                caller.until(b"from")  # it has come through to the caller
+                caller.until(b"content")  # it has come through to the caller
                 self.provider.open_gate()
             answer = caller.answer()
         # The promise: whatever a provider does, the caller hears by the deadline.

@@ -121,7 +121,7 @@ def named(t: Tongue, cases: dict[str, Case]) -> dict[str, Case]:
             base_url=case.base_url,
             unlogged=case.unlogged,
             tongue=t,
-        )  # fmt: skip
+        )
         for name, case in cases.items()
     }
 
