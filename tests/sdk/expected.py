@@ -1,0 +1,95 @@
+"""What a caller must get, whoever serves it; and where the protocols leave no way to that."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tests.support.vendors.scenes import (
+    PERSON,
+    SCENES,
+    SPENT,
+    STOP,
+    SYSTEM,
+    THOUGHT,
+    TIME,
+    UNICODE,
+    WEATHER,
+)
+
+Outcome = dict[str, Any]
+
+VENDORS = ("chat", "responses", "messages", "gemini")
+# Responses has no stop string to ask for.
+NOT_SAID = {("responses", "stop")}
+IMAGE = "image/png 9ba3d638"
+TEXTS = {
+    "text": "Hello to you, who said Hello.",
+    "system": f"{SYSTEM} | Who are you?",
+    "image": f"What is this?: {IMAGE}",
+    "parallel": "I look.",
+    "round_trip": "Found get_weather=17 \u00b0C; get_time=12:30.",
+    "tool_error": "The tool failed: True",
+    "forced": "",
+    "reasoning": "42",
+    "length": "This is where it en",
+    "unicode": UNICODE,
+    "usage": "Counted.",
+    "knobs": "Turned.",
+}
+CALLS = {"parallel": [WEATHER, TIME], "forced": [WEATHER]}
+FINISH = {"parallel": "tools", "forced": "tools", "length": "length", "refusal": "refusal"}
+
+
+def scenes_of(caller: str) -> list[str]:
+    return [scene for scene in SCENES if (caller, scene) not in NOT_SAID]
+
+
+def mistakes(outcome: Outcome, caller: str, vendor: str, scene: str) -> list[str]:
+    """What is not as it must be; [] if all is well."""
+    if "error" in outcome:
+        return [f"{outcome['error']} {outcome['status']}: {outcome['message']}"]
+    found = _wrong_text(outcome, vendor, scene)
+    calls = [{"name": c.name, "arguments": c.arguments} for c in CALLS.get(scene, [])]
+    if outcome["calls"] != calls:
+        found.append(f"calls {outcome['calls']}")
+    found += _wrong_finish(outcome, caller, vendor, scene)
+    if scene in {"reasoning", "usage"}:
+        wanted = {"input": SPENT.input, "output": SPENT.output, "cached": SPENT.cached,
+                  "reasoning": SPENT.reasoning}  # fmt: skip
+        if outcome["usage"] != wanted:
+            found.append(f"usage {outcome['usage']}, not {wanted}")
+    if scene == "reasoning" and outcome["thought"] != THOUGHT:
+        found.append(f"reasoning {outcome['thought']!r}")
+    return found
+
+
+def _wrong_text(outcome: Outcome, vendor: str, scene: str) -> list[str]:
+    text = outcome["text"]
+    if scene == "schema":
+        try:
+            fine = json.loads(text) == PERSON
+        except ValueError:
+            fine = False
+    elif scene == "stop":
+        fine = text == "one two "
+    elif scene == "refusal":  # Google shows no words of it
+        words = outcome["refusal"] or text
+        fine = words == ("" if vendor == "gemini" else "I cannot help with that.")
+    elif scene == "reasoning_loop":
+        fine = text.startswith("get_weather=17 \u00b0C, thoughts=")
+    else:
+        fine = text == TEXTS[scene]
+    return [] if fine else [f"text {text!r}"]
+
+
+def _wrong_finish(outcome: Outcome, caller: str, vendor: str, scene: str) -> list[str]:
+    finish = outcome["finish"]
+    wanted = FINISH.get(scene, "stop")
+    if scene == "refusal" and caller == "chat" and outcome["refusal"]:
+        wanted = "stop"  # OpenAI's own way: the message has a refusal, and ends as any other
+    found = [] if finish == wanted else [f"finish {finish!r}, not {wanted!r}"]
+    # Only Anthropic says which string was hit, and only to its own callers.
+    if scene == "stop" and caller == vendor == "messages" and outcome["matched"] != STOP:
+        found.append(f"matched {outcome['matched']!r}")
+    return found
