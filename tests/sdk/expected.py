@@ -41,12 +41,24 @@ CALLS = {"parallel": [WEATHER, TIME], "forced": [WEATHER]}
 FINISH = {"parallel": "tools", "forced": "tools", "length": "length", "refusal": "refusal"}
 
 
+# Whom nobody of the vendor's kind can serve, and what the refusal says.
+REFUSED: dict[tuple[str, str, str], str] = {}
+
+
+def refusal_of(caller: str, vendor: str, scene: str) -> str:
+    """What the gateway says instead of asking this vendor; "" where it asks."""
+    return REFUSED.get((caller, vendor, scene), "")
+
+
 def scenes_of(caller: str) -> list[str]:
     return [scene for scene in SCENES if (caller, scene) not in NOT_SAID]
 
 
 def mistakes(outcome: Outcome, caller: str, vendor: str, scene: str) -> list[str]:
     """What is not as it must be; [] if all is well."""
+    if reason := refusal_of(caller, vendor, scene):
+        said = str(outcome.get("message"))
+        return [] if reason in said else [f"no refusal with {reason!r}: {outcome}"]
     if "error" in outcome:
         return [f"{outcome['error']} {outcome['status']}: {outcome['message']}"]
     found = _wrong_text(outcome, vendor, scene)
