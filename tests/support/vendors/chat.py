@@ -51,7 +51,7 @@ FINISH = {
 
 
 def error(refused: RefusedError) -> bytes:
-    kind = "invalid_request_error"
+    kind = "server_error" if refused.status >= 500 else "invalid_request_error"
     return dump({"error": {
         "message": refused.message, "type": kind, "param": None, "code": refused.code,
     }})  # fmt: skip

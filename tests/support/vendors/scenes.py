@@ -138,6 +138,8 @@ SCENES: dict[str, Callable[[Asked], Turn]] = {
 
 def play(asked: Asked) -> Turn:
     """The answer to a request."""
+    if asked.scene == "down":
+        raise RefusedError("Overloaded", status=529 if asked.vendor == "messages" else 503)
     if asked.scene == "agent":
         return work(asked)
     if asked.scene not in SCENES:
