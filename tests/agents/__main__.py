@@ -19,7 +19,7 @@ from tests.agents.tee import Tee
 from tests.support.gateways import GatewayProcess
 from tests.support.lone import lone_gateway
 from tests.support.upstreams import Upstream
-from tests.support.vendors.server import MODELS, Vendors
+from tests.support.vendors.server import MODELS, Vendors, provider_of
 
 
 def main(only: Sequence[str]) -> int:
@@ -44,14 +44,17 @@ def configuration(agents: Sequence[Agent], dead: Upstream, vendors: Vendors) -> 
     """A dead provider for each pool, so that no pool finds it benched by another."""
     cells = [(agent, vendor) for agent in agents for vendor in MODELS]
     return {
-        "providers": {vendor: vendors.provider(vendor) for vendor in MODELS}
+        "providers": vendors.providers()
         | {f"dead-{name_of(*cell)}": dead.provider() for cell in cells},
         "routing": {
             "model_pools": {
                 name_of(agent, vendor): {
                     "candidates": [
                         {"provider": f"dead-{name_of(agent, vendor)}", "model": "gone"},
-                        {"provider": vendor, "model": f"{MODELS[vendor]}~agent"},
+                        {
+                            "provider": provider_of(vendor, agent.protocol),
+                            "model": f"{MODELS[vendor]}~agent",
+                        },
                     ]
                 }
                 for agent, vendor in cells

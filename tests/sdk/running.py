@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.support.vendors.server import MODELS, Vendors
+from tests.support.vendors.server import MODELS, Vendors, provider_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,9 +48,8 @@ class Job:
     scene: str
     stream: bool
 
-    @property
-    def pool(self) -> str:
-        return f"{self.vendor}.{self.scene}"
+    def pool(self, caller: str) -> str:
+        return f"{provider_of(self.vendor, caller)}.{self.scene}"
 
     @property
     def upstream_model(self) -> str:
@@ -78,7 +77,7 @@ def ask(
         "jobs": [
             {
                 "scene": job.scene,
-                "model": job.upstream_model if direct else job.pool,
+                "model": job.upstream_model if direct else job.pool(caller.protocol),
                 "stream": job.stream,
             }
             for job in jobs
@@ -97,11 +96,19 @@ def ask(
 def config(vendors: Vendors, jobs: Sequence[Job]) -> dict[str, Any]:
     """Every vendor as a provider, and a pool for each of its scenes."""
     return {
-        "providers": {vendor: vendors.provider(vendor) for vendor in MODELS},
+        "providers": vendors.providers(),
         "routing": {
             "model_pools": {
-                job.pool: {"candidates": [{"provider": job.vendor, "model": job.upstream_model}]}
+                job.pool(caller): {
+                    "candidates": [
+                        {
+                            "provider": provider_of(job.vendor, caller),
+                            "model": job.upstream_model,
+                        }
+                    ]
+                }
                 for job in jobs
+                for caller in MODELS
             }
         },
     }

@@ -15,17 +15,30 @@ from tests.support.vendors import chat, gemini, messages, responses
 from tests.support.vendors.asked import RefusedError, dump
 from tests.support.vendors.scenes import play
 
-# What stands before the protocol's own path is the base address that an operator writes down.
-KINDS = {
-    "chat": ("openai_compatible", "/v1", ["openai_chat"]),
-    "responses": ("openai", "/v1", ["openai_responses"]),
-    "messages": ("anthropic", "", []),
-    "gemini": ("gemini", "/v1beta", []),
-}
+# What stands before the protocol's own path is the base address that an operator writes down. No
+# kind speaks Responses alone: two that do not know Chat are told to speak it besides their own.
+PROVIDERS: dict[str, dict[str, Any]] = {
+    "chat": {"kind": "openai_compatible", "base_url": "/chat/v1"},
+    "responses": {
+        "kind": "anthropic", "base_url": "/responses/v1", "auth": "bearer",
+        "protocols": ["openai_responses"],
+    },
+    "responses_too": {
+        "kind": "gemini", "base_url": "/responses/v1", "auth": "bearer",
+        "protocols": ["openai_responses"],
+    },
+    "messages": {"kind": "anthropic", "base_url": "/messages"},
+    "gemini": {"kind": "gemini", "base_url": "/gemini"},
+}  # fmt: skip
 MODELS = {
     "chat": "gpt-5.2", "responses": "gpt-5.2", "messages": "claude-sonnet-4-6",
     "gemini": "gemini-3-pro",
 }  # fmt: skip
+
+
+def provider_of(vendor: str, caller: str) -> str:
+    """The name of the provider by which a caller of a protocol reaches a vendor in the vendor's."""
+    return "responses_too" if (vendor, caller) == ("responses", "messages") else vendor
 
 
 class Seen(dict[str, Any]):
@@ -66,13 +79,12 @@ class Vendors:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
 
-    def provider(self, vendor: str, **more: Any) -> dict[str, Any]:
-        """One of the four as an entry of `providers:` in the configuration file."""
-        kind, path, protocols = KINDS[vendor]
-        entry: dict[str, Any] = {
-            "kind": kind, "base_url": f"{self.url}/{vendor}{path}", "api_key": f"key-of-{vendor}",
-        }  # fmt: skip
-        return {**entry, **({"protocols": protocols} if protocols else {}), **more}
+    def providers(self) -> dict[str, dict[str, Any]]:
+        """The four as `providers:` of the configuration file."""
+        return {
+            name: {**entry, "base_url": self.url + entry["base_url"], "api_key": f"key-of-{name}"}
+            for name, entry in PROVIDERS.items()
+        }
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         caller = Caller(reader, writer)
