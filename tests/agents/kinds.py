@@ -56,12 +56,16 @@ def _codex_config(scene: Scene) -> dict[str, str]:
 model = "{scene.model}"
 model_provider = "switchyard"
 check_for_update_on_startup = false
+web_search = "disabled"  # OpenAI runs it: no other kind of provider could serve
 
 [model_providers.switchyard]
 name = "Switchyard"
 base_url = "{scene.url}/v1"
 env_key = "SWITCHYARD_KEY"
 wire_api = "responses"
+
+[features]
+multi_agent = false  # its tools come in a form that only OpenAI takes
 
 [analytics]
 enabled = false

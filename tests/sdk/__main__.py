@@ -20,7 +20,9 @@ def main(target: Path) -> int:
             for caller in CALLERS
             for cell in cells_of(caller, url=gateway.url, key=gateway.key)
         ]
-        faults = vendors.faults + ([gateway.logs()] if "Traceback" in gateway.logs() else [])
+        faults = vendors.faults + (
+            [gateway.logs()[-4000:]] if "Traceback" in gateway.logs() else []
+        )
     for cell in cells:
         if cell.wrong:
             way = "streamed" if cell.job.stream else "plain"

@@ -42,7 +42,13 @@ FINISH = {"parallel": "tools", "forced": "tools", "length": "length", "refusal":
 
 
 # Whom nobody of the vendor's kind can serve, and what the refusal says.
-REFUSED: dict[tuple[str, str, str], str] = {}
+REFUSED = {
+    ("chat", "responses", "stop"): "unsupported:stop",
+    ("messages", "responses", "stop"): "unsupported:stop_sequences",
+    ("gemini", "responses", "stop"): "unsupported:stopSequences",
+}
+# These vendors show their reasoning to who asks for it, and Chat has no word for that.
+UNSHOWN = {("chat", "responses"), ("chat", "gemini")}
 
 
 def refusal_of(caller: str, vendor: str, scene: str) -> str:
@@ -71,7 +77,8 @@ def mistakes(outcome: Outcome, caller: str, vendor: str, scene: str) -> list[str
                   "reasoning": SPENT.reasoning}  # fmt: skip
         if outcome["usage"] != wanted:
             found.append(f"usage {outcome['usage']}, not {wanted}")
-    if scene == "reasoning" and outcome["thought"] != THOUGHT:
+    thought = "" if (caller, vendor) in UNSHOWN else THOUGHT
+    if scene == "reasoning" and outcome["thought"] != thought:
         found.append(f"reasoning {outcome['thought']!r}")
     return found
 
@@ -98,7 +105,7 @@ def _wrong_text(outcome: Outcome, vendor: str, scene: str) -> list[str]:
 def _wrong_finish(outcome: Outcome, caller: str, vendor: str, scene: str) -> list[str]:
     finish = outcome["finish"]
     wanted = FINISH.get(scene, "stop")
-    if scene == "refusal" and caller == "chat" and outcome["refusal"]:
+    if scene == "refusal" and caller == vendor == "chat":
         wanted = "stop"  # OpenAI's own way: the message has a refusal, and ends as any other
     found = [] if finish == wanted else [f"finish {finish!r}, not {wanted!r}"]
     # Only Anthropic says which string was hit, and only to its own callers.

@@ -22,7 +22,7 @@ from common import (
     result_of,
     told,
 )
-from openai import LengthFinishReasonError, OpenAI
+from openai import OpenAI
 from openai.lib.streaming.chat import ChatCompletionStreamState
 
 FINISH = {"stop": "stop", "length": "length", "tool_calls": "tools", "content_filter": "refusal"}
@@ -77,10 +77,8 @@ def prepare(url: str, key: str) -> Callable[[str, str, bool], Outcome]:
         state = ChatCompletionStreamState()
         for chunk in reply.parse():
             state.handle_chunk(chunk)
-        try:
-            return state.get_final_completion(), reply.headers
-        except LengthFinishReasonError as cut:
-            return cut.completion, reply.headers
+        # What get_final_completion() gives, which raises for an answer that was cut or filtered.
+        return state.current_completion_snapshot, reply.headers
 
     def ask(scene: str, model: str, stream: bool) -> Outcome:
         said, more = messages(scene), params(scene)

@@ -77,7 +77,9 @@ def read(body: dict[str, Any], headers: dict[str, str], path: str) -> Asked:
     blocks = [{"type": "text", "text": system}] if isinstance(system, str) else system
     for i, block in enumerate(blocks):
         only(block, BLOCKS["text"], f"system.{i}.", EXTRA)
-    texts, images, results, own, inner = _read_messages(body, version)
+    betas = headers.get("anthropic-beta", "")
+    takes_system = version == "2026-10-21" or "mid-conversation-system" in betas
+    texts, images, results, own, inner = _read_messages(body, takes_system=takes_system)
     effort = (body.get("output_config") or {}).get("effort")
     thinks = (body.get("thinking") or {}).get("type") in {"enabled", "adaptive", "between_tools"}
     return Asked(
@@ -170,7 +172,7 @@ def _schema(body: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _read_messages(
-    body: dict[str, Any], version: str
+    body: dict[str, Any], *, takes_system: bool
 ) -> tuple[list[str], list[str], list[Result], int, list[str]]:
     """(texts, images and results of the last user turn, own thoughts, system texts inside)."""
     messages = need(body.get("messages"), list, "messages")
@@ -187,7 +189,7 @@ def _read_messages(
     for i, message in enumerate(messages):
         only(need(message, dict, f"messages.{i}"), {"role", "content"}, f"messages.{i}.", EXTRA)
         role = message.get("role")
-        if (role == "system" and version != "2026-10-21") or role not in OF_ROLE:
+        if role not in OF_ROLE or (role == "system" and not takes_system):
             raise RefusedError(
                 f'messages: Unexpected role "{role}". Allowed: "user" or "assistant"'
             )
