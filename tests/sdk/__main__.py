@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tests.sdk.matrix import all_jobs, cells_of, config, page
-from tests.sdk.running import CALLERS, ROOT
+from tests.sdk.matrix import all_jobs, cells_of, jobs_of, page
+from tests.sdk.running import CALLERS, ROOT, config
 from tests.support.lone import lone_gateway
 from tests.support.vendors.server import Vendors
 
@@ -18,7 +18,7 @@ def main(target: Path) -> int:
         cells = [
             cell
             for caller in CALLERS
-            for cell in cells_of(caller, url=gateway.url, key=gateway.key)
+            for cell in cells_of(caller, jobs_of(caller), url=gateway.url, key=gateway.key)
         ]
         faults = vendors.faults + (
             [gateway.logs()[-4000:]] if "Traceback" in gateway.logs() else []

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tests.sdk.expected import VENDORS, mistakes, refusal_of, scenes_of
-from tests.sdk.running import Caller, Job, ask, config
+from tests.sdk.running import Caller, Job, ask
 from tests.support.vendors.scenes import SCENES
 
 if TYPE_CHECKING:
@@ -64,9 +64,10 @@ def jobs_of(caller: Caller) -> list[Job]:
     ]
 
 
-def cells_of(caller: Caller, *, url: str, key: str) -> list[Cell]:
-    jobs = jobs_of(caller)
-    outcomes = ask(caller, jobs, url=url, key=key)
+def cells_of(
+    caller: Caller, jobs: Sequence[Job], *, url: str, key: str, direct: bool = False
+) -> list[Cell]:
+    outcomes = ask(caller, jobs, url=url, key=key, direct=direct)
     return [
         Cell(caller=caller, job=job, outcome=outcome)
         for job, outcome in zip(jobs, outcomes, strict=True)
@@ -104,6 +105,3 @@ def _told(cells: Sequence[Cell]) -> str:
         return f"no: {reason}"
     dropped = sorted({name for cell in cells for name in cell.dropped})
     return f"yes, without {', '.join(f'`{name}`' for name in dropped)}" if dropped else "yes"
-
-
-__all__ = ["Cell", "all_jobs", "cells_of", "config", "page"]
