@@ -64,8 +64,8 @@ base_url = "{scene.url}/v1"
 env_key = "SWITCHYARD_KEY"
 wire_api = "responses"
 
-[features]
-multi_agent = false  # its tools come in a form that only OpenAI takes
+[agents]
+enabled = false  # their tools come in a form that only OpenAI takes
 
 [analytics]
 enabled = false

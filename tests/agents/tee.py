@@ -73,9 +73,10 @@ class Tee:
         there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self._to)
         said = bytearray()
         self._said.append(said)
-        await asyncio.gather(
-            _pump(reader, there_writer, said), _pump(there_reader, writer, bytearray())
-        )
+        with contextlib.suppress(asyncio.CancelledError):  # the end of us, while an agent waits
+            await asyncio.gather(
+                _pump(reader, there_writer, said), _pump(there_reader, writer, bytearray())
+            )
 
 
 async def _pump(
