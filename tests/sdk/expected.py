@@ -21,7 +21,28 @@ Outcome = dict[str, Any]
 
 VENDORS = ("chat", "responses", "messages", "gemini")
 # Responses has no stop string to ask for.
-NOT_SAID = {("responses", "stop")}
+NOT_SAID = {("responses", "stop"), ("messages", "custom"), ("gemini", "custom")}
+# What an SDK raises, and by which status, where a vendor refuses.
+ERRORS = {
+    "wrong": {
+        "chat": ("BadRequestError", 400),
+        "responses": ("BadRequestError", 400),
+        "messages": ("BadRequestError", 400),
+        "gemini": ("ClientError", 400),
+    },
+    "limited": {
+        "chat": ("RateLimitError", 429),
+        "responses": ("RateLimitError", 429),
+        "messages": ("RateLimitError", 429),
+        "gemini": ("ClientError", 429),
+    },
+    "down": {
+        "chat": ("InternalServerError", 503),
+        "responses": ("InternalServerError", 503),
+        "messages": ("OverloadedError", 529),
+        "gemini": ("ServerError", 503),
+    },
+}
 IMAGE = "image/png 9ba3d638"
 TEXTS = {
     "text": "Hello to you, who said Hello.",
@@ -36,6 +57,7 @@ TEXTS = {
     "unicode": UNICODE,
     "usage": "Counted.",
     "knobs": "Turned.",
+    "custom": "apply_patch=Done",
 }
 CALLS = {"parallel": [WEATHER, TIME], "forced": [WEATHER]}
 FINISH = {"parallel": "tools", "forced": "tools", "length": "length", "refusal": "refusal"}
@@ -65,9 +87,12 @@ def mistakes(outcome: Outcome, caller: str, vendor: str, scene: str) -> list[str
     if reason := refusal_of(caller, vendor, scene):
         said = str(outcome.get("message"))
         return [] if reason in said else [f"no refusal with {reason!r}: {outcome}"]
+    if scene in ERRORS:
+        got = (outcome.get("error"), outcome.get("status"))
+        return [] if got == ERRORS[scene][caller] else [f"{got}: {outcome.get('message')}"]
     if "error" in outcome:
         return [f"{outcome['error']} {outcome['status']}: {outcome['message']}"]
-    found = _wrong_text(outcome, vendor, scene)
+    found = _wrong_text(outcome, caller, vendor, scene)
     calls = [{"name": c.name, "arguments": c.arguments} for c in CALLS.get(scene, [])]
     if outcome["calls"] != calls:
         found.append(f"calls {outcome['calls']}")
@@ -83,7 +108,7 @@ def mistakes(outcome: Outcome, caller: str, vendor: str, scene: str) -> list[str
     return found
 
 
-def _wrong_text(outcome: Outcome, vendor: str, scene: str) -> list[str]:
+def _wrong_text(outcome: Outcome, caller: str, vendor: str, scene: str) -> list[str]:
     text = outcome["text"]
     if scene == "schema":
         try:
@@ -95,11 +120,22 @@ def _wrong_text(outcome: Outcome, vendor: str, scene: str) -> list[str]:
     elif scene == "refusal":  # Google shows no words of it
         words = outcome["refusal"] or text
         fine = words == ("" if vendor == "gemini" else "I cannot help with that.")
-    elif scene == "reasoning_loop":
-        fine = text.startswith("get_weather=17 \u00b0C, thoughts=")
+    elif scene in {"reasoning_loop", "moved"}:
+        fine = text == f"get_weather=17 \u00b0C, thoughts={_own_back(caller, vendor, scene)}"
     else:
         fine = text == TEXTS[scene]
     return [] if fine else [f"text {text!r}"]
+
+
+def _own_back(caller: str, vendor: str, scene: str) -> int:
+    """
+    Whether a vendor gets back the reasoning that it gave.
+
+    Chat has no official place for that in a request; what another vendor has reasoned is nobody's.
+    """
+    if scene == "moved":
+        return int(caller == vendor)
+    return int(vendor != "chat" or caller == "chat")
 
 
 def _wrong_finish(outcome: Outcome, caller: str, vendor: str, scene: str) -> list[str]:

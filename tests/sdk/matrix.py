@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tests.sdk.expected import VENDORS, mistakes, refusal_of, scenes_of
+from tests.sdk.expected import ERRORS, VENDORS, mistakes, refusal_of, scenes_of
 from tests.sdk.running import Caller, Job, ask
 from tests.support.vendors.scenes import SCENES
 
@@ -24,6 +24,9 @@ WORDS = {
     "reasoning": "reasoning", "reasoning_loop": "reasoning, a tool, and on with both",
     "stop": "stop string", "length": "cut by length", "refusal": "refusal", "unicode": "Unicode",
     "usage": "usage with cached and reasoning tokens", "knobs": "the protocol's own parameters",
+    "moved": "the same, begun with the caller's own vendor",
+    "custom": "a tool that takes bare text", "wrong": "a refused request",
+    "limited": "a rate limit", "down": "an outage",
 }  # fmt: skip
 HEAD = (
     "# What works between protocols\n\n"
@@ -101,6 +104,9 @@ def _told(cells: Sequence[Cell]) -> str:
         })  # fmt: skip
         return f"**fails** ({', '.join(ways)})"
     first = cells[0]
+    if scene_error := ERRORS.get(first.job.scene):
+        name, status = scene_error[first.caller.protocol]
+        return f"`{name}` {status}"
     if reason := refusal_of(first.caller.protocol, first.job.vendor, first.job.scene):
         return f"no: {reason}"
     dropped = sorted({name for cell in cells for name in cell.dropped})

@@ -79,6 +79,7 @@ def ask(
                 "scene": job.scene,
                 "model": job.upstream_model if direct else job.pool(caller.protocol),
                 "stream": job.stream,
+                "first": _first_of(caller, job, direct=direct),
             }
             for job in jobs
         ],
@@ -91,6 +92,16 @@ def ask(
     outcomes = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(outcomes) == len(jobs), done.stdout + done.stderr
     return outcomes
+
+
+def _first_of(caller: Caller, job: Job, *, direct: bool) -> str:
+    """Who answers the first of two turns: in the scene `moved` the caller's own vendor."""
+    if direct:
+        return job.upstream_model
+    if job.scene != "moved":
+        return job.pool(caller.protocol)
+    own = Job(vendor=caller.protocol, scene="reasoning_loop", stream=job.stream)
+    return own.pool(caller.protocol)
 
 
 def config(vendors: Vendors, jobs: Sequence[Job]) -> dict[str, Any]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 from common import (
     IMAGE,
+    PATCH,
     PERSON,
     REASONING,
     STOP,
@@ -16,6 +16,7 @@ from common import (
     TOOLS,
     WITH_RESULTS,
     WITH_TOOLS,
+    Ask,
     Outcome,
     main,
     question,
@@ -36,6 +37,9 @@ def params(scene: str) -> dict[str, Any]:
              "function": {"name": name, "description": words, "parameters": schema}}
             for name, (words, schema) in TOOLS.items()
         ]  # fmt: skip
+    if scene == "custom":
+        stated = {"name": "apply_patch", "description": "Edits files", "format": {"type": "text"}}
+        found["tools"] = [{"type": "custom", "custom": stated}]
     if scene == "forced":
         found["tool_choice"] = {"type": "function", "function": {"name": "get_weather"}}
     if scene == "schema":
@@ -63,7 +67,7 @@ def messages(scene: str) -> list[dict[str, Any]]:
     return [*system, {"role": "user", "content": text}]
 
 
-def prepare(url: str, key: str) -> Callable[[str, str, bool], Outcome]:
+def prepare(url: str, key: str) -> Ask:
     client = OpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0, timeout=30)
     create = client.chat.completions.with_raw_response.create
 
@@ -80,17 +84,19 @@ def prepare(url: str, key: str) -> Callable[[str, str, bool], Outcome]:
         # What get_final_completion() gives, which raises for an answer that was cut or filtered.
         return state.current_completion_snapshot, reply.headers
 
-    def ask(scene: str, model: str, stream: bool) -> Outcome:
+    def ask(scene: str, model: str, stream: bool, first: str) -> Outcome:
         said, more = messages(scene), params(scene)
-        final, headers = call(model, said, more, stream)
+        final, headers = call(first, said, more, stream)
         if scene in WITH_RESULTS:
             message = final.choices[0].message
             dropped = {"parsed", "annotations", "refusal", "function_call", "audio"}
             said.append({k: v for k, v in message.to_dict().items() if k not in dropped})
             for made in said[-1].get("tool_calls", []):
                 made.pop("index", None)
-                made["function"].pop("parsed_arguments", None)
-                text = result_of(scene, made["function"]["name"])
+                made[made["type"]].pop("parsed_arguments", None)
+                if scene == "custom" and made["custom"]["input"] != PATCH:
+                    raise RuntimeError(f"no call of a custom tool with bare text: {made}")
+                text = result_of(scene, made[made["type"]]["name"])
                 said.append({"role": "tool", "tool_call_id": made["id"], "content": text})
             final, headers = call(model, said, more, stream)
         return outcome(final) | {"headers": told(headers)}

@@ -2,9 +2,9 @@
 What the clients share: the jobs on standard input, their outcome on standard output.
 
 A client runs in the environment of the SDK that it drives, so nothing of the repository is
-imported here. Its input is {"url", "key", "jobs": [{"scene", "model", "stream"}]}; its output one
-JSON line a job: {"text", "thought", "refusal", "calls", "finish", "matched", "usage", "headers"},
-or {"error", "status", "message"}.
+imported here. Its input is {"url", "key", "jobs": [{"scene", "model", "stream", "first"}]}; its
+output one JSON line a job: {"text", "thought", "refusal", "calls", "finish", "matched", "usage",
+"headers"}, or {"error", "status", "message"}.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from struct import pack
 from typing import Any
 
 Outcome = dict[str, Any]
+# The scene, the model, whether it is streamed, and the model of the first of two turns.
+Ask = Callable[[str, str, bool, str], Outcome]
 
 SYSTEM = "You are the lighthouse keeper."
 UNICODE = "h\u00e9llo \U0001f600 \u4f60\u597d \u2028 \U0001d518 e\u0301 \u05e9\u05dc\u05d5\u05dd"
@@ -49,11 +51,18 @@ PERSON = {
     "required": ["name", "age"],
     "additionalProperties": False,
 }
-RESULTS = {"get_weather": "17 \u00b0C", "get_time": "12:30"}
+PATCH = "*** Begin Patch\n*** Add File: a.txt\n+caf\u00e9 \U0001f600\n*** End Patch\n"
+# Codex's apply_patch is such a tool.
+GRAMMAR = {
+    "type": "grammar",
+    "syntax": "lark",
+    "definition": 'start: "*** Begin Patch" LF body "*** End Patch"\nbody: /(.|\\n)+/\nLF: "\\n"',
+}
+RESULTS = {"get_weather": "17 \u00b0C", "get_time": "12:30", "apply_patch": "Done"}
 FAILED = "no such city"
-WITH_TOOLS = {"parallel", "round_trip", "tool_error", "forced", "reasoning_loop"}
-WITH_RESULTS = {"round_trip", "tool_error", "reasoning_loop"}
-REASONING = {"reasoning", "reasoning_loop"}
+WITH_TOOLS = {"parallel", "round_trip", "tool_error", "forced", "reasoning_loop", "moved"}
+WITH_RESULTS = {"round_trip", "tool_error", "reasoning_loop", "moved", "custom"}
+REASONING = {"reasoning", "reasoning_loop", "moved"}
 
 
 def _png() -> bytes:
@@ -88,13 +97,13 @@ def told(headers: Any) -> dict[str, str]:
     }
 
 
-def main(prepare: Callable[[str, str], Callable[[str, str, bool], Outcome]]) -> None:
+def main(prepare: Callable[[str, str], Ask]) -> None:
     """`prepare(url, key)` makes a client; what it returns does one job."""
     order = json.load(sys.stdin)
     ask = prepare(order["url"], order["key"])
     for job in order["jobs"]:
         try:
-            outcome = ask(job["scene"], job["model"], job["stream"])
+            outcome = ask(job["scene"], job["model"], job["stream"], job["first"])
         except Exception as error:  # noqa: BLE001 - whatever an SDK raises is the outcome
             outcome = {
                 "error": type(error).__name__,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from common import (
@@ -15,6 +14,7 @@ from common import (
     TOOLS,
     WITH_RESULTS,
     WITH_TOOLS,
+    Ask,
     Outcome,
     main,
     question,
@@ -80,7 +80,7 @@ class Final:
             self.finish = candidate.finish_reason.name if candidate.finish_reason else self.finish
 
 
-def prepare(url: str, key: str) -> Callable[[str, str, bool], Outcome]:
+def prepare(url: str, key: str) -> Ask:
     client = genai.Client(api_key=key, http_options=types.HttpOptions(base_url=url, timeout=30_000))
 
     def call(model: str, said: list[Any], scene: str, stream: bool) -> Final:
@@ -95,9 +95,9 @@ def prepare(url: str, key: str) -> Callable[[str, str, bool], Outcome]:
             raise RuntimeError("the answer had no finish reason")
         return final
 
-    def ask(scene: str, model: str, stream: bool) -> Outcome:
+    def ask(scene: str, model: str, stream: bool, first: str) -> Outcome:
         said = contents(scene)
-        final = call(model, said, scene, stream)
+        final = call(first, said, scene, stream)
         if scene in WITH_RESULTS:
             said.append(types.Content(role="model", parts=final.parts))
             answers = []

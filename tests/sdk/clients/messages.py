@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from anthropic import Anthropic
@@ -16,6 +15,7 @@ from common import (
     TOOLS,
     WITH_RESULTS,
     WITH_TOOLS,
+    Ask,
     Outcome,
     main,
     question,
@@ -59,7 +59,7 @@ def messages(scene: str) -> list[dict[str, Any]]:
     return [{"role": "user", "content": [text]}]
 
 
-def prepare(url: str, key: str) -> Callable[[str, str, bool], Outcome]:
+def prepare(url: str, key: str) -> Ask:
     client = Anthropic(base_url=url, api_key=key, max_retries=0, timeout=30)
 
     def call(model: str, said: list[Any], more: dict[str, Any], stream: bool) -> tuple[Any, Any]:
@@ -73,9 +73,9 @@ def prepare(url: str, key: str) -> Callable[[str, str, bool], Outcome]:
             raise RuntimeError(f"the stream had {len(stopped)} message_stop")
         return final, headers
 
-    def ask(scene: str, model: str, stream: bool) -> Outcome:
+    def ask(scene: str, model: str, stream: bool, first: str) -> Outcome:
         said, more = messages(scene), params(scene)
-        final, headers = call(model, said, more, stream)
+        final, headers = call(first, said, more, stream)
         if scene in WITH_RESULTS:
             dropped = {"parsed_output", "citations", "caller"}
             content = [

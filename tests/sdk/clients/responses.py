@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 from common import (
+    GRAMMAR,
     IMAGE,
+    PATCH,
     PERSON,
     REASONING,
     SYSTEM,
@@ -15,6 +16,7 @@ from common import (
     TOOLS,
     WITH_RESULTS,
     WITH_TOOLS,
+    Ask,
     Outcome,
     main,
     question,
@@ -34,6 +36,9 @@ def params(scene: str) -> dict[str, Any]:
              "strict": False}
             for name, (words, schema) in TOOLS.items()
         ]  # fmt: skip
+    if scene == "custom":
+        stated = {"name": "apply_patch", "description": "Edits files", "format": GRAMMAR}
+        found["tools"] = [{"type": "custom", **stated}]
     if scene == "forced":
         found["tool_choice"] = {"type": "function", "name": "get_weather"}
     if scene == "schema":
@@ -60,7 +65,7 @@ def items(scene: str) -> list[dict[str, Any]]:
     return [{"type": "message", "role": "user", "content": parts}]
 
 
-def prepare(url: str, key: str) -> Callable[[str, str, bool], Outcome]:
+def prepare(url: str, key: str) -> Ask:
     client = OpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0, timeout=30)
 
     def call(model: str, said: list[Any], more: dict[str, Any], stream: bool) -> tuple[Any, Any]:
@@ -85,15 +90,20 @@ def prepare(url: str, key: str) -> Callable[[str, str, bool], Outcome]:
             raise RuntimeError(f"the events differ: {done} {final} {text!r}")
         return last, headers
 
-    def ask(scene: str, model: str, stream: bool) -> Outcome:
+    def ask(scene: str, model: str, stream: bool, first: str) -> Outcome:
         said, more = items(scene), params(scene)
-        final, headers = call(model, said, more, stream)
+        final, headers = call(first, said, more, stream)
         if scene in WITH_RESULTS:
             said += [plain(item.to_dict()) for item in final.output]
             for item in final.output:
                 if item.type == "function_call":
                     said.append({
                         "type": "function_call_output", "call_id": item.call_id,
+                        "output": result_of(scene, item.name),
+                    })  # fmt: skip
+                elif item.type == "custom_tool_call" and item.input == PATCH:
+                    said.append({
+                        "type": "custom_tool_call_output", "call_id": item.call_id,
                         "output": result_of(scene, item.name),
                     })  # fmt: skip
             final, headers = call(model, said, more, stream)

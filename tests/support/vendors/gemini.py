@@ -56,7 +56,8 @@ FINISH = {
     "refusal": "SAFETY",
 }  # fmt: skip
 STATUSES = {400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED",
-            404: "NOT_FOUND", 503: "UNAVAILABLE"}  # fmt: skip
+            404: "NOT_FOUND", 429: "RESOURCE_EXHAUSTED",
+    503: "UNAVAILABLE"}  # fmt: skip
 
 
 def error(refused: RefusedError) -> bytes:

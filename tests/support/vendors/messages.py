@@ -51,7 +51,12 @@ FINISH = {
     "stop": "end_turn", "stop_string": "stop_sequence", "length": "max_tokens",
     "tools": "tool_use", "refusal": "refusal",
 }  # fmt: skip
-TYPES = {401: "authentication_error", 404: "not_found_error", 529: "overloaded_error"}
+TYPES = {
+    401: "authentication_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+    529: "overloaded_error",
+}
 
 
 def error(refused: RefusedError) -> bytes:

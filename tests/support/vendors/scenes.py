@@ -22,6 +22,8 @@ STOP = "END"
 THOUGHT = "The user wants a number. Let me think about it."
 WEATHER = Call(name="get_weather", arguments={"city": "Z\u00fcrich", "unit": "C"})
 TIME = Call(name="get_time", arguments={"zone": "Europe/Zurich"})
+_EDIT = "*** Begin Patch\n*** Add File: a.txt\n+caf\u00e9 \U0001f600\n*** End Patch\n"
+PATCH = Call(name="apply_patch", bare=_EDIT, arguments={"input": _EDIT})
 PERSON = {"name": "Ada", "age": 36}
 SPENT = Counts(input=120, cached=48, output=33, reasoning=12)
 WRITTEN = Counts(input=150, cached=32, written=64, output=9)
@@ -96,6 +98,33 @@ def reasoning_loop(asked: Asked) -> Turn:
     return Turn(text=f"{result.name}={result.text}, thoughts={min(asked.own_thoughts, 1)}")
 
 
+def moved(asked: Asked) -> Turn:
+    """As the second turn of reasoning_loop, whose first somebody else has answered."""
+    return reasoning_loop(asked)
+
+
+def custom(asked: Asked) -> Turn:
+    """A tool that takes bare text, or what has been made of it where there are none."""
+    if not asked.results:
+        expect(set(asked.offered) == {"apply_patch"}, "apply_patch")
+        is_custom = "apply_patch" in asked.custom
+        expect(is_custom or asked.vendor not in {"chat", "responses"}, "a custom tool")
+        return Turn(calls=(PATCH,), finish="tools")
+    return Turn(text="; ".join(f"{result.name}={result.text}" for result in asked.results))
+
+
+def wrong(asked: Asked) -> Turn:
+    raise RefusedError("The vendor does not like this request.")
+
+
+def limited(asked: Asked) -> Turn:
+    raise RefusedError("Rate limit reached.", status=429, code="rate_limit_exceeded")
+
+
+def down(asked: Asked) -> Turn:
+    raise RefusedError("Overloaded", status=529 if asked.vendor == "messages" else 503)
+
+
 def stop(asked: Asked) -> Turn:
     """Where there is no such field, the model knows of no stop string, and goes on."""
     if asked.vendor == "responses":
@@ -131,15 +160,14 @@ SCENES: dict[str, Callable[[Asked], Turn]] = {
     scene.__name__: scene
     for scene in (
         text, system, image, parallel, round_trip, tool_error, forced, schema, reasoning,
-        reasoning_loop, stop, length, refusal, unicode, usage, knobs,
+        reasoning_loop, moved, custom, stop, length, refusal, unicode, usage, knobs, wrong, limited,
+        down,
     )
 }  # fmt: skip
 
 
 def play(asked: Asked) -> Turn:
     """The answer to a request."""
-    if asked.scene == "down":
-        raise RefusedError("Overloaded", status=529 if asked.vendor == "messages" else 503)
     if asked.scene == "agent":
         return work(asked)
     if asked.scene not in SCENES:
