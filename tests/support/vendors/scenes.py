@@ -104,11 +104,9 @@ def moved(asked: Asked) -> Turn:
 
 
 def custom(asked: Asked) -> Turn:
-    """A tool that takes bare text, or what has been made of it where there are none."""
+    """A tool that takes bare text, or what has been made of it for who may have none."""
     if not asked.results:
         expect(set(asked.offered) == {"apply_patch"}, "apply_patch")
-        is_custom = "apply_patch" in asked.custom
-        expect(is_custom or asked.vendor not in {"chat", "responses"}, "a custom tool")
         return Turn(calls=(PATCH,), finish="tools")
     return Turn(text="; ".join(f"{result.name}={result.text}" for result in asked.results))
 
