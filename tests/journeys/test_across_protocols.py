@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.journeys.stage import Stage, asked, candidate
 from tests.support.vendors.server import MODELS, Vendors
+from tests.support.vendors.texts import text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 SAID = "Hello to you, who said Hello."
 HELLO = [{"role": "user", "content": "Hello"}]
@@ -99,25 +98,3 @@ def test_a_caller_does_not_notice_that_openai_and_anthropic_are_down_and_google_
 
 def pool_of(caller: str, stream: bool) -> str:
     return f"across-{caller}-{'stream' if stream else 'plain'}"
-
-
-def text_of(caller: str, body: bytes, *, stream: bool) -> str:
-    """All text of an answer, by the protocol's own words."""
-    if not stream:
-        return WHOLE[caller](json.loads(body))
-    events = [json.loads(line) for line in re.findall(rb"^data: (\{.*\})\r?$", body, re.MULTILINE)]
-    return "".join(PIECE[caller](event) for event in events)
-
-
-WHOLE: dict[str, Callable[[Any], str]] = {
-    "chat": lambda d: d["choices"][0]["message"]["content"],
-    "responses": lambda d: d["output"][0]["content"][0]["text"],
-    "messages": lambda d: d["content"][0]["text"],
-    "gemini": lambda d: "".join(p["text"] for p in d["candidates"][0]["content"]["parts"]),
-}
-PIECE: dict[str, Callable[[Any], str]] = {
-    "chat": lambda d: "".join(c["delta"].get("content") or "" for c in d["choices"]),
-    "responses": lambda d: d["delta"] if d["type"] == "response.output_text.delta" else "",
-    "messages": lambda d: (d.get("delta") or {}).get("text", ""),
-    "gemini": WHOLE["gemini"],
-}

@@ -55,7 +55,9 @@ class Cell:
 
 def all_jobs() -> list[Job]:
     """For the configuration: every vendor in every scene."""
-    return [Job(vendor=v, scene=scene, stream=False) for v in VENDORS for scene in SCENES]
+    return [
+        Job(vendor=v, scene=scene, stream=False) for v in VENDORS for scene in [*SCENES, "agent"]
+    ]
 
 
 def jobs_of(caller: Caller) -> list[Job]:
