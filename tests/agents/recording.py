@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.agents.bytes import KEPT
 from tests.agents.kinds import AGENTS, ROOT
-from tests.agents.running import run
+from tests.agents.running import SECRET, run
 from tests.support.vendors.server import Vendors
 
 FOLDER = ROOT / "tests/data/agents"
@@ -42,7 +42,7 @@ def main() -> None:
                 "protocol": agent.protocol,
                 "path": "/" + last["path"].split("/", 2)[2],
                 "headers": {
-                    name.lower(): small(value)
+                    name.lower(): nobodys(value)
                     for name, value in last["headers"]
                     if name.lower().startswith((*KEPT, "accept", "user-agent", "x-"))
                     and name.lower() not in {"accept-encoding", "x-goog-api-key", "x-api-key"}
@@ -55,11 +55,16 @@ def main() -> None:
     shutil.rmtree(HOME, ignore_errors=True)
 
 
+def nobodys(text: str) -> str:
+    return UUID.sub(lambda hit: re.sub("[0-9a-f]", "0", hit[0]), text)
+
+
 def small(value: Any) -> Any:
     """The same with short texts, few tools, and nobody's ids."""
     if isinstance(value, str):
-        value = UUID.sub(lambda hit: re.sub("[0-9a-f]", "0", hit[0]), value)
-        return value if len(value) <= LONG else value[:LONG] + "\u2026"
+        value = nobodys(value)
+        is_long = len(value) > LONG and SECRET not in value
+        return value[:LONG] + "\u2026" if is_long else value
     if isinstance(value, list):
         return [small(inner) for inner in value if _is_kept(inner)]
     if isinstance(value, dict):
