@@ -38,10 +38,10 @@ from routing.gateway.deciding.snapshot import (
     decode,
     encode,
 )
-from routing.gateway.deciding.state import Live
+from routing.gateway.deciding.state import LiveState
 from routing.gateway.deciding.table import Table, compile_table
 from routing.gateway.link import channel
-from routing.gateway.link.live import Live as Watcher
+from routing.gateway.link.live import LiveFeed
 
 PROVIDERS = 20
 CALLS, REPEATS = 5_000, 5
@@ -135,7 +135,7 @@ def plan_us(
     """
     now = time.monotonic()
     wall = time.time()
-    live = Live(benches=Benches(rng=Random(1), wall=time.time))
+    live = LiveState(benches=Benches(rng=Random(1), wall=time.time))
     resolutions = [resolve(table, f"pool-{number:05}") for number in range(pools)]
     for resolution in resolutions:
         for candidate in resolution.groups[0].pool.candidates[:benched]:
@@ -190,7 +190,7 @@ async def _hold_ms(raw: bytes) -> float:
     clock = asyncio.get_running_loop().time
     gateway = Gateway(decrypt=lambda token: token, environ={}, clock=clock)
     with tempfile.TemporaryDirectory() as folder:
-        watcher = Watcher(gateway, Path(folder))
+        watcher = LiveFeed(gateway, Path(folder))
         watcher.start()
         (Path(folder) / channel.SNAPSHOT_FILE).write_bytes(raw)
         longest, last = 0.0, time.perf_counter()

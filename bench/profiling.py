@@ -35,7 +35,7 @@ from routing.gateway.deciding.snapshot import (
     Snapshot,
     checksum,
 )
-from routing.gateway.limits import Limits
+from routing.gateway.limits import GatewayLimits
 from routing.gateway.serving.server import Server
 
 TOP = 25
@@ -63,7 +63,7 @@ async def _served(
     gateway = Gateway(decrypt=lambda token: token, environ={}, clock=clock)
     gateway.load(_snapshot(ports))
     listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
-    server = Server(gateway, Limits(), cut=gateway.cut)
+    server = Server(gateway, GatewayLimits(), cut=gateway.cut)
     await server.start(listener)
     await gateway.startup()
     serving = asyncio.create_task(server.run())

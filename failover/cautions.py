@@ -14,9 +14,9 @@ from types import MappingProxyType
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
+from providers.adapters.headers import is_authorized
 from providers.adapters.registry import ADAPTERS
 from providers.adapters.spec import ModelFacts, split_name
-from providers.adapters.upstream import is_authorized
 from providers.secrets.redaction import LONG_ENOUGH
 
 WEIGHTLESS: Final = frozenset({"priority_failover", "fill_first", "round_robin"})

@@ -17,7 +17,7 @@ from providers.adapters.simulator.faults import parse_fault
 from providers.adapters.simulator.provider import Simulator
 from providers.adapters.spec import CredentialSpec, ProviderSpec
 from providers.adapters.upstream import Header, Upstream, compile_upstream
-from providers.errors import BadFraming, ProviderError, UpstreamTimedOut
+from providers.errors import BadFraming, Fault, ProviderError, UpstreamTimedOut
 from providers.secrets.encryption import CannotDecrypt
 from providers.secrets.redaction import known
 from providers.transport import Transport, unpacked
@@ -122,7 +122,7 @@ async def _models(upstream: Upstream, provider: Provider) -> tuple[int, Sequence
         reply = unpacked(
             await upstream.look(
                 transport,
-                "/models",
+                upstream.adapter.models_path,
                 credential=upstream.credentials[0],
                 connect_s=connect_s,
                 deadline=deadline,
@@ -160,7 +160,7 @@ def _verdict(
     said = f" It says: {known.redact(failure.message)[:SAID]}" if failure.message else ""
     if 300 <= status < 400:
         return False, f"It redirects ({status}); redirects are never followed.", None
-    if status == 401:
+    if status == 401 or failure.fault is Fault.AUTH:  # Google says so with 400
         return False, f"It refuses the key ({status}).{said}", None
     if status in _LISTS_NOTHING:
         return None, f"It answers, but lists no models ({status}); it may serve.{said}", None

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from providers.adapters.auth import AUTHS
-from providers.adapters.upstream import FRAMING
+from providers.adapters.headers import FRAMING
 
 PROVIDER_NAME = re.compile(r"[A-Za-z0-9._-]+")
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL's text holds neither
@@ -32,7 +32,9 @@ PROTOCOL_NAMES = (
     "openai_moderations",
     "rerank",
     "anthropic_messages",
-    "gemini",
+    "anthropic_count_tokens",
+    "gemini_generate",
+    "gemini_count_tokens",
 )
 
 

@@ -147,7 +147,7 @@ class CanonicalModel(ManagedModel):
         return super().deletion_problems() or aliases_for(self)
 
 
-class Target(models.Model):
+class AbstractTarget(models.Model):
     """A provider model that something may be served by: a pool's candidate, an alias's target."""
 
     provider_name = models.CharField("provider", max_length=100)
@@ -183,7 +183,7 @@ class Target(models.Model):
         )
 
 
-class Candidate(Target):
+class Candidate(AbstractTarget):
     canonical_model = models.ForeignKey(
         CanonicalModel, on_delete=models.CASCADE, related_name="candidates"
     )
@@ -313,7 +313,7 @@ class Alias(ManagedModel):
         return super().deletion_problems() or aliases_for(self)
 
 
-class AliasTarget(Target):
+class AliasTarget(AbstractTarget):
     alias = models.ForeignKey(Alias, on_delete=models.CASCADE, related_name="targets")
     history = HistoricalRecords()
 

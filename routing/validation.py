@@ -10,6 +10,16 @@ from providers.validation import Number, number_problems
 if TYPE_CHECKING:
     from datetime import datetime
 
+# What routing.defaults says for every pool and a pool may say for itself: its key in the file, and
+# its field in models, API and snapshot.
+POOL_SETTINGS = {
+    "strategy": "strategy",
+    "session_affinity": "session_affinity",
+    "session_affinity_ttl": "session_affinity_ttl_s",
+    "stay_after_failover": "stay_after_failover",
+    "native_first": "native_first",
+    "params": "params",
+}
 CAPTURE_SWITCHES = ("requests", "responses")
 KEEP_DAYS = {"keep_days": Number(above=0)}
 MIN_YEAR, MAX_YEAR = 1970, 9000  # whatever the time zone, the moment can be counted with

@@ -8,10 +8,14 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.imports import APPS, ROOT, circles, imports, modules
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 TOOLS = {
     "ruff check": ["-m", "ruff", "check", "--quiet", "."],
@@ -26,10 +30,18 @@ MOST_LINES = 400
 MOST_LINES_OF_MODELS_AND_CODECS = 600
 # What may be long: rows, and a codec's whole protocol.
 LONG = re.compile(r"models\.py$|providers/protocols/")
+GLOSSARY_WORDS = re.compile(r"^\| (\*\*.*)$", re.MULTILINE)
+BOLD = re.compile(r"\*\*([^*]+)\*\*")
 # How a file is made anew beside another, and takes its name.
 DRAFTS = re.compile(
     r"\bos\.(?:fsync|link|rename|replace|O_EXCL|O_TRUNC)\b|\bdraft\.re(?:place|name)\("
 )
+# Names that two classes may have: a row, and the same idea where there is no Django. All others
+# stand for one idea.
+ROWS_AND_VALUES = {"Candidate", "Credential", "RequestRecord", "Strategy"}
+DJANGOS_OWN = {"Command"}  # a management command is found by it
+# Codecs have the same parts, and none of them knows another.
+CODEC = re.compile(r"providers\.protocols\.\w+\..*")
 
 
 @pytest.mark.parametrize("tool", TOOLS)
@@ -90,6 +102,44 @@ def test_no_module_is_longer_than_one_idea() -> None:
             too_long[name] = lines
 
     assert too_long == {}
+
+
+def named(tree: ast.Module) -> Iterator[str]:
+    """The classes that other modules can meet: neither private nor inside another (Meta, Media)."""
+    return (
+        node.name
+        for node in tree.body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    )
+
+
+@pytest.mark.pure
+def test_a_class_name_stands_for_one_idea() -> None:
+    places: dict[str, set[str]] = {}
+    for module, path in modules(*APPS).items():
+        place = CODEC.sub("providers.protocols.*", module)
+        for name in named(ast.parse(path.read_text("utf-8"))):
+            places.setdefault(name, set()).add(place)
+
+    twice = {name: found for name, found in places.items() if len(found) > 1}
+
+    assert {name: twice[name] for name in twice.keys() - ROWS_AND_VALUES - DJANGOS_OWN} == {}
+    assert {name: len(twice.get(name, ())) for name in ROWS_AND_VALUES} == dict.fromkeys(
+        ROWS_AND_VALUES, 2
+    )
+
+
+@pytest.mark.pure
+def test_the_glossary_explains_each_word_once_and_explains_words_that_are_used() -> None:
+    page = (ROOT / "docs/glossary.md").read_text("utf-8")
+    words = [
+        word for entry in GLOSSARY_WORDS.findall(page) for word in BOLD.findall(entry.split("|")[0])
+    ]
+    pages = [path for path in (ROOT / "docs").rglob("*.md") if path.name != "glossary.md"]
+    text = "\n".join(path.read_text("utf-8").lower() for path in [*modules(*APPS).values(), *pages])
+
+    assert [word for word in words if words.count(word) > 1] == []
+    assert [word for word in words if not re.search(rf"\b{re.escape(word)}", text)] == []
 
 
 @pytest.mark.pure

@@ -32,13 +32,13 @@ from providers.models import Credential, Provider, ProviderModel
 from providers.secrets.encryption import CannotDecrypt
 from routing.gateway.deciding.table import ALIAS_DEPTH
 from routing.models import (
+    AbstractTarget,
     Alias,
     AliasTarget,
     Candidate,
     CanonicalModel,
     RoutingState,
     SwitchKind,
-    Target,
 )
 from routing.switches.state import rules_naming
 
@@ -131,7 +131,7 @@ class StoredScene:
         rows = RoutingState.standing().filter(enabled=False)
         return frozenset(rows.values_list(*RoutingState.IDENTITY))
 
-    def members_of(self, targets: Iterable[Target], pool: str) -> tuple[Member, ...]:
+    def members_of(self, targets: Iterable[AbstractTarget], pool: str) -> tuple[Member, ...]:
         """`targets` as members, each as the operators' switches in `pool` leave it."""
         return tuple(
             replace(member, enabled=False)
@@ -174,7 +174,7 @@ class StoredScene:
         return self.known(member).warnings(self.now.date())
 
 
-def members_of(targets: Iterable[Target]) -> tuple[Member, ...]:
+def members_of(targets: Iterable[AbstractTarget]) -> tuple[Member, ...]:
     return tuple(
         Member(
             provider=target.provider_name,

@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
-import msgspec
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
@@ -29,7 +28,7 @@ from controlplane.benches.store import digest_of, readers, versions_of
 from controlplane.edits.poke import hub_request
 from failover.engine.bench_entries import BenchEntry
 from providers.errors import Fault
-from routing.gateway.link.channel import BenchByHand, Release
+from routing.gateway.link.channel import BenchByHand, Benched, Board, BoardTold, Release, Released
 from routing.models import Candidate
 
 if TYPE_CHECKING:
@@ -180,22 +179,21 @@ class BenchAdmin(ModelAdmin):  # type: ignore[misc] # unfold carries no types
         who = name_of(wanted["model"], credential)
         if is_release:
             answer = hub_request(
-                msgspec.to_builtins(
-                    Release(
-                        subject=wanted["model"],
-                        credential=credential,
-                        manual=wanted["manual"],
-                        exact=True,
-                        by=author,
-                        reason=wanted["reason"],
-                    )
-                )
+                Release(
+                    subject=wanted["model"],
+                    credential=credential,
+                    manual=wanted["manual"],
+                    exact=True,
+                    by=author,
+                    reason=wanted["reason"],
+                ),
+                Released,
             )
             if answer is None:
                 return False, NO_ANSWER
             return (
-                bool(answer["released"]),
-                f"{who} is released." if answer["released"] else f"{who} was not benched any more.",
+                bool(answer.released),
+                f"{who} is released." if answer.released else f"{who} was not benched any more.",
             )
         now = time.time()
         begins_at = now
@@ -211,34 +209,34 @@ class BenchAdmin(ModelAdmin):  # type: ignore[misc] # unfold carries no types
             manual=True,
             by=author,
         )
-        if hub_request(msgspec.to_builtins(BenchByHand(entry=entry))) is None:
+        if hub_request(BenchByHand(entry=entry), Benched) is None:
             return False, NO_ANSWER
         return True, f"{who} is benched until {_utc(until)}."
 
     def _standing(self, subject: str, credential: str | None) -> list[BenchEntry]:
-        answer = hub_request({"op": "board"}) or {"rows": []}
-        entries = [msgspec.convert(row["entry"], BenchEntry) for row in answer["rows"]]
+        answer = hub_request(Board(), BoardTold)
+        entries = [] if answer is None else [row.entry for row in answer.rows]
         return [e for e in entries if e.key == (subject, credential)]
 
     def _rows(self, request: HttpRequest) -> list[dict[str, Any]] | None:
         """Everybody who sits out; None if the control child does not answer."""
-        answer = hub_request({"op": "board"})
+        answer = hub_request(Board(), BoardTold)
         if answer is None:
             return None
         now = time.time()
-        entries = [msgspec.convert(row["entry"], BenchEntry) for row in answer["rows"]]
-        versions = versions_of(entry.place for entry in entries)
-        others = [reader for reader in readers(now) if reader.host != answer["host"]]
+        versions = versions_of(row.entry.place for row in answer.rows)
+        others = [reader for reader in readers(now) if reader.host != answer.host]
         may = {
             "may_release": self.has_delete_permission(request),
             "may_extend": self.has_add_permission(request),
         }
         rows = []
-        for entry, known in zip(entries, answer["rows"], strict=True):
+        for known in answer.rows:
+            entry = known.entry
             version = versions.get(entry.place)
             told = [o for o in others if version is not None and o.version >= version]
-            seen = known["seen"] + sum(other.workers for other in told)
-            workers = answer["workers"] + sum(other.workers for other in others)
+            seen = known.seen + sum(other.workers for other in told)
+            workers = answer.workers + sum(other.workers for other in others)
             rows.append({**_shown(entry, now), "seen": seen, "workers": workers, **may})
             rows[-1]["hosts"] = 1 + len(others)
             rows[-1]["stamp"] = _stamp(rows[-1])

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
-import msgspec
 from django.urls import re_path
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
@@ -21,7 +20,18 @@ from controlplane.edits.poke import hub_request
 from failover.engine.benches import BenchEntry
 from failover.models import Bench
 from providers.managed.api import NumberField, OrderSerializer
-from routing.gateway.link.channel import Release
+from routing.gateway.link.channel import (
+    BenchByHand,
+    Benched,
+    BenchesChanged,
+    Release,
+    Released,
+    Sitting,
+    ToClient,
+    ToHub,
+)
+
+_Told = TypeVar("_Told", bound=ToClient)
 
 LONGEST = timedelta(days=366)
 
@@ -105,8 +115,8 @@ class BenchesView(APIView):
     @extend_schema(operation_id="benches_list", responses=BenchView(many=True))
     def get(self, request: Request) -> Response:
         del request
-        entries = msgspec.convert(_ask({"op": "benches"})["entries"], list[BenchEntry])
-        return Response([bench_view(entry) for entry in entries])
+        sitting = _ask(BenchesChanged(), Sitting)
+        return Response([bench_view(entry) for entry in sitting.entries])
 
     @extend_schema(operation_id="benches_create", request=BenchOrder, responses={201: BenchView})
     def post(self, request: Request) -> Response:
@@ -121,9 +131,8 @@ class BenchesView(APIView):
             manual=True,
             by=author_of(request),
         )
-        answer = _ask({"op": "bench", "entry": msgspec.to_builtins(entry)})
-        benched = msgspec.convert(answer["entry"], BenchEntry)
-        return Response(bench_view(benched), status=status.HTTP_201_CREATED)
+        benched = _ask(BenchByHand(entry=entry), Benched)
+        return Response(bench_view(benched.entry), status=status.HTTP_201_CREATED)
 
     @extend_schema(
         operation_id="benches_delete",
@@ -146,7 +155,7 @@ class BenchesView(APIView):
             by=author_of(request),
             reason=name.validated_data.get("reason", ""),
         )
-        if not _ask(msgspec.to_builtins(wanted))["released"]:
+        if not _ask(wanted, Released).released:
             raise NotFound(f"Nothing is benched as {subject}.")
         return Response(status=status.HTTP_204_NO_CONTENT)
 
@@ -158,8 +167,8 @@ def author_of(request: Request) -> str:
     return str(request.user.get_username())
 
 
-def _ask(message: dict[str, Any]) -> dict[str, Any]:
-    answer = hub_request(message)
+def _ask(message: ToHub, kind: type[_Told]) -> _Told:
+    answer = hub_request(message, kind)
     if answer is None:
         raise NoControlChild
     return answer

@@ -14,7 +14,7 @@ from django.core.exceptions import NON_FIELD_ERRORS
 from django.core.exceptions import ValidationError as ModelError
 from django.db import transaction
 
-from controlplane.config.changes import Change, Outcome, changes_between
+from controlplane.config.changes import Change, Changeset, changes_between
 from controlplane.config.document import Applied, Document, parse
 from controlplane.config.general import SETTING_OF_KEY, TIMEOUT_KEYS
 from controlplane.config.objects import (
@@ -35,7 +35,7 @@ from controlplane.config.rows import (
     write_rules,
 )
 from controlplane.config.yaml import ConfigErrors
-from controlplane.edits.kinds import KINDS, SETTINGS, Key
+from controlplane.edits.kinds import KINDS, SETTINGS, ObjectKey
 from controlplane.edits.noting import note, unnoticed
 from controlplane.models import ConfigSource, Settings
 from providers.managed.models import ManagedSource
@@ -52,7 +52,7 @@ CAPTURE: Final = {"capture.requests": False, "capture.responses": False, "captur
 
 def apply_text(
     text: str, *, filename: str, environ: Mapping[str, str], is_preview: bool = False
-) -> Outcome:
+) -> Changeset:
     """
     Make admin's objects what `text` says; with `is_preview`, only find out what would change.
 
@@ -79,7 +79,7 @@ def apply_text(
             transaction.set_rollback(True)
         else:
             note(change.key for change in changes)
-    return Outcome(changes=changes, notes=[*document.warnings, *_left(document, before)])
+    return Changeset(changes=changes, notes=[*document.warnings, *_left(document, before)])
 
 
 def _lock_objects() -> None:
@@ -220,7 +220,7 @@ def _write_settings(document: Document) -> None:
     try:
         row.full_clean()
     except ModelError as error:
-        raise ConfigErrors(_told(document, Key(SETTINGS, "", DASHBOARD), error)) from error
+        raise ConfigErrors(_told(document, ObjectKey(SETTINGS, "", DASHBOARD), error)) from error
     stored = Settings.objects.get(pk=1)
     if any(
         getattr(stored, name) != getattr(row, name)
@@ -268,7 +268,7 @@ def _validate(document: Document, changes: list[Change]) -> None:
         raise ConfigErrors(mistakes)
 
 
-def _told(document: Document, key: Key, error: ModelError) -> list[Mistake]:
+def _told(document: Document, key: ObjectKey, error: ModelError) -> list[Mistake]:
     where = _place_of(document, key)
     if not hasattr(error, "error_dict"):
         return [document.tree.mistake(where, text) for text in error.messages]
@@ -299,7 +299,7 @@ def _left(document: Document, before: State) -> list[str]:
     ]
 
 
-def _place_of(document: Document, key: Key) -> Path:
+def _place_of(document: Document, key: ObjectKey) -> Path:
     """Where an object stands in the text; the settings are the whole file."""
     kind = KINDS.get(key.kind)
     if kind is None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from controlplane.config.objects import CONFIG, Block, Secret, State
-from controlplane.edits.kinds import OTHER, SETTINGS, Key
+from controlplane.edits.kinds import OTHER, SETTINGS, ObjectKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -37,7 +37,7 @@ class FieldChange:
 class Change:
     """One object that differs. `before` is None if it was made, `after` if it is gone."""
 
-    key: Key
+    key: ObjectKey
     before: Block | None
     after: Block | None
 
@@ -65,7 +65,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Changeset:
     """What was changed, or would be; `notes` are what is worth knowing of the rest."""
 
     changes: list[Change] = field(default_factory=list)

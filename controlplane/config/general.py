@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from failover.engine.policy import Backoff, BenchPolicy, FailoverPolicy, RetryFirst
+from routing.validation import POOL_SETTINGS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -15,42 +18,24 @@ if TYPE_CHECKING:
 
 _DEFAULTS: Final = "routing.defaults"
 _POLICY: Final = f"{_DEFAULTS}.failover"
+_NOT_AS_IT_IS: Final = ("enabled", "backoff", "retry_first")  # of a failover policy
+_POLICY_FIELDS: Final = [
+    name for name in FailoverPolicy.__struct_fields__ if name not in _NOT_AS_IT_IS
+]
 
 SETTING_OF_KEY: Final[Mapping[str, str]] = {
-    f"{_DEFAULTS}.strategy": "strategy",
-    f"{_DEFAULTS}.session_affinity": "session_affinity",
-    f"{_DEFAULTS}.session_affinity_ttl": "session_affinity_ttl_s",
-    f"{_DEFAULTS}.stay_after_failover": "stay_after_failover",
-    f"{_DEFAULTS}.native_first": "native_first",
-    f"{_DEFAULTS}.params": "params",
+    **{f"{_DEFAULTS}.{key}": field for key, field in POOL_SETTINGS.items()},
     f"{_POLICY}.enabled": "failover_in_pools",
-    f"{_POLICY}.max_attempts": "max_attempts",
-    f"{_POLICY}.same_candidate_retries": "same_candidate_retries",
-    f"{_POLICY}.retry_on_statuses": "retry_on_statuses",
-    f"{_POLICY}.retry_on_model_errors": "retry_on_model_errors",
-    f"{_POLICY}.retry_on_timeouts": "retry_on_timeouts",
-    f"{_POLICY}.retry_on_content_filter": "retry_on_content_filter",
-    f"{_POLICY}.deadline_s": "deadline_s",
-    f"{_POLICY}.hold_s": "hold_s",
-    f"{_POLICY}.gate": "gate",
-    f"{_POLICY}.exhausted_status": "exhausted_status",
-    f"{_POLICY}.hedge_after_ms": "hedge_after_ms",
-    f"{_POLICY}.retry_first.statuses": "retry_first_statuses",
-    f"{_POLICY}.retry_first.times": "retry_first_times",
-    f"{_POLICY}.retry_first.max_wait_s": "retry_first_max_wait_s",
-    f"{_POLICY}.backoff.base_ms": "backoff_base_ms",
-    f"{_POLICY}.backoff.factor": "backoff_factor",
-    f"{_POLICY}.backoff.max_ms": "backoff_max_ms",
+    **{f"{_POLICY}.{name}": name for name in _POLICY_FIELDS},
+    **{
+        f"{_POLICY}.{part}.{name}": f"{part}_{name}"
+        for part, block in (("retry_first", RetryFirst), ("backoff", Backoff))
+        for name in block.__struct_fields__
+    },
     "failover.enabled": "failover_enabled",
     "failover.disabled_models": "disabled_models",
     "models.configured_provider_models_mode": "inventory_mode",
-    "bench.failures": "bench_failures",
-    "bench.failure_ratio": "bench_failure_ratio",
-    "bench.window_s": "bench_window_s",
-    "bench.cooldown_s": "bench_cooldown_s",
-    "bench.max_outage_s": "bench_max_outage_s",
-    "bench.max_cooldown_s": "bench_max_cooldown_s",
-    "bench.auth_cooldown_s": "bench_auth_cooldown_s",
+    **{f"bench.{name}": f"bench_{name}" for name in BenchPolicy.__struct_fields__},
 }
 TIMEOUT_KEYS: Final = f"{_DEFAULTS}.timeouts."  # each is one member of Settings.timeouts
 

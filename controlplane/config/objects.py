@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from controlplane.config.general import SETTING_OF_KEY, TIMEOUT_KEYS
-from controlplane.edits.kinds import KINDS, SETTINGS, Key
+from controlplane.edits.kinds import KINDS, SETTINGS, ObjectKey
 from controlplane.models import ApiKey, ConfigSource, Settings
 from failover.models import FailoverRule
 from providers.managed.models import ManagedSource, counting
@@ -24,6 +24,7 @@ from providers.models import Credential, Provider, ProviderModel
 from providers.secrets.encryption import CannotDecrypt
 from providers.secrets.redaction import is_secret_name
 from routing.models import Alias, AliasTarget, Candidate, CanonicalModel
+from routing.validation import POOL_SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -41,7 +42,7 @@ Block = dict[str, Any]
 Row = TypeVar("Row", bound="ManagedModel")
 
 
-State = dict[Key, Block]
+State = dict[ObjectKey, Block]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +125,7 @@ def providers(names: Collection[str] | None) -> State:
     credentials = _parts(Credential, "provider_id", rows)
     inventory = _parts(ProviderModel, "provider_id", rows)
     return {
-        Key("provider", row.name, row.managed_source): _compact(
+        ObjectKey("provider", row.name, row.managed_source): _compact(
             {
                 "kind": row.kind,
                 "base_url": row.base_url,
@@ -176,7 +177,7 @@ def pools(names: Collection[str] | None) -> State:
     rows = _named(CanonicalModel, names)
     candidates = _parts(Candidate, "canonical_model_id", rows)
     return {
-        Key("pool", row.name, row.managed_source): {
+        ObjectKey("pool", row.name, row.managed_source): {
             "candidates": [
                 _target(
                     candidate,
@@ -191,13 +192,11 @@ def pools(names: Collection[str] | None) -> State:
             **_compact(
                 {
                     "enabled": row.enabled,
-                    "strategy": row.strategy,
-                    "session_affinity": row.session_affinity,
-                    "session_affinity_ttl": duration(row.session_affinity_ttl_s),
+                    **{
+                        key: _setting(key, getattr(row, field))
+                        for key, field in POOL_SETTINGS.items()
+                    },
                     "affinity_key": row.affinity_key,
-                    "stay_after_failover": row.stay_after_failover,
-                    "native_first": row.native_first,
-                    "params": row.params,
                     "timeouts": _json(row.timeouts),
                     "failover": _json(row.failover),
                     "capture": _json(row.capture),
@@ -228,7 +227,7 @@ def aliases(names: Collection[str] | None) -> State:
     rows = _named(Alias, names)
     targets = _parts(AliasTarget, "alias_id", rows)
     return {
-        Key("alias", row.name, row.managed_source): _compact(
+        ObjectKey("alias", row.name, row.managed_source): _compact(
             {
                 "target": row.target,
                 "targets": [_target(target) for target in targets[row.pk]],
@@ -243,7 +242,7 @@ def aliases(names: Collection[str] | None) -> State:
 
 def rules(names: Collection[str] | None) -> State:
     return {
-        Key("rule", row.primary_model, row.managed_source): _compact(
+        ObjectKey("rule", row.primary_model, row.managed_source): _compact(
             {"fallback_models": list(row.fallback_models), "enabled": row.enabled}, enabled=True
         )
         for row in _named(FailoverRule, names)
@@ -255,7 +254,7 @@ def keys(names: Collection[str] | None) -> State:
 
     teams = dict(Team.objects.values_list("pk", "name"))
     return {
-        Key("key", row.name, row.managed_source): _compact(
+        ObjectKey("key", row.name, row.managed_source): _compact(
             {
                 "key": Secret.of(row.digest),
                 "team": teams.get(row.team_id, "") if row.team_id else "",
@@ -284,8 +283,8 @@ def _settings() -> State:
         for name, entry in sorted(given.items())
         if not name.startswith(RULES_KEYS)
     }
-    own = {Key(SETTINGS, "", DASHBOARD): settings_block(row)}
-    return own | ({Key(SETTINGS, "", CONFIG): values} if values else {})
+    own = {ObjectKey(SETTINGS, "", DASHBOARD): settings_block(row)}
+    return own | ({ObjectKey(SETTINGS, "", CONFIG): values} if values else {})
 
 
 def settings_block(row: Settings) -> Block:

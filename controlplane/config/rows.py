@@ -21,6 +21,7 @@ from providers.models import Credential, Provider, ProviderModel
 from providers.secrets.encryption import CannotDecrypt
 from providers.secrets.fields import keyring
 from routing.models import Alias, AliasTarget, Candidate, CanonicalModel
+from routing.validation import POOL_SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -241,13 +242,8 @@ def write_pools(part: Part) -> bool:
         name: {
             "managed_source": part.source,
             "enabled": pool.enabled,
-            "strategy": pool.strategy,
-            "session_affinity": pool.session_affinity,
-            "session_affinity_ttl_s": pool.session_affinity_ttl,
+            **{field: getattr(pool, key) for key, field in POOL_SETTINGS.items()},
             "affinity_key": pool.affinity_key,
-            "stay_after_failover": pool.stay_after_failover,
-            "native_first": pool.native_first,
-            "params": pool.params,
             "timeouts": pool.timeouts.given(),
             "failover": pool.failover.given(),
             "capture": pool.capture.given(),

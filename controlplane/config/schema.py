@@ -61,7 +61,7 @@ def _whole_where_possible(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-class Block(BaseModel):
+class FileBlock(BaseModel):
     model_config = ConfigDict(
         extra="forbid", strict=True, frozen=True, hide_input_in_errors=True, allow_inf_nan=False
     )
@@ -72,7 +72,7 @@ class Block(BaseModel):
         return given
 
 
-class TimeoutsBlock(Block):
+class TimeoutsBlock(FileBlock):
     connect_s: Seconds | None = None
     first_token_s: Seconds | None = None
     reasoning_first_token_s: Seconds | None = None
@@ -81,7 +81,7 @@ class TimeoutsBlock(Block):
     stream_total_s: Seconds | None = None
 
 
-class BackoffBlock(Block):
+class BackoffBlock(FileBlock):
     base_ms: Pause | None = None
     factor: Factor | None = None
     max_ms: Pause | None = None
@@ -92,13 +92,13 @@ def _once(value: Any) -> Any:
     return {"times": 1, **value} if isinstance(value, dict) else value
 
 
-class RetryFirstBlock(Block):
+class RetryFirstBlock(FileBlock):
     statuses: list[Status] | None = None
     times: Retries | None = None
     max_wait_s: SecondsOrNone | None = None
 
 
-class FailoverPolicyBlock(Block):
+class FailoverPolicyBlock(FileBlock):
     enabled: Flag | None = None
     max_attempts: Attempts | None = None
     same_candidate_retries: Retries | None = None
@@ -115,7 +115,7 @@ class FailoverPolicyBlock(Block):
     backoff: BackoffBlock | None = None
 
 
-class BenchBlock(Block):
+class BenchBlock(FileBlock):
     failures: Whole | None = None
     failure_ratio: Ratio | None = None
     window_s: Seconds | None = None
@@ -125,13 +125,13 @@ class BenchBlock(Block):
     auth_cooldown_s: Seconds | None = None
 
 
-class CaptureBlock(Block):
+class CaptureBlock(FileBlock):
     requests: Flag | None = None
     responses: Flag | None = None
     keep_days: Whole | None = None
 
 
-class CapabilitiesBlock(Block):
+class CapabilitiesBlock(FileBlock):
     tools: Flag | None = None
     parallel_tools: Flag | None = None
     vision: Flag | None = None
@@ -143,7 +143,7 @@ class CapabilitiesBlock(Block):
     streaming: Flag | None = None
 
 
-class PricesBlock(Block):
+class PricesBlock(FileBlock):
     input_per_mtok: Price | None = None
     output_per_mtok: Price | None = None
     cached_input_per_mtok: Price | None = None
@@ -158,7 +158,7 @@ class PricingBlock(PricesBlock):
     tiers: list[PriceTierBlock] | None = None
 
 
-class MetadataBlock(Block):
+class MetadataBlock(FileBlock):
     catalog: CatalogName | None = None
     family: Annotated[Text, Field(max_length=100)] | None = None
     context_window: Whole | None = None
@@ -168,17 +168,17 @@ class MetadataBlock(Block):
     pricing: PricingBlock | None = None
 
 
-class ProviderModelBlock(Block):
+class ProviderModelBlock(FileBlock):
     id: Name
     metadata: MetadataBlock = MetadataBlock()
 
 
-class HealthBlock(Block):
+class HealthBlock(FileBlock):
     interval_s: Seconds | None = None
     paid_probe_model: Text | None = None
 
 
-class CredentialBlock(Block):
+class CredentialBlock(FileBlock):
     """Without a label it is called after its place in the list: key-1, key-2 …"""
 
     key: Secret
@@ -186,7 +186,7 @@ class CredentialBlock(Block):
     enabled: Flag = True
 
 
-class ProviderBlock(Block):
+class ProviderBlock(FileBlock):
     kind: Kind
     base_url: BaseUrl = ""
     auth: AuthScheme = ""
@@ -215,7 +215,7 @@ class ProviderBlock(Block):
     fault: Fault = ""
 
 
-class CandidateBlock(Block):
+class CandidateBlock(FileBlock):
     provider: ProviderName
     model: Name
     priority: Whole = 1
@@ -236,7 +236,7 @@ def _not_empty(value: list[CandidateBlock], info: ValidationInfo) -> list[Candid
     return value
 
 
-class PoolBlock(Block):
+class PoolBlock(FileBlock):
     candidates: Annotated[list[CandidateBlock], AfterValidator(_not_empty)]
     aliases: list[Name] = []
     enabled: Flag = True
@@ -252,7 +252,7 @@ class PoolBlock(Block):
     capture: CaptureBlock = CaptureBlock()
 
 
-class RoutingDefaultsBlock(Block):
+class RoutingDefaultsBlock(FileBlock):
     strategy: Strategy | None = None
     session_affinity: Flag | None = None
     session_affinity_ttl: Duration | None = None
@@ -263,19 +263,19 @@ class RoutingDefaultsBlock(Block):
     failover: FailoverPolicyBlock = FailoverPolicyBlock()
 
 
-class RoutingBlock(Block):
+class RoutingBlock(FileBlock):
     defaults: RoutingDefaultsBlock = RoutingDefaultsBlock()
     model_pools: dict[Name, PoolBlock] = {}
 
 
-class AliasTargetBlock(Block):
+class AliasTargetBlock(FileBlock):
     provider: ProviderName
     model: Name
     priority: Whole = 1
     weight: Whole = 1
 
 
-class AliasBlock(Block):
+class AliasBlock(FileBlock):
     target: Name = ""
     targets: Annotated[list[AliasTargetBlock], Field(min_length=1)] = []
     strategy: Strategy = ""
@@ -285,7 +285,7 @@ class AliasBlock(Block):
 Fallbacks = Annotated[list[Target], Field(min_length=1, max_length=MOST_FALLBACKS)]
 
 
-class FailoverBlock(Block):
+class FailoverBlock(FileBlock):
     enabled: Flag | None = None
     rules_path: Text | None = None
     rules: dict[Target, Fallbacks] = {}
@@ -293,11 +293,11 @@ class FailoverBlock(Block):
     disabled_models: list[Target] | None = None
 
 
-class ModelsBlock(Block):
+class ModelsBlock(FileBlock):
     configured_provider_models_mode: InventoryMode | None = None
 
 
-class KeyBlock(Block):
+class KeyBlock(FileBlock):
     name: Annotated[Text, Field(min_length=1, max_length=100)]
     key: Secret
     team: Annotated[Text, Field(max_length=100)] = ""
@@ -312,7 +312,7 @@ class KeyBlock(Block):
     capture: CaptureBlock = CaptureBlock()
 
 
-class ConfigurationBlock(Block):
+class ConfigurationBlock(FileBlock):
     """The whole file."""
 
     providers: dict[ProviderName, ProviderBlock] = {}

@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from controlplane.config.objects import CONFIG, DASHBOARD, Block, Secret, State
-from controlplane.edits.kinds import KINDS, SETTINGS, Key
+from controlplane.edits.kinds import KINDS, SETTINGS, ObjectKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,8 +36,8 @@ def text_of(state: State) -> str:
 def tree_of(state: State) -> Block:
     """`state` as the file's blocks. The settings are merged, the configuration's over admin's."""
     settings = {
-        **state.get(Key(SETTINGS, "", DASHBOARD), {}),
-        **state.get(Key(SETTINGS, "", CONFIG), {}),
+        **state.get(ObjectKey(SETTINGS, "", DASHBOARD), {}),
+        **state.get(ObjectKey(SETTINGS, "", CONFIG), {}),
     }
     nested: Block = {}
     for dotted, value in sorted(settings.items()):

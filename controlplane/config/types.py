@@ -17,6 +17,7 @@ from providers.adapters.registry import KNOWN_KINDS
 from providers.adapters.simulator.faults import parse_fault
 from providers.catalog.metadata import catalog_problems
 from providers.validation import (
+    PROTOCOL_NAMES,
     base_url_problems,
     headers_problems,
     model_name_problems,
@@ -31,11 +32,6 @@ if TYPE_CHECKING:
 STRATEGIES = (
     "priority_failover", "fill_first", "weighted_round_robin", "weighted_random", "round_robin",
     "lowest_latency", "lowest_cost", "least_busy",
-)  # fmt: skip
-PROTOCOLS = (
-    "openai_chat", "openai_completions", "openai_embeddings", "openai_responses",
-    "openai_images", "openai_speech", "openai_transcriptions", "openai_moderations",
-    "rerank", "anthropic_messages", "gemini",
 )  # fmt: skip
 MAX_INT = 2**31 - 1  # a database integer
 MAX_SECONDS = 10 * 365 * 24 * 3600
@@ -203,7 +199,7 @@ CatalogName = Annotated[Text, _by(catalog_problems, length=250)]
 Fault = Annotated[Text, AfterValidator(_fault), Field(max_length=100)]
 UserPath = Annotated[Text, AfterValidator(_user_path), Field(max_length=200)]
 Kind = Annotated[Text, one_of(KNOWN_KINDS)]
-ProtocolName = Annotated[Text, one_of(PROTOCOLS)]
+ProtocolName = Annotated[Text, one_of(PROTOCOL_NAMES)]
 AuthScheme = Annotated[Text, one_of(AUTHS)]
 AffinityKey = Annotated[Text, one_of(["user_path"])]
 InventoryMode = Annotated[Text, one_of(["fallback", "allowlist"])]

@@ -22,7 +22,7 @@ import msgspec
 from controlplane.control.hub import Told
 from failover.engine.bench_entries import BenchEntry, Place
 from routing.gateway.deciding.affinity import PinEntry
-from routing.gateway.keylimits.redis import Argument, Redis, RedisAway, Script
+from routing.gateway.keylimits.redis import Argument, LuaScript, Redis, RedisAway
 
 if TYPE_CHECKING:
     from controlplane.control.hub import Hub
@@ -43,7 +43,7 @@ NEWS_OF_PINS: Final = b"switchyard:news:pins"
 NEWS_OF_EDITS: Final = b"switchyard:news:edits"
 PINS_KEPT: Final = 200_000
 
-PUT_BENCHES: Final = Script("""
+PUT_BENCHES: Final = LuaScript("""
 local news = {}
 for i = 2, #ARGV, 3 do
   local rank = ARGV[i + 1]
@@ -59,7 +59,7 @@ end
 return #news
 """)
 
-PUT_PINS: Final = Script("""
+PUT_PINS: Final = LuaScript("""
 local news = {}
 for i = 3, #ARGV, 4 do
   local used = ARGV[i + 1]
@@ -85,7 +85,7 @@ end
 return #news
 """)
 
-FORGET: Final = Script("""
+FORGET: Final = LuaScript("""
 if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then
   return redis.call('HDEL', KEYS[1], ARGV[1])
 end

@@ -31,7 +31,7 @@ from django.utils import timezone
 from controlplane.benches.store import BenchStore
 from controlplane.config.file import FileWatch, sync_file
 from controlplane.control.bus import Bus
-from controlplane.control.hub import Hub, Standing
+from controlplane.control.hub import Hub, LastRound
 from controlplane.control.metering import Metering
 from controlplane.control.reporting import Reporter
 from controlplane.control.sharing import DatabaseShare, DiskShare
@@ -75,23 +75,23 @@ class Publisher:
         self._is_file_pending = True
         self._edits = -1
         self._rebuild_at = float("-inf")
-        self._standing = Standing()
+        self._last_round = LastRound()
 
-    def round(self, *, is_told: bool = False) -> Standing:
+    def round(self, *, is_told: bool = False) -> LastRound:
         """
         One look at everything; `is_told` if another host said that there is something to see.
 
-        Never raises: what fails is in the standing, and logged once.
+        Never raises: what fails is in the last round, and logged once.
         """
-        before = self._standing.error
+        before = self._last_round.error
         failures = [_failure_of(self._take_file_over), _failure_of(_end_switches)]
         undone = "; ".join(filter(None, failures))
         try:
-            standing = replace(self._look(is_told=is_told), error=undone)
+            last_round = replace(self._look(is_told=is_told), error=undone)
         except Exception as error:  # noqa: BLE001 - whatever it is, the next round tries again
-            standing = replace(self._standing, error=_line(error))
-            if standing.error != before:
-                logger.error("nothing can be published: %s", standing.error)  # noqa: TRY400 - one line
+            last_round = replace(self._last_round, error=_line(error))
+            if last_round.error != before:
+                logger.error("nothing can be published: %s", last_round.error)  # noqa: TRY400 - one line
             self._rebuild_at = float("-inf")
             connections.close_all()
         else:
@@ -99,8 +99,8 @@ class Publisher:
                 logger.error("edits are published, but this failed: %s", undone)
             elif before and not undone:
                 logger.info("publishing works again")
-        self._standing = standing
-        return standing
+        self._last_round = last_round
+        return last_round
 
     def _take_file_over(self) -> None:
         """Look at the file, if there is something new; what fails is tried again."""
@@ -108,32 +108,32 @@ class Publisher:
             return
         self._is_file_pending = True
         # Also if what is in the file cannot be taken over now.
-        self._standing = replace(self._standing, config_checksum=self._watch.checksum())
+        self._last_round = replace(self._last_round, config_checksum=self._watch.checksum())
         refused = self._sync()
-        is_news = refused != self._standing.refused
-        at = (time.time() if is_news else self._standing.refused_at) if refused else None
-        self._standing = replace(self._standing, refused=refused, refused_at=at)
+        is_news = refused != self._last_round.refused
+        at = (time.time() if is_news else self._last_round.refused_at) if refused else None
+        self._last_round = replace(self._last_round, refused=refused, refused_at=at)
         self._is_file_pending = False
         self._rebuild_at = float("-inf")
 
-    def _look(self, *, is_told: bool) -> Standing:
-        standing = self._standing
+    def _look(self, *, is_told: bool) -> LastRound:
+        last_round = self._last_round
         # Read before building: an edit that comes in between is seen again next time.
         edits = EditCounter.objects.filter(pk=1).values_list("value", flat=True).first() or 0
         whole = self._clock() >= self._rebuild_at
         if edits == self._edits and not whole:
-            return standing
+            return last_round
         if edits != self._edits and not is_told:
             self._noticed()
         began = self._clock()
         snapshot = self._publication.publish(whole=whole)
-        if snapshot.generation != standing.generation:
+        if snapshot.generation != last_round.generation:
             logger.info("published generation %d", snapshot.generation)
         self._edits = edits
         if whole:
             took = self._clock() - began
             self._rebuild_at = self._clock() + max(REBUILD_S, took / REBUILD_SHARE)
-        return replace(standing, generation=snapshot.generation)
+        return replace(last_round, generation=snapshot.generation)
 
     def _sync(self) -> tuple[str, ...]:
         """Take the configuration over; the mistakes if it was refused."""
@@ -173,7 +173,7 @@ async def control(data_dir: Path, environ: Mapping[str, str]) -> None:
             ThreadPoolExecutor(max_workers=1, thread_name_prefix="publisher") as thread,
         ):
 
-            async def look() -> Standing:
+            async def look() -> LastRound:
                 is_told = hub.edited.is_set()
                 hub.edited.clear()
                 call = partial(publisher.round, is_told=is_told)

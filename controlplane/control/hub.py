@@ -13,7 +13,7 @@ import contextlib
 import logging
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -40,7 +40,7 @@ logger = logging.getLogger("switchyard.hub")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class LastRound:
     """
     What the control child last did.
 
@@ -91,20 +91,20 @@ class Told:
 class Hub:
     """
     Listens at `path`. `publish` makes the database's state the published one and returns the
-    standing after that; it never raises. Without `metering` nobody's counts are kept. `told` are
+    last round after that; it never raises. Without `metering` nobody's counts are kept. `told` are
     the ways to other hosts, among whom `host` is this one's name.
     """
 
     def __init__(
         self,
         path: Path,
-        publish: Callable[[], Awaitable[Standing]],
+        publish: Callable[[], Awaitable[LastRound]],
         metering: Metering | None = None,
     ) -> None:
         self._path = path
         self._publish = publish
         self._metering = metering
-        self._standing = Standing()
+        self._last_round = LastRound()
         self._workers: list[_Worker] = []
         self.told: list[Told] = []
         self.host = ""
@@ -133,11 +133,11 @@ class Hub:
         await asyncio.gather(*filter(None, self._connections.values()))
         self._path.unlink(missing_ok=True)
 
-    def announce(self, standing: Standing) -> None:
+    def announce(self, last_round: LastRound) -> None:
         """Tell every worker, if something is new."""
-        if standing == self._standing:
+        if last_round == self._last_round:
             return
-        self._standing = standing
+        self._last_round = last_round
         for worker in self._workers:
             self._announce_to(worker)
 
@@ -148,8 +148,8 @@ class Hub:
                 told.edits()
 
     @property
-    def standing(self) -> Standing:
-        return self._standing
+    def last_round(self) -> LastRound:
+        return self._last_round
 
     def tell_fleet(self, fleet: Fleet) -> None:
         """Have every worker know of all processes."""
@@ -173,11 +173,11 @@ class Hub:
         )
 
     def _announce_to(self, worker: _Worker) -> None:
-        standing = self._standing
-        worker.due_generation = standing.generation
+        last_round = self._last_round
+        worker.due_generation = last_round.generation
         worker.send(
             channel.Announced(
-                generation=standing.generation, refused=standing.refused, error=standing.error
+                generation=last_round.generation, refused=last_round.refused, error=last_round.error
             )
         )
 
@@ -194,7 +194,7 @@ class Hub:
                 else:
                     writer.write(channel.line(await self._answer(message)))
         except msgspec.DecodeError as error:
-            writer.write(channel.line({"error": str(error)}))
+            writer.write(channel.line(channel.NotAnswered(error=str(error))))
         except (OSError, ValueError) as error:  # it went away, or its line is over the limit
             logger.debug("a connection ended: %s", error)
         finally:
@@ -286,58 +286,58 @@ class Hub:
         """How many workers have dealt with the board as it was at `number`."""
         return sum(worker.seen >= number for worker in self._workers)
 
-    async def _answer(self, message: channel.ToHub) -> dict[str, Any]:
+    async def _answer(self, message: channel.ToHub) -> channel.ToClient | channel.NotAnswered:
         if isinstance(message, channel.Publish):
             return await self._answer_publish()
         if isinstance(message, channel.Status):
             return self._answer_status()
         if isinstance(message, channel.BenchesChanged):
-            return {"entries": self.board.sitting(time.time())}
+            return channel.Sitting(entries=tuple(self.board.sitting(time.time())))
         if isinstance(message, channel.Metered) and self._metering is not None:
-            return {"text": self._metrics(message, self._metering)}
+            return channel.MetricsTold(text=self._metrics(message, self._metering))
         if isinstance(message, channel.BenchByHand):
-            return {"entry": await self._bench(message.entry)}
+            return channel.Benched(entry=await self._bench(message.entry))
         if isinstance(message, channel.Release):
-            return {"released": await self._release(message)}
+            return channel.Released(released=await self._release(message))
         if isinstance(message, channel.Board):
             return self._answer_board()
-        return {"error": "only a worker that has said hello may say this"}
+        return channel.NotAnswered(error="only a worker that has said hello may say this")
 
-    async def _answer_publish(self) -> dict[str, Any]:
-        standing = await self._publish()
-        self.announce(standing)
+    async def _answer_publish(self) -> channel.Published:
+        last_round = await self._publish()
+        self.announce(last_round)
         await self._wait_until(lambda: all(w.due_generation is None for w in self._workers))
         refused = [
             f"worker {w.hello.worker}: {w.error}" for w in self._workers if w.error is not None
         ]
-        if standing.error:
-            refused.insert(0, standing.error)
-        return {"generation": standing.generation, "refused": refused}
+        if last_round.error:
+            refused.insert(0, last_round.error)
+        return channel.Published(generation=last_round.generation, refused=tuple(refused))
 
-    def _answer_status(self) -> dict[str, Any]:
-        return {
-            "generation": self._standing.generation,
-            "config_errors": self._standing.refused,
-            "error": self._standing.error,
-            "workers": self.workers_seen(),
-        }
+    def _answer_status(self) -> channel.StatusTold:
+        return channel.StatusTold(
+            generation=self._last_round.generation,
+            config_errors=self._last_round.refused,
+            error=self._last_round.error,
+            workers=self.workers_seen(),
+        )
 
-    def _answer_board(self) -> dict[str, Any]:
-        return {
-            "host": self.host,
-            "workers": self.workers,
-            "rows": [
-                {"entry": entry, "seen": self.seen(self.board.number_of(entry.place))}
+    def _answer_board(self) -> channel.BoardTold:
+        return channel.BoardTold(
+            host=self.host,
+            workers=self.workers,
+            rows=tuple(
+                channel.BoardRow(entry=entry, seen=self.seen(self.board.number_of(entry.place)))
                 for entry in self.board.sitting(time.time())
-            ],
-        }
+            ),
+        )
 
     def _metrics(self, told: channel.Metered, metering: Metering) -> str:
         """For a scrape of the worker that asks; its own counts come with the question."""
         is_here = any(worker.instance == told.instance for worker in self._workers)
         metering.hear(told, is_here=is_here)
         return metering.text(
-            self.board.sitting(time.time()), is_config_refused=bool(self._standing.refused)
+            self.board.sitting(time.time()), is_config_refused=bool(self._last_round.refused)
         )
 
     async def _bench(self, entry: BenchEntry) -> BenchEntry:

@@ -100,14 +100,14 @@ class Reporter:
             await asyncio.sleep(TICK_S)
 
     def _mine(self) -> HostSeen:
-        standing = self._hub.standing
+        last_round = self._hub.last_round
         return msgspec.structs.replace(
             self._same,
-            generation=standing.generation,
-            config_checksum=standing.config_checksum,
-            refused=standing.refused,
-            refused_at=standing.refused_at,
-            error=standing.error,
+            generation=last_round.generation,
+            config_checksum=last_round.config_checksum,
+            refused=last_round.refused,
+            refused_at=last_round.refused_at,
+            error=last_round.error,
             expected_workers=self._hub.expected_workers,
             workers=self._hub.workers_seen(),
         )

@@ -26,7 +26,7 @@ from controlplane.decisions.deciding import (
 from controlplane.decisions.forms import ExplainForm, TryForm
 from controlplane.decisions.local_worker import LocalWorker, worker_of
 from controlplane.decisions.pools_api import pools_of
-from controlplane.decisions.trying import KEPT_BYTES, Answer, try_request
+from controlplane.decisions.trying import KEPT_BYTES, ShownAnswer, try_request
 from controlplane.models import ApiKey, RequestRecord
 from controlplane.records.admin import duration, trail_of
 from controlplane.records.api import with_id
@@ -186,7 +186,7 @@ def try_page(request: HttpRequest) -> HttpResponse:
     )
 
 
-def _send(request: HttpRequest, worker: LocalWorker, given: dict[str, Any]) -> Answer:
+def _send(request: HttpRequest, worker: LocalWorker, given: dict[str, Any]) -> ShownAnswer:
     body: dict[str, Any] = {
         "model": given["model"],
         "messages": [{"role": "user", "content": given["prompt"]}],
@@ -218,7 +218,7 @@ def _seconds(seconds: float | None) -> str:
     return duration(None if seconds is None else 1000 * seconds)
 
 
-def _record_of(request: HttpRequest, answer: Answer) -> dict[str, Any]:
+def _record_of(request: HttpRequest, answer: ShownAnswer) -> dict[str, Any]:
     """The record of the request, if whoever asks may see it and it comes soon."""
     request_id = answer.headers.get("x-request-id", "")
     look = reverse("admin:controlplane_requestrecord_changelist")

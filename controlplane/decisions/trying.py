@@ -30,7 +30,7 @@ SHOWN_HEADERS: Final = ("x-switchyard-", "x-request-id", "retry-after", "x-shoul
 
 
 @dataclass(slots=True, kw_only=True)
-class Answer:
+class ShownAnswer:
     """
     What came back. Times are seconds since the call; None: it never got so far.
 
@@ -69,7 +69,7 @@ async def try_request(
     headers: Mapping[str, str],
     who: str,
     limit_s: float,
-) -> Answer:
+) -> ShownAnswer:
     """
     Send `body` to `path` as the admin `who`, and wait for the whole answer, at most `limit_s`.
 
@@ -105,8 +105,8 @@ async def try_request(
         del gateway.guests[digest]
 
 
-async def _converse(gateway: Gateway, scope: Any, raw: bytes, limit_s: float) -> Answer:
-    answer = Answer()
+async def _converse(gateway: Gateway, scope: Any, raw: bytes, limit_s: float) -> ShownAnswer:
+    answer = ShownAnswer()
     began = time.monotonic()
     has_left = asyncio.Event()
     requests = [{"type": "http.request", "body": raw, "more_body": False}]

@@ -28,7 +28,7 @@ ANY: Final = "configuration"  # the kind of an edit that may be of any object
 OTHER: Final = "other"  # what no revision holds: facts, teams, switches
 
 
-class Key(NamedTuple):
+class ObjectKey(NamedTuple):
     """Which object: `kind` is one of KINDS, or "settings" (of no name)."""
 
     kind: str

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from django.db.models import Model
 
-    from controlplane.edits.kinds import Key
+    from controlplane.edits.kinds import ObjectKey
 
 REASON_HEADER: Final = "x-switchyard-reason"
 REASON_FIELD: Final = "change_reason"
@@ -84,7 +84,7 @@ def unnoticed() -> Iterator[None]:
         _unnoticed.reset(token)
 
 
-def note(keys: Iterable[Key | tuple[str, str]], using: str = "default") -> None:
+def note(keys: Iterable[ObjectKey | tuple[str, str]], using: str = "default") -> None:
     """
     Note an edit of each object in its transaction, and have it published once it is committed.
 

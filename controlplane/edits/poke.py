@@ -6,13 +6,22 @@ Everything works without one, only later: a control child looks at the database 
 
 from __future__ import annotations
 
-import json
 import socket
-from typing import Any
+from typing import TypeVar
 
 from django.conf import settings
 
-from routing.gateway.link.channel import line, socket_path
+from routing.gateway.link.channel import (
+    Publish,
+    Published,
+    ToClient,
+    ToHub,
+    line,
+    read_by_client,
+    socket_path,
+)
+
+_Told = TypeVar("_Told", bound=ToClient)
 
 _is_the_hub = False
 
@@ -26,12 +35,13 @@ def this_process_is_the_hub() -> None:
 def publish_now() -> None:
     """Return when every local worker serves what the database says, or after two seconds."""
     if not _is_the_hub:
-        hub_request({"op": "publish"})
+        hub_request(Publish(), Published)
 
 
-def hub_request(message: dict[str, Any], timeout_s: float = 2.0) -> dict[str, Any] | None:
+def hub_request(message: ToHub, kind: type[_Told], timeout_s: float = 2.0) -> _Told | None:
     """
-    The answer of this host's control child; None if none runs, or it does not answer in time.
+    The answer of this host's control child, which is of this `kind`; None if none runs, or it does
+    not answer in time.
 
     It waits up to two seconds for its workers before it answers, hence the added half second.
     """
@@ -42,7 +52,6 @@ def hub_request(message: dict[str, Any], timeout_s: float = 2.0) -> dict[str, An
             connection.sendall(line(message))
             with connection.makefile("rb") as replies:
                 raw = replies.readline()
-            answer = json.loads(raw)
+            return read_by_client(raw, kind)
         except (OSError, ValueError):
             return None  # nobody there, or gone in mid-answer: the caller's "no answer"
-    return answer if isinstance(answer, dict) else None

@@ -39,6 +39,7 @@ from routing.gateway.deciding.snapshot import (
     SwitchSpec,
 )
 from routing.models import Alias, AliasTarget, Candidate, CanonicalModel, RoutingState
+from routing.validation import POOL_SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -263,25 +264,22 @@ def _read_pools(policy: FailoverPolicy, names: Collection[str] | None = None) ->
             )
         )
     found: dict[int, _Kept] = {}
+    settings = tuple(POOL_SETTINGS.values())
     for (
-        pk, name, source, enabled, strategy, affinity, ttl_s, affinity_key, stays, native, params,
-        timeouts, failover,
+        pk, name, source, enabled, affinity_key, timeouts, failover, *own
     ) in pools.values_list(
-        "pk", "name", "managed_source", "enabled", "strategy", "session_affinity",
-        "session_affinity_ttl_s", "affinity_key", "stay_after_failover", "native_first", "params",
-        Cast("timeouts", TextField()), Cast("failover", TextField()),
+        "pk", "name", "managed_source", "enabled", "affinity_key",
+        Cast("timeouts", TextField()), Cast("failover", TextField()), *settings,
     ):  # fmt: skip
         spec = PoolSpec(
             name=name,
             candidates=tuple(candidates[pk]),
             enabled=enabled,
-            strategy=strategy or None,
-            session_affinity=affinity,
-            session_affinity_ttl_s=ttl_s,
             affinity_key=affinity_key or None,
-            stay_after_failover=stays,
-            native_first=native,
-            params=params or None,
+            **{
+                field: None if value == "" else value
+                for field, value in zip(settings, own, strict=True)
+            },
             timeouts=NO_TIMEOUTS
             if timeouts == "{}"
             else _timeouts(json.loads(timeouts), f"pool {name}"),

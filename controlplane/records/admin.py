@@ -52,7 +52,7 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]
         return len(rows.order_by().values_list("pk")[: self.most])
 
 
-class Choice(admin.SimpleListFilter):
+class ChoiceFilter(admin.SimpleListFilter):
     """One of a few values, each found by an index."""
 
     field = ""
@@ -62,7 +62,7 @@ class Choice(admin.SimpleListFilter):
         return rows.filter(**{self.field: self.value()}) if self.value() else rows
 
 
-class OutcomeChoice(Choice):
+class OutcomeChoice(ChoiceFilter):
     title = parameter_name = field = "outcome"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
@@ -74,7 +74,7 @@ class OutcomeChoice(Choice):
         return of_outcome(rows, self.value() or "") if self.value() else rows
 
 
-class FailoverChoice(Choice):
+class FailoverChoice(ChoiceFilter):
     title = parameter_name = field = "failover"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
@@ -86,7 +86,7 @@ class FailoverChoice(Choice):
         return rows.filter(failover=True) if self.value() else rows
 
 
-class ProviderChoice(Choice):
+class ProviderChoice(ChoiceFilter):
     title = parameter_name = field = "provider"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
@@ -95,7 +95,7 @@ class ProviderChoice(Choice):
         return [(name, name) for name in names[:200]]
 
 
-class ModelChoice(Choice):
+class ModelChoice(ChoiceFilter):
     title = "model"
     parameter_name = field = "canonical_model"
 
@@ -308,7 +308,7 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class ShownAttempt:
     """An attempt as the page shows it."""
 
     number: int
@@ -323,7 +323,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestTrail:
-    calls: tuple[Call, ...]
+    calls: tuple[ShownAttempt, ...]
     ticks: tuple[tuple[str, str], ...]
 
 
@@ -337,7 +337,7 @@ def trail_of(row: RequestRecord) -> RequestTrail:
     )
 
 
-def _call(number: int, attempt: AttemptRecord, row: RequestRecord, total: float) -> Call:
+def _call(number: int, attempt: AttemptRecord, row: RequestRecord, total: float) -> ShownAttempt:
     end = row.duration_ms if attempt.ended_ms is None else attempt.ended_ms
     marks = [
         ("waiting for headers", attempt.started_ms),
@@ -369,7 +369,7 @@ def _call(number: int, attempt: AttemptRecord, row: RequestRecord, total: float)
         verdict += f" (left out: {', '.join(attempt.dropped)})"
     if attempt.is_hedge:
         verdict += " (hedge)"
-    return Call(
+    return ShownAttempt(
         number=number,
         candidate=f"{attempt.provider}/{attempt.model}",
         credential=attempt.credential or "none",

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from routing.gateway.records.record import Row
-    from routing.gateway.records.spool import Taken
+    from routing.gateway.records.spool import TakenFile
 
 BATCH: Final = 1000
 BREATH_S: Final = 0.01  # at least, between transactions: SQLite has one writer at a time
@@ -82,7 +82,7 @@ class Ingester:
         self.ingested += done
         return done
 
-    def _ingest(self, taken: Taken) -> int:
+    def _ingest(self, taken: TakenFile) -> int:
         try:
             found, lost = taken.read()
             if lost:

@@ -17,7 +17,7 @@ from rest_framework.settings import api_settings
 from rest_framework.views import APIView
 
 from controlplane.config.apply import apply_text
-from controlplane.config.changes import Change, Outcome, shown_edits
+from controlplane.config.changes import Change, Changeset, shown_edits
 from controlplane.config.objects import collect, effective
 from controlplane.config.text import text_of
 from controlplane.config.yaml import MAX_BYTES, ConfigErrors
@@ -146,7 +146,7 @@ def shown_change(change: Change) -> dict[str, Any]:
     }
 
 
-def _shown_outcome(outcome: Outcome, *, is_preview: bool) -> Response:
+def _shown_outcome(outcome: Changeset, *, is_preview: bool) -> Response:
     return Response(
         {
             "applied": not is_preview,

@@ -19,7 +19,7 @@ from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
 
-from controlplane.config.changes import Change, Outcome, changes_between, dump, load
+from controlplane.config.changes import Change, Changeset, changes_between, dump, load
 from controlplane.config.objects import (
     CONFIG,
     DASHBOARD,
@@ -30,7 +30,7 @@ from controlplane.config.objects import (
     collect,
 )
 from controlplane.config.text import text_of
-from controlplane.edits.kinds import ANY, OTHER, SETTINGS, Key
+from controlplane.edits.kinds import ANY, OTHER, SETTINGS, ObjectKey
 from controlplane.edits.models import Edit, EditCounter, RecordedObject, Revision
 from controlplane.edits.noting import as_author, current_author
 from controlplane.models import PublishedSnapshot
@@ -123,8 +123,8 @@ def _recorded(wanted: Mapping[str, Collection[str]] | None) -> State:
     }
 
 
-def _key(row: RecordedObject) -> Key:
-    return Key(row.kind, row.name, row.source)
+def _key(row: RecordedObject) -> ObjectKey:
+    return ObjectKey(row.kind, row.name, row.source)
 
 
 def _block(row: RecordedObject) -> Block:
@@ -165,7 +165,7 @@ def _pack(changes: Iterable[Change]) -> bytes:
 def changes_of(revision: Revision) -> list[Change]:
     """What it changed."""
     return [
-        Change(key=Key(kind, name, source), before=load(before), after=load(after))
+        Change(key=ObjectKey(kind, name, source), before=load(before), after=load(after))
         for kind, name, source, before, after in msgspec.json.decode(
             zlib.decompress(revision.packed)
         )
@@ -200,7 +200,7 @@ def state_at(number: int) -> State:
     return state
 
 
-def roll_back(number: int, *, reason: str = "", is_preview: bool = False) -> Outcome:
+def roll_back(number: int, *, reason: str = "", is_preview: bool = False) -> Changeset:
     """
     Make admin's objects what they were at a revision; or find out what that would change.
 
@@ -219,7 +219,7 @@ def roll_back(number: int, *, reason: str = "", is_preview: bool = False) -> Out
             outcome = apply_text(
                 text_of(wanted), filename=f"revision {number}", environ={}, is_preview=is_preview
             )
-    return Outcome(changes=outcome.changes, notes=notes)
+    return Changeset(changes=outcome.changes, notes=notes)
 
 
 def _reachable(then: State, now: State) -> tuple[State, list[str]]:
@@ -230,7 +230,7 @@ def _reachable(then: State, now: State) -> tuple[State, list[str]]:
         if key.source == CONFIG and then.get(key) != now.get(key) and key.kind != SETTINGS
     ]
     managed = {(key.kind, key.name) for key in now if key.source == CONFIG}
-    values = now.get(Key(SETTINGS, "", CONFIG), {})
+    values = now.get(ObjectKey(SETTINGS, "", CONFIG), {})
     wanted: State = {}
     for key, block in sorted(then.items(), key=lambda item: item[0]):
         if key.source != DASHBOARD:
@@ -245,7 +245,7 @@ def _reachable(then: State, now: State) -> tuple[State, list[str]]:
     return wanted, notes
 
 
-def _with_stored_secrets(key: Key, then: Block, now: Block, notes: list[str]) -> Block | None:
+def _with_stored_secrets(key: ObjectKey, then: Block, now: Block, notes: list[str]) -> Block | None:
     """`then` without the secrets that are gone; None if it is nothing without."""
     gone = "was deleted and cannot come back, because secrets are not kept: make it anew"
     newer = "has another secret than then; it is kept"

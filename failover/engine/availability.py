@@ -26,7 +26,7 @@ _NEVER_EARLY = frozenset({Fault.AUTH.value, Fault.QUOTA.value})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Block:
+class SittingOut:
     """
     Why a candidate sits out. `yields`: it may be tried after all if nobody else is left.
     `is_stated`: it is inside a rate limit whose end the provider named.
@@ -38,7 +38,7 @@ class Block:
     is_stated: bool
 
 
-def blocked(candidate: Candidate, benches: Benches, now: float) -> Block | None:
+def blocked(candidate: Candidate, benches: Benches, now: float) -> SittingOut | None:
     """What keeps `candidate` from being called now; None if nothing does."""
     if benches.is_empty:
         return None
@@ -46,7 +46,7 @@ def blocked(candidate: Candidate, benches: Benches, now: float) -> Block | None:
     block = _held(keys, candidate, benches, now)
     if block is not None and not block.yields:
         return block
-    best: Block | None = None
+    best: SittingOut | None = None
     for credential in candidate.credentials:
         held = _credential_block(candidate, credential.label, benches, now)
         if held is None:
@@ -186,11 +186,13 @@ def mended(
 
 def _credential_block(
     candidate: Candidate, label: str, benches: Benches, now: float
-) -> Block | None:
+) -> SittingOut | None:
     return _held(candidate.credential_keys(label), candidate, benches, now)
 
 
-def _held(keys: Iterable[Key], candidate: Candidate, benches: Benches, now: float) -> Block | None:
+def _held(
+    keys: Iterable[Key], candidate: Candidate, benches: Benches, now: float
+) -> SittingOut | None:
     """By the first of `keys` that is benched; an operator's bench comes before traffic's."""
     first: tuple[Key, BenchEntry] | None = None
     for key in keys:
@@ -207,7 +209,7 @@ def _held(keys: Iterable[Key], candidate: Candidate, benches: Benches, now: floa
 
 def _block(
     entry: BenchEntry, key: Key, candidate: Candidate, benches: Benches, now: float
-) -> Block:
+) -> SittingOut:
     returns_in_s = benches.returns_in(key, now)
     if entry.manual or entry.reason in _NEVER_EARLY:
         yields = False
@@ -215,7 +217,7 @@ def _block(
         yields = benches.may_try_early(key, now, candidate.bench_policy.cooldown_s)
     else:
         yields = True
-    return Block(
+    return SittingOut(
         reason="benched_manually" if entry.manual else "benched",
         returns_in_s=returns_in_s,
         yields=yields,
@@ -223,5 +225,5 @@ def _block(
     )
 
 
-def _openness(block: Block) -> tuple[bool, float]:
+def _openness(block: SittingOut) -> tuple[bool, float]:
     return (block.yields, -block.returns_in_s)

@@ -33,7 +33,7 @@ from failover.engine.bench_entries import (
 )
 from failover.engine.bench_rules import History, Window, length_s, stated_s
 from failover.engine.policy import BenchPolicy
-from failover.engine.verdicts import Bench, Scope
+from failover.engine.verdicts import Benching, Scope
 from providers.errors import MESSAGE_LIMIT, Failure, Fault
 
 AGAIN_S = 1.0  # at least so long after a trial that failed
@@ -166,7 +166,7 @@ class Benches:
 
     def failed(
         self,
-        bench: Bench,
+        bench: Benching,
         key: Key,
         failure: Failure,
         policy: BenchPolicy,
@@ -262,7 +262,7 @@ class Benches:
             self._together.clear()
         return window
 
-    def _trips(self, bench: Bench, key: Key, policy: BenchPolicy, now: float) -> bool:
+    def _trips(self, bench: Benching, key: Key, policy: BenchPolicy, now: float) -> bool:
         if bench.scope is Scope.ENDPOINT and self._history[key].connect_fails_again(now):
             return True
         good, bad = self._window(key, policy.window_s).counts(now)

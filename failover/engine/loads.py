@@ -31,7 +31,7 @@ def total_tokens(usage: Usage | None) -> int | None:
     return usage.input_tokens + (usage.output_tokens or 0)
 
 
-class Full(NamedTuple):
+class Saturated(NamedTuple):
     """A candidate takes no more by its own limits. `returns_in_s` is None where nobody knows."""
 
     returns_in_s: float | None
@@ -161,7 +161,7 @@ class Loads:
             load.is_limited = True
         return Lease(load, load.note(tokens, now) if load.is_limited else None)
 
-    def full(self, candidate: Candidate, tokens: int, now: float) -> Full | None:
+    def full(self, candidate: Candidate, tokens: int, now: float) -> Saturated | None:
         """What keeps `candidate` from taking one more call of `tokens` tokens, by its limits."""
         limits, load = candidate.limits, self._loads.get(candidate.name)
         if limits is None or load is None:
@@ -169,10 +169,10 @@ class Loads:
         if limits.rpm is not None or limits.tpm is not None:
             is_full, wait_s = load.full(self._part(limits.rpm), self._part(limits.tpm), tokens, now)
             if is_full:
-                return Full(wait_s)
+                return Saturated(wait_s)
         parallel = self._part(limits.max_parallel)
         if parallel is not None and load.in_flight >= parallel:
-            return Full(None)
+            return Saturated(None)
         return None
 
     def prune(self, measured: frozenset[str]) -> None:

@@ -35,7 +35,7 @@ NO_ADAPTER: Final = Adapter(kind="")
 FULL_RAMP: Final = 16  # weights count in sixteenths, so that rotations stay whole numbers
 
 
-class Limits(Struct, frozen=True, kw_only=True, gc=False):
+class CandidateLimits(Struct, frozen=True, kw_only=True, gc=False):
     """What a candidate takes by its own account, over all workers. None: no such limit."""
 
     rpm: int | None = None
@@ -68,7 +68,7 @@ class Candidate:
     is_provider_enabled: bool = True
     is_known: bool = True
     is_switched_off: bool = False
-    limits: Limits | None = None
+    limits: CandidateLimits | None = None
     is_measured: bool = False
     endpoint_key: Key = field(init=False)
     candidate_key: Key = field(init=False)

@@ -28,7 +28,7 @@ class Scope(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
+class Benching:
     """Whom a failure benches; `windowed`: only when the window says so, else at once."""
 
     scope: Scope
@@ -61,29 +61,29 @@ class Again(Enum):
 class Row:
     try_next: Next
     again: Again
-    bench: Bench
+    bench: Benching
     rotates: bool = False  # another credential of the provider first
 
 
 _KNOWN_STATUSES = frozenset((*HTTPStatus, *DEFAULT_RETRY_STATUSES))
-_NOBODY = Bench(Scope.NOBODY)
-_CANDIDATE_WINDOW = Bench(Scope.CANDIDATE, windowed=True)
+_NOBODY = Benching(Scope.NOBODY)
+_CANDIDATE_WINDOW = Benching(Scope.CANDIDATE, windowed=True)
 
 VERDICTS: Mapping[Fault, Row] = MappingProxyType(
     {
-        Fault.CONNECT: Row(Next.YES, Again.AT_ONCE, Bench(Scope.ENDPOINT, windowed=True)),
+        Fault.CONNECT: Row(Next.YES, Again.AT_ONCE, Benching(Scope.ENDPOINT, windowed=True)),
         Fault.RESET: Row(Next.YES, Again.NO, _CANDIDATE_WINDOW),
         Fault.TIMEOUT: Row(Next.IF_TIMEOUTS, Again.NO, _CANDIDATE_WINDOW),
         Fault.STATUS: Row(Next.IF_LISTED, Again.AFTER_BACKOFF, _CANDIDATE_WINDOW),
-        Fault.OVERLOADED: Row(Next.IF_LISTED, Again.AFTER_BACKOFF, Bench(Scope.CANDIDATE)),
+        Fault.OVERLOADED: Row(Next.IF_LISTED, Again.AFTER_BACKOFF, Benching(Scope.CANDIDATE)),
         Fault.RATE_LIMITED: Row(
-            Next.IF_LISTED, Again.AFTER_STATED, Bench(Scope.CREDENTIAL_MODEL), rotates=True
+            Next.IF_LISTED, Again.AFTER_STATED, Benching(Scope.CREDENTIAL_MODEL), rotates=True
         ),
-        Fault.QUOTA: Row(Next.YES, Again.NO, Bench(Scope.CREDENTIAL), rotates=True),
-        Fault.AUTH: Row(Next.YES, Again.NO, Bench(Scope.CREDENTIAL), rotates=True),
-        Fault.FORBIDDEN_MODEL: Row(Next.YES, Again.NO, Bench(Scope.CREDENTIAL_MODEL)),
-        Fault.FORBIDDEN: Row(Next.YES, Again.NO, Bench(Scope.CREDENTIAL_MODEL, windowed=True)),
-        Fault.MODEL_NOT_FOUND: Row(Next.IF_MODEL_ERRORS, Again.NO, Bench(Scope.CANDIDATE)),
+        Fault.QUOTA: Row(Next.YES, Again.NO, Benching(Scope.CREDENTIAL), rotates=True),
+        Fault.AUTH: Row(Next.YES, Again.NO, Benching(Scope.CREDENTIAL), rotates=True),
+        Fault.FORBIDDEN_MODEL: Row(Next.YES, Again.NO, Benching(Scope.CREDENTIAL_MODEL)),
+        Fault.FORBIDDEN: Row(Next.YES, Again.NO, Benching(Scope.CREDENTIAL_MODEL, windowed=True)),
+        Fault.MODEL_NOT_FOUND: Row(Next.IF_MODEL_ERRORS, Again.NO, Benching(Scope.CANDIDATE)),
         Fault.CONFIG: Row(Next.YES, Again.NO, _CANDIDATE_WINDOW),
         Fault.CONTEXT_LENGTH: Row(Next.LARGER_WINDOW, Again.NO, _NOBODY),
         Fault.CONTENT_FILTER: Row(Next.IF_CONTENT_FILTER, Again.NO, _NOBODY),

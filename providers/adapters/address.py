@@ -27,6 +27,17 @@ class Address:
     query: bytes
 
 
+def completed(base_url: str, usual: str) -> str:
+    """`base_url`, or the `usual` one for none and for the bare host of it."""
+    if not base_url or not usual:
+        return base_url or usual
+    given, known = urlsplit(base_url.strip()), urlsplit(usual)
+    is_bare = given.path in ("", "/") and not given.query and not given.fragment
+    if not is_bare or given.hostname != known.hostname:
+        return base_url
+    return given._replace(path=known.path).geturl()
+
+
 def address_of(
     base_url: str,
     *,

@@ -57,6 +57,7 @@ AUTHS: Final[Mapping[str, AuthScheme]] = MappingProxyType(
         "bearer": HeaderAuth("authorization", "Bearer "),
         "x-api-key": HeaderAuth("x-api-key"),
         "api-key": HeaderAuth("api-key"),
+        "x-goog-api-key": HeaderAuth("x-goog-api-key"),
     }
 )
 # Every header that carries a credential.

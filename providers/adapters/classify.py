@@ -15,6 +15,7 @@ from providers.adapters.wording import (
     ErrorObject,
     asks_for_more_than_its_limit,
     error_object,
+    is_bare_not_found,
     named_fault,
     names_a_model,
     says_no_access,
@@ -34,6 +35,7 @@ _BEHIND_400: Final = frozenset(
     {
         Fault.QUOTA,
         Fault.AUTH,
+        Fault.FORBIDDEN,
         Fault.CALLER,
         Fault.CONTEXT_LENGTH,
         Fault.CONTENT_FILTER,
@@ -173,8 +175,9 @@ def _fault_of_403(error: ErrorObject) -> Fault:
 def _fault_of_404(error: ErrorObject) -> Fault:
     if worded_fault(error, frozenset({Fault.CALLER})):
         return Fault.CALLER
-    # "Not Found" without a word about a model is a wrong path: a matter of configuration.
-    if error.names or names_a_model(error) or named_fault(error):
+    # "Not Found" without a word about a model is a wrong path: a matter of configuration, though
+    # Anthropic gives it the name that its models have.
+    if names_a_model(error) or (error.names and not is_bare_not_found(error)):
         return Fault.MODEL_NOT_FOUND
     return Fault.CONFIG
 

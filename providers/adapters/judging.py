@@ -21,7 +21,9 @@ _FINISHES: Final[Mapping[str, Blame]] = MappingProxyType(
             Blame.CALLER: (
                 "length content_filter tool_calls function_call refusal max_tokens "
                 "max_output_tokens model_context_window_exceeded tool_use stop_sequence "
-                "pause_turn safety recitation blocklist prohibited_content spii language"
+                "pause_turn safety recitation blocklist prohibited_content spii language "
+                "continuation image_safety image_prohibited_content image_recitation "
+                "image_other model_armor escalation pup_limited_disabled"
             ),
             # insufficient_system_resource: DeepSeek. network_error: Zhipu. error: OpenRouter.
             Blame.PROVIDER: (

@@ -32,6 +32,12 @@ _EPOCH_MS: Final = (1e12, 1e14)
 # Anthropic's "anthropic-ratelimit-input-tokens-reset". With "remaining" for "reset" the same
 # name says whether that limit is spent.
 _RESET: Final = re.compile(r"(?:.*-)?rate-?limit(?:-[a-z-]+)?-reset(?:-[a-z-]+)?")
+_AGAIN: Final = re.compile(
+    r"(?:try again|retry) in ((?:[0-9]+(?:\.[0-9]+)?(?:ms|[dhms]))+)", re.IGNORECASE
+)
+_ACCESS: Final = re.compile(r"regain access on (\d{4}-\d\d-\d\d) at (\d\d:\d\d) UTC")
+_DAY_S: Final = 86_400.0
+_CALIFORNIA_S: Final = 8 * 3600.0  # midnight there, of a day in UTC
 
 
 class Stated(NamedTuple):
@@ -56,16 +62,15 @@ def stated_wait(headers: Headers, error: Any, *, now: float, is_rate_limit: bool
         now = date
     for member, text in _in_the_body(error):
         by_name.setdefault(member, []).append(text)
-    readers: tuple[tuple[str, Read], ...] = (
-        ("retry-after-ms", _milliseconds),
-        ("retry-after", _wait),
-    )
-    for field, read in readers:
+    if (daily := _daily_quota(error, now)) is not None:
+        return daily
+    for field, read in _READERS:
         if (wait := _first(read, by_name.get(field), now)) is not None:
             return Stated(wait, field)
     if (wait := _retry_info(error)) is not None:
         return Stated(wait, "retryDelay")
-    return _limit_reset(by_name, now) if is_rate_limit else None
+    reset = _limit_reset(by_name, now) if is_rate_limit else None
+    return reset or _in_words(error, now)
 
 
 def _limit_reset(by_name: Mapping[str, list[str]], now: float) -> Stated | None:
@@ -95,15 +100,51 @@ def _in_the_body(error: Any) -> Iterator[tuple[str, str]]:
                 yield str(name).lower().replace("_", "-"), str(value)
 
 
+def _daily_quota(error: Any, now: float) -> Stated | None:
+    """
+    Google's QuotaFailure of a quota a day, whose RetryInfo states seconds all the same.
+
+    It comes back at midnight in California, 07:00 or 08:00 UTC: the later one is certain.
+    Source: ai.google.dev/gemini-api/docs/rate-limits, 2026-11-27.
+    """
+    for detail in _details(error, ".QuotaFailure"):
+        violations = detail.get("violations")
+        for violation in violations if isinstance(violations, list) else ():
+            if isinstance(violation, dict) and "PerDay" in str(violation.get("quotaId")):
+                return Stated(_DAY_S - (now - _CALIFORNIA_S) % _DAY_S, "quotaId")
+    return None
+
+
+def _in_words(error: Any, now: float) -> Stated | None:
+    """
+    OpenAI's "Please try again in 6m0s.", which a stream has no header for; Gemini's "retry in";
+    Anthropic's "You will regain access on 2026-12-01 at 00:00 UTC.".
+    """
+    message = error.get("message") if isinstance(error, dict) else None
+    if not isinstance(message, str):
+        return None
+    if (found := _AGAIN.search(message)) is not None:
+        wait = _duration(found[1])
+    elif (found := _ACCESS.search(message)) is not None:
+        wait = _wait(f"{found[1]}T{found[2]}+00:00", now)
+    else:
+        return None
+    return None if wait is None else Stated(wait, "message")
+
+
 def _retry_info(error: Any) -> float | None:
     """Google's RetryInfo: `{"@type": "…google.rpc.RetryInfo", "retryDelay": "34.07s"}`."""
-    details = error.get("details") if isinstance(error, dict) else None
-    for detail in details if isinstance(details, list) else ():
-        if not isinstance(detail, dict) or not str(detail.get("@type")).endswith(".RetryInfo"):
-            continue
+    for detail in _details(error, ".RetryInfo"):
         if isinstance(delay := detail.get("retryDelay"), str):
             return _duration(delay)
     return None
+
+
+def _details(error: Any, kind: str) -> list[dict[str, Any]]:
+    """Those of Google's details whose type ends so."""
+    details = error.get("details") if isinstance(error, dict) else None
+    listed = details if isinstance(details, list) else []
+    return [d for d in listed if isinstance(d, dict) and str(d.get("@type")).endswith(kind)]
 
 
 def _first(read: Read, values: list[str] | None, now: float) -> float | None:
@@ -165,3 +206,12 @@ def _instant(text: str) -> float | None:
         return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         return None  # not a time: not said
+
+
+# In the order of trust; the last two stand in the error objects of plans that callers sign in to.
+_READERS: Final[tuple[tuple[str, Read], ...]] = (
+    ("retry-after-ms", _milliseconds),
+    ("retry-after", _wait),
+    ("resets-at", _wait),
+    ("resets-in-seconds", _wait),
+)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -12,8 +11,9 @@ from typing import Final, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
 from providers.adapters.adapter import Adapter
-from providers.adapters.address import address_of
-from providers.adapters.auth import AUTH_HEADERS, AUTHS, AuthScheme, Sent, auth_named
+from providers.adapters.address import address_of, completed
+from providers.adapters.auth import AUTHS, AuthScheme, Sent, auth_named
+from providers.adapters.headers import checked_headers, is_authorized
 from providers.adapters.judging import Judging
 from providers.adapters.registry import ADAPTERS, KNOWN_KINDS
 from providers.adapters.simulator.faults import SimulatedFault, parse_fault
@@ -26,22 +26,6 @@ from providers.transport import Endpoint, Response, Transport
 
 Header = tuple[bytes, bytes]
 
-_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_CONTROLS: Final = re.compile(r"[\r\n\0]")
-# The transport frames the message; nobody else may say how.
-FRAMING: Final = frozenset(
-    {
-        "connection",
-        "content-length",
-        "expect",
-        "keep-alive",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
 _DEFAULTS: Final = (
     ("content-type", "application/json"),
     ("accept-encoding", "identity"),  # no answer is worth unpacking on the way through
@@ -80,10 +64,14 @@ class Head(NamedTuple):
 
     def to(self, path: str) -> tuple[bytes, bytes]:
         """`target` and `first` for a request with a path of its own."""
+        target = self.at(path)
+        return target, b"POST " + target + b" HTTP/1.1\r\n" + self.lines
+
+    def at(self, path: str) -> bytes:
+        """`path` below the base address, with the queries of both."""
         own, _, asked = path.encode().partition(b"?")
         query = b"&".join(filter(None, (self.query.removeprefix(b"?"), asked)))
-        target = self.base + own + (b"?" + query if query else b"")
-        return target, b"POST " + target + b" HTTP/1.1\r\n" + self.lines
+        return self.base + own + (b"?" + query if query else b"")
 
 
 class Upstream:
@@ -186,7 +174,7 @@ class Upstream:
         if spec.kind not in KNOWN_KINDS:
             raise ValueError(f"kind {spec.kind!r} is not known")
         adapter = ADAPTERS.get(spec.kind) or Adapter(kind=spec.kind)
-        fields = _checked_headers(spec.headers)
+        fields = checked_headers(spec.headers)
         credentials = tuple(
             Credential(label=entry.label, key_id=f"{spec.name}:{entry.label}", secret=secret)
             for entry in spec.credentials
@@ -198,7 +186,7 @@ class Upstream:
             fault = parse_fault(spec.fault) if spec.fault else None
             simulator = Simulator(spec.name, fault, sleep=sleep, rng=rng)
             return cls(spec=spec, adapter=adapter, credentials=credentials, simulator=simulator)
-        base_url = spec.base_url or adapter.default_base_url
+        base_url = completed(spec.base_url, adapter.default_base_url)
         if not base_url or not adapter.paths:
             return cls(spec=spec, adapter=adapter, credentials=credentials)
         address = address_of(
@@ -273,9 +261,9 @@ class Upstream:
         if path:
             target, first = head.to(path)
         forwarded = b""
-        if self._soft:
+        if (soft := self._soft.get(protocol)) is not None:
             given = {name for name, _ in headers}
-            headers = [*headers, *(soft for soft in self._soft if soft[0] not in given)]
+            headers = [*headers, *(field for field in soft if field[0] not in given)]
         if headers:
             # Ours and the operator's count; a second one of the same name would be ambiguous.
             owned = self._owned
@@ -313,7 +301,7 @@ class Upstream:
         `deadline` (the loop's time) is for the response head. Raises ProviderError.
         """
         if self._simulator is not None:
-            return await self._simulator.answer(protocol, body, deadline)
+            return await self._simulator.answer(protocol, body, deadline, path)
         if self.endpoint is None:
             raise RuntimeError(f"provider {self.name} has no address; ask speaks() first")
         head = self.head(protocol, credential, headers, body=body, stream=stream, path=path)
@@ -334,8 +322,8 @@ class Upstream:
         if self.endpoint is None:
             raise RuntimeError(f"provider {self.name} has no address")
         head = next(h for (_protocol, label), h in self._heads.items() if label == credential.label)
-        target = head.base + path.encode() + head.query
-        lines, last = head.lines + self._accept[False], head.last
+        target = head.at(path)
+        lines, last = head.lines + self._accept[False] + self._usual_lines(), head.last
         if last is None:
             assert self._auth is not None  # noqa: S101  # it has left the line empty
             sent = Sent(target=target, lines=lines, body=b"", method="GET")
@@ -347,6 +335,12 @@ class Upstream:
             connect_s=connect_s,
             deadline=deadline,
         )
+
+    def _usual_lines(self) -> bytes:
+        """The header lines that every protocol of its kind wants, and nobody has set."""
+        usual = [set(self._soft.get(name, ())) for name in self.adapter.protocols]
+        wanted = sorted(set.intersection(*usual)) if usual else ()
+        return b"".join([n + b": " + v + b"\r\n" for n, v in wanted if n not in self._owned])
 
     def classify(
         self, status: int, headers: Sequence[Header], body: bytes, *, now: float
@@ -374,26 +368,3 @@ def blames(failure: Failure, field_name: str) -> bool:
     return field_name in failure.message or (
         failure.body is not None and field_name.encode() in failure.body
     )
-
-
-def _checked_headers(headers: Mapping[str, str]) -> dict[str, bytes]:
-    """The operator's headers with lower-case names. Raises ValueError without their values."""
-    checked: dict[str, bytes] = {}
-    for name, value in headers.items():
-        if not _TOKEN.fullmatch(name):
-            raise ValueError(f"header name {name!r} is not allowed")
-        lowered = name.lower()
-        if lowered in FRAMING:
-            raise ValueError(f"header {name} is set by the gateway itself")
-        if _CONTROLS.search(value):
-            raise ValueError(f"header {name} holds a line break or NUL")
-        try:
-            checked[lowered] = value.strip().encode("latin-1")
-        except UnicodeEncodeError as error:
-            raise ValueError(f"header {name} holds characters outside latin-1") from error
-    return checked
-
-
-def is_authorized(headers: Mapping[str, str]) -> bool:
-    """Whether the operator's own headers carry a credential."""
-    return any(name.lower() in AUTH_HEADERS for name in headers)

@@ -18,7 +18,8 @@ _NAMES: Final[dict[str, Fault]] = {
     for fault, names in {
         Fault.QUOTA: (
             "insufficient_quota billing_hard_limit_reached billing_not_active billing_error "
-            "insufficient_balance insufficient_credits credits_exhausted payment_required"
+            "insufficient_balance insufficient_credits credits_exhausted payment_required "
+            "usage_limit_reached usage_not_included billing_disabled"
         ),
         Fault.RATE_LIMITED: (
             "rate_limit_exceeded rate_limit_error rate_limited too_many_requests "
@@ -31,7 +32,10 @@ _NAMES: Final[dict[str, Fault]] = {
         Fault.AUTH: (
             "invalid_api_key incorrect_api_key authentication_error unauthenticated "
             "invalid_authentication invalid_authentication_error account_deactivated "
-            "token_expired api_key_invalid"
+            "token_expired api_key_invalid api_key_service_blocked "
+            "api_key_http_referrer_blocked api_key_ip_address_blocked access_token_expired "
+            "access_token_scope_insufficient credentials_missing consumer_invalid "
+            "consumer_suspended service_disabled"
         ),
         Fault.MODEL_NOT_FOUND: (
             "model_not_found model_not_available model_not_supported model_decommissioned "
@@ -41,9 +45,17 @@ _NAMES: Final[dict[str, Fault]] = {
         Fault.CONTEXT_LENGTH: "context_length_exceeded context_window_exceeded",
         Fault.CONTENT_FILTER: (
             "content_filter content_policy_violation responsibleaipolicyviolation "
-            "moderation_blocked data_inspection_failed"
+            "moderation_blocked data_inspection_failed invalid_prompt "
+            "image_content_policy_violation"
         ),
         Fault.FORBIDDEN: "permission_error permission_denied",
+        # Of Responses: what a stream or a stored answer says where there is no status.
+        Fault.CALLER: (
+            "request_too_large invalid_image invalid_image_format invalid_base64_image "
+            "invalid_image_url invalid_image_mode image_too_large image_too_small "
+            "image_parse_error image_file_too_large image_file_not_found "
+            "unsupported_image_media_type empty_image_file failed_to_download_image"
+        ),
     }.items()
     for name in names.split()
 }
@@ -63,18 +75,25 @@ _TEXTS: Final = {
             r"out of credits",
             r"requires more credits",
             r"billing (?:hard )?limit",
+            r"enable billing",
+            r"(?:spending|spend) (?:cap|limit)",
+            r"reached your (?:specified )?(?:api )?usage limit",
         ),
         Fault.AUTH: (
             r"(?:incorrect|invalid|expired|revoked|unknown) api[ _-]?key",
             r"api[ _-]?key (?:is |was |has )?(?:not valid|invalid|expired|incorrect|revoked)",
             r"no api[ _-]?key (?:was )?(?:provided|found)",
+            r"api[ _-]?key was reported as leaked",
+            r"organization has been disabled",
         ),
+        # Google, of the place that this process calls from: another provider may serve it.
+        Fault.FORBIDDEN: (r"location is not supported",),
         # OpenRouter, of the parameters that a request uses, not of the model.
         Fault.CALLER: (r"no endpoints found that support",),
         Fault.CONTEXT_LENGTH: (
             r"maximum context length",
             r"context (?:length|window|size)[^.]{0,40}exceed",
-            r"exceed[^.]{0,60}context (?:length|window|size)",
+            r"exceed[^.]{0,60}context (?:length|window|size|limit)",
             r"(?:prompt|input) is too long",
             r"input token count[^.]{0,40}exceed",
             r"reduce the length of (?:the|your)",
@@ -141,10 +160,10 @@ def error_object(document: Any) -> ErrorObject | None:
     if found is None and document.get("object") == "error":
         found = document  # vLLM of 2024, Mistral
     if found is None and not document.keys() & {"choices", "data", "usage"}:
-        # FastAPI's {"detail": …}, and servers that leave out the wrapper.
+        # FastAPI's {"detail": …}, and who leaves out the wrapper: Responses' error event, servers.
         if "detail" in document:
             found = {"message": document["detail"]}
-        elif "message" in document:
+        elif isinstance(document.get("message"), str):
             found = document
     if not found:
         return None
@@ -153,7 +172,13 @@ def error_object(document: Any) -> ErrorObject | None:
     code = found.get("code")
     names = [
         str(value).lower()
-        for value in (code, found.get("type"), found.get("status"), _inner_code(found))
+        for value in (
+            *_reasons(found),
+            code,
+            found.get("type"),
+            found.get("status"),
+            _inner_code(found),
+        )
         if isinstance(value, str) and value
     ]
     return ErrorObject(
@@ -185,6 +210,10 @@ def names_a_model(error: ErrorObject) -> bool:
     return bool(_NAMES_A_MODEL.search(error.message)) or any("model" in n for n in error.names)
 
 
+def is_bare_not_found(error: ErrorObject) -> bool:
+    return error.message.strip(" .").lower() == "not found"
+
+
 def asks_for_more_than_its_limit(error: ErrorObject) -> bool:
     """
     Whether a limit is named, and this one request asks for more than it: no wait would help.
@@ -214,6 +243,19 @@ def _text(value: Any) -> str:
             for item in value[:5]
         )
     return "" if value is None else str(value)
+
+
+def _reasons(found: dict[str, Any]) -> list[Any]:
+    """
+    What says more than the status: the reason in Google's ErrorInfo, Anthropic's error_code.
+
+    Both stand in `details`, a list there and an object here.
+    """
+    details = found.get("details")
+    if isinstance(details, dict):
+        return [details.get("error_code")]
+    listed = details if isinstance(details, list) else []
+    return [detail.get("reason") for detail in listed if isinstance(detail, dict)]
 
 
 def _inner_code(found: dict[str, Any]) -> Any:

@@ -33,8 +33,6 @@ HOSTS: Final[Mapping[str, str]] = MappingProxyType(
         "api.minimax.io": "minimax",
     }
 )
-# Kinds without an address of their own in the registry yet.
-_KINDS: Final[Mapping[str, str]] = MappingProxyType({"anthropic": "anthropic", "gemini": "google"})
 
 
 def vendor_of(kind: str, base_url: str) -> str:
@@ -48,7 +46,7 @@ def vendor_of(kind: str, base_url: str) -> str:
     adapter = ADAPTERS.get(kind)
     address = base_url or (adapter.default_base_url if adapter else "")
     if not address:
-        return _KINDS.get(kind, "")
+        return ""
     try:
         host = urlsplit(address).hostname or ""
     except ValueError:

@@ -14,6 +14,8 @@ from typing import Final
 
 from providers.protocols.chat import CHAT, TEXT
 from providers.protocols.embeddings import EMBEDDINGS
+from providers.protocols.gemini import COUNT as GEMINI_COUNT
+from providers.protocols.gemini import GENERATE as GEMINI
 from providers.protocols.protocol import (
     NO_NEEDS,
     Blame,
@@ -25,6 +27,7 @@ from providers.protocols.protocol import (
     Request,
     Scanner,
 )
+from providers.protocols.responses import RESPONSES
 from providers.protocols.usage import Usage
 
 __all__ = [
@@ -42,5 +45,8 @@ __all__ = [
 ]
 
 PROTOCOLS: Final[Mapping[str, Protocol]] = MappingProxyType(
-    {protocol.name: protocol for protocol in (CHAT, TEXT, EMBEDDINGS)}
+    {
+        protocol.name: protocol
+        for protocol in (CHAT, TEXT, EMBEDDINGS, RESPONSES, GEMINI, GEMINI_COUNT)
+    }
 )

@@ -35,6 +35,14 @@ def decode(text: bytes) -> Any:
         return _SLOW.decode(text.decode())
 
 
+def decode_text(text: str) -> Any:
+    """The same for JSON that came in a string of JSON, pieces of it maybe."""
+    try:
+        return decode(text.encode())
+    except UnicodeEncodeError:
+        return _SLOW.decode(text)
+
+
 def encode(value: Any) -> bytes:
     """`value` as JSON; half a surrogate pair is escaped, as it came."""
     try:

@@ -34,7 +34,8 @@ class Problem(Struct, frozen=True, kw_only=True):
     """
     Why a caller gets no answer: `type` and `code` are OpenAI's words for it.
 
-    `extra` stands beside them in the error, where the protocol has room for it.
+    `extra` stands beside them in the error, where the protocol has room for it. `retry_after_s` is
+    when to come again, in whole seconds, where that is known.
     """
 
     status: int
@@ -43,6 +44,7 @@ class Problem(Struct, frozen=True, kw_only=True):
     code: str | None = None
     param: str | None = None
     extra: Mapping[str, Any] | None = None
+    retry_after_s: int | None = None
 
 
 class Blame(Enum):

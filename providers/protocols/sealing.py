@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from providers.protocols.canonical import Reasoning
 
-_MARK: Final = "gw1."
+MARK: Final = "gw1."
 
 
 class _Sealed(Struct, array_like=True, omit_defaults=True):
@@ -35,11 +35,11 @@ def seal(thought: Reasoning) -> str:
     kept = _Sealed(
         thought.origin, thought.signature, thought.encrypted, thought.id, thought.call_id
     )
-    return _MARK + urlsafe_b64encode(msgspec.json.encode(kept)).decode()
+    return MARK + urlsafe_b64encode(msgspec.json.encode(kept)).decode()
 
 
 def is_sealed(opaque: str) -> bool:
-    return opaque.startswith(_MARK)
+    return opaque.startswith(MARK)
 
 
 def unseal(opaque: str, text: str = "") -> Reasoning | None:
@@ -47,7 +47,7 @@ def unseal(opaque: str, text: str = "") -> Reasoning | None:
     if not is_sealed(opaque):
         return None
     try:
-        kept = _decode(urlsafe_b64decode(opaque[len(_MARK) :]))
+        kept = _decode(urlsafe_b64decode(opaque[len(MARK) :]))
     except ValueError:  # whatever a caller has made of it, nobody can read it again
         return None
     return Reasoning(

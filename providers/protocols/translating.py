@@ -7,8 +7,21 @@ itself, and reads what comes.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from providers.errors import Failure, Fault
-from providers.protocols.canonical import Event, Prompt, Unfit, Written
+from providers.protocols import bodies
+from providers.protocols.canonical import (
+    CallBegin,
+    CallDelta,
+    CallEnd,
+    Event,
+    Part,
+    Prompt,
+    ToolCall,
+    Unfit,
+    Written,
+)
 from providers.protocols.pieces import answer_of, events_of
 from providers.protocols.protocol import (
     Codec,
@@ -24,9 +37,12 @@ from providers.protocols.protocol import (
 )
 from providers.protocols.usage import Usage
 from providers.protocols.whole import decoded, no_answer
+from providers.secrets.redaction import safe_text
 
 _JSON = b"application/json"
 _EVENTS_LIMIT = 8 << 20  # of a stream that is put together at once
+# Their tool arguments are objects, not texts: what is no object cannot be told to their callers.
+_TAKE_OBJECTS = frozenset({"anthropic_messages", "gemini_generate"})
 
 
 def may_translate(asked: Protocol, spoken: Protocol) -> bool:
@@ -97,6 +113,8 @@ class Translated(Request):
         answer = self._codec.answer(document, judge)
         if isinstance(answer, Failure):
             return answer
+        if self._takes_objects and (call := unreadable_call(answer.parts)) is not None:
+            return no_answer(_not_an_object(call))
         if asked.stream:
             told = self._spoken.encoder(asked).write(events_of(answer))
             return Reply(told, asked.stream_type, answer.usage)
@@ -116,20 +134,34 @@ class Translated(Request):
             message = failure.message if failure is not None else "the stream has no end"
             is_cut = failure is None or failure.fault is Fault.INTERRUPTED
             return no_answer(message) if is_cut or failure is None else failure
+        if self._takes_objects and (call := unreadable_call(answer.parts)) is not None:
+            return no_answer(_not_an_object(call))
         return Reply(self._spoken.reply(answer, self._asked), _JSON, answer.usage)
 
     def scanner(self, judge: Judge) -> Scanner:
-        return TranslatingScanner(self._codec.decoder(judge), self._spoken.encoder(self._asked))
+        decoder, encoder = self._codec.decoder(judge), self._spoken.encoder(self._asked)
+        return TranslatingScanner(decoder, encoder, takes_objects=self._takes_objects)
+
+    @property
+    def _takes_objects(self) -> bool:
+        return self._asked.protocol.name in _TAKE_OBJECTS
 
 
 class TranslatingScanner:
-    """A provider's events decoded, and written again in the caller's protocol."""
+    """
+    A provider's events decoded, and written again in the caller's protocol.
 
-    __slots__ = ("_decoder", "_encoder")
+    `takes_objects`: a call whose arguments are no object breaks the stream.
+    """
 
-    def __init__(self, decoder: Decoder, encoder: Encoder) -> None:
+    __slots__ = ("_calls", "_decoder", "_encoder", "_failure", "_takes_objects")
+
+    def __init__(self, decoder: Decoder, encoder: Encoder, *, takes_objects: bool = False) -> None:
         self._decoder = decoder
         self._encoder = encoder
+        self._takes_objects = takes_objects
+        self._calls: dict[int, tuple[ToolCall, list[str]]] = {}
+        self._failure: Failure | None = None
 
     @property
     def has_content(self) -> bool:
@@ -137,11 +169,11 @@ class TranslatingScanner:
 
     @property
     def failure(self) -> Failure | None:
-        return self._decoder.failure
+        return self._failure or self._decoder.failure
 
     @property
     def is_over(self) -> bool:
-        return self._decoder.is_over
+        return self._failure is not None or self._decoder.is_over
 
     @property
     def usage(self) -> Usage | None:
@@ -149,18 +181,62 @@ class TranslatingScanner:
 
     @property
     def finished(self) -> bool:
-        return self._decoder.finished
+        return self._failure is None and self._decoder.finished
 
     def feed(self, data: bytes) -> bytes:
+        if self._failure is not None:
+            return b""
         self._decoder.feed(data)
         return self._written(self._decoder.take())
 
     def end(self) -> tuple[bytes, Failure | None]:
+        if self._failure is not None:
+            return b"", self._failure
         _, failure = self._decoder.end()
-        return self._written(self._decoder.take()), failure
+        told = self._written(self._decoder.take())
+        return told, self._failure or failure
 
     def error_event(self, problem: Problem) -> bytes:
         return self._encoder.error_event(problem)
 
     def _written(self, events: list[Event]) -> bytes:
+        if self._takes_objects:
+            for place, event in enumerate(events):
+                if isinstance(event, (CallBegin, CallDelta, CallEnd)) and not self._is_sound(event):
+                    events = events[:place]
+                    break
         return self._encoder.write(events) if events else b""
+
+    def _is_sound(self, event: CallBegin | CallDelta | CallEnd) -> bool:
+        """False at the end of a call whose arguments are no object."""
+        if isinstance(event, CallBegin):
+            self._calls[event.index] = (event.call, [event.call.arguments])
+        elif isinstance(event, CallDelta):
+            self._calls[event.index][1].append(event.arguments)
+        else:
+            call, pieces = self._calls.pop(event.index)
+            if not (call.is_custom or is_object("".join(pieces))):
+                self._failure = Failure(fault=Fault.INTERRUPTED, message=_not_an_object(call))
+        return self._failure is None
+
+
+def unreadable_call(parts: Iterable[Part]) -> ToolCall | None:
+    """The first call whose arguments are no object."""
+    for part in parts:
+        if isinstance(part, ToolCall) and not (part.is_custom or is_object(part.arguments)):
+            return part
+    return None
+
+
+def is_object(arguments: str) -> bool:
+    """Whether the arguments of a call are an object of JSON; none at all are an empty one."""
+    if not arguments.strip():
+        return True
+    try:
+        return isinstance(bodies.decode_text(arguments), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _not_an_object(call: ToolCall) -> str:
+    return safe_text(f"the arguments of a call of {call.name} are no JSON object")

@@ -2,7 +2,7 @@
 HTTP/1.1 to upstreams: pooled, bounded, one deadline per wait.
 
     client.Transport      send(): pool, exchange, one fresh try after a stale connection
-    pool.Pool             idle and open connections of one endpoint
+    pool.ConnectionPool   idle and open connections of one endpoint
     dialing.Dialer        resolve, connect to the first address that answers, TLS
     proxy                 CONNECT tunnels and absolute-form requests
     connection.Connection one socket, its parser, its one timer: the fast path
@@ -13,8 +13,8 @@ Content codings are left as they came: the caller decides what it asks for, and 
 """
 
 from providers.transport.client import Transport
-from providers.transport.endpoint import Endpoint, Limits
+from providers.transport.endpoint import Endpoint, TransportLimits
 from providers.transport.response import Response
 from providers.transport.unpacking import unpacked
 
-__all__ = ["Endpoint", "Limits", "Response", "Transport", "unpacked"]
+__all__ = ["Endpoint", "Response", "Transport", "TransportLimits", "unpacked"]

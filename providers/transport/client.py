@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from providers.errors import ConnectFailed
 from providers.transport.dialing import Dialer
-from providers.transport.endpoint import Endpoint, Limits
-from providers.transport.pool import Pool
+from providers.transport.endpoint import Endpoint, TransportLimits
+from providers.transport.pool import ConnectionPool
 from providers.transport.proxy import forwarded_head
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from providers.transport.response import Response
 
 
-DEFAULT_LIMITS = Limits()
+DEFAULT_LIMITS = TransportLimits()
 
 
 class Transport:
@@ -29,11 +29,11 @@ class Transport:
     """
 
     def __init__(
-        self, *, limits: Limits = DEFAULT_LIMITS, ssl_context: ssl.SSLContext | None = None
+        self, *, limits: TransportLimits = DEFAULT_LIMITS, ssl_context: ssl.SSLContext | None = None
     ) -> None:
         self._limits = limits
         self._dialer = Dialer(limits=limits, ssl_context=ssl_context)
-        self._pools: dict[Endpoint, Pool] = {}
+        self._pools: dict[Endpoint, ConnectionPool] = {}
         self._is_closed = False
 
     @property
@@ -79,11 +79,11 @@ class Transport:
             raise ConnectFailed("the proxy refused its credentials")
         return response
 
-    def _pool_for(self, endpoint: Endpoint) -> Pool:
+    def _pool_for(self, endpoint: Endpoint) -> ConnectionPool:
         if self._is_closed:
             raise ConnectFailed("the transport is closed")
         loop = asyncio.get_running_loop()
-        pool = self._pools[endpoint] = Pool(endpoint, self._limits, self._dialer, loop)
+        pool = self._pools[endpoint] = ConnectionPool(endpoint, self._limits, self._dialer, loop)
         return pool
 
     async def aclose(self) -> None:

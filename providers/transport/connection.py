@@ -22,7 +22,7 @@ from providers.transport.response import Response
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from providers.transport.endpoint import Limits
+    from providers.transport.endpoint import TransportLimits
 
 # One write up to here (joining head and body costs 0.07 µs for 230 bytes, 2.2 µs for 64 KiB);
 # above, slices, so that write back-pressure and an early answer are seen in between. asyncio's
@@ -45,7 +45,7 @@ class Connection(IncomingReply, asyncio.Protocol):
         "_waiter", "_write_paused", "idle_since", "is_lost", "is_reused", "on_idle", "on_lost",
     )  # fmt: skip
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, limits: Limits) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, limits: TransportLimits) -> None:
         super().__init__(limits)
         self._loop = loop
         self.on_idle: Callable[[Connection], None] = _ignore

@@ -19,8 +19,8 @@ from providers.transport.proxy import open_tunnel, parse_proxy
 from providers.transport.resolving import Resolver
 
 if TYPE_CHECKING:
-    from providers.transport.endpoint import Endpoint, Limits
-    from providers.transport.resolving import Address
+    from providers.transport.endpoint import Endpoint, TransportLimits
+    from providers.transport.resolving import SocketAddress
 
 # RFC 8305 section 5 recommends 250 ms between two attempts.
 NEXT_ADDRESS_S = 0.25
@@ -32,7 +32,7 @@ KEEPALIVE_S = 60
 class Dialer:
     """Make connections that are ready for a request."""
 
-    def __init__(self, *, limits: Limits, ssl_context: ssl.SSLContext | None) -> None:
+    def __init__(self, *, limits: TransportLimits, ssl_context: ssl.SSLContext | None) -> None:
         self._limits = limits
         self._resolver = Resolver()
         self._ssl_context = ssl_context or _default_context()
@@ -100,7 +100,7 @@ class Dialer:
         self._resolver.close()
 
 
-async def first_to_connect(addresses: list[Address]) -> socket.socket:
+async def first_to_connect(addresses: list[SocketAddress]) -> socket.socket:
     """
     Connect to the addresses in turn, 250 ms apart or as soon as one has failed.
 
@@ -135,7 +135,7 @@ async def first_to_connect(addresses: list[Address]) -> socket.socket:
                 ended.close()
 
 
-async def _open_socket(address: Address) -> socket.socket:
+async def _open_socket(address: SocketAddress) -> socket.socket:
     sock = socket.socket(address.family, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)

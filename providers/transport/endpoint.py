@@ -27,7 +27,7 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class TransportLimits:
     """Bounds of one transport; a peer that passes one gets BadFraming or waits."""
 
     connections_per_endpoint: int = 8192  # a net, not a brake: admission bounds what is in flight

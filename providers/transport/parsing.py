@@ -10,7 +10,7 @@ from providers.errors import BadFraming
 
 if TYPE_CHECKING:
     from providers.errors import ProviderError
-    from providers.transport.endpoint import Limits
+    from providers.transport.endpoint import TransportLimits
 
 
 class IncomingReply:
@@ -29,7 +29,7 @@ class IncomingReply:
         "_until_close",
     )  # fmt: skip
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: TransportLimits) -> None:
         self._limits = limits
         self._parser = HttpResponseParser(self)
         self._begin()

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
     from providers.transport.connection import Connection
     from providers.transport.dialing import Dialer
-    from providers.transport.endpoint import Endpoint, Limits
+    from providers.transport.endpoint import Endpoint, TransportLimits
 
 
-class Pool:
+class ConnectionPool:
     """
     Hand out connections, last used first.
 
@@ -27,7 +27,11 @@ class Pool:
                  "is_closed", "limits", "open")  # fmt: skip
 
     def __init__(
-        self, endpoint: Endpoint, limits: Limits, dialer: Dialer, loop: asyncio.AbstractEventLoop
+        self,
+        endpoint: Endpoint,
+        limits: TransportLimits,
+        dialer: Dialer,
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
         self.endpoint = endpoint
         self.limits = limits

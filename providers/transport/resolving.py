@@ -21,7 +21,7 @@ REFRESH_S = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
+class SocketAddress:
     """One address of a host: the family, and what socket.connect() takes."""
 
     family: int
@@ -32,10 +32,10 @@ class Resolver:
     """Resolve host names; the answers come in the order in which to try them."""
 
     def __init__(self) -> None:
-        self._answers: dict[tuple[str, int], tuple[float, list[Address]]] = {}
-        self._lookups: dict[tuple[str, int], asyncio.Task[list[Address]]] = {}
+        self._answers: dict[tuple[str, int], tuple[float, list[SocketAddress]]] = {}
+        self._lookups: dict[tuple[str, int], asyncio.Task[list[SocketAddress]]] = {}
 
-    async def resolve(self, host: str, port: int) -> list[Address]:
+    async def resolve(self, host: str, port: int) -> list[SocketAddress]:
         """Return at least one address, or raise ConnectFailed."""
         literal = _literal(host, port)
         if literal is not None:
@@ -59,18 +59,18 @@ class Resolver:
                 return last_good
             raise ConnectFailed(f"the host name {host[:100]} does not resolve") from error
 
-    async def _look_up(self, key: tuple[str, int]) -> list[Address]:
+    async def _look_up(self, key: tuple[str, int]) -> list[SocketAddress]:
         loop = asyncio.get_running_loop()
         found = await loop.getaddrinfo(*key, type=socket.SOCK_STREAM)
         addresses = alternate(
-            [Address(family=family, target=target) for family, _, _, _, target in found]
+            [SocketAddress(family=family, target=target) for family, _, _, _, target in found]
         )
         if not addresses:
             raise OSError("no address")
         self._answers[key] = (loop.time(), addresses)
         return addresses
 
-    def _forget(self, key: tuple[str, int], done: asyncio.Task[list[Address]]) -> None:
+    def _forget(self, key: tuple[str, int], done: asyncio.Task[list[SocketAddress]]) -> None:
         self._lookups.pop(key, None)
         if not done.cancelled():
             done.exception()  # seen, also when everybody who waited has gone
@@ -81,7 +81,7 @@ class Resolver:
             lookup.cancel()
 
 
-def alternate(addresses: list[Address]) -> list[Address]:
+def alternate(addresses: list[SocketAddress]) -> list[SocketAddress]:
     """
     Put the families in turns, the resolver's first choice first.
 
@@ -92,18 +92,18 @@ def alternate(addresses: list[Address]) -> list[Address]:
     preferred = addresses[0].family
     first = [address for address in addresses if address.family == preferred]
     other = [address for address in addresses if address.family != preferred]
-    turns: list[Address] = []
+    turns: list[SocketAddress] = []
     for index in range(max(len(first), len(other))):
         turns += first[index : index + 1] + other[index : index + 1]
     return turns
 
 
-def _literal(host: str, port: int) -> Address | None:
+def _literal(host: str, port: int) -> SocketAddress | None:
     """Return the address if the host is one already: no thread needed."""
     for family in (socket.AF_INET, socket.AF_INET6):
         try:
             socket.inet_pton(family, host)
         except (OSError, UnicodeError, ValueError):
             continue  # not an address of this family
-        return Address(family=family, target=(host, port))
+        return SocketAddress(family=family, target=(host, port))
     return None

@@ -7,7 +7,7 @@ from typing import Protocol
 from providers.errors import BadFraming, ConnectionReset
 
 
-class Source(Protocol):
+class ReplySource(Protocol):
     """What a reply needs of the connection that brings it."""
 
     @property
@@ -34,12 +34,12 @@ class Response:
 
     def __init__(
         self,
-        connection: Source,
+        connection: ReplySource,
         status: int,
         headers: list[tuple[bytes, bytes]],
         fields: dict[bytes, bytes],
     ) -> None:
-        self._connection: Source | None = connection
+        self._connection: ReplySource | None = connection
         self._fields = fields
         self._is_whole = False
         self.status = status
@@ -96,7 +96,7 @@ class Response:
             self._connection = None
             connection.release()
 
-    def _finish(self, connection: Source) -> None:
+    def _finish(self, connection: ReplySource) -> None:
         self._is_whole = True
         self._connection = None
         connection.release()

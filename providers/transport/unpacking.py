@@ -12,7 +12,7 @@ import zlib
 from typing import TYPE_CHECKING, Final
 
 from providers.errors import BadFraming
-from providers.transport.endpoint import Limits
+from providers.transport.endpoint import TransportLimits
 from providers.transport.response import Response
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _GZIP: Final = frozenset({b"gzip", b"x-gzip"})
 _BROKEN: Final = "the reply does not unpack as its content-encoding says"
 
 
-def unpacked(response: Response, *, bound: int = Limits().body_bytes) -> Response:
+def unpacked(response: Response, *, bound: int = TransportLimits().body_bytes) -> Response:
     """`response` with its body as if it had been sent plain; its bytes are judged when read."""
     coding = (response.header(b"content-encoding") or b"").strip().lower()
     return response if coding in {b"", b"identity"} else _Unpacked(response, coding, bound)

@@ -12,7 +12,7 @@ import asyncio
 from collections import deque
 
 from routing.gateway.errors import GatewayError
-from routing.gateway.limits import Limits
+from routing.gateway.limits import GatewayLimits
 
 LATE_SHARE = 0.2  # of the longest wait; from then on newest first
 
@@ -42,7 +42,7 @@ class Admission:
 
     __slots__ = ("_limits", "_queue", "in_flight", "limit", "shed", "streams")
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: GatewayLimits) -> None:
         self.limit = limits.in_flight
         self.in_flight = 0
         self.shed = 0

@@ -22,7 +22,7 @@ METRICS: Final = (b"content-type", CONTENT_TYPE)
 Scrape = Callable[[Mapping[bytes, bytes]], Awaitable[str]]
 
 
-class Asked(Protocol):
+class AskedGateway(Protocol):
     """What is asked here of a gateway."""
 
     table: Table | None
@@ -37,7 +37,7 @@ class Asked(Protocol):
 
 
 async def answer(
-    gateway: Asked, scope: Scope, send: Send, protocol: protocols.Protocol | None
+    gateway: AskedGateway, scope: Scope, send: Send, protocol: protocols.Protocol | None
 ) -> None:
     """Answer one request; `protocol` is set if its path is for inference and its method is not."""
     headers: dict[bytes, bytes] = dict(scope["headers"])
@@ -66,7 +66,7 @@ async def answer(
     await send_body(send, body, last=True)
 
 
-def readiness(gateway: Asked) -> tuple[int, dict[str, Any]]:
+def readiness(gateway: AskedGateway) -> tuple[int, dict[str, Any]]:
     """The status and body of /readyz."""
     table = gateway.table
     ready = table is not None and not gateway.draining
@@ -81,7 +81,7 @@ def readiness(gateway: Asked) -> tuple[int, dict[str, Any]]:
     return (200 if ready else 503), body
 
 
-def _models(gateway: Asked, path: str, headers: Mapping[bytes, bytes]) -> dict[str, Any]:
+def _models(gateway: AskedGateway, path: str, headers: Mapping[bytes, bytes]) -> dict[str, Any]:
     table = gateway.table_in_use()
     names = visible_names(table, gateway.authenticate(table, headers))
     anthropic = b"anthropic-version" in headers

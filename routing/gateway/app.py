@@ -34,7 +34,7 @@ from routing.gateway.deciding.keys import Key
 from routing.gateway.deciding.planner import plan
 from routing.gateway.deciding.resolution import Unknown
 from routing.gateway.deciding.snapshot import Snapshot, Steps, finish
-from routing.gateway.deciding.state import Live
+from routing.gateway.deciding.state import LiveState
 from routing.gateway.deciding.table import Table, compiling
 from routing.gateway.errors import (
     GatewayError,
@@ -63,7 +63,7 @@ from routing.gateway.ingress import (
     target_of,
 )
 from routing.gateway.keylimits.allowances import KeyLimits
-from routing.gateway.limits import Limits
+from routing.gateway.limits import GatewayLimits
 from routing.gateway.listing import resolve_for
 from routing.gateway.records.record import Outcome
 from routing.gateway.records.recorder import Recorder
@@ -103,6 +103,7 @@ class Gateway:
         wall: Callable[[], float] = time.time,
         spool: SpoolWriter | None = None,
         key_limits: KeyLimits | None = None,
+        limits: GatewayLimits | None = None,
         worker: str = "1",
         workers: int = 1,
     ) -> None:
@@ -119,9 +120,9 @@ class Gateway:
         self._wall = wall
         self._transport = transport or Transport()
         self.benches = Benches(rng=self._rng, wall=wall)
-        self.live = Live(benches=self.benches, loads=Loads(workers))
+        self.live = LiveState(benches=self.benches, loads=Loads(workers))
         self.visits = Visits()
-        self.admission = Admission(Limits())
+        self.admission = Admission(limits or GatewayLimits())
         self.recorder = Recorder(spool=spool, worker=worker, wall=wall)
         self.meter = Meter(lambda: self.table)
         self.recorder.observers += [self.meter.observe, FailureLog().observe]
@@ -150,6 +151,7 @@ class Gateway:
         environ: Mapping[str, str],
         data_dir: Path,
         clock: Callable[[], float],
+        limits: GatewayLimits | None = None,
         worker: str = "1",
         workers: int = 1,
     ) -> Gateway:
@@ -162,6 +164,7 @@ class Gateway:
             clock=clock,
             spool=SpoolWriter.from_environment(environ, data_dir, worker=worker),
             key_limits=KeyLimits.from_environment(environ, data_dir, workers=workers),
+            limits=limits,
             worker=worker,
             workers=workers,
         )

@@ -67,6 +67,7 @@ class GatewayError(Exception):
             code=self.code,
             param=self.param,
             extra=self.extra,
+            retry_after_s=None if self.returns_in_s is None else retry_after(self.returns_in_s),
         )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class GatewayLimits:
     """
     `in_flight` requests at once, `waiting` more for at most `wait_s`; the rest is shed. Streams
     whose answer has begun to flow, up to `streams` of them, do not count as in flight.
@@ -31,14 +31,14 @@ class Limits:
     keep_alive_s: float = 75.0
 
 
-def limits_of(pairs: Iterable[str]) -> Limits:
+def limits_of(pairs: Iterable[str]) -> GatewayLimits:
     """The defaults with `NAME=VALUE` pairs put over them. Raises ValueError, in words."""
     given: dict[str, Any] = {}
     for pair in pairs:
         name, _, text = pair.partition("=")
         if name not in NAMES:
             raise ValueError(f"{name!r} is no limit; there are {', '.join(NAMES)}")
-        default = getattr(Limits(), name)
+        default = getattr(GatewayLimits(), name)
         try:
             value = int(text) if isinstance(default, int) else float(text)
         except ValueError:
@@ -47,8 +47,8 @@ def limits_of(pairs: Iterable[str]) -> Limits:
             kind = "a whole number" if isinstance(default, int) else "a number"
             raise ValueError(f"{name} is {text!r}; allowed is {kind} above 0")
         given[name] = value
-    return Limits(**given)
+    return GatewayLimits(**given)
 
 
 MAY_BE_NONE = frozenset({"waiting", "streams"})
-NAMES = tuple(field.name for field in dataclasses.fields(Limits))
+NAMES = tuple(field.name for field in dataclasses.fields(GatewayLimits))

@@ -12,7 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from controlplane.config.changes import changes_between
 from controlplane.config.objects import collect
 from controlplane.config.text import text_of
-from controlplane.edits.kinds import KINDS, Key, owners
+from controlplane.edits.kinds import KINDS, ObjectKey, owners
 from controlplane.edits.noting import note_row, object_of
 from controlplane.models import Edit, Team
 from tests.support import rows
@@ -31,7 +31,7 @@ def test_a_made_up_kind_takes_a_package_and_a_line(monkeypatch):
     assert (edit.kind, edit.name) == ("badge", "gold")
     after = collect()
     (change,) = changes_between(before, after)
-    assert change.key == Key("badge", "gold", "dashboard")
+    assert change.key == ObjectKey("badge", "gold", "dashboard")
     assert collect({"badge": {"gold"}}) == {change.key: {"shape": "round"}}
     assert "badges:\n  gold: {shape: round}\n" in text_of(after)
 

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from controlplane.edits.models import EditCounter
+from providers.protocols import PROTOCOLS
 from tests.support import rows
 from tests.support.api import ADMIN_KEY, Api
 
@@ -122,6 +123,44 @@ def test_a_list_that_comes_packed_is_read_as_traffic_reads_it(api, server):
 
     assert (found["ok"], found["models"]) == (True, 1)
     assert server.asked[0][1]["accept-encoding"] == "identity"
+
+
+GOOGLES_REFUSAL = {
+    "error": {
+        "code": 400,
+        "message": "API key not valid. Please pass a valid API key.",
+        "status": "INVALID_ARGUMENT",
+    }
+}
+
+
+def test_anthropics_models_are_listed_in_its_own_way(api, server):
+    server.body = b'{"data":[{"type":"model","id":"claude-x"}],"has_more":false}'
+    rows.provider("lab", kind="anthropic", base_url=server.url, secret=SECRET)
+
+    found = tried(api)
+
+    assert (found["ok"], found["models"]) == (True, 1)
+    ((path, headers),) = server.asked
+    assert path == "/v1/models?limit=1000"
+    assert headers["x-api-key"] == SECRET
+    assert headers["anthropic-version"] == "2023-06-01"
+    assert "authorization" not in headers
+
+
+@pytest.mark.skipif("gemini_generate" not in PROTOCOLS, reason="gemini_generate is not there")
+def test_geminis_models_are_listed_in_its_own_way(api, server):
+    server.body = b'{"models":[{"name":"models/gemini-x"},{"name":"models/gemini-y"}]}'
+    rows.provider("lab", kind="gemini", base_url=server.url, secret=SECRET)
+
+    assert (tried(api)["ok"], tried(api)["models"]) == (True, 2)
+
+    path, headers = server.asked[0]
+    assert path == "/v1/models?pageSize=1000"
+    assert headers["x-goog-api-key"] == SECRET
+    assert "anthropic-version" not in headers
+    server.status, server.body = 400, json.dumps(GOOGLES_REFUSAL).encode()
+    assert tried(api)["message"].startswith("It refuses the key (400). It says: API key not valid")
 
 
 def test_it_goes_through_the_providers_proxy(api, server):

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from controlplane.edits.kinds import Key, Kind
+from controlplane.edits.kinds import Kind, ObjectKey
 from controlplane.models import Team
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
 
-def read(names: Collection[str] | None) -> dict[Key, dict[str, Any]]:
+def read(names: Collection[str] | None) -> dict[ObjectKey, dict[str, Any]]:
     rows = Team.objects.all() if names is None else Team.objects.filter(name__in=names)
-    return {Key("badge", row.name, "dashboard"): {"shape": "round"} for row in rows}
+    return {ObjectKey("badge", row.name, "dashboard"): {"shape": "round"} for row in rows}
 
 
 def names(document: Any) -> set[str]:

@@ -17,7 +17,7 @@ from routing.gateway.deciding.planner import plan
 from routing.gateway.deciding.resolution import Unknown
 from routing.gateway.deciding.resolver import resolve
 from routing.gateway.deciding.snapshot import CandidateSpec, KeySpec, PoolSpec
-from routing.gateway.deciding.state import Live
+from routing.gateway.deciding.state import LiveState
 from routing.gateway.errors import nobody_may, unknown_model
 from tests.support.builders import FakeClock, bench_entry, benches, failure, pool, table
 
@@ -31,7 +31,7 @@ class World:
         self.table = table(*pools, **content)
         self.clock = FakeClock()
         self.benches: Benches = benches(self.clock)
-        self.live = Live(benches=self.benches)
+        self.live = LiveState(benches=self.benches)
 
     def plan(
         self,

@@ -161,13 +161,13 @@ def read_call(choice: Choice, call: dict[str, Any]) -> None:
     index = call.get("index")
     check(index in range(len(choice.calls) + 1), f"tool call {index} out of order")
     assert isinstance(index, int)
-    said = call.get("function") or {}
+    said = call.get("function") or call.get("custom") or {}
     if index == len(choice.calls):
         check(bool(call.get("id")) and bool(said.get("name")), f"a tool call unnamed: {call}")
         choice.calls.append({"id": call["id"], "name": said["name"], "arguments": ""})
     else:
         check("id" not in call and "name" not in said, f"a tool call named twice: {call}")
-    choice.calls[index]["arguments"] += said.get("arguments") or ""
+    choice.calls[index]["arguments"] += said.get("arguments") or said.get("input") or ""
 
 
 def check(claim: bool, complaint: str) -> None:

@@ -12,19 +12,21 @@ from providers.protocols import PROTOCOLS, Request, Scanner, Usage
 JUDGE = Judging()
 
 
-def parse(protocol: str, body: bytes) -> Request:
-    return PROTOCOLS[protocol].parse(body)
+def parse(protocol: str, body: bytes, target: str = "") -> Request:
+    return PROTOCOLS[protocol].parse(body, target)
 
 
-def asked(protocol: str, **members: Any) -> Request:
+def asked(protocol: str, target: str = "", **members: Any) -> Request:
     """A short request of `protocol` with these members, too."""
     body = {"model": "m", **PROTOCOLS[protocol].example, **members}
-    return parse(protocol, json.dumps(body).encode())
+    return parse(protocol, json.dumps(body).encode(), target)
 
 
-def scanner_of(protocol: str, judge: Judging = JUDGE, **members: Any) -> Scanner:
+def scanner_of(
+    protocol: str, judge: Judging = JUDGE, *, target: str = "", **members: Any
+) -> Scanner:
     """What reads the stream of such a request."""
-    return asked(protocol, stream=True, **members).scanner(judge)
+    return asked(protocol, target, stream=True, **members).scanner(judge)
 
 
 def check_reply(

@@ -21,7 +21,8 @@ IDS = [f"{case.parent.name}-{case.name}" for case in CASES]
 
 def scan(case: Path, pieces: list[bytes], facts: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
     options = {"include_usage": True} if facts["wants_usage"] else {}
-    scanner = scanner_of(case.parent.name, stream_options=options)
+    target = facts.get("target", "")
+    scanner = scanner_of(case.parent.name, target=target, stream_options=options)
     passed = b"".join([scanner.feed(piece) for piece in pieces])
     last, failure = scanner.end()
     return passed + last, seen(scanner, failure)
@@ -40,7 +41,7 @@ def seen(scanner: Scanner, failure: Failure | None) -> dict[str, Any]:
 
 def expected(case: Path) -> tuple[bytes, bytes, dict[str, Any], dict[str, Any]]:
     facts = json.loads((case / "facts.json").read_text())
-    wanted = {name: facts[name] for name in facts if name not in ("why", "wants_usage")}
+    wanted = {name: facts[name] for name in facts if name not in ("why", "wants_usage", "target")}
     return (case / "upstream.sse").read_bytes(), (case / "caller.sse").read_bytes(), facts, wanted
 
 

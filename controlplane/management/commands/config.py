@@ -18,7 +18,7 @@ from providers.secrets.encryption import CannotDecrypt
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
-    from controlplane.config.changes import Outcome
+    from controlplane.config.changes import Changeset
     from controlplane.config.document import Document
 
 WOULD_CHANGE = 2
@@ -80,7 +80,7 @@ class Command(BaseCommand):
     def _apply(self, options: dict[str, Any]) -> None:
         self._show(self._applied(options, is_preview=False), is_preview=False)
 
-    def _applied(self, options: dict[str, Any], *, is_preview: bool) -> Outcome:
+    def _applied(self, options: dict[str, Any], *, is_preview: bool) -> Changeset:
         from controlplane.config.apply import apply_text  # noqa: PLC0415 - checking needs no rows
         from controlplane.edits.noting import as_author  # noqa: PLC0415 - as above
 
@@ -138,7 +138,7 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         self._show(outcome, is_preview=is_preview)
 
-    def _show(self, outcome: Outcome, *, is_preview: bool) -> None:
+    def _show(self, outcome: Changeset, *, is_preview: bool) -> None:
         for change in outcome.changes:
             self.stdout.write(change.text)
         for told in outcome.notes:

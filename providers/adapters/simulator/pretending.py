@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from providers.adapters.simulator.faults import SimulatedFault
 from providers.adapters.simulator.provider import Simulator
-from providers.adapters.simulator.scripts import SCRIPTS
+from providers.adapters.simulator.scripts import SCRIPTS, Script
 from providers.errors import ConnectionReset
 from providers.protocols import Request, Scanner
 from providers.transport import Response, Transport, unpacked
@@ -60,7 +60,7 @@ class Pretence:
         """Make one call, or act as if. Raises ProviderError."""
         fault = self._fault
         if fault.kind != "slow" and not (stream and fault.comes_late):
-            return await self._simulator.answer(protocol, body, deadline)
+            return await self._simulator.answer(protocol, body, deadline, path)
         response = await self._upstream.send(
             transport,
             protocol=protocol,
@@ -74,9 +74,9 @@ class Pretence:
         )
         if response.status != 200:
             return response
-        told = SCRIPTS[protocol].error_event(self._upstream.name)
         scanner = self._request.scanner(self._upstream.judge) if stream else None
-        return FaultyResponse(unpacked(response), self._simulator, fault, scanner, told)
+        script = SCRIPTS[protocol]
+        return FaultyResponse(unpacked(response), self._simulator, fault, scanner, script)
 
 
 class FaultyResponse(Response):
@@ -84,7 +84,7 @@ class FaultyResponse(Response):
 
     __slots__ = (
         "_events", "_fault", "_is_over", "_passed", "_pause_s", "_real", "_rest", "_scanner",
-        "_simulator", "_told",
+        "_script", "_sent", "_simulator",
     )  # fmt: skip
 
     def __init__(
@@ -93,7 +93,7 @@ class FaultyResponse(Response):
         simulator: Simulator,
         fault: SimulatedFault,
         scanner: Scanner | None,
-        told: bytes,
+        script: Script,
     ) -> None:
         # No connection of its own: everything that the base class does with one is replaced.
         self.status = real.status
@@ -102,11 +102,12 @@ class FaultyResponse(Response):
         self._simulator = simulator
         self._fault = fault
         self._scanner = scanner
-        self._told = told
+        self._script = script
         self._pause_s = fault.ttft_ms / 1000
         self._events: list[bytes] = []  # the next one last
         self._rest = b""  # of an event that has not ended yet
-        self._passed = 0
+        self._passed = 0  # of those with content
+        self._sent = 0
         self._is_over = False
 
     def header(self, name: bytes) -> bytes | None:
@@ -127,7 +128,10 @@ class FaultyResponse(Response):
             self._events = _EVENT.findall(data)[::-1]
             self._rest = data[sum(map(len, self._events)) :]
         event = self._events.pop()
-        return event if self._may_pass(event) else self._end()
+        if not self._may_pass(event):
+            return self._end()
+        self._sent += 1
+        return event
 
     async def read_all(self, deadline: float) -> bytes:
         await self._simulator.wait(self._pause_s, deadline)
@@ -151,4 +155,6 @@ class FaultyResponse(Response):
         self.close()
         if self._fault.kind == "cut":
             raise ConnectionReset("simulated: the connection was reset")
-        return self._told if self._fault.kind == "error_event" else b""
+        if self._fault.kind != "error_event":
+            return b""
+        return self._script.error_event(self._simulator.name, self._sent)

@@ -10,28 +10,17 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
-
-import msgspec
+from typing import Final
 
 from providers.adapters.simulator.faults import SimulatedFault
-from providers.adapters.simulator.scripts import SCRIPTS, Script, error
+from providers.adapters.simulator.scripts import SCRIPTS, Ask, Script
 from providers.errors import ConnectionReset, UpstreamTimedOut
+from providers.protocols import bodies
 from providers.transport import Response
 
 _LONGEST_S = 86_400  # uvloop takes no infinite timers
 _JSON: Final = (b"content-type", b"application/json")
 _EVENTS: Final = (b"content-type", b"text/event-stream; charset=utf-8")
-# So that a simulated status reads like a real one: type and code.
-_ERRORS: Final = {
-    400: ("invalid_request_error", None),
-    401: ("authentication_error", "invalid_api_key"),
-    402: ("insufficient_quota", "insufficient_quota"),
-    403: ("permission_error", None),
-    404: ("invalid_request_error", "model_not_found"),
-    429: ("rate_limit_error", "rate_limit_exceeded"),
-    529: ("overloaded_error", None),
-}
 
 Sleep = Callable[[float], Awaitable[None]]
 Clock = Callable[[], float]
@@ -116,23 +105,27 @@ class Simulator:
             raise UpstreamTimedOut("simulated: nothing came in time")
         await self._sleep(seconds)
 
-    async def answer(self, protocol: str, body: bytes, deadline: float) -> Response:
-        """The reply to one call; raises ProviderError as a real one would."""
+    async def answer(self, protocol: str, body: bytes, deadline: float, path: str = "") -> Response:
+        """
+        The reply to one call; raises ProviderError as a real one would.
+
+        `path` is the request's own, where its protocol says something by it.
+        """
         fault = self.fault.rolled(self._rng) if self.fault is not None else None
-        request = msgspec.json.decode(body)
+        ask = Ask(self.name, bodies.decode(body), path)
         kind = fault.kind if fault else ""
         if kind == "stall":
             await self.wait(float("inf"), deadline)
-        if fault is not None and kind == "status":
-            return self._refusal(fault)
         script = SCRIPTS[protocol]
-        if request.get("stream") is True and script.streams:
-            return self._stream(script, request, fault)
-        reply = msgspec.json.encode(script.reply(self.name, request))
+        if fault is not None and kind == "status":
+            return self._refusal(script, fault)
+        if script.is_stream(ask):
+            return self._stream(script, ask, fault)
+        reply = bodies.encode(script.reply(ask))
         if kind == "empty":
             reply = b""
         elif kind == "error_event":
-            reply = error("server_error", None, "simulated error in a reply")
+            reply = script.error(500, "simulated error in a reply")
         elif kind == "clean_cut":
             reply = reply[: len(reply) // 2]
         elif fault is not None and kind == "slow":
@@ -141,19 +134,16 @@ class Simulator:
             self, 200, [_JSON], [reply] if reply else [], ending="cut" if kind == "cut" else "clean"
         )
 
-    def _refusal(self, fault: SimulatedFault) -> Response:
+    def _refusal(self, script: Script, fault: SimulatedFault) -> Response:
         headers = [_JSON]
         if fault.retry_after_s is not None:
             headers.append((b"retry-after", f"{fault.retry_after_s:g}".encode()))
-        type_, code = _ERRORS.get(fault.status, ("server_error", None))
-        about = "The model does not exist: " if fault.status == 404 else ""
-        body = error(type_, code, f"{about}simulated status {fault.status} of {self.name}")
+        words = f"simulated status {fault.status} of {self.name}"
+        body = script.error(fault.status, words, fault.retry_after_s)
         return SimulatedResponse(self, fault.status, headers, [body])
 
-    def _stream(
-        self, script: Script, request: dict[str, Any], fault: SimulatedFault | None
-    ) -> Response:
-        opening, contents, closing = script.events(self.name, request)
+    def _stream(self, script: Script, ask: Ask, fault: SimulatedFault | None) -> Response:
+        opening, contents, closing = script.events(ask)
         kind = fault.kind if fault else ""
         after = fault.after if fault else 0
         ending = "clean"
@@ -163,8 +153,8 @@ class Simulator:
             pieces = [*opening, *contents[:after]]
             ending = "cut" if kind == "cut" else "clean"
         elif kind == "error_event":
-            told = script.error_event(self.name)
-            pieces = [*(opening if after else ()), *contents[:after], told]
+            pieces = [*(opening if after else ()), *contents[:after]]
+            pieces.append(script.error_event(self.name, len(pieces)))
         else:
             pieces = [*opening, *contents, *closing]
         return SimulatedResponse(

@@ -20,6 +20,7 @@ from providers.protocols.canonical import (
 from providers.protocols.chat import reply
 from providers.protocols.chat.shape import CHAT
 from providers.protocols.protocol import Judge
+from providers.protocols.reading import dicts_of, media_of_url, new_call_id, text_of
 from providers.protocols.usage import Usage
 
 FINISH_OF: Final = {
@@ -74,6 +75,7 @@ def parts_of(message: dict[str, Any]) -> list[Part]:
         parts += [Text(text=text) for text in texts if text]
     if refusal := text_of(message.get("refusal")):
         parts.append(Refusal(text=refusal))
+    parts += images_of(message.get("images"))
     calls = message.get("tool_calls")
     for number, call in enumerate(calls if isinstance(calls, list) else ()):
         if isinstance(call, dict):
@@ -82,6 +84,19 @@ def parts_of(message: dict[str, Any]) -> list[Part]:
     if isinstance(old, dict):
         parts.append(call_of({"function": old}, new_call_id(len(parts))))
     return parts
+
+
+def images_of(images: Any) -> list[Media]:
+    """Those that a model has made; what is no base64 stays an address."""
+    found = []
+    for image in dicts_of(images):
+        place = image.get("image_url")
+        url = text_of(place.get("url")) if isinstance(place, dict) else ""
+        if url and (not url.startswith("data:") or ";base64," in url):
+            found.append(media_of_url(url, "image", "images"))
+        elif url:
+            found.append(Media(kind="image", url=url))
+    return found
 
 
 def call_of(call: dict[str, Any], otherwise: str) -> ToolCall:
@@ -100,10 +115,6 @@ def call_of(call: dict[str, Any], otherwise: str) -> ToolCall:
         arguments = bodies.encode(arguments).decode()
     text = text_of(arguments) or "{}"
     return ToolCall(id=call_id, name=text_of(function.get("name")), arguments=text)
-
-
-def new_call_id(number: int) -> str:
-    return f"call_{time.time_ns():x}{number:02x}"
 
 
 def finish_of(stated: Any, parts: tuple[Part, ...]) -> Finish:
@@ -148,10 +159,14 @@ def _message(parts: tuple[Part, ...]) -> dict[str, Any]:
         "content": "".join(texts) if texts else None,
         "refusal": "".join(refusals) or None,
     }
-    if thoughts:
-        if text := "".join(thought.text for thought in thoughts):
-            message["reasoning_content"] = text
-        message["reasoning_details"] = [detail_told(thought) for thought in thoughts]
+    details = [detail_told(thought) for thought in thoughts]
+    details += [
+        signature_told(part) for part in parts if isinstance(part, ToolCall) and part.signature
+    ]
+    if text := "".join(thought.text for thought in thoughts):
+        message["reasoning_content"] = text
+    if details:
+        message["reasoning_details"] = details
     if calls:
         message["tool_calls"] = calls
     if images:
@@ -181,9 +196,18 @@ def detail_told(thought: Reasoning) -> dict[str, Any]:
         told["signature"] = thought.signature
     if thought.id:
         told["id"] = thought.id
+    if thought.call_id:
+        told["call_id"] = thought.call_id
     if thought.raw is not None:
         told["raw"] = thought.raw
     return {**told, "format": thought.origin}
+
+
+def signature_told(call: ToolCall) -> dict[str, Any]:
+    """Gemini's signature of a call, for which a call has no place here."""
+    return detail_told(
+        Reasoning(signature=call.signature, call_id=call.id, origin="gemini_generate")
+    )
 
 
 def usage_told(usage: Usage) -> dict[str, Any]:
@@ -202,8 +226,3 @@ def usage_told(usage: Usage) -> dict[str, Any]:
 
 def outward_id(answer_id: str) -> str:
     return answer_id if answer_id.startswith("chatcmpl-") else f"chatcmpl-{answer_id}"
-
-
-def text_of(value: Any) -> str:
-    """The text itself; "" for whatever else stands where text should."""
-    return value if isinstance(value, str) else ""

@@ -17,16 +17,15 @@ from providers.protocols.canonical import (
     Done,
     Event,
     Finish,
-    Media,
     ReasoningDelta,
     RefusalDelta,
     TextDelta,
     ToolCall,
 )
-from providers.protocols.chat.answers import FINISH_OF, call_of, new_call_id, text_of
-from providers.protocols.chat.prompt import media_of_url
+from providers.protocols.chat.answers import FINISH_OF, call_of, images_of
 from providers.protocols.chat.stream import StreamScanner
 from providers.protocols.protocol import Judge
+from providers.protocols.reading import new_call_id, text_of
 from providers.protocols.usage import Usage
 
 
@@ -156,9 +155,7 @@ class ChatDecoder(StreamScanner):
             old = delta.get("function_call")
             if isinstance(old, dict):
                 self._tell_call({"index": 0, "function": old})
-            images = delta.get("images")
-            for image in images if isinstance(images, list) else ():
-                self._tell_image(image)
+            events += [Block(part=image) for image in images_of(delta.get("images"))]
         finish = choice.get("finish_reason")
         if isinstance(finish, str) and finish:
             self._finish = finish
@@ -184,13 +181,6 @@ class ChatDecoder(StreamScanner):
         )
         if piece:
             self._events.append(CallDelta(index=index, arguments=piece))
-
-    def _tell_image(self, image: Any) -> None:
-        url = image.get("image_url", {}).get("url") if isinstance(image, dict) else None
-        if isinstance(url, str) and (not url.startswith("data:") or ";base64," in url):
-            self._events.append(Block(part=media_of_url(url, "image", "images")))
-        elif isinstance(url, str):
-            self._events.append(Block(part=Media(kind="image", url=url)))
 
     def _tell_done(self) -> None:
         if self._is_told:

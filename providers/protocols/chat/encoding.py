@@ -28,6 +28,7 @@ from providers.protocols.chat.answers import (
     detail_told,
     image_told,
     outward_id,
+    signature_told,
     usage_told,
 )
 from providers.protocols.chat.shape import CHAT
@@ -72,7 +73,10 @@ class ChatEncoder:
             case CallBegin():
                 if event.call.is_custom:
                     self._custom.add(event.index)
-                return self._call({"index": event.index, **call_told(event.call)})
+                begun = self._call({"index": event.index, **call_told(event.call)})
+                if not event.call.signature:
+                    return begun
+                return self._delta({"reasoning_details": [signature_told(event.call)]}) + begun
             case CallDelta():
                 if event.index in self._custom:
                     return self._call({"index": event.index, "custom": {"input": event.arguments}})

@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from msgspec import Raw
 
-from providers.errors import ProtocolError
 from providers.protocols import bodies
 from providers.protocols.canonical import (
     Choice,
@@ -24,7 +23,16 @@ from providers.protocols.canonical import (
     ToolResult,
     Turn,
 )
-from providers.protocols.chat.answers import call_of, text_of
+from providers.protocols.chat.answers import call_of
+from providers.protocols.reading import (
+    dicts_of,
+    flag_of,
+    is_number,
+    media_of_url,
+    problem,
+    text_of,
+    with_members,
+)
 
 _SAMPLING: Final = (
     "temperature", "top_p", "top_k", "seed", "presence_penalty", "frequency_penalty",
@@ -63,12 +71,12 @@ def prompt_of(fields: dict[str, Raw], *, stream: bool) -> Prompt:
         turns=turns,
         tools=tools,
         choice=choice,
-        parallel=_flag(said.get("parallel_tool_calls")),
+        parallel=flag_of(said.get("parallel_tool_calls")),
         form=_form(said.get("response_format")),
         effort=_effort(said.get("reasoning_effort")),
         max_tokens=_max_tokens(said),
         stop=_stop(said.get("stop")),
-        sampling={name: said[name] for name in _SAMPLING if _is_number(said.get(name))},
+        sampling={name: said[name] for name in _SAMPLING if is_number(said.get(name))},
         user=text_of(said.get("safety_identifier")) or text_of(said.get("user")),
         verbosity=text_of(said.get("verbosity")),
         service_tier=text_of(said.get("service_tier")),
@@ -98,7 +106,7 @@ def _turns(messages: Any) -> tuple[tuple[Text, ...], tuple[Turn, ...]]:
     calls: dict[str, str] = {}  # of tools, by id
     for place, message in enumerate(messages):
         if not isinstance(message, dict):
-            raise _problem(f"messages[{place}]", "must be an object")
+            raise problem(f"messages[{place}]", "must be an object")
         role = message.get("role")
         if role in ("system", "developer"):
             parts = _parts(message.get("content"), place)
@@ -121,7 +129,7 @@ def _turns(messages: Any) -> tuple[tuple[Text, ...], tuple[Turn, ...]]:
                 turns.append(Turn(role="user", parts=(result,)))
         else:
             allowed = "system, developer, user, assistant, tool or function"
-            raise _problem(f"messages[{place}].role", f"must be {allowed}, not {role!r}")
+            raise problem(f"messages[{place}].role", f"must be {allowed}, not {role!r}")
     return tuple(system), tuple(turns)
 
 
@@ -130,7 +138,7 @@ def _assistant(message: dict[str, Any], place: int, calls: dict[str, str]) -> Tu
     refusal = message.get("refusal")
     if isinstance(refusal, str) and refusal:
         parts.append(Refusal(text=refusal))
-    for number, call in enumerate(_dicts(message.get("tool_calls"))):
+    for number, call in enumerate(dicts_of(message.get("tool_calls"))):
         parts.append(call_of(call, f"call_{place}_{number}"))
     old = message.get("function_call")
     if isinstance(old, dict):
@@ -149,10 +157,11 @@ def _reasoning(message: dict[str, Any]) -> list[Reasoning]:
             signature=text_of(detail.get("signature")),
             encrypted=text_of(detail.get("data")),
             id=text_of(detail.get("id")),
+            call_id=text_of(detail.get("call_id")),
             origin=text_of(detail.get("format")),
             raw=detail["raw"] if isinstance(detail.get("raw"), dict) else None,
         )
-        for detail in _dicts(message.get("reasoning_details"))
+        for detail in dicts_of(message.get("reasoning_details"))
     ]
     text = text_of(message.get("reasoning_content")) or text_of(message.get("reasoning"))
     return found or ([Reasoning(text=text, origin="openai_chat")] if text else [])
@@ -165,7 +174,7 @@ def _result(message: dict[str, Any], place: int, calls: dict[str, str]) -> ToolR
         call_id = next((known for known in reversed(calls) if calls[known] == name), "")
     if call_id not in calls:
         where = f"messages[{place}].tool_call_id"
-        raise _problem(where, f"{call_id!r} answers no call of the messages before it")
+        raise problem(where, f"{call_id!r} answers no call of the messages before it")
     parts = tuple(_parts(message.get("content"), place))
     return ToolResult(call_id=call_id, parts=parts, name=calls[call_id])
 
@@ -183,7 +192,7 @@ def _part(part: Any, where: str) -> Text | Media | Refusal:
     if isinstance(part, str):
         return Text(text=part)
     if not isinstance(part, dict):
-        raise _problem(where, "must be an object")
+        raise problem(where, "must be an object")
     kind = part.get("type")
     if kind in ("text", "input_text", "output_text"):
         return Text(text=text_of(part.get("text")))
@@ -193,7 +202,7 @@ def _part(part: Any, where: str) -> Text | Media | Refusal:
         image = part.get("image_url")
         image = image if isinstance(image, dict) else {"url": image}
         media = media_of_url(text_of(image.get("url")), "image", where)
-        return _with(media, detail=text_of(image.get("detail")))
+        return with_members(media, detail=text_of(image.get("detail")))
     if kind == "input_audio":
         audio = part.get("input_audio")
         audio = audio if isinstance(audio, dict) else {}
@@ -209,32 +218,16 @@ def _part(part: Any, where: str) -> Text | Media | Refusal:
         name, file_id = text_of(file.get("filename")), text_of(file.get("file_id"))
         if file_id:
             return Media(kind="file", file_id=file_id, name=name)
-        return _with(media_of_url(text_of(file.get("file_data")), "file", where), name=name)
-    raise _problem(f"{where}.type", f"{kind!r} is not known")
-
-
-def media_of_url(url: str, kind: str, where: str) -> Media:
-    """A data: URL as what it holds, any other as the address that it is."""
-    if not url.startswith("data:"):
-        return Media(kind=kind, url=url)
-    head, comma, data = url[5:].partition(",")
-    media_type, *options = head.split(";")
-    if not comma or "base64" not in options:
-        raise _problem(where, "a data: URL must hold base64 (data:TYPE;base64,…)")
-    return Media(kind=kind, media_type=media_type, data="".join(data.split()))
-
-
-def _with(media: Media, **more: str) -> Media:
-    fields = {name: getattr(media, name) for name in media.__struct_fields__}
-    return Media(**{**fields, **more})
+        return with_members(media_of_url(text_of(file.get("file_data")), "file", where), name=name)
+    raise problem(f"{where}.type", f"{kind!r} is not known")
 
 
 # Tools, and what the answer is to be
 
 
 def _tools(said: dict[str, Any]) -> tuple[tuple[Tool, ...], Choice | None]:
-    tools = [_tool(tool) for tool in _dicts(said.get("tools"))]
-    tools += [_function(function) for function in _dicts(said.get("functions"))]
+    tools = [_tool(tool) for tool in dicts_of(said.get("tools"))]
+    tools += [_function(function) for function in dicts_of(said.get("functions"))]
     asked = said.get("tool_choice", said.get("function_call"))
     return tuple(tools), _choice(asked)
 
@@ -261,7 +254,7 @@ def _function(function: dict[str, Any]) -> Tool:
         name=text_of(function.get("name")),
         description=text_of(function.get("description")),
         schema=parameters if isinstance(parameters, dict) else None,
-        strict=_flag(function.get("strict")),
+        strict=flag_of(function.get("strict")),
     )
 
 
@@ -274,7 +267,7 @@ def _choice(asked: Any) -> Choice | None:
     if kind == "allowed_tools":
         allowed = asked.get("allowed_tools")
         allowed = allowed if isinstance(allowed, dict) else asked
-        names = tuple(_named(tool) for tool in _dicts(allowed.get("tools")))
+        names = tuple(_named(tool) for tool in dicts_of(allowed.get("tools")))
         return Choice(mode=text_of(allowed.get("mode")) or "auto", names=names)
     return Choice(mode="required", names=(_named(asked),))
 
@@ -297,7 +290,7 @@ def _form(asked: Any) -> Form | None:
         kind="json_schema",
         name=text_of(inner.get("name")),
         schema=schema if isinstance(schema, dict) else None,
-        strict=_flag(inner.get("strict")),
+        strict=flag_of(inner.get("strict")),
         description=text_of(inner.get("description")),
     )
 
@@ -309,7 +302,7 @@ def _effort(level: Any) -> Effort | None:
 def _max_tokens(said: dict[str, Any]) -> int | None:
     new, old = said.get("max_completion_tokens"), said.get("max_tokens")
     if new is not None and old is not None and new != old:
-        raise _problem("max_tokens", f"{old!r} contradicts max_completion_tokens {new!r}")
+        raise problem("max_tokens", f"{old!r} contradicts max_completion_tokens {new!r}")
     found = old if new is None else new
     return found if isinstance(found, int) and not isinstance(found, bool) else None
 
@@ -320,22 +313,5 @@ def _stop(asked: Any) -> tuple[str, ...]:
     return tuple(text for text in asked if isinstance(text, str)) if isinstance(asked, list) else ()
 
 
-def _dicts(value: Any) -> list[dict[str, Any]]:
-    found = value if isinstance(value, list) else []
-    return [item for item in found if isinstance(item, dict)]
-
-
 def _name(message: dict[str, Any]) -> str:
     return text_of(message.get("name"))
-
-
-def _flag(value: Any) -> bool | None:
-    return value if isinstance(value, bool) else None
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _problem(where: str, words: str) -> ProtocolError:
-    return ProtocolError(f"'{where}': {words}.", param=where)

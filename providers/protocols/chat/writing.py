@@ -7,7 +7,6 @@ from typing import Any, Final
 from providers.protocols import bodies
 from providers.protocols.canonical import (
     Choice,
-    Effort,
     Media,
     Part,
     Prompt,
@@ -23,16 +22,9 @@ from providers.protocols.canonical import (
     Written,
 )
 from providers.protocols.protocol import Target
+from providers.protocols.reading import INPUT_SCHEMA, level_of
 
 _STOPS: Final = 4
-_LEVELS: Final = ((2048, "low"), (8192, "medium"), (16384, "high"))
-# Free-form text as the one argument of a function, where a provider knows functions alone.
-INPUT_SCHEMA: Final = {
-    "type": "object",
-    "properties": {"input": {"type": "string"}},
-    "required": ["input"],
-    "additionalProperties": False,
-}
 _AUDIO: Final = {"audio/wav": "wav", "audio/x-wav": "wav", "audio/mpeg": "mp3", "audio/mp3": "mp3"}
 
 
@@ -206,6 +198,8 @@ class _Writing:
             # Fewer tools say the same to who does not know a choice among them.
             tools = tuple(tool for tool in tools if tool.name in choice.names)
             choice = Choice(mode=choice.mode)
+        if choice is not None and "tool_choice" in self.target.refuses:
+            tools, choice = self._without_choice(tools, choice), None
         if not tools:
             return
         self.body["tools"] = [self._tool(tool) for tool in tools]
@@ -213,6 +207,14 @@ class _Writing:
             self.body["tool_choice"] = self._choice(choice, tools)
         if prompt.parallel is not None:
             self._put("parallel_tool_calls", prompt.parallel)
+
+    def _without_choice(self, tools: tuple[Tool, ...], choice: Choice) -> tuple[Tool, ...]:
+        """What the tools alone can say of a choice; that one has to be called they cannot."""
+        if choice.mode == "none":
+            return ()
+        if choice.mode == "required":
+            self.drop("tool_choice")
+        return tuple(tool for tool in tools if tool.name in choice.names or not choice.names)
 
     def _tool(self, tool: Tool) -> dict[str, Any]:
         if tool.server is not None:
@@ -255,6 +257,8 @@ class _Writing:
         if form.kind == "json_object":
             self.body["response_format"] = {"type": "json_object"}
             return
+        if "json_schema" in self.target.refuses:
+            raise Unfit("json_schema")
         told: dict[str, Any] = {"name": form.name or "answer", "schema": form.schema or {}}
         if form.strict is not None:
             told["strict"] = form.strict
@@ -271,7 +275,7 @@ class _Writing:
             if len(prompt.stop) > _STOPS:
                 self.drop("stop")
         for name, value in prompt.sampling.items():
-            if name == "top_k":
+            if name == "top_k" and name not in self.target.renames:
                 self.drop(name)
             else:
                 self._put(name, value)
@@ -285,15 +289,6 @@ class _Writing:
             self._put("prompt_cache_key", prompt.cache_key)
         if prompt.service_tier and prompt.service_tier != "auto":
             self.drop("service_tier")
-
-
-def level_of(effort: Effort) -> str:
-    """The level of a budget, or what was said; "" where that is the provider's to choose."""
-    if effort.level or effort.budget is None:
-        return effort.level
-    if effort.budget <= 0:
-        return "none" if effort.budget == 0 else ""
-    return next((level for most, level in _LEVELS if effort.budget < most), "xhigh")
 
 
 def _merged(turns: tuple[Turn, ...]) -> list[Turn]:

@@ -34,7 +34,7 @@ from routing.gateway.deciding.keys import Key
 from routing.gateway.deciding.pools import Pool
 from routing.gateway.deciding.resolution import Group, Resolution
 from routing.gateway.deciding.state import State
-from routing.gateway.deciding.strategies import STRATEGIES, Dice, Turn
+from routing.gateway.deciding.strategies import STRATEGIES, Dice, Ranking
 from routing.gateway.deciding.table import Table
 from routing.gateway.deciding.wording import words_of
 
@@ -104,7 +104,7 @@ class _Planning:
         self.tokens = features.input_tokens + (features.max_output_tokens or 0)
         self.disturbed = state.disturbed(now)
         self.standings: dict[str, Standing] = {}
-        self.turn = Turn(self.standings, rng, features.input_tokens, features.max_output_tokens)
+        self.turn = Ranking(self.standings, rng, features.input_tokens, features.max_output_tokens)
         self.counters: dict[str, dict[str, int]] = {}
         self.pin = ""
         self.steps: list[Candidate] = []

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeVar
 
-from failover.engine.plan import Candidate, Limits, Rejected, Times
+from failover.engine.plan import Candidate, CandidateLimits, Rejected, Times
 from failover.engine.policy import FailoverPolicy
 from providers.adapters.spec import CAPABILITIES, NO_FACTS, ProviderSpec, Timeouts
 from providers.adapters.upstream import Upstream
@@ -190,7 +190,7 @@ class Compiler:
         name = f"{spec.provider}/{spec.model}"
         limits = None
         if spec.rpm is not None or spec.tpm is not None or spec.max_parallel is not None:
-            limits = Limits(rpm=spec.rpm, tpm=spec.tpm, max_parallel=spec.max_parallel)
+            limits = CandidateLimits(rpm=spec.rpm, tpm=spec.tpm, max_parallel=spec.max_parallel)
         return Candidate(
             name=name,
             provider=spec.provider,

@@ -1,8 +1,8 @@
 """
 What changes from request to request: the one narrow thing that planning reads besides the table.
 
-`State` is what `plan` may ask. `Live` answers from this process; routing.gateway.explain.replay
-from what was recorded.
+`State` is what `plan` may ask. `LiveState` answers from this process;
+routing.gateway.explain.replay from what was recorded.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class State(Protocol):
     def commit(self, pool: str, weights: Sequence[tuple[str, int]], chosen: str) -> None: ...
 
 
-class Live:
+class LiveState:
     """
     The state of one process. It outlives every table.
 

@@ -27,7 +27,7 @@ class Dice(Protocol):
         """Uniform in [0, 1)."""
 
 
-class Turn:
+class Ranking:
     """
     What strategies go by in one decision.
 
@@ -61,7 +61,7 @@ class Turn:
         return weight * (FULL_RAMP if standing is None else standing.ramp)
 
 
-Order = Callable[[Sequence[Candidate], Turn], list[Candidate]]
+Order = Callable[[Sequence[Candidate], Ranking], list[Candidate]]
 
 
 class Strategy(NamedTuple):
@@ -79,12 +79,12 @@ class Strategy(NamedTuple):
     goes_by_load: bool = False
 
 
-def in_list_order(members: Sequence[Candidate], turn: Turn) -> list[Candidate]:
+def in_list_order(members: Sequence[Candidate], turn: Ranking) -> list[Candidate]:
     del turn
     return list(members)
 
 
-def weighted_round_robin(members: Sequence[Candidate], turn: Turn) -> list[Candidate]:
+def weighted_round_robin(members: Sequence[Candidate], turn: Ranking) -> list[Candidate]:
     """
     Smooth weighted round robin: every window of the sum of weights holds each candidate exactly
     its weight of times, spread out rather than in runs.
@@ -106,14 +106,14 @@ def weighted_round_robin(members: Sequence[Candidate], turn: Turn) -> list[Candi
     return [chosen, *rest]
 
 
-def round_robin(members: Sequence[Candidate], turn: Turn) -> list[Candidate]:
+def round_robin(members: Sequence[Candidate], turn: Ranking) -> list[Candidate]:
     """The same with equal weights."""
     counters = turn.counters
     chosen = max(members, key=lambda c: counters.get(c.name, 0) + turn.ramped(c, 1))
     return [chosen, *(c for c in members if c is not chosen)]
 
 
-def weighted_random(members: Sequence[Candidate], turn: Turn) -> list[Candidate]:
+def weighted_random(members: Sequence[Candidate], turn: Ranking) -> list[Candidate]:
     """
     A weighted draw without replacement.
 
@@ -125,7 +125,7 @@ def weighted_random(members: Sequence[Candidate], turn: Turn) -> list[Candidate]
     return [members[i] for i in order]
 
 
-def lowest_latency(members: Sequence[Candidate], turn: Turn) -> list[Candidate]:
+def lowest_latency(members: Sequence[Candidate], turn: Ranking) -> list[Candidate]:
     """
     The quicker of two drawn, then the others ascending; who was not measured counts as quickest.
 
@@ -147,7 +147,7 @@ def lowest_latency(members: Sequence[Candidate], turn: Turn) -> list[Candidate]:
     return [members[i] for i in order]
 
 
-def lowest_cost(members: Sequence[Candidate], turn: Turn) -> list[Candidate]:
+def lowest_cost(members: Sequence[Candidate], turn: Ranking) -> list[Candidate]:
     """By the price of this request as estimated; unknown prices last."""
     costs = [
         inf
@@ -171,7 +171,7 @@ def expected_cost(prices: Prices, input_tokens: int, output_tokens: int) -> floa
     return (per_input or 0.0) * input_tokens + (per_output or 0.0) * output_tokens
 
 
-def least_busy(members: Sequence[Candidate], turn: Turn) -> list[Candidate]:
+def least_busy(members: Sequence[Candidate], turn: Ranking) -> list[Candidate]:
     standings = turn.standings
     busy = [
         0.0

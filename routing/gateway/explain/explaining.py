@@ -25,7 +25,7 @@ from routing.gateway.deciding.table import Table
 from routing.gateway.deciding.wording import words_of
 from routing.gateway.errors import nobody_may
 from routing.gateway.explain.overview import bench_of
-from routing.gateway.explain.reasons import StepView, Teller
+from routing.gateway.explain.reasons import ExplainedStep, Teller
 from routing.gateway.explain.replay import decide_again
 from routing.gateway.records.record import DecisionRecord
 
@@ -33,7 +33,7 @@ NO_BENCHES: Final[Mapping[BenchKey, BenchEntry]] = MappingProxyType({})
 BENCHED: Final = frozenset({"benched", "benched_manually"})
 
 
-class RejectedView(Struct, frozen=True, kw_only=True):
+class ExplainedRejection(Struct, frozen=True, kw_only=True):
     """
     `reason` is the planner's word, `words` what it means; `cause` what made a bench, "" where
     that is not known.
@@ -47,13 +47,13 @@ class RejectedView(Struct, frozen=True, kw_only=True):
     cause: str = ""
 
 
-class RuleView(Struct, frozen=True, kw_only=True):
+class ExplainedRule(Struct, frozen=True, kw_only=True):
     primary_model: str
     fallback_models: tuple[str, ...]
     managed_source: str
 
 
-class AffinityView(Struct, frozen=True, kw_only=True):
+class ExplainedAffinity(Struct, frozen=True, kw_only=True):
     """
     `scope` is "session", or "pool" where the whole pool stays after a failover. `natural` is the
     choice without benches, health and pins; `pinned` is empty without a pin.
@@ -65,7 +65,7 @@ class AffinityView(Struct, frozen=True, kw_only=True):
     ttl_s: float
 
 
-class RefusalView(Struct, frozen=True, kw_only=True):
+class ExplainedRefusal(Struct, frozen=True, kw_only=True):
     """What the caller would be told at once, because nobody may be tried."""
 
     status: int
@@ -85,14 +85,14 @@ class Explanation(Struct, frozen=True, kw_only=True):
     resolved_by: str
     strategy: str
     generation: int
-    candidates: tuple[StepView, ...]
-    rejected: tuple[RejectedView, ...]
+    candidates: tuple[ExplainedStep, ...]
+    rejected: tuple[ExplainedRejection, ...]
     preferred: str | None
     last_standing: bool
-    failover_rule: RuleView | None
-    affinity: AffinityView | None
+    failover_rule: ExplainedRule | None
+    affinity: ExplainedAffinity | None
     warnings: tuple[str, ...]
-    refusal: RefusalView | None
+    refusal: ExplainedRefusal | None
     max_calls: int
 
     @property
@@ -140,10 +140,10 @@ def described(
     refusal = affinity = None
     warnings = resolution.warnings
     preferred: Candidate | None = None
-    candidates: tuple[StepView, ...] = ()
+    candidates: tuple[ExplainedStep, ...] = ()
     if isinstance(decided, Nobody):
         told = nobody_may(decided)
-        refusal = RefusalView(
+        refusal = ExplainedRefusal(
             status=told.status,
             code=told.code,
             message=told.message,
@@ -154,7 +154,7 @@ def described(
         warnings = decided.warnings
         preferred = decided.preferred
         if decided.affinity is not None:
-            affinity = AffinityView(
+            affinity = ExplainedAffinity(
                 scope="pool" if decided.affinity.session == WHOLE_POOL else "session",
                 natural=decided.affinity.natural,
                 pinned=decided.affinity.pinned,
@@ -170,7 +170,7 @@ def described(
         rejected=tuple(_rejected(entry, board) for entry in decided.rejected),
         preferred=preferred.name if preferred is not None else None,
         last_standing=isinstance(decided, Plan) and decided.last_standing,
-        failover_rule=RuleView(
+        failover_rule=ExplainedRule(
             primary_model=rule.primary,
             fallback_models=rule.fallbacks,
             managed_source=rule.source,
@@ -184,14 +184,14 @@ def described(
     )
 
 
-def _rejected(entry: Rejected, board: Mapping[BenchKey, BenchEntry]) -> RejectedView:
+def _rejected(entry: Rejected, board: Mapping[BenchKey, BenchEntry]) -> ExplainedRejection:
     bench = bench_of(entry.candidate, board) if entry.reason in BENCHED else None
     cause = ""
     if bench is not None:
         status = "" if bench.status is None else f" {bench.status}"
         said = f": {bench.sample_error}" if bench.sample_error else ""
         cause = f"{bench.reason}{status}{said}"
-    return RejectedView(
+    return ExplainedRejection(
         provider_name=entry.candidate.provider,
         model=entry.candidate.model,
         reason=entry.reason,

@@ -21,7 +21,7 @@ from routing.gateway.deciding.planner import plan
 from routing.gateway.deciding.pools import Pool
 from routing.gateway.deciding.resolution import Group, Resolution
 from routing.gateway.deciding.snapshot import SwitchSpec
-from routing.gateway.deciding.state import Live
+from routing.gateway.deciding.state import LiveState
 from routing.gateway.deciding.strategies import STRATEGIES
 from routing.gateway.deciding.switches import words_of_switch
 from routing.gateway.deciding.table import Table
@@ -100,7 +100,7 @@ def view_pool(
     table: Table,
     name: str,
     aliases: Mapping[str, Sequence[str]],
-    live: Live,
+    live: LiveState,
     now: float,
     rng: Random,
 ) -> PoolView | None:
@@ -141,7 +141,7 @@ def view_pool(
 
 
 def _asked(
-    table: Table, pool: Pool, live: Live, now: float, rng: Random
+    table: Table, pool: Pool, live: LiveState, now: float, rng: Random
 ) -> tuple[Sequence[Candidate], Mapping[str, str]]:
     """
     What the planner says of a plain request: the order, and why others sit out.

@@ -18,7 +18,7 @@ from routing.gateway.deciding.wording import words_of
 AT_REST: Final = Standing()
 
 
-class StepView(Struct, frozen=True, kw_only=True):
+class ExplainedStep(Struct, frozen=True, kw_only=True):
     """
     A candidate in the order of trying.
 
@@ -43,8 +43,8 @@ class Teller:
         self._plan = made
         self._inputs = made.inputs or Inputs()
 
-    def steps(self) -> list[StepView]:
-        told: list[StepView] = []
+    def steps(self) -> list[ExplainedStep]:
+        told: list[ExplainedStep] = []
         last: tuple[int, int] | None = None  # the group and tier of the step before
         for candidate in self._plan.steps:
             at = self._group_of(candidate)
@@ -53,7 +53,7 @@ class Teller:
             reason = self._reason(candidate, at, is_first=tier != last, opens=not told)
             last = tier
             told.append(
-                StepView(
+                ExplainedStep(
                     provider_name=candidate.provider,
                     model=candidate.model,
                     stage=group.stage,

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from routing.gateway.deciding.snapshot import KeySpec
 from routing.gateway.errors import PARALLEL_RETRY_S, GatewayError, Refused, retry_after
-from routing.gateway.keylimits.counters import REQUESTS, TOKENS, Counters, Full, Quota, Taken
+from routing.gateway.keylimits.counters import REQUESTS, TOKENS, Full, KeyCounters, Quota, Taken
 from routing.gateway.keylimits.redis import Redis, RedisAway
 from routing.gateway.keylimits.shared import LEASE_MS, SCRIPTS, SharedCounters
 from routing.gateway.link.channel import RUN_DIR
@@ -69,14 +69,14 @@ class KeyLimits:
 
     def __init__(
         self,
-        counters: Counters | None = None,
+        counters: KeyCounters | None = None,
         shared: SharedCounters | None = None,
         *,
         workers: int = 1,
     ) -> None:
         self.shared = shared
         self.refused: Callable[[str], None] | None = None
-        self._counters = counters or Counters()
+        self._counters = counters or KeyCounters()
         self._workers = workers
         self._name = secrets.token_hex(6)
         self._asked = 0
@@ -216,14 +216,14 @@ class KeyLimits:
                 self.shared.renew(leases)
 
 
-def counters_of(data_dir: Path) -> Counters:
+def counters_of(data_dir: Path) -> KeyCounters:
     """The counts of the host whose folder this is; of this process alone if that can not be."""
     try:
         (data_dir / RUN_DIR).mkdir(mode=0o700, parents=True, exist_ok=True)
-        return Counters(data_dir / RUN_DIR / FILE)
+        return KeyCounters(data_dir / RUN_DIR / FILE)
     except OSError as error:
         log.error("%s can not be used, each worker counts its share of a limit: %s", FILE, error)  # noqa: TRY400 - one line
-        return Counters()
+        return KeyCounters()
 
 
 def duration(seconds: float) -> str:

@@ -45,7 +45,7 @@ _CLAIM: Final = _SIZE
 _LIVES: Final = _SIZE + 1
 
 _TRIES, _PAUSE_S = 60, 50e-6  # about 6 ms; a row is held for about 5 µs
-_IMPATIENT_S: Final = 1.0
+_IMPATIENT_S: Final = 0.1
 _IDLE_US: Final = 2 * WINDOW_US
 
 
@@ -79,18 +79,25 @@ class Full(Exception):
     """There is no row for one more subject, or no room on the disk for it."""
 
 
-class Counters:
+class KeyCounters:
     """
     The counts of one host, or of this process alone if there is no `file`.
+
+    `tries` for a row that another process holds, 50 µs apart; then it is counted without.
 
     Raises OSError if the file can not be made.
     """
 
     def __init__(
-        self, file: Path | None = None, *, clock: Callable[[], float] = time.monotonic
+        self,
+        file: Path | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        tries: int = _TRIES,
     ) -> None:
         self.is_shared = file is not None
         self._clock = clock
+        self._tries = tries
         self._rows: dict[bytes, int] = {}
         self._fd = -1
         self._column = 0
@@ -336,7 +343,7 @@ class Counters:
         """
         if self._fd < 0:
             return False
-        for _ in range(_TRIES if time.monotonic() >= self._impatient_until else 1):
+        for _ in range(self._tries if time.monotonic() >= self._impatient_until else 1):
             if self._try_lock(byte):
                 return True
             time.sleep(_PAUSE_S)

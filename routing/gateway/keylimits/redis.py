@@ -36,14 +36,14 @@ class RedisAway(Exception):
     """The server did not do what it was asked to; perhaps it did, and could not say so."""
 
 
-class Refusal(str):
+class ErrorReply(str):
     """An error reply."""
 
     __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
+class RedisAddress:
     """Where a server is. `path` is a Unix socket's; else host and port count."""
 
     host: str = "127.0.0.1"
@@ -58,7 +58,7 @@ class Address:
         return self.path or f"{self.host}:{self.port}"
 
 
-def address_of(url: str) -> Address:
+def address_of(url: str) -> RedisAddress:
     """What REDIS_URL names. Raises ValueError, without repeating the password."""
     parts = urlsplit(url)
     if parts.scheme not in (*_TLS, *_PLAIN, *_UNIX):
@@ -78,7 +78,7 @@ def address_of(url: str) -> Address:
         raise ValueError(
             "REDIS_URL names a database that is no number; in a password, / is written %2F"
         )
-    return Address(
+    return RedisAddress(
         host=parts.hostname or "127.0.0.1",
         port=port or 6379,
         path=unquote(parts.path) if is_unix else "",
@@ -89,7 +89,7 @@ def address_of(url: str) -> Address:
     )
 
 
-class Script:
+class LuaScript:
     """Lua that runs on the server. `sha` is known once it is loaded."""
 
     __slots__ = ("sha", "text")
@@ -110,7 +110,7 @@ class Redis:
     def __init__(
         self,
         url: str,
-        scripts: Sequence[Script] = (),
+        scripts: Sequence[LuaScript] = (),
         *,
         timeout_s: float = TIMEOUT_S,
         retry_s: float = CIRCUIT_S,
@@ -142,13 +142,13 @@ class Redis:
         if self._link is not None:
             self._link.leave()
 
-    async def run(self, script: Script, keys: Sequence[bytes], *arguments: Argument) -> Any:
+    async def run(self, script: LuaScript, keys: Sequence[bytes], *arguments: Argument) -> Any:
         """The reply of `script`. Raises RedisAway within 50 ms."""
         link = self._link
         if link is None or not self.is_up:
             raise RedisAway
         reply = await link.call(b"EVALSHA", script.sha, len(keys), *keys, *arguments)
-        if isinstance(reply, Refusal):
+        if isinstance(reply, ErrorReply):
             link.drop(f"it says {reply}")  # the next connection loads the scripts again
             raise RedisAway(reply)
         return reply
@@ -159,11 +159,11 @@ class Redis:
         if link is None or not self.is_up:
             raise RedisAway
         reply = await link.call(*command)
-        if isinstance(reply, Refusal):
+        if isinstance(reply, ErrorReply):
             raise RedisAway(reply)
         return reply
 
-    def tell(self, script: Script, keys: Sequence[bytes], *arguments: Argument) -> None:
+    def tell(self, script: LuaScript, keys: Sequence[bytes], *arguments: Argument) -> None:
         """Run `script` without waiting; lost if the server is away."""
         link = self._link
         if link is not None and self.is_up:
@@ -263,7 +263,7 @@ class _Link(asyncio.Protocol):
     @staticmethod
     def accept(reply: Any) -> None:
         """Raises RedisAway for a reply that is an error."""
-        if isinstance(reply, Refusal):
+        if isinstance(reply, ErrorReply):
             raise RedisAway(f"it says {reply}")
 
     def drop(self, reason: str) -> None:
@@ -357,7 +357,7 @@ def _decoded(buffer: bytes, at: int) -> tuple[Any, int] | None:
     if kind == b"+":
         return text, at
     if kind == b"-":
-        return Refusal(text.decode("utf-8", "replace")), at
+        return ErrorReply(text.decode("utf-8", "replace")), at
     size = int(text)
     if kind == b"$":
         if size < 0:

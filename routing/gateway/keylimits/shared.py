@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from routing.gateway.keylimits.counters import PARALLEL, REQUESTS, TOKENS, Quota, Taken
-from routing.gateway.keylimits.redis import Redis, RedisAway, Script
+from routing.gateway.keylimits.redis import LuaScript, Redis, RedisAway
 
 LEASE_MS: Final = 30_000
 _STOPS: Final = ("", REQUESTS, TOKENS, PARALLEL)
@@ -37,7 +37,7 @@ local function write(number, start, newest, count, sum)
 end
 """
 
-TAKE: Final = Script(
+TAKE: Final = LuaScript(
     _WINDOW
     + """
 local rpm, tpm, most = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -111,7 +111,7 @@ return {0, used + 1, spent + tokens, running, -1, 60000000, following - 1}
 """
 )
 
-SETTLE: Final = Script(
+SETTLE: Final = LuaScript(
     _WINDOW
     + """
 local entry, more, lease = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
@@ -125,7 +125,7 @@ return 1
 """
 )
 
-RENEW: Final = Script(
+RENEW: Final = LuaScript(
     _WINDOW
     + """
 local lease_ms = tonumber(ARGV[1])
@@ -145,7 +145,7 @@ class SharedCounters:
         self.redis = redis
 
     async def take(self, subject: bytes, quota: Quota, tokens: int, lease: str) -> Taken:
-        """As Counters.take; `lease` names this request. Raises RedisAway within 50 ms."""
+        """As KeyCounters.take; `lease` names this request. Raises RedisAway within 50 ms."""
         reply = await self.redis.run(
             TAKE,
             _keys(subject),
@@ -171,7 +171,7 @@ class SharedCounters:
         )
 
     def settle(self, subject: bytes, entry: int, *, more: int, lease: str) -> None:
-        """As Counters.settle; lost if Redis is away, and then made good by time."""
+        """As KeyCounters.settle; lost if Redis is away, and then made good by time."""
         self.redis.tell(SETTLE, _keys(subject), entry, more, lease)
 
     def renew(self, leases: Mapping[bytes, Iterable[str]]) -> None:

@@ -2,7 +2,8 @@
 What the control child and its workers say to each other, one JSON object a line.
 
 The control child listens on a Unix socket below DATA_DIR/run. A connection that says `hello` is a
-worker's; any other is a client's (controlplane.edits.poke), which asks one thing and is answered.
+worker's; any other is a client's (controlplane.edits.poke), which asks one thing and is answered,
+by NotAnswered if it may not ask that.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import stat
 import tempfile
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -18,7 +20,7 @@ from msgspec import Struct
 from failover.engine.bench_entries import BenchEntry
 from providers.files import write_whole
 from routing.gateway.deciding.affinity import PinEntry
-from routing.gateway.link.fleet import Fleet
+from routing.gateway.link.fleet import Fleet, WorkerSeen
 from routing.gateway.telemetry.promtext import Sample
 
 RUN_DIR = "run"
@@ -86,8 +88,7 @@ class Metered(Struct, frozen=True, kw_only=True, tag_field="op", tag="metered"):
     """
     Worker to hub: its counters that have moved, as totals, and its gauges.
 
-    On a connection without `hello` it is a question as well, answered with {"text": ...}: the
-    metrics of all workers.
+    On a connection without `hello` it is a question as well, answered by MetricsTold.
     """
 
     instance: str
@@ -95,23 +96,54 @@ class Metered(Struct, frozen=True, kw_only=True, tag_field="op", tag="metered"):
     gauges: tuple[Sample, ...] = ()
 
 
+class MetricsTold(Struct, frozen=True, kw_only=True):
+    """The metrics of all workers, as a scrape gets them."""
+
+    text: str
+
+
 class Publish(Struct, frozen=True, kw_only=True, tag_field="op", tag="publish"):
-    """Client: publish what the database says now, and answer when every worker has it."""
+    """Client: publish what the database says now; Published comes when every worker has it."""
+
+
+class Published(Struct, frozen=True, kw_only=True):
+    """`refused` says who could not take it over, and what kept it from being published."""
+
+    generation: int | None
+    refused: tuple[str, ...]
 
 
 class Status(Struct, frozen=True, kw_only=True, tag_field="op", tag="status"):
-    """Client: which worker serves what, and what went wrong."""
+    """Client: which worker serves what, and what went wrong; answered by StatusTold."""
+
+
+class StatusTold(Struct, frozen=True, kw_only=True):
+    generation: int | None
+    config_errors: tuple[str, ...]
+    error: str
+    workers: tuple[WorkerSeen, ...]
+
+
+class Sitting(Struct, frozen=True, kw_only=True):
+    """Who sits out: the answer to BenchesChanged of a client."""
+
+    entries: tuple[BenchEntry, ...]
 
 
 class BenchByHand(Struct, frozen=True, kw_only=True, tag_field="op", tag="bench"):
-    """Client: bench by hand; answered when every worker knows."""
+    """Client: bench by hand; answered by Benched when every worker knows."""
 
+    entry: BenchEntry
+
+
+class Benched(Struct, frozen=True, kw_only=True):
     entry: BenchEntry
 
 
 class Release(Struct, frozen=True, kw_only=True, tag_field="op", tag="release"):
     """
     Client: end the benches of `subject`; without `credential`, of all its credentials too.
+    Answered by Released.
 
     With `manual` only operators' benches (true) or traffic's (false); `exact`: without a
     credential only those that are of none.
@@ -125,8 +157,29 @@ class Release(Struct, frozen=True, kw_only=True, tag_field="op", tag="release"):
     reason: str = ""
 
 
+class Released(Struct, frozen=True, kw_only=True):
+    """How many benches were ended."""
+
+    released: int
+
+
 class Board(Struct, frozen=True, kw_only=True, tag_field="op", tag="board"):
-    """Client: who sits out, and how many workers know."""
+    """Client: who sits out, and how many workers know; answered by BoardTold."""
+
+
+class BoardRow(Struct, frozen=True, kw_only=True):
+    entry: BenchEntry
+    seen: int
+
+
+class BoardTold(Struct, frozen=True, kw_only=True):
+    host: str
+    workers: int
+    rows: tuple[BoardRow, ...]
+
+
+class NotAnswered(Struct, frozen=True, kw_only=True):
+    error: str
 
 
 ToHub = (
@@ -143,13 +196,14 @@ ToHub = (
     | Board
 )
 ToWorker = Announced | BenchesChanged | PinsChanged | FleetSeen
+ToClient = Published | StatusTold | Sitting | Benched | Released | BoardTold | MetricsTold
 
 _encoder = msgspec.json.Encoder()
 _to_hub: msgspec.json.Decoder[ToHub] = msgspec.json.Decoder(ToHub)
 _to_worker: msgspec.json.Decoder[ToWorker] = msgspec.json.Decoder(ToWorker)
 
 
-def line(message: object) -> bytes:
+def line(message: ToHub | ToWorker | ToClient | NotAnswered) -> bytes:
     return _encoder.encode(message) + b"\n"
 
 
@@ -181,16 +235,12 @@ def write_benches(data_dir: Path, entries: list[BenchEntry]) -> None:
     write_whole(data_dir / BENCHES_FILE, _encoder.encode(entries), is_durable=False)
 
 
-class _Metrics(Struct):
-    text: str
+_Told = TypeVar("_Told", bound=ToClient)
 
 
-_to_scraper: msgspec.json.Decoder[_Metrics] = msgspec.json.Decoder(_Metrics)
-
-
-def read_metrics(raw: bytes) -> str:
-    """The answer to Metered. Raises msgspec.DecodeError for anything else."""
-    return _to_scraper.decode(raw).text
+def read_by_client(raw: bytes, kind: type[_Told]) -> _Told:
+    """The answer that is due. Raises msgspec.DecodeError for anything else."""
+    return msgspec.json.decode(raw, type=kind)
 
 
 def socket_path(data_dir: Path) -> Path:

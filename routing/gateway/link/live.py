@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    import msgspec
-
     from failover.engine.bench_entries import BenchEntry, Place
     from failover.engine.benches import Benches
     from routing.gateway.deciding.affinity import PinEntry, Pins
@@ -52,8 +50,8 @@ class Pinned(Protocol):
     def pins(self) -> Pins: ...
 
 
-class Served(Protocol):
-    """What Live needs of the gateway (routing.gateway.app)."""
+class FedGateway(Protocol):
+    """What LiveFeed needs of the gateway (routing.gateway.app)."""
 
     status: dict[str, Any]
     benches: Benches
@@ -76,7 +74,7 @@ async def _in_passing(steps: Steps[Value]) -> Value:
         await asyncio.sleep(0)
 
 
-class Live:
+class LiveFeed:
     """
     Feeds one gateway from `data_dir`.
 
@@ -88,7 +86,7 @@ class Live:
 
     def __init__(
         self,
-        gateway: Served,
+        gateway: FedGateway,
         data_dir: Path,
         *,
         worker: str = "1",
@@ -276,7 +274,7 @@ class Live:
             self._send(channel.PinsChanged(entries=tuple(self._moved.values())))
             self._moved.clear()
 
-    def _send(self, message: msgspec.Struct) -> None:
+    def _send(self, message: channel.ToHub) -> None:
         """Say it to the control child; without one it is told all at the next meeting."""
         if self._writer is not None and not self._writer.is_closing():
             self._writer.write(channel.line(message))

@@ -114,7 +114,8 @@ class Counts:
         reader, writer = await asyncio.open_unix_connection(path, limit=channel.LINE_LIMIT)
         try:
             writer.write(channel.line(told))
-            return channel.read_metrics(await reader.readline())
+            answer = channel.read_by_client(await reader.readline(), channel.MetricsTold)
+            return answer.text
         finally:
             writer.close()
 

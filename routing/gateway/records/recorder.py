@@ -33,7 +33,7 @@ COMPLAIN_EVERY_S: Final = 60.0
 log = logging.getLogger("switchyard.recorder")
 
 
-class Counters(Struct, kw_only=True):
+class RecorderCounts(Struct, kw_only=True):
     """Since the worker started. `dropped` are requests that no record will tell of."""
 
     recorded: int = 0
@@ -58,7 +58,7 @@ class Recorder:
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.observers: list[Callable[[RequestRecord], None]] = []
-        self.counters = Counters()
+        self.counters = RecorderCounts()
         self.error = ""
         self._spool = spool
         self._clock = clock

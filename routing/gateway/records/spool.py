@@ -148,7 +148,7 @@ class SpoolWriter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Taken:
+class TakenFile:
     """A spool file that nobody writes any more; `fd` holds its lock until `release`."""
 
     path: Path
@@ -184,7 +184,7 @@ def read_frames(raw: bytes) -> tuple[list[Row], int]:
     return rows, lost
 
 
-def take(path: Path) -> Taken | None:
+def take(path: Path) -> TakenFile | None:
     """The file at `path`, if no worker writes it and nobody else has taken it."""
     try:
         fd = os.open(path, os.O_RDWR)
@@ -193,7 +193,7 @@ def take(path: Path) -> Taken | None:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.fstat(fd).st_nlink:  # else another ingested it between open and lock
-            return Taken(path=path, fd=fd)
+            return TakenFile(path=path, fd=fd)
     except BlockingIOError:
         pass
     except BaseException:

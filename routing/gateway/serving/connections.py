@@ -21,7 +21,7 @@ from uvicorn.server import ServerState
 
 from routing.gateway.errors import GatewayError, bad_request, render
 from routing.gateway.ingress import EXCHANGE
-from routing.gateway.limits import Limits
+from routing.gateway.limits import GatewayLimits
 from routing.gateway.serving.cycle import Cycle
 
 HEAD_LIMIT, LINE_LIMIT, FIELDS_LIMIT = 64 << 10, 16 << 10, 100
@@ -42,7 +42,7 @@ class Phase(enum.Enum):
     LINGERING = "lingering"  # refused; closed once the caller has read why
 
 
-class State(ServerState):
+class ServingState(ServerState):
     """What the connections of a server share. `is_leaving`: each answer is its last."""
 
     is_leaving = False
@@ -57,8 +57,8 @@ class _Unacceptable(Exception):
         self.status = status
 
 
-class Connection(HttpToolsProtocol):
-    server_state: State
+class CallerConnection(HttpToolsProtocol):
+    server_state: ServingState
     cycle: Cycle  # type: ignore[assignment]
     pipeline: deque[tuple[Cycle, ASGI3Application]]  # type: ignore[assignment]
     running: Cycle | None = None
@@ -279,7 +279,7 @@ class Connection(HttpToolsProtocol):
         running = self.running
         return running is not None and not running.response_complete and not running.disconnected
 
-    def enforce(self, limits: Limits, now: float) -> None:
+    def enforce(self, limits: GatewayLimits, now: float) -> None:
         """Give up a caller who has been too slow."""
         if self.transport.is_closing():
             return
@@ -297,7 +297,7 @@ class Connection(HttpToolsProtocol):
         elif age_s >= (LINGER_S if phase is Phase.LINGERING else limits.body_s):
             self.transport.close()
 
-    def _enforce_upload(self, limits: Limits, now: float, age_s: float) -> None:
+    def _enforce_upload(self, limits: GatewayLimits, now: float, age_s: float) -> None:
         if self._upload[0] != self._requests:
             self._upload = (self._requests, now)
         if age_s >= limits.body_s:
@@ -308,7 +308,7 @@ class Connection(HttpToolsProtocol):
             return
         self.refuse(bad_request(words, status=408))
 
-    def _give_up_head(self, limits: Limits) -> None:
+    def _give_up_head(self, limits: GatewayLimits) -> None:
         if not self._requests:
             self.transport.close()  # it has asked for nothing, so there is nothing to answer
             return

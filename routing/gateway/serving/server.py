@@ -22,8 +22,8 @@ from typing import Any, cast
 import uvicorn
 
 from routing.gateway.errors import GatewayError
-from routing.gateway.limits import Limits
-from routing.gateway.serving.connections import Connection, Phase, State
+from routing.gateway.limits import GatewayLimits
+from routing.gateway.serving.connections import CallerConnection, Phase, ServingState
 
 ASGI = Callable[[Any, Any, Any], Awaitable[None]]
 
@@ -65,11 +65,13 @@ class Server:
     `cut` ends the requests that run when the time is up, with an error that the caller can read.
     """
 
-    def __init__(self, app: ASGI, limits: Limits, *, cut: Callable[[GatewayError], None]) -> None:
+    def __init__(
+        self, app: ASGI, limits: GatewayLimits, *, cut: Callable[[GatewayError], None]
+    ) -> None:
         self._config = uvicorn.Config(
             app,
             loop="none",
-            http=Connection,
+            http=CallerConnection,
             ws="none",
             interface="asgi3",
             lifespan="off",
@@ -81,7 +83,7 @@ class Server:
         self._config.load()
         self._limits = limits
         self._cut = cut
-        self._state = State()
+        self._state = ServingState()
         self._loop = asyncio.get_running_loop()
         self._listener: socket.socket | None = None
         self._server: asyncio.Server | None = None
@@ -102,8 +104,8 @@ class Server:
             self._connection, sock=listener, backlog=BACKLOG
         )
 
-    def _connection(self) -> Connection:
-        return Connection(config=self._config, server_state=self._state, app_state={})
+    def _connection(self) -> CallerConnection:
+        return CallerConnection(config=self._config, server_state=self._state, app_state={})
 
     def leave(self, *, grace_s: float, drain_s: float, quiet_s: float) -> None:
         """
@@ -150,9 +152,9 @@ class Server:
     def _date(self) -> None:
         self._state.date = b"date: %b\r\n" % formatdate(time.time(), usegmt=True).encode()
 
-    def _connections(self) -> Iterable[Connection]:
+    def _connections(self) -> Iterable[CallerConnection]:
         """A copy: closing one takes it out of the set."""
-        return cast("list[Connection]", list(self._state.connections))
+        return cast("list[CallerConnection]", list(self._state.connections))
 
     def _stop_accepting(self) -> None:
         if self._server is None or self._listener is None:

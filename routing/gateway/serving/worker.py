@@ -23,10 +23,9 @@ from pathlib import Path
 
 import uvloop
 
-from routing.gateway.admission import Admission
 from routing.gateway.app import Gateway
-from routing.gateway.limits import Limits, limits_of
-from routing.gateway.link.live import Live
+from routing.gateway.limits import GatewayLimits, limits_of
+from routing.gateway.link.live import LiveFeed
 from routing.gateway.link.scraping import Counts
 from routing.gateway.serving import lifeline
 from routing.gateway.serving.allocator import keep_read_buffers
@@ -42,15 +41,15 @@ CUT_OFF_S = 5.0  # beyond grace and drain, when the parent is gone
 
 async def serve(arguments: argparse.Namespace) -> None:
     loop = asyncio.get_running_loop()
-    limits: Limits = arguments.limits
+    limits: GatewayLimits = arguments.limits
     gateway = Gateway.from_environment(
         os.environ,
         arguments.data_dir,
         loop.time,
+        limits=limits,
         worker=arguments.worker,
         workers=arguments.workers,
     )
-    gateway.admission = Admission(limits)
     app: ASGI = gateway
     if arguments.app:
         app = _load(arguments.app)(gateway, arguments.plane)
@@ -75,7 +74,7 @@ async def serve(arguments: argparse.Namespace) -> None:
     loop.add_signal_handler(signal.SIGHUP, make_room)
     counts = Counts(gateway, arguments.data_dir, worker=arguments.worker)
     gateway.scrape = counts.scrape
-    live = Live(
+    live = LiveFeed(
         gateway,
         arguments.data_dir,
         worker=arguments.worker,
@@ -110,7 +109,7 @@ async def _wait_for_snapshot(gateway: Gateway) -> None:
     """
     loop = asyncio.get_running_loop()
     until = loop.time() + FIRST_SNAPSHOT_S
-    while gateway.table is None and loop.time() < until:  # noqa: ASYNC110 - Live sets no event
+    while gateway.table is None and loop.time() < until:  # noqa: ASYNC110 - LiveFeed sets no event
         await asyncio.sleep(LOOK_EVERY_S)
 
 
@@ -146,7 +145,7 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=1, help="how many there are on this host")
     parser.add_argument("--grace", type=float, default=5, help="seconds to accept after SIGTERM")
     parser.add_argument("--drain", type=float, default=30, help="seconds that requests get then")
-    parser.add_argument("--limit", action="append", default=[], help="NAME=VALUE of Limits")
+    parser.add_argument("--limit", action="append", default=[], help="NAME=VALUE of GatewayLimits")
     parser.add_argument("--ready-fd", type=int, help="pipe that is told when callers are served")
     parser.add_argument("--parent-fd", type=int, help="pipe whose end means the parent is gone")
     arguments = parser.parse_args(argv)

@@ -35,8 +35,8 @@ from routing.gateway.telemetry.promtext import (
     SECONDS,
     STARTED,
     TOKENS,
-    Family,
     Labels,
+    MetricFamily,
     Sample,
     Series,
 )
@@ -55,10 +55,10 @@ class _Cell:
     __slots__ = ("attempts", "cached", "content", "duration", "first", "input", "keys", "output",
                  "reasoning", "requests")  # fmt: skip
 
-    def __init__(self, find: Callable[[Family, Labels], list[float]], labels: _Kind) -> None:
+    def __init__(self, find: Callable[[MetricFamily, Labels], list[float]], labels: _Kind) -> None:
         self.keys: list[Series] = []
 
-        def series(family: Family, *values: str) -> list[float]:
+        def series(family: MetricFamily, *values: str) -> list[float]:
             self.keys.append((family.name, values))
             return find(family, values)
 
@@ -146,12 +146,12 @@ class Meter:
             provider = _provider(self._table(), entry.subject.partition("/")[0])
             self.add(BENCHINGS, provider, _reason(entry))
 
-    def add(self, family: Family, *labels: str, by: float = 1) -> None:
+    def add(self, family: MetricFamily, *labels: str, by: float = 1) -> None:
         """Move a counter. `labels` must come from a bounded set."""
         self._find(family, labels)[0] += by
         self._touched.add((family.name, labels))
 
-    def put(self, family: Family, value: float) -> None:
+    def put(self, family: MetricFamily, value: float) -> None:
         """Set a counter without labels that somebody else counts."""
         values = self._find(family, ())
         if values[0] != value:
@@ -170,7 +170,7 @@ class Meter:
         self._touched_cells.clear()
         return tuple((name, labels, tuple(self._series[name, labels])) for name, labels in touched)
 
-    def _find(self, family: Family, labels: Labels) -> list[float]:
+    def _find(self, family: MetricFamily, labels: Labels) -> list[float]:
         key = (family.name, labels)
         found = self._series.get(key)
         if found is None:
@@ -232,7 +232,7 @@ class Meter:
             waited_ms = attempt.content_ms - attempt.started_ms
             self._time(ATTEMPT_FIRST_CONTENT, waited_ms, provider, model, stream)
 
-    def _time(self, family: Family, milliseconds: float, *labels: str) -> None:
+    def _time(self, family: MetricFamily, milliseconds: float, *labels: str) -> None:
         _observe(self._find(family, labels), milliseconds * 1e-3)
         self._touched.add((family.name, labels))
 

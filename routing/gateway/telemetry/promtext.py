@@ -27,7 +27,7 @@ SECONDS: Final = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Family:
+class MetricFamily:
     """`kind` is counter, gauge or histogram; a histogram has upper bounds in `buckets`."""
 
     name: str
@@ -42,17 +42,17 @@ class Family:
         return len(self.buckets) + 2 if self.buckets else 1
 
 
-def _counter(name: str, text: str, *labels: str) -> Family:
-    return Family(name=f"switchyard_{name}_total", kind="counter", text=text, labels=labels)
+def _counter(name: str, text: str, *labels: str) -> MetricFamily:
+    return MetricFamily(name=f"switchyard_{name}_total", kind="counter", text=text, labels=labels)
 
 
-def _gauge(name: str, text: str, *labels: str) -> Family:
-    return Family(name=f"switchyard_{name}", kind="gauge", text=text, labels=labels)
+def _gauge(name: str, text: str, *labels: str) -> MetricFamily:
+    return MetricFamily(name=f"switchyard_{name}", kind="gauge", text=text, labels=labels)
 
 
-def _seconds(name: str, text: str, *labels: str) -> Family:
+def _seconds(name: str, text: str, *labels: str) -> MetricFamily:
     full = f"switchyard_{name}_seconds"
-    return Family(name=full, kind="histogram", text=text, labels=labels, buckets=SECONDS)
+    return MetricFamily(name=full, kind="histogram", text=text, labels=labels, buckets=SECONDS)
 
 
 _PROCESS: Final = ("worker", "pid")
@@ -108,7 +108,7 @@ RECORDS_WAITING: Final = _gauge(
 )
 TASKS: Final = _gauge("tasks", "Tasks in a worker's event loop.", *_PROCESS)
 MEMORY: Final = _gauge("worker_resident_memory_bytes", "Resident memory.", *_PROCESS)
-CPU: Final = Family(
+CPU: Final = MetricFamily(
     name="switchyard_worker_cpu_seconds_total",
     kind="counter",
     text="User and system time of a worker.",
@@ -138,7 +138,7 @@ FAMILIES: Final = (
     SNAPSHOT_REFUSED, CONFIG_REFUSED, RECORDS, RECORDS_DROPPED, RECORDS_WAITING, RECORD_LAG,
     LOG_DROPPED, TASKS, MEMORY, CPU, STARTED, WORKERS, COMPLETE,
 )  # fmt: skip
-BY_NAME: Final[Mapping[str, Family]] = MappingProxyType({f.name: f for f in FAMILIES})
+BY_NAME: Final[Mapping[str, MetricFamily]] = MappingProxyType({f.name: f for f in FAMILIES})
 
 
 def render(samples: Iterable[Sample]) -> str:
@@ -163,7 +163,9 @@ def render(samples: Iterable[Sample]) -> str:
     return "\n".join(lines)
 
 
-def _add_histogram(lines: list[str], family: Family, shown: str, values: tuple[float, ...]) -> None:
+def _add_histogram(
+    lines: list[str], family: MetricFamily, shown: str, values: tuple[float, ...]
+) -> None:
     name, count = family.name, 0.0
     comma = "," if shown else ""
     for bound, value in zip((*family.buckets, "+Inf"), values, strict=False):

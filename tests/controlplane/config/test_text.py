@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controlplane.config.objects import Key, Secret, duration
+from controlplane.config.objects import ObjectKey, Secret, duration
 from controlplane.config.schema import PoolBlock
 from controlplane.config.text import text_of, written
 from controlplane.config.yaml import Tree
@@ -54,7 +54,8 @@ def test_a_duration_is_exact(seconds):
 
 def test_two_secrets_never_have_one_variable():
     state = {
-        Key("key", name, "dashboard"): {"key": Secret.of(name)} for name in ("a-b", "a_b", "a b")
+        ObjectKey("key", name, "dashboard"): {"key": Secret.of(name)}
+        for name in ("a-b", "a_b", "a b")
     }
     text = text_of(state)
     for name in ("API_KEY_A_B", "API_KEY_A_B_2", "API_KEY_A_B_3"):

@@ -61,10 +61,10 @@ def names(folder: Path) -> list[str]:
 def test_the_first_round_publishes_even_when_nothing_is_configured(
     publisher: Publisher, folder: Path
 ) -> None:
-    standing = publisher.round()
+    last_round = publisher.round()
 
-    assert standing.error == ""
-    assert standing.generation == on_disk(folder).generation
+    assert last_round.error == ""
+    assert last_round.generation == on_disk(folder).generation
 
 
 def test_an_edit_is_published_by_the_next_round(publisher: Publisher, folder: Path) -> None:
@@ -117,14 +117,14 @@ def test_what_fails_is_logged_once_keeps_the_generation_and_is_tried_again(
     away.rename(folder)
     mended = publisher.round()
 
-    assert [standing.generation for standing in failed] == [good.generation] * 3
+    assert [last_round.generation for last_round in failed] == [good.generation] * 3
     assert str(folder) in failed[0].error
     assert len(errors) == 1
     assert mended.error == ""
     assert names(folder) == ["lab"]
 
 
-def test_a_refused_file_is_in_the_standing_until_it_is_mended(folder: Path) -> None:
+def test_a_refused_file_is_in_the_last_round_until_it_is_mended(folder: Path) -> None:
     file = folder / "switchyard.yaml"
     file.write_text("providers: {lab: {kind: simulator, wieght: 1}}\n")
     publisher = Publisher(folder, {"SWITCHYARD_CONFIG": str(file)})
@@ -162,12 +162,12 @@ def test_a_file_that_was_refused_is_told_with_its_time_and_checksum(
     file.write_text("providers: 3\n")
     publisher = Publisher(folder, {"SWITCHYARD_CONFIG": str(file)})
 
-    standing = publisher.round()
+    last_round = publisher.round()
 
-    assert "switchyard.yaml:1" in standing.refused[0]
-    assert standing.refused_at is not None
-    assert len(standing.config_checksum) == 64
-    assert publisher.round() == standing
+    assert "switchyard.yaml:1" in last_round.refused[0]
+    assert last_round.refused_at is not None
+    assert len(last_round.config_checksum) == 64
+    assert publisher.round() == last_round
 
 
 @pytest.mark.parametrize("error", [IntegrityError("twice"), CannotDecrypt("other keys")])
@@ -213,7 +213,7 @@ def test_neither_a_file_nor_switches_that_fail_keep_an_edit_from_being_published
     monkeypatch.setattr(child, "end_expired", worse)
     Provider.objects.create(name="lab", kind="simulator")
 
-    standing = publisher.round()
+    last_round = publisher.round()
 
-    assert standing.error == "IntegrityError: of the file; IntegrityError: of switches"
+    assert last_round.error == "IntegrityError: of the file; IntegrityError: of switches"
     assert names(folder) == ["lab"]

@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 from django.urls import reverse
 from django.utils import timezone
 
-from controlplane.control.hub import Hub, Standing
+from controlplane.control.hub import Hub, LastRound
 from controlplane.control.reporting import Reporter
 from controlplane.hosts.fleet import fleet
 from controlplane.hosts.models import HostReport
@@ -38,8 +38,8 @@ def store(host: HostSeen, silent_s: float = 0.0) -> None:
 
 @pytest.fixture
 def hub(tmp_path: Path) -> Hub:
-    async def publish() -> Standing:
-        return Standing()
+    async def publish() -> LastRound:
+        return LastRound()
 
     return Hub(tmp_path / "control.sock", publish)
 
@@ -75,7 +75,7 @@ def test_a_report_of_a_newer_release_is_left_out_and_the_others_are_shown(caplog
 
 @pytest.mark.django_db(transaction=True)
 def test_a_host_tells_of_itself_once_and_takes_its_leave(hub: Hub, tmp_path: Path):
-    hub.announce(Standing(generation=3, config_checksum="c", refused=("no",), refused_at=5.0))
+    hub.announce(LastRound(generation=3, config_checksum="c", refused=("no",), refused_at=5.0))
     environ = {"SWITCHYARD_CONFIG": "/etc/switchyard.yaml"}
 
     report(hub, tmp_path, environ)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from controlplane.decisions.trying import KEPT_BYTES, Answer, try_request
+from controlplane.decisions.trying import KEPT_BYTES, ShownAnswer, try_request
 from tests.support.builders import content, pool, provider, snapshot
 from tests.support.workers import local_worker
 
@@ -73,7 +73,7 @@ class Babbler:
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def said_by(babbler: Any) -> Answer:
+async def said_by(babbler: Any) -> ShownAnswer:
     return await try_request(babbler, path="/", body={}, headers={}, who="ada", limit_s=10)
 
 

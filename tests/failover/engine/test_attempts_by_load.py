@@ -7,7 +7,7 @@ import pytest
 from failover.engine.attempts import Served
 from failover.engine.availability import usable_credential
 from failover.engine.outcome import Failed
-from failover.engine.plan import Limits
+from failover.engine.plan import CandidateLimits
 from failover.engine.policy import FailoverPolicy
 from failover.engine.rendezvous import hash_of
 from providers.adapters.spec import ModelFacts
@@ -96,7 +96,7 @@ async def test_a_call_is_over_when_the_caller_goes_away():
 
 
 async def test_who_has_filled_up_since_the_plan_was_made_is_not_called():
-    limits = Limits(rpm=1)
+    limits = CandidateLimits(rpm=1)
     world = World([ok], [ok], is_measured=True, limits=limits)
     for _ in range(2):
         assert isinstance(await world.run(), Served)
@@ -108,7 +108,9 @@ async def test_who_has_filled_up_since_the_plan_was_made_is_not_called():
 
 
 async def test_what_an_answer_took_counts_instead_of_what_was_thought():
-    world = World([lambda: FakeResponse(pieces=[USED])], is_measured=True, limits=Limits(tpm=100))
+    world = World(
+        [lambda: FakeResponse(pieces=[USED])], is_measured=True, limits=CandidateLimits(tpm=100)
+    )
     body = b'{"model":"m","messages":[{"role":"user","content":"x"}],"max_tokens":80}'
     assert isinstance(await world.run(body=body), Served)
     full = world.engine.loads.full
@@ -118,7 +120,10 @@ async def test_what_an_answer_took_counts_instead_of_what_was_thought():
 
 async def test_a_second_key_is_not_tried_beyond_the_candidates_own_limit():
     world = World(
-        [lambda: status(401), ok], labels=("a", "b"), is_measured=True, limits=Limits(rpm=1)
+        [lambda: status(401), ok],
+        labels=("a", "b"),
+        is_measured=True,
+        limits=CandidateLimits(rpm=1),
     )
     assert isinstance(await world.run(), Failed)
     assert world.upstreams[0].calls == ["a"]

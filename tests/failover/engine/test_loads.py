@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from failover.engine.loads import Loads, total_tokens
-from failover.engine.plan import Limits
+from failover.engine.plan import CandidateLimits
 from providers.protocols import Usage
 from tests.support.builders import candidate
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.pure
 
 
 def limited(**limits):
-    return candidate("a/x", limits=Limits(**limits), is_measured=True)
+    return candidate("a/x", limits=CandidateLimits(**limits), is_measured=True)
 
 
 def latency(loads, now):

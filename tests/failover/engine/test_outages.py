@@ -11,7 +11,7 @@ from providers.errors import ConnectFailed, ConnectionReset, UpstreamTimedOut
 from routing.gateway.deciding.features import Features
 from routing.gateway.deciding.planner import plan
 from routing.gateway.deciding.resolver import resolve
-from routing.gateway.deciding.state import Live
+from routing.gateway.deciding.state import LiveState
 from tests.support.builders import FakeResponse, pool, table
 from tests.support.engine import OK, status
 from tests.support.planning import key
@@ -62,7 +62,7 @@ class World:
         loop = asyncio.get_running_loop()
         self.dice = Random(seed)
         self.benches = Benches(rng=Random(seed), wall=loop.time)
-        self.live = Live(benches=self.benches)
+        self.live = LiveState(benches=self.benches)
         self.engine = Engine(
             transport=self,
             benches=self.benches,

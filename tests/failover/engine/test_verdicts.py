@@ -3,7 +3,7 @@
 import pytest
 
 from failover.engine.policy import DEFAULT_RETRY_STATUSES, FailoverPolicy
-from failover.engine.verdicts import VERDICTS, Again, Bench, Move, Scope, may_try_next, next_move
+from failover.engine.verdicts import VERDICTS, Again, Benching, Move, Scope, may_try_next, next_move
 from providers.adapters.classify import classify
 from providers.errors import Failure, Fault
 
@@ -76,7 +76,7 @@ def test_a_5xx_that_nobody_knows_is_retried_whatever_is_listed(status):
 def test_statuses_of_the_providers_side_go_to_the_next_and_count_by_the_window(status):
     failure = classify(status, [], b'{"error":{"message":"no"}}', now=0)
     assert may_try_next(failure, FailoverPolicy(), is_first=True)
-    assert VERDICTS[failure.fault].bench == Bench(Scope.CANDIDATE, windowed=True)
+    assert VERDICTS[failure.fault].bench == Benching(Scope.CANDIDATE, windowed=True)
     assert failure.body is None
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,9 +17,18 @@ from providers.adapters.upstream import Upstream, blames
 from providers.errors import Failure, Fault
 from providers.protocols import PROTOCOLS
 from providers.transport import Endpoint, Transport
+from providers.validation import PROTOCOL_NAMES
 
 SECRET = "hidden-key-value"
 pure = pytest.mark.pure
+
+
+def speaking(protocol: str) -> Any:
+    return pytest.mark.skipif(protocol not in PROTOCOLS, reason=f"{protocol} is not there")
+
+
+messages = speaking("anthropic_messages")
+gemini = speaking("gemini_generate")
 
 
 def compiled(environ: dict[str, str] | None = None, **settings: Any) -> Upstream:
@@ -167,6 +178,7 @@ def test_a_key_never_shows_in_a_repr() -> None:
         ("bearer", b"authorization: Bearer hidden-key-value"),
         ("x-api-key", b"x-api-key: hidden-key-value"),
         ("api-key", b"api-key: hidden-key-value"),
+        ("x-goog-api-key", b"x-goog-api-key: hidden-key-value"),
     ],
 )
 def test_the_key_goes_where_the_provider_wants_it(auth: str, line: bytes) -> None:
@@ -252,28 +264,172 @@ def test_proxies_come_from_the_provider_else_from_the_environment(
 def test_the_registry_is_consistent() -> None:
     assert set(ADAPTERS) < KNOWN_KINDS
     assert set(ADAPTERS) >= {"openai", "openai_compatible", "simulator"}
-    later = {"anthropic", "gemini", "azure_openai", "bedrock"}
-    assert KNOWN_KINDS - set(ADAPTERS) == later
+    assert KNOWN_KINDS - set(ADAPTERS) == {"azure_openai", "bedrock"}
     for kind, adapter in ADAPTERS.items():
         assert adapter.kind == kind
-        assert adapter.protocols <= set(adapter.paths)
+        assert adapter.protocols & set(PROTOCOLS) <= set(adapter.paths)
+        assert adapter.protocols <= set(PROTOCOL_NAMES)
         assert set(adapter.paths) <= set(PROTOCOLS)
         assert not adapter.default_base_url.endswith("/")
 
 
 @pure
-@pytest.mark.parametrize("kind", sorted(set(ADAPTERS) - {"simulator", "openai_compatible"}))
+def test_every_kind_and_what_it_speaks_is_told_to_operators() -> None:
+    kinds = Path("docs/configuration.md").read_text().partition("#### Kinds")[2]
+    rows = {
+        kind: row
+        for row in kinds.partition("### `timeouts`")[0].splitlines()
+        if row.startswith("| `")
+        for kind in re.findall(r"`(\w+)`", row.partition(" | ")[0])
+    }
+    assert set(rows) == KNOWN_KINDS
+    words = {"openai_responses": "Responses", "anthropic_messages": "Messages"}
+    for kind, adapter in ADAPTERS.items():
+        for protocol, word in words.items():
+            is_told = word in rows[kind] or "everything" in rows[kind]
+            assert is_told == (protocol in adapter.protocols), (kind, word)
+
+
+@pure
+@pytest.mark.parametrize(
+    "kind", sorted(set(ADAPTERS) - {"simulator", "openai_compatible", "anthropic", "gemini"})
+)
 def test_every_preset_works_with_nothing_but_a_key(kind: str) -> None:
     upstream = compiled(kind=kind)
     assert upstream.speaks("openai_chat")
     assert head(upstream)[0].endswith(b"/chat/completions HTTP/1.1")
 
 
+@messages
+@pytest.mark.parametrize(
+    ("base_url", "host", "path"),
+    [
+        ("", b"api.anthropic.com", b"/v1/messages"),
+        ("https://api.anthropic.com", b"api.anthropic.com", b"/v1/messages"),
+        ("https://api.anthropic.com/", b"api.anthropic.com", b"/v1/messages"),
+        ("https://api.anthropic.com/v1", b"api.anthropic.com", b"/v1/messages"),
+        ("https://api.anthropic.com/v1/", b"api.anthropic.com", b"/v1/messages"),
+        ("https://api.deepseek.com/anthropic", b"api.deepseek.com", b"/anthropic/v1/messages"),
+        ("https://api.z.ai/api/anthropic/", b"api.z.ai", b"/api/anthropic/v1/messages"),
+        ("http://h:8080/v4", b"h:8080", b"/v4/messages"),
+    ],
+)
+def test_anthropics_address_may_be_typed_with_and_without_its_version(
+    base_url: str, host: bytes, path: bytes
+) -> None:
+    upstream = compiled(kind="anthropic", base_url=base_url)
+    lines = head(upstream, protocol="anthropic_messages")
+    assert lines[:2] == [b"POST " + path + b" HTTP/1.1", b"host: " + host]
+
+
+@messages
+def test_anthropic_gets_its_key_as_the_operator_says_and_a_version_unless_somebody_names_one() -> (
+    None
+):
+    def lines(*headers: tuple[bytes, bytes], **settings: Any) -> list[bytes]:
+        upstream = compiled(kind="anthropic", **settings)
+        assert {"anthropic_messages", "anthropic_count_tokens"} <= upstream.protocols
+        found = head(upstream, *headers, protocol="anthropic_messages")
+        return [line for line in found if line.startswith((b"anthropic", b"x-api", b"auth"))]
+
+    version = b"anthropic-version: 2023-06-01"
+    assert lines() == [version, b"x-api-key: hidden-key-value"]
+    assert lines(auth="bearer") == [version, b"authorization: Bearer hidden-key-value"]
+    newer = (b"anthropic-version", b"2026-10-21")
+    assert lines(newer)[0] == b"anthropic-version: 2026-10-21"
+    own = {"Anthropic-Version": "2027-01-01"}
+    assert lines(newer, headers=own)[0] == b"anthropic-version: 2027-01-01"
+    assert len(lines(newer, headers=own)) == 2
+
+
+@messages
+def test_who_speaks_messages_besides_its_kinds_usual_gets_the_version_too() -> None:
+    upstream = compiled(
+        kind="openai_compatible", base_url="http://h/v1", protocols=("anthropic_messages",)
+    )
+    lines = head(upstream, protocol="anthropic_messages")
+    assert lines[0] == b"POST /v1/messages HTTP/1.1"
+    assert b"anthropic-version: 2023-06-01" in lines
+    assert not [line for line in head(upstream) if line.startswith(b"anthropic")]
+
+
+@gemini
+@pytest.mark.parametrize(
+    ("base_url", "base"),
+    [
+        ("", b"/v1beta"),
+        ("https://generativelanguage.googleapis.com/", b"/v1beta"),
+        ("https://generativelanguage.googleapis.com/v1beta", b"/v1beta"),
+        ("https://generativelanguage.googleapis.com/v1beta/", b"/v1beta"),
+        ("https://generativelanguage.googleapis.com/v1", b"/v1"),
+        ("https://generativelanguage.googleapis.com/v1alpha", b"/v1alpha"),
+        ("http://127.0.0.1:9/gemini", b"/gemini/v1beta"),
+    ],
+)
+def test_geminis_address_may_be_typed_with_and_without_its_version(
+    base_url: str, base: bytes
+) -> None:
+    upstream = compiled(kind="gemini", base_url=base_url)
+    assert upstream.protocols == {"gemini_generate", "gemini_count_tokens"}
+    raw = upstream.head(
+        "gemini_generate",
+        upstream.credentials[0],
+        (),
+        body=b"{}",
+        stream=True,
+        path="/models/gemini-x:streamGenerateContent?alt=sse",
+    )
+    lines = raw.split(b"\r\n")
+    target = base + b"/models/gemini-x:streamGenerateContent?alt=sse"
+    assert lines[0] == b"POST " + target + b" HTTP/1.1"
+    assert b"x-goog-api-key: hidden-key-value" in lines
+
+
+@pure
+@pytest.mark.parametrize(
+    ("kind", "base_url", "path"),
+    [
+        ("openai", "https://api.openai.com", b"/v1/chat/completions"),
+        ("openai", "https://api.openai.com/", b"/v1/chat/completions"),
+        ("groq", "https://api.groq.com", b"/openai/v1/chat/completions"),
+        ("openrouter", "https://OpenRouter.ai", b"/api/v1/chat/completions"),
+        ("deepseek", "https://api.deepseek.com/", b"/chat/completions"),
+        ("deepseek", "https://api.deepseek.com/v1", b"/v1/chat/completions"),
+        ("ollama", "http://gpu:11434", b"/v1/chat/completions"),
+        ("vllm", "http://gpu:8000/served", b"/served/v1/chat/completions"),
+        ("vllm", "http://gpu:8000/v1/", b"/v1/chat/completions"),
+        ("openai", "https://h", b"/chat/completions"),
+        ("openai_compatible", "http://gpu:11434", b"/chat/completions"),
+    ],
+)
+def test_the_bare_host_of_a_vendor_is_its_usual_address(
+    kind: str, base_url: str, path: bytes
+) -> None:
+    assert head(compiled(kind=kind, base_url=base_url))[0] == b"POST " + path + b" HTTP/1.1"
+
+
+@pure
+def test_what_a_vendor_refuses_or_renames_is_something_that_prompts_are_written_by() -> None:
+    refused = set().union(*(adapter.refuses for adapter in ADAPTERS.values()))
+    renamed = set().union(*(adapter.renames for adapter in ADAPTERS.values()))
+    written = {
+        *("custom_tools", "allowed_tools", "tool_choice", "parallel_tool_calls", "json_schema"),
+        *("stream_options", "max_completion_tokens", "temperature", "top_p", "top_k", "seed"),
+        *("presence_penalty", "frequency_penalty", "reasoning_effort", "verbosity", "user"),
+        "prompt_cache_key",
+    }
+    assert refused | renamed <= written
+    assert not ADAPTERS["openai"].refuses
+    for kind in set(ADAPTERS) - {"openai", "anthropic", "gemini", "simulator"}:
+        assert ADAPTERS[kind].refuses >= {"custom_tools", "allowed_tools"}
+
+
 @pure
 def test_a_provider_speaks_what_its_kind_does_and_what_the_operator_adds() -> None:
     assert not compiled(kind="groq").speaks("openai_embeddings")
     assert compiled(kind="groq", protocols=("openai_embeddings",)).speaks("openai_embeddings")
-    assert not compiled(protocols=("anthropic_messages",)).speaks("anthropic_messages")
+    assert not compiled(kind="gemini", protocols=("openai_chat",)).speaks("openai_chat")
+    assert not compiled(protocols=("rerank",)).speaks("rerank")
 
 
 @pure

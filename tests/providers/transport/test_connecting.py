@@ -11,7 +11,7 @@ import pytest
 from providers.errors import ConnectFailed, ConnectionReset, UpstreamTimedOut
 from providers.transport import Endpoint, Transport
 from providers.transport.dialing import first_to_connect
-from providers.transport.resolving import Address, Resolver, alternate
+from providers.transport.resolving import Resolver, SocketAddress, alternate
 from tests.providers.transport.conftest import call, soon
 from tests.providers.transport.servers import OK, Peer, always, then_close, upstream
 
@@ -103,8 +103,8 @@ async def test_an_ipv6_address_is_reached(transport):
 async def test_a_dead_first_address_does_not_keep_us_from_the_second(black_hole):
     async with upstream(always(OK)) as server:
         addresses = [
-            Address(family=socket.AF_INET, target=("127.0.0.1", black_hole)),
-            Address(family=socket.AF_INET, target=("127.0.0.1", server.endpoint.port)),
+            SocketAddress(family=socket.AF_INET, target=("127.0.0.1", black_hole)),
+            SocketAddress(family=socket.AF_INET, target=("127.0.0.1", server.endpoint.port)),
         ]
         async with asyncio.timeout(2):
             sock = await first_to_connect(addresses)
@@ -114,15 +114,15 @@ async def test_a_dead_first_address_does_not_keep_us_from_the_second(black_hole)
 
 async def test_when_every_address_refuses_the_first_one_s_error_is_told():
     addresses = [
-        Address(family=socket.AF_INET, target=("127.0.0.1", free_port())) for _ in range(3)
+        SocketAddress(family=socket.AF_INET, target=("127.0.0.1", free_port())) for _ in range(3)
     ]
     with pytest.raises(ConnectionRefusedError):
         await first_to_connect(addresses)
 
 
 def test_address_families_take_turns():
-    four = [Address(family=socket.AF_INET, target=(f"10.0.0.{n}", 1)) for n in range(3)]
-    six = [Address(family=socket.AF_INET6, target=("::1", 1))]
+    four = [SocketAddress(family=socket.AF_INET, target=(f"10.0.0.{n}", 1)) for n in range(3)]
+    six = [SocketAddress(family=socket.AF_INET6, target=("::1", 1))]
     assert alternate([*six, *four]) == [six[0], *four]
     assert alternate([*four, *six]) == [four[0], six[0], four[1], four[2]]
     assert alternate([]) == []
@@ -132,7 +132,7 @@ async def test_the_last_good_addresses_serve_while_the_resolver_fails(monkeypatc
     resolver = Resolver()
     loop = asyncio.get_running_loop()
     key = ("nobody.invalid", 80)
-    known = [Address(family=socket.AF_INET, target=("127.0.0.1", 80))]
+    known = [SocketAddress(family=socket.AF_INET, target=("127.0.0.1", 80))]
     resolver._answers[key] = (loop.time() - 31, known)
     assert await resolver.resolve(*key) == known
     resolver._answers[key] = (loop.time() - 601, known)

@@ -6,7 +6,7 @@ import gc
 import pytest
 
 from providers.errors import ConnectFailed, ConnectionReset, PoolFull, UpstreamTimedOut
-from providers.transport import Limits, Transport
+from providers.transport import Transport, TransportLimits
 from tests.providers.transport.conftest import call, soon, whole
 from tests.providers.transport.servers import OK, Peer, always, then_close, upstream
 
@@ -120,7 +120,7 @@ async def test_after_a_stale_connection_a_fresh_one_is_made_though_others_are_id
 
 
 async def test_a_stale_connection_in_a_full_pool_is_replaced_too():
-    transport = Transport(limits=Limits(connections_per_endpoint=1))
+    transport = Transport(limits=TransportLimits(connections_per_endpoint=1))
 
     async def script(peer: Peer) -> None:
         await peer.request()
@@ -179,7 +179,7 @@ async def test_a_reused_connection_that_dies_after_a_byte_is_not_tried_again(tra
 
 
 async def test_no_more_than_the_bound_stay_idle():
-    transport = Transport(limits=Limits(idle_per_endpoint=2))
+    transport = Transport(limits=TransportLimits(idle_per_endpoint=2))
     async with upstream(always(OK)) as server:
         responses = [await call(transport, server.endpoint) for _ in range(5)]
         for response in responses:
@@ -190,7 +190,7 @@ async def test_no_more_than_the_bound_stay_idle():
 
 
 async def test_an_idle_connection_is_closed_after_its_time():
-    transport = Transport(limits=Limits(idle_s=0.05))
+    transport = Transport(limits=TransportLimits(idle_s=0.05))
     async with upstream(always(OK)) as server:
         await whole(transport, server)
         await server.until_open(0)
@@ -199,7 +199,7 @@ async def test_an_idle_connection_is_closed_after_its_time():
 
 
 async def test_without_a_free_connection_the_wait_is_bounded():
-    transport = Transport(limits=Limits(connections_per_endpoint=1, pool_wait_s=0.05))
+    transport = Transport(limits=TransportLimits(connections_per_endpoint=1, pool_wait_s=0.05))
     async with upstream(always(OK)) as server:
         held = await call(transport, server.endpoint)
         with pytest.raises(PoolFull):
@@ -214,7 +214,7 @@ async def test_without_a_free_connection_the_wait_is_bounded():
 
 @pytest.mark.parametrize("is_whole", [True, False], ids=["given back", "aborted"])
 async def test_who_waits_gets_what_becomes_free(is_whole):
-    transport = Transport(limits=Limits(connections_per_endpoint=1))
+    transport = Transport(limits=TransportLimits(connections_per_endpoint=1))
     first = OK if is_whole else CHUNKED + b"1\r\na\r\n"
 
     async def script(peer: Peer) -> None:
@@ -234,7 +234,7 @@ async def test_who_waits_gets_what_becomes_free(is_whole):
 
 
 async def test_a_cancelled_waiter_loses_no_slot():
-    transport = Transport(limits=Limits(connections_per_endpoint=1))
+    transport = Transport(limits=TransportLimits(connections_per_endpoint=1))
     async with upstream(always(OK)) as server:
         held = await call(transport, server.endpoint)
         waiting = asyncio.ensure_future(whole(transport, server))
@@ -330,7 +330,7 @@ async def test_bytes_after_the_end_that_come_before_the_body_is_read_spoil_the_c
 
 async def test_a_stale_call_is_repeated_on_a_fresh_connection_even_if_it_must_wait_for_one():
     """Another call takes the slot of the stale connection; what it gives back is not fresh."""
-    transport = Transport(limits=Limits(connections_per_endpoint=1))
+    transport = Transport(limits=TransportLimits(connections_per_endpoint=1))
 
     async def script(peer: Peer) -> None:
         await peer.request()
@@ -354,7 +354,7 @@ async def test_a_stale_call_is_repeated_on_a_fresh_connection_even_if_it_must_wa
 
 
 async def test_closing_the_transport_ends_what_runs_and_refuses_what_comes():
-    transport = Transport(limits=Limits(connections_per_endpoint=1))
+    transport = Transport(limits=TransportLimits(connections_per_endpoint=1))
 
     async def script(peer: Peer) -> None:
         await peer.request()

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from providers.errors import BadFraming, ConnectionReset, UpstreamTimedOut
-from providers.transport import Limits, Transport
+from providers.transport import Transport, TransportLimits
 from tests.providers.transport.conftest import call, soon
 from tests.providers.transport.servers import OK, Peer, always, then_close, upstream
 
@@ -215,7 +215,7 @@ async def test_an_endless_trailer_is_cut_off(transport):
 
 async def test_chunk_sizes_that_come_alone_do_not_add_up_to_a_flood():
     """A peer may write size, data and line end apart; a long stream is no header flood."""
-    transport = Transport(limits=Limits(header_bytes=200))
+    transport = Transport(limits=TransportLimits(header_bytes=200))
 
     async def script(peer: Peer) -> None:
         await peer.request()
@@ -236,7 +236,7 @@ async def test_chunk_sizes_that_come_alone_do_not_add_up_to_a_flood():
     "reply", [HEAD + b"Content-Length: 1001\r\n\r\n" + b"a" * 1001, HEAD + b"\r\n" + b"a" * 1001]
 )
 async def test_a_body_above_the_bound_is_refused(reply):
-    transport = Transport(limits=Limits(body_bytes=1000))
+    transport = Transport(limits=TransportLimits(body_bytes=1000))
     async with upstream(then_close(reply)) as server:
         response = await call(transport, server.endpoint)
         with pytest.raises(BadFraming):

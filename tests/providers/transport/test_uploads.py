@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from providers.errors import ConnectionReset, UpstreamTimedOut
-from providers.transport import Endpoint, Limits
+from providers.transport import Endpoint, TransportLimits
 from providers.transport.dialing import Dialer
 from tests.providers.transport.conftest import call, soon, whole
 from tests.providers.transport.servers import OK, Peer, request, upstream
@@ -88,7 +88,7 @@ async def test_an_answer_that_a_failed_write_finds_unread_is_the_answer():
     thread = threading.Thread(target=answer_and_reset)
     thread.start()
     endpoint = Endpoint(scheme="http", host="127.0.0.1", port=listener.getsockname()[1])
-    connection = await Dialer(limits=Limits(), ssl_context=None).dial(endpoint, 5, soon())
+    connection = await Dialer(limits=TransportLimits(), ssl_context=None).dial(endpoint, 5, soon())
     is_connected.set()
     is_over.wait(5)  # blocks the loop on purpose
     body = b"a" * 1_000_000
@@ -132,7 +132,7 @@ async def test_a_connection_with_unsent_bytes_of_its_request_is_not_used_again()
     thread = threading.Thread(target=answer_early)
     thread.start()
     endpoint = Endpoint(scheme="http", host="127.0.0.1", port=listener.getsockname()[1])
-    connection = await Dialer(limits=Limits(), ssl_context=None).dial(endpoint, 5, soon())
+    connection = await Dialer(limits=TransportLimits(), ssl_context=None).dial(endpoint, 5, soon())
     own = connection._transport.get_extra_info("socket")
     own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1024)
     body = b"a" * 64_000

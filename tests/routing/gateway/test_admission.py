@@ -10,12 +10,12 @@ import pytest
 
 from routing.gateway.admission import Admission
 from routing.gateway.errors import GatewayError
-from routing.gateway.limits import Limits, limits_of
+from routing.gateway.limits import GatewayLimits, limits_of
 
-LONG = Limits(in_flight=1, waiting=3, wait_s=600)
+LONG = GatewayLimits(in_flight=1, waiting=3, wait_s=600)
 
 
-def full(limits: Limits) -> Admission:
+def full(limits: GatewayLimits) -> Admission:
     """With every place taken."""
     admission = Admission(limits)
     admission.in_flight = admission.limit
@@ -54,7 +54,7 @@ async def test_a_place_that_comes_with_the_end_of_the_wait_is_taken() -> None:
     loop = asyncio.get_running_loop()
     mistakes: list[dict[str, Any]] = []
     loop.set_exception_handler(lambda _loop, told: mistakes.append(told))
-    admission = full(Limits(in_flight=1, waiting=1, wait_s=0.02))
+    admission = full(GatewayLimits(in_flight=1, waiting=1, wait_s=0.02))
     loop.call_later(0.01, admission.leave)
     [waiting] = await queued(admission, 1)
 
@@ -93,7 +93,7 @@ async def test_a_stream_that_flows_leaves_its_place_to_who_waits() -> None:
 
 
 async def test_a_stream_beyond_the_bound_of_streams_keeps_its_place() -> None:
-    admission = full(Limits(in_flight=2, streams=1))
+    admission = full(GatewayLimits(in_flight=2, streams=1))
 
     assert [admission.begin_stream(), admission.begin_stream()] == [True, False]
 
@@ -116,7 +116,7 @@ async def test_nobody_waits_where_the_queue_is_full() -> None:
 
 
 async def test_nobody_waits_longer_than_allowed() -> None:
-    admission = full(Limits(in_flight=1, waiting=1, wait_s=0.01))
+    admission = full(GatewayLimits(in_flight=1, waiting=1, wait_s=0.01))
 
     with pytest.raises(GatewayError):
         await admission.queue()
@@ -165,9 +165,9 @@ async def test_at_the_end_all_who_wait_are_told() -> None:
 def test_limits_are_given_by_name() -> None:
     limits = limits_of(["in_flight=7", "wait_s=0.25", "waiting=0"])
 
-    assert limits == Limits(in_flight=7, wait_s=0.25, waiting=0)
+    assert limits == GatewayLimits(in_flight=7, wait_s=0.25, waiting=0)
     assert limits_of(["streams=0"]).streams == 0
-    assert limits_of([]) == Limits()
+    assert limits_of([]) == GatewayLimits()
 
 
 @pytest.mark.pure

@@ -44,18 +44,21 @@ class Pretending:
     def was_called(self) -> bool:
         return bool(self.upstream.calls)
 
-    async def send(self, *, stream: bool, wait_s: float = 60) -> Response:
+    async def send(
+        self, *, stream: bool, wait_s: float = 60, protocol: str = "openai_chat", path: str = ""
+    ) -> Response:
         fields: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "x"}]}
         request = parse("openai_chat", json.dumps(fields | {"stream": stream}).encode())
         return await self.pretence.send(
             None,  # type: ignore[arg-type]
-            protocol="openai_chat",
+            protocol=protocol,
             credential=self.upstream.credentials[0],
             headers=(),
             body=request.encode("m-1"),
             stream=stream,
             connect_s=5,
             deadline=self.clock() + wait_s,
+            path=path,
         )
 
     async def events(self) -> list[bytes]:
@@ -182,3 +185,50 @@ async def test_a_packed_answer_is_unpacked_before_its_chunks_are_counted() -> No
 async def test_a_refusal_of_the_provider_itself_is_passed_as_it_is() -> None:
     refusal = FakeResponse(401, [b"{}"])
     assert await Pretending("cut:3", refusal).send(stream=True) is refusal
+
+
+@pytest.mark.parametrize(
+    ("protocol", "path", "type_"),
+    [
+        ("openai_responses", "", "rate_limit_error"),
+        ("anthropic_messages", "", "rate_limit_error"),
+        ("gemini_generate", "/models/m-1:generateContent", "RESOURCE_EXHAUSTED"),
+    ],
+)
+async def test_a_pretended_refusal_has_the_words_of_the_protocol_that_is_spoken(
+    protocol: str, path: str, type_: str
+) -> None:
+    call = Pretending("status:429:retry_after=7", streamed())
+    response = await call.send(stream=False, protocol=protocol, path=path)
+    error = json.loads(await response.read_all(call.clock() + 60))["error"]
+    assert type_ in (error.get("type"), error.get("status"))
+    assert not call.was_called
+
+
+async def test_a_pretended_stream_knows_from_the_path_that_it_is_one() -> None:
+    call = Pretending("error_event", streamed())
+    path = "/models/m-1:streamGenerateContent?alt=sse"
+    response = await call.send(stream=True, protocol="gemini_generate", path=path)
+    assert response.header(b"content-type") == b"text/event-stream; charset=utf-8"
+    event = await response.read(call.clock() + 60)
+    assert json.loads(event.removeprefix(b"data: "))["error"]["status"] == "INTERNAL"
+    assert not call.was_called
+
+
+@pytest.mark.parametrize(
+    ("protocol", "start"),
+    [("openai_responses", b"event: error\n"), ("anthropic_messages", b"event: error\n")],
+)
+async def test_a_late_error_event_is_in_the_protocol_of_what_came_before(
+    protocol: str, start: bytes
+) -> None:
+    call = Pretending("error_event:2", streamed())
+    response = await call.send(stream=True, protocol=protocol)
+    events = []
+    while event := await response.read(call.clock() + 60):
+        events.append(event)
+    assert events[:-1] == [b": hello\n\n", ROLE, *WORDS[:2]]
+    assert events[-1].startswith(start)
+    data = json.loads(events[-1].split(b"\n")[1].removeprefix(b"data: "))
+    assert data["type"] == "error"
+    assert data.get("sequence_number", 4) == 4

@@ -276,6 +276,9 @@ def test_the_registry_names_paths_and_errors_of_every_protocol() -> None:
         "openai_chat": "/v1/chat/completions",
         "openai_completions": "/v1/completions",
         "openai_embeddings": "/v1/embeddings",
+        "openai_responses": "/v1/responses",
+        "gemini_generate": "/v1beta/models",
+        "gemini_count_tokens": "/v1beta/models",
     }
     assert all(name == protocol.name for name, protocol in PROTOCOLS.items())
     assert not PROTOCOLS["openai_embeddings"].has_streams

@@ -240,7 +240,7 @@ def test_a_candidate_disabled_in_one_pool_serves_in_another():
 
 
 def test_a_provider_that_does_not_speak_the_endpoint_is_left_out():
-    providers = (provider("a", kind="anthropic", base_url="https://x.test"), provider("b"))
+    providers = (provider("a", kind="bedrock", base_url="https://x.test"), provider("b"))
     world = World(AB, providers=providers)
     assert world.reasons("m") == {"a/x": "unsupported:endpoint"}
 

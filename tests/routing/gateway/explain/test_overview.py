@@ -171,7 +171,7 @@ def test_failover_switched_off_in_a_pool_leaves_its_others_selectable():
 
 
 def test_a_pool_is_asked_by_the_protocol_that_its_candidates_speak():
-    speaks_none = provider("a", kind="anthropic")
+    speaks_none = provider("a", kind="bedrock")
     assert by_name(view(World(pool("m", "a/x"), providers=(speaks_none,))))["a/x"] == (
         False,
         "unsupported:endpoint",

@@ -11,7 +11,7 @@ import pytest
 from failover.engine.attempts import Served
 from routing.gateway.deciding.snapshot import KeySpec
 from routing.gateway.keylimits.allowances import KeyLimits, duration
-from routing.gateway.keylimits.counters import Counters
+from routing.gateway.keylimits.counters import KeyCounters
 from routing.gateway.replies import Trail, plain_lines, served_headers
 from tests.support.builders import FakeClock, candidate
 
@@ -44,7 +44,7 @@ def test_times_are_written_as_openai_writes_them(seconds: float, text: str) -> N
 
 async def test_what_a_refused_key_is_told_is_true() -> None:
     clock = FakeClock()
-    limits = KeyLimits(Counters(clock=clock))
+    limits = KeyLimits(KeyCounters(clock=clock))
     spec = key(rpm=2)
     for _ in range(2):
         assert (await limits.admit(spec, 0)).refusal is None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from routing.gateway.keylimits.counters import PARALLEL, REQUESTS, TOKENS, Counters, Quota
+from routing.gateway.keylimits.counters import PARALLEL, REQUESTS, TOKENS, KeyCounters, Quota
 from tests.support.builders import FakeClock
 
 if TYPE_CHECKING:
@@ -26,13 +26,13 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def counters(clock: FakeClock) -> Iterator[Counters]:
-    made = Counters(clock=clock)
+def counters(clock: FakeClock) -> Iterator[KeyCounters]:
+    made = KeyCounters(clock=clock)
     yield made
     made.close()
 
 
-def test_no_sixty_seconds_hold_more_than_the_limit(counters: Counters, clock: FakeClock) -> None:
+def test_no_sixty_seconds_hold_more_than_the_limit(counters: KeyCounters, clock: FakeClock) -> None:
     dice = Random(4)
     admitted: list[float] = []
     for _ in range(5000):
@@ -44,7 +44,7 @@ def test_no_sixty_seconds_hold_more_than_the_limit(counters: Counters, clock: Fa
         assert fifty_first - first >= 60
 
 
-def test_the_limit_is_used_up_to_the_last_request(counters: Counters, clock: FakeClock) -> None:
+def test_the_limit_is_used_up_to_the_last_request(counters: KeyCounters, clock: FakeClock) -> None:
     stops = [counters.take(KEY, Quota(rpm=10), 0).stopped for _ in range(12)]
     assert stops == [""] * 10 + [REQUESTS] * 2
     clock.now += 60
@@ -52,7 +52,7 @@ def test_the_limit_is_used_up_to_the_last_request(counters: Counters, clock: Fak
 
 
 def test_whoever_waits_as_long_as_it_is_told_gets_in_and_nobody_before(
-    counters: Counters, clock: FakeClock
+    counters: KeyCounters, clock: FakeClock
 ) -> None:
     dice = Random(7)
     quota = Quota(rpm=20, tpm=2000)
@@ -77,7 +77,7 @@ def _other(limit: str) -> str:
     return TOKENS if limit == REQUESTS else REQUESTS
 
 
-def test_requests_stop_first_then_tokens_then_requests_at_once(counters: Counters) -> None:
+def test_requests_stop_first_then_tokens_then_requests_at_once(counters: KeyCounters) -> None:
     assert not counters.take(KEY, Quota(1, 10, 1), 10).stopped
     assert counters.take(KEY, Quota(1, 10, 1), 10).stopped == REQUESTS
     assert counters.take(KEY, Quota(9, 10, 1), 10).stopped == TOKENS
@@ -85,7 +85,7 @@ def test_requests_stop_first_then_tokens_then_requests_at_once(counters: Counter
     assert not counters.take(KEY, Quota(9, 99, 9), 10).stopped
 
 
-def test_what_was_refused_does_not_count(counters: Counters) -> None:
+def test_what_was_refused_does_not_count(counters: KeyCounters) -> None:
     quota = Quota(rpm=3, tpm=100)
     assert counters.take(KEY, quota, 90).requests == 1
     assert counters.take(KEY, quota, 11).stopped == TOKENS
@@ -93,7 +93,7 @@ def test_what_was_refused_does_not_count(counters: Counters) -> None:
     assert (taken.stopped, taken.requests, taken.tokens) == ("", 2, 100)
 
 
-def test_true_usage_replaces_what_was_reserved(counters: Counters, clock: FakeClock) -> None:
+def test_true_usage_replaces_what_was_reserved(counters: KeyCounters, clock: FakeClock) -> None:
     quota = Quota(tpm=1000)
     first = counters.take(KEY, quota, 900)
     clock.now += 30
@@ -108,7 +108,7 @@ def test_true_usage_replaces_what_was_reserved(counters: Counters, clock: FakeCl
 
 
 def test_usage_that_comes_after_its_minute_changes_nothing(
-    counters: Counters, clock: FakeClock
+    counters: KeyCounters, clock: FakeClock
 ) -> None:
     late = counters.take(KEY, Quota(tpm=1000), 900)
     clock.now += 60
@@ -117,13 +117,13 @@ def test_usage_that_comes_after_its_minute_changes_nothing(
     assert counters.take(KEY, Quota(tpm=1000), 10).tokens == 20
 
 
-def test_a_request_that_could_never_fit_is_told_no_time(counters: Counters) -> None:
+def test_a_request_that_could_never_fit_is_told_no_time(counters: KeyCounters) -> None:
     taken = counters.take(KEY, Quota(tpm=100), 101)
     assert (taken.stopped, taken.wait_s) == (TOKENS, None)
 
 
 def test_a_place_is_free_again_when_its_request_has_ended(
-    counters: Counters, clock: FakeClock
+    counters: KeyCounters, clock: FakeClock
 ) -> None:
     quota = Quota(max_parallel=2)
     held = [counters.take(KEY, quota, 0) for _ in range(2)]
@@ -135,12 +135,12 @@ def test_a_place_is_free_again_when_its_request_has_ended(
     assert counters.take(KEY, quota, 0).stopped == PARALLEL
 
 
-def test_subjects_do_not_share(counters: Counters) -> None:
+def test_subjects_do_not_share(counters: KeyCounters) -> None:
     assert not counters.take(KEY, Quota(rpm=1), 0).stopped
     assert not counters.take(OTHER, Quota(rpm=1), 0).stopped
 
 
-def test_a_clock_that_begins_anew_begins_anew(counters: Counters, clock: FakeClock) -> None:
+def test_a_clock_that_begins_anew_begins_anew(counters: KeyCounters, clock: FakeClock) -> None:
     clock.now = 1e6
     assert not counters.take(KEY, Quota(rpm=1), 0).stopped
     clock.now = 5.0
@@ -149,7 +149,7 @@ def test_a_clock_that_begins_anew_begins_anew(counters: Counters, clock: FakeClo
 
 
 def test_twenty_thousand_keys_find_room_one_after_the_other(
-    counters: Counters, clock: FakeClock
+    counters: KeyCounters, clock: FakeClock
 ) -> None:
     seen = Counter[str]()
     for number in range(20_000):

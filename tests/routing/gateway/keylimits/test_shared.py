@@ -11,7 +11,14 @@ from typing import Any
 import pytest
 
 from routing.gateway.keylimits.counters import PARALLEL, REQUESTS, TOKENS, Quota
-from routing.gateway.keylimits.redis import Address, Redis, RedisAway, Script, _Link, address_of
+from routing.gateway.keylimits.redis import (
+    LuaScript,
+    Redis,
+    RedisAddress,
+    RedisAway,
+    _Link,
+    address_of,
+)
 from routing.gateway.keylimits.shared import LEASE_MS, SCRIPTS, SharedCounters
 from tests.support.databases import valkey
 from tests.support.processes import wait_for
@@ -84,7 +91,7 @@ async def test_a_lease_that_nobody_renews_ends_and_a_renewed_one_stays(
         await one.take(subject, quota, 0, "kept")
         await one.take(subject, quota, 0, "lost")
         assert (await one.take(subject, quota, 0, "late")).stopped == PARALLEL
-        age = Script("return redis.call('ZADD', KEYS[1], 'XX', 1, ARGV[1], 1, ARGV[2])")
+        age = LuaScript("return redis.call('ZADD', KEYS[1], 'XX', 1, ARGV[1], 1, ARGV[2])")
         aged = await one.redis._link.call(  # type: ignore[union-attr]
             b"EVAL", age.text, 1, b"switchyard:limits:{%b}:open" % subject.hex().encode(),
             "kept", "lost",
@@ -194,7 +201,7 @@ async def test_a_wrong_password_is_said_and_never_repeated(url: str) -> None:
 def test_an_address_is_read_as_clients_of_redis_write_it(
     given: str, changes: dict[str, Any]
 ) -> None:
-    assert address_of(given) == Address(**changes)
+    assert address_of(given) == RedisAddress(**changes)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from controlplane.control.hub import Hub, Standing
+from controlplane.control.hub import Hub, LastRound
 from failover.engine.benches import BenchEntry, Benches
 from failover.engine.plan import Affinity
 from routing.gateway.app import Gateway as RealGateway
@@ -26,10 +26,10 @@ from routing.gateway.deciding.snapshot import (
     decode,
     encode,
 )
-from routing.gateway.deciding.state import Live as State
+from routing.gateway.deciding.state import LiveState
 from routing.gateway.deciding.switches import OVERDUE_S
 from routing.gateway.link import channel
-from routing.gateway.link.live import Live
+from routing.gateway.link.live import LiveFeed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -37,14 +37,14 @@ if TYPE_CHECKING:
 
 
 class Gateway:
-    """The smallest thing that Live can feed: it keeps what it is given."""
+    """The smallest thing that LiveFeed can feed: it keeps what it is given."""
 
     clock = staticmethod(time.monotonic)
 
     def __init__(self) -> None:
         self.status: dict[str, Any] = {}
         self.benches = Benches(rng=Random(1), wall=time.time)
-        self.live = State(benches=self.benches)
+        self.live = LiveState(benches=self.benches)
         self.loaded: list[int] = []
         self.off: tuple[str, ...] = ()
         self.refusal = ""
@@ -97,11 +97,11 @@ class Host(contextlib.AsyncExitStack):
     def __init__(self, data_dir: Path) -> None:
         super().__init__()
         self.data_dir = data_dir
-        self.standing = Standing()
+        self.last_round = LastRound()
         (data_dir / channel.RUN_DIR).mkdir()
 
-    async def publish(self) -> Standing:
-        return self.standing
+    async def publish(self) -> LastRound:
+        return self.last_round
 
     async def start_hub(self) -> Hub:
         hub = Hub(channel.claim_socket_path(self.data_dir), self.publish)
@@ -111,7 +111,7 @@ class Host(contextlib.AsyncExitStack):
 
     async def start_worker(self, name: str = "1") -> Gateway:
         gateway = Gateway()
-        live = Live(gateway, self.data_dir, worker=name)
+        live = LiveFeed(gateway, self.data_dir, worker=name)
         await live.load_from_disk()
         live.start()
         self.push_async_callback(live.aclose)
@@ -134,7 +134,7 @@ async def test_a_worker_starts_with_the_last_good_snapshot_on_disk(tmp_path: Pat
     write_snapshot(tmp_path, 7)
     gateway = Gateway()
 
-    await Live(gateway, tmp_path).load_from_disk()
+    await LiveFeed(gateway, tmp_path).load_from_disk()
 
     assert gateway.loaded == [7]
     assert gateway.status["source"] == "disk"
@@ -144,7 +144,7 @@ async def test_a_worker_starts_with_the_last_good_snapshot_on_disk(tmp_path: Pat
 async def test_no_snapshot_on_disk_is_no_error(tmp_path: Path) -> None:
     gateway = Gateway()
 
-    await Live(gateway, tmp_path).load_from_disk()
+    await LiveFeed(gateway, tmp_path).load_from_disk()
 
     assert gateway.loaded == []
     assert gateway.status["snapshot_error"] == ""
@@ -153,7 +153,7 @@ async def test_no_snapshot_on_disk_is_no_error(tmp_path: Path) -> None:
 async def test_a_torn_snapshot_leaves_what_is_there_and_is_noted(tmp_path: Path) -> None:
     write_snapshot(tmp_path, 7)
     gateway = Gateway()
-    live = Live(gateway, tmp_path)
+    live = LiveFeed(gateway, tmp_path)
     await live.load_from_disk()
     file = tmp_path / channel.SNAPSHOT_FILE
 
@@ -169,14 +169,14 @@ async def test_a_snapshot_that_the_gateway_refuses_is_noted_with_its_reason(tmp_
     gateway.refusal = "a secret cannot be decrypted"
     write_snapshot(tmp_path, 3)
 
-    await Live(gateway, tmp_path).load_from_disk()
+    await LiveFeed(gateway, tmp_path).load_from_disk()
 
     assert gateway.status["snapshot_error"] == "a secret cannot be decrypted"
 
 
 async def test_a_good_snapshot_after_a_refused_one_clears_the_error(tmp_path: Path) -> None:
     gateway = Gateway()
-    live = Live(gateway, tmp_path)
+    live = LiveFeed(gateway, tmp_path)
     gateway.refusal = "no"
     write_snapshot(tmp_path, 3)
     await live.load_from_disk()
@@ -193,7 +193,7 @@ async def test_a_mistake_of_ours_in_one_snapshot_does_not_keep_the_next_away(
     tmp_path: Path,
 ) -> None:
     gateway = Gateway()
-    live = Live(gateway, tmp_path)
+    live = LiveFeed(gateway, tmp_path)
     live.start()
     gateway.mistake = KeyError("a")
     write_snapshot(tmp_path, 3)
@@ -222,7 +222,7 @@ async def test_publish_is_answered_once_every_worker_has_loaded_it(host: Host) -
     gateways = [await host.start_worker(str(number)) for number in range(3)]
     await host.meet_workers(3)
     write_snapshot(host.data_dir, 5)
-    host.standing = Standing(generation=5)
+    host.last_round = LastRound(generation=5)
 
     answer = await host.ask(op="publish")
 
@@ -237,7 +237,7 @@ async def test_publish_says_which_worker_refused_and_why(host: Host) -> None:
     gateway.refusal = "a secret cannot be decrypted"
     await host.meet_workers(1)
     write_snapshot(host.data_dir, 5)
-    host.standing = Standing(generation=5)
+    host.last_round = LastRound(generation=5)
 
     answer = await host.ask(op="publish")
 
@@ -251,7 +251,7 @@ async def test_a_worker_shows_a_refused_edit_of_the_file_and_a_database_that_is_
     gateway = await host.start_worker()
     await host.meet_workers(1)
 
-    hub.announce(Standing(refused=("config.yaml:3: routing: unknown key",), error="no database"))
+    hub.announce(LastRound(refused=("config.yaml:3: routing: unknown key",), error="no database"))
 
     await until(lambda: gateway.status["control_error"] == "no database")
     assert gateway.status["config_errors"] == ["config.yaml:3: routing: unknown key"]
@@ -262,10 +262,10 @@ async def test_a_worker_meets_a_control_child_that_comes_later_and_learns_the_ge
 ) -> None:
     write_snapshot(host.data_dir, 9)
     gateway = await host.start_worker()
-    host.standing = Standing(generation=9)
+    host.last_round = LastRound(generation=9)
 
     hub = await host.start_hub()
-    hub.announce(host.standing)
+    hub.announce(host.last_round)
 
     await until(lambda: gateway.status["source"] == "control")
     assert gateway.loaded == [9]
@@ -385,7 +385,7 @@ async def test_benches_that_the_control_child_wrote_down_hold_before_it_is_there
     channel.write_benches(tmp_path, [bench_entry("one/m", manual=True)])
     gateway = Gateway()
 
-    await Live(gateway, tmp_path).load_from_disk()
+    await LiveFeed(gateway, tmp_path).load_from_disk()
 
     assert gateway.held("one/m") is not None
     assert (tmp_path / channel.BENCHES_FILE).stat().st_mode & 0o777 == 0o600
@@ -395,7 +395,7 @@ async def test_a_file_of_benches_that_cannot_be_read_is_nobodys_end(tmp_path: Pa
     (tmp_path / channel.BENCHES_FILE).write_bytes(b'[{"subject": 1')
     gateway = Gateway()
 
-    await Live(gateway, tmp_path).load_from_disk()
+    await LiveFeed(gateway, tmp_path).load_from_disk()
 
     assert gateway.benches.is_empty
 
@@ -468,7 +468,7 @@ async def test_requests_get_their_turn_while_a_large_snapshot_is_taken(tmp_path:
             await asyncio.sleep(0)
 
     others = asyncio.create_task(take_turns())
-    await Live(gateway, tmp_path).load_from_disk()
+    await LiveFeed(gateway, tmp_path).load_from_disk()
     others.cancel()
 
     assert gateway.table is not None

@@ -12,7 +12,7 @@ from routing.gateway.deciding.features import Features
 from routing.gateway.deciding.planner import plan
 from routing.gateway.deciding.resolver import resolve
 from routing.gateway.deciding.snapshot import CandidateSpec
-from routing.gateway.deciding.state import Live
+from routing.gateway.deciding.state import LiveState
 from tests.support.builders import FakeClock, FakeResponse, FakeUpstream, benches, pool, table
 from tests.support.planning import key
 from tests.support.wire import parse
@@ -57,7 +57,7 @@ class Service:
             object.__setattr__(candidate, "upstream", upstream)
         self.clock = self.flaky.clock = FakeClock()
         self.benches = benches(self.clock)
-        self.live = Live(benches=self.benches, loads=Loads())
+        self.live = LiveState(benches=self.benches, loads=Loads())
         self.rng = Random(7)
         self.engine = Engine(
             transport=None,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from routing.gateway.limits import Limits
+from routing.gateway.limits import GatewayLimits
 from routing.gateway.serving.server import Server
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 POST = b"POST /x HTTP/1.1\r\nhost: a\r\n"
 CHUNKED = POST + b"transfer-encoding: chunked\r\n\r\n"
 OFFER = b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABk\r\n"
-SHORT = Limits(head_s=0.2, body_s=0.2, upload_s=1.0, keep_alive_s=0.2, stall_s=0.5)
+SHORT = GatewayLimits(head_s=0.2, body_s=0.2, upload_s=1.0, keep_alive_s=0.2, stall_s=0.5)
 
 UNSAFE = {
     "length and chunked": POST
@@ -69,7 +69,7 @@ TOO_LARGE = {
 class Site:
     """A server whose app notes what it was asked, and answers with that as JSON."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: GatewayLimits) -> None:
         self.limits = limits
         self.seen: list[Any] = []
         self.fields: list[bytes] = []
@@ -148,7 +148,7 @@ async def site() -> AsyncIterator[Site]:
 @pytest.fixture
 async def patient() -> AsyncIterator[Site]:
     """With the default limits."""
-    made = Site(Limits())
+    made = Site(GatewayLimits())
     await made.start()
     yield made
     await made.stop()

@@ -1,0 +1,148 @@
+"""
+A request of the Responses API as the gateway sees it.
+
+Only what routing needs is looked at, and every member stays the bytes that the caller sent; `model`
+alone is replaced. What goes is reasoning that another protocol's model made and this gateway has
+sealed: nobody here could read it, and OpenAI answers it with a 400.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import msgspec
+from msgspec import Raw
+
+from providers.errors import Failure
+from providers.protocols import bodies
+from providers.protocols.protocol import Judge, Protocol, Reply, Request
+from providers.protocols.responses import reshaping
+from providers.protocols.responses.stream import StreamScanner
+from providers.protocols.sealing import MARK, is_sealed
+
+_BEGINNING: Final = re.compile(rb'["\[]')
+_ALLOWED: Final = "a string or a list"
+# The input may be kept at the provider: with one of these the new one may be missing.
+_STANDS_FOR_INPUT: Final = frozenset({"prompt", "previous_response_id", "conversation"})
+# A content part's type. In a text the quotes would be escaped, so a prompt cannot pretend one.
+_PART: Final = re.compile(rb'"type"\s*:\s*"(input_image|input_audio|input_file)"')
+_PART_NEEDS: Final = {b"input_image": "vision", b"input_audio": "audio", b"input_file": "files"}
+_FILLED_LIST: Final = re.compile(rb"\[\s*[^\s\]]")
+_COUNTED: Final = ("input", "instructions", "tools", "text")
+_SEALED: Final = b'"' + MARK.encode()
+_NULL: Final = b"null"
+_ITEMS: Final = msgspec.json.Decoder(list[Raw])
+
+
+class ResponsesRequest(Request):
+    """A parsed request; `fields` are its members in the caller's order."""
+
+    __slots__ = ("_estimate", "_needs", "fields")
+
+    def __init__(
+        self, protocol: Protocol, fields: dict[str, Raw], model: str, *, stream: bool
+    ) -> None:
+        super().__init__(protocol, model, stream=stream)
+        self.fields = fields
+        self._needs: frozenset[str] | None = None
+        self._estimate: int | None = None
+
+    def encode(self, model: str, *, inject: bool = True) -> bytes:
+        """`model` replaced, all else as it came; its usage comes without being asked for."""
+        del inject
+        fields = {**self.fields, "model": Raw(msgspec.json.encode(model))}
+        if _SEALED in bytes(fields.get("input", b"")):
+            fields["input"] = _without_sealed(fields["input"])
+        return bodies.encode_members(fields)
+
+    def read(self, content_type: bytes | None, body: bytes, judge: Judge) -> Reply | Failure:
+        return reshaping.read(self, content_type, body, judge)
+
+    def scanner(self, judge: Judge) -> StreamScanner:
+        return StreamScanner(judge)
+
+    @property
+    def is_background(self) -> bool:
+        """Whether the answer may come before it is finished, to be asked for again."""
+        return bytes(self.fields.get("background", b"")) == b"true"
+
+    @property
+    def needs(self) -> frozenset[str]:
+        if self._needs is None:
+            self._needs = frozenset(self._find_needs())
+        return self._needs
+
+    def _find_needs(self) -> set[str]:
+        needs, fields = set(), self.fields
+        if self.stream:
+            needs.add("streaming")
+        reasoning = bodies.object_of(fields.get("reasoning")) or {}
+        if bytes(reasoning.get("effort", _NULL)) not in (_NULL, b'"none"', b'""'):
+            needs.add("reasoning")
+        tools = fields.get("tools")
+        if tools is not None and _FILLED_LIST.match(tools):
+            needs.add("tools")
+            if bytes(fields.get("parallel_tool_calls", b"")) == b"true":
+                needs.add("parallel_tools")
+        for part in set(_PART.findall(fields.get("input", b""))):
+            needs.add(_PART_NEEDS[part])
+        text = bodies.object_of(fields.get("text")) or {}
+        form = bodies.object_of(text.get("format")) or {}
+        if bodies.string(form.get("type")) == "json_schema":
+            needs.add("json_schema")
+        return needs
+
+    @property
+    def session(self) -> str | None:
+        for name in ("prompt_cache_key", "safety_identifier", "user"):
+            if text := bodies.string(self.fields.get(name)):
+                return text
+        return None
+
+    @property
+    def estimated_input_tokens(self) -> int:
+        if self._estimate is None:
+            counted = (self.fields[name] for name in _COUNTED if name in self.fields)
+            self._estimate = sum(bodies.estimate(bytes(raw)) for raw in counted)
+        return self._estimate
+
+    @property
+    def max_output_tokens(self) -> int | None:
+        return bodies.whole_number(self.fields.get("max_output_tokens"))
+
+
+def parse(protocol: Protocol, body: bytes) -> ResponsesRequest:
+    fields = bodies.members_of(body)
+    model = bodies.model_of(fields)
+    raw = fields.get("input")
+    if raw is None:
+        if _STANDS_FOR_INPUT.isdisjoint(fields):
+            raise bodies.refusal("input", raw, _ALLOWED)
+    elif not _BEGINNING.match(raw):
+        raise bodies.refusal("input", raw, _ALLOWED)
+    return ResponsesRequest(protocol, fields, model, stream=bodies.stream_of(fields))
+
+
+def _without_sealed(raw: Raw) -> Raw:
+    """The items of an input but for sealed reasoning, each as it came."""
+    if bodies.first(raw) != b"[":
+        return raw
+    try:
+        items = _ITEMS.decode(raw)
+    except msgspec.DecodeError:  # half a surrogate pair somewhere
+        kept = [item for item in bodies.decode(bytes(raw)) if not _is_sealed_item(item)]
+        return Raw(bodies.encode(kept))
+    kept_items = [
+        bytes(item)
+        for item in items
+        if _SEALED not in bytes(item) or not _is_sealed_item(bodies.decode(bytes(item)))
+    ]
+    return Raw(b"[" + b",".join(kept_items) + b"]")
+
+
+def _is_sealed_item(item: object) -> bool:
+    if not isinstance(item, dict) or item.get("type") != "reasoning":
+        return False
+    opaque = item.get("encrypted_content")
+    return isinstance(opaque, str) and is_sealed(opaque)
