@@ -1,4 +1,4 @@
-"""What SDKs call beside inference, by which addresses, and what they raise for the gateway's own."""
+"""What SDKs call beside inference, by which addresses; what they raise for our own errors."""
 
 from __future__ import annotations
 
