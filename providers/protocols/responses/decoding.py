@@ -222,7 +222,7 @@ class ResponsesDecoder(StreamScanner):
             if item.is_thought_of != kind:
                 return
             events.append(ReasoningDelta(text=delta))
-        elif kind in _ARGUMENTS and item.call is not None:
+        elif kind in _ARGUMENTS and item.call is not None and not item.is_done:
             events.append(CallDelta(index=item.index, arguments=delta))
         else:
             return  # of a tool that the provider runs, or of a call that is named only at its end

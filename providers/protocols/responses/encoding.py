@@ -446,7 +446,7 @@ def _custom_names(tools: RawBytes | None) -> frozenset[str]:
 def _unwrapped(arguments: str) -> str:
     """The free-form text in a function's arguments, or what a model has written instead of them."""
     try:
-        found = bodies.decode(arguments.encode(errors="surrogatepass"))
+        found = bodies.decode_text(arguments)
     except (ValueError, RecursionError):
         return arguments
     if isinstance(found, dict) and isinstance(found.get("input"), str):

@@ -47,6 +47,7 @@ pytestmark = pytest.mark.pure
 WIRE = Path("tests/wire")
 RESPONSES_CASES = sorted(WIRE.glob("openai_responses/*/facts.json"))
 CHAT_CASES = sorted(WIRE.glob("openai_chat/*/facts.json"))
+GEMINI_CASES = sorted(WIRE.glob("gemini_generate/*/facts.json"))
 PROBLEM = Problem(status=502, message="cut", type="server_error", code="upstream_failed")
 PATCH = '*** Begin Patch\n+"é" \\ 🌍\n*** End Patch'
 
@@ -165,6 +166,53 @@ def said_natively(upstream: bytes) -> str:
         if item["type"] == "message"
         for part in item["content"]
     )
+
+
+@pytest.mark.parametrize("case", GEMINI_CASES, ids=[case.parent.name for case in GEMINI_CASES])
+def test_every_stream_of_gemini_is_a_strict_one_of_responses(case: Path) -> None:
+    facts = json.loads(case.read_text())
+    upstream = (case.parent / "upstream.sse").read_bytes()
+    request = between("openai_responses", "gemini_generate", stream=True)
+
+    told, failure = through(request, [upstream])
+
+    assert (failure.fault.value if failure else None) == facts["fault"]
+    read = read_stream(told)
+    assert (read.error is None) == (failure is None)
+    assert read_as_codex(told).items == (read.items or read.response.get("output", []))
+
+
+def test_a_signature_of_gemini_goes_round_through_responses() -> None:
+    upstream = {
+        "candidates": [
+            {
+                "content": {
+                    "role": "model",
+                    "parts": [
+                        {
+                            "functionCall": {"name": "f", "args": {"a": 1}},
+                            "thoughtSignature": "c2ln",
+                        }
+                    ],
+                },
+                "finishReason": "STOP",
+            }
+        ]
+    }
+    stream = b"data: " + json.dumps(upstream).encode() + b"\n\n"
+    told, _ = through(between("openai_responses", "gemini_generate", stream=True), [stream])
+    items = read_as_codex(told).items
+    [call] = [item for item in items if item["type"] == "function_call"]
+    result = {"type": "function_call_output", "call_id": call["call_id"], "output": "1"}
+
+    again = between("openai_responses", "gemini_generate", input=[*items, result])
+    [said, _] = json.loads(again.encode(""))["contents"]
+
+    assert said["parts"][0]["thoughtSignature"] == "c2ln"
+    native = asked("openai_responses", input=[*items, result]).encode("m")
+    assert [item["type"] for item in json.loads(native)["input"]] == [
+        "function_call", "function_call_output",
+    ]  # fmt: skip
 
 
 # Whole answers
@@ -755,6 +803,15 @@ def test_a_call_that_a_provider_gives_no_id_is_a_call_all_the_same() -> None:
         assert isinstance(found, ToolCall)
         assert found.id
         assert found.arguments == '{"a":1}'
+
+
+def test_pieces_behind_the_end_of_a_call_are_nobodys() -> None:
+    call = {"type": "function_call", "call_id": "a", "name": "f", "arguments": "{}"}
+    late = {"type": "response.function_call_arguments.delta", "output_index": 0, "delta": "x"}
+    done = {"type": "response.output_item.done", "output_index": 0, "item": call}
+    [found] = decoded(done, late, done).parts
+    assert isinstance(found, ToolCall)
+    assert found.arguments == "{}"
 
 
 def test_a_server_that_leaves_places_out_is_known_by_the_ids_of_its_items() -> None:
