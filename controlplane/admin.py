@@ -241,7 +241,7 @@ class SettingsAdmin(HistoryAdmin, OneRowAdmin):
                 ],
             },
         ),
-        ("Requests", {"description": NOT_YET, "fields": ["native_first", "params"]}),
+        ("Requests", {"fields": ["native_first", "params"]}),
         (
             "Failover",
             {

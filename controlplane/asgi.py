@@ -12,13 +12,13 @@ from django.core.asgi import get_asgi_application
 from controlplane.decisions.local_worker import SCOPE_KEY, LocalWorker
 from routing.gateway.app import Gateway
 from routing.gateway.ingress import given_id, new_id
+from routing.gateway.routes import is_inference
 from routing.gateway.telemetry.logs import REQUEST_ID
 
 ASGI = Callable[[Any, Any, Any], Awaitable[None]]
 
 HEALTH_PATHS = frozenset({"/healthz", "/readyz"})
-INFERENCE_PATHS = HEALTH_PATHS | {"/metrics", "/v1", "/v1beta"}
-INFERENCE_PREFIXES = ("/v1/", "/v1beta/")
+INFERENCE_PATHS = HEALTH_PATHS | {"/metrics"}
 
 
 def mount(gateway: Gateway, plane: str) -> ASGI:
@@ -31,15 +31,15 @@ def mount(gateway: Gateway, plane: str) -> ASGI:
     """
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "controlplane.settings")
     django: ASGI = get_asgi_application()
-    paths = INFERENCE_PATHS if plane == "both" else HEALTH_PATHS
-    prefixes = INFERENCE_PREFIXES if plane == "both" else ()
+    is_both = plane == "both"
+    paths = INFERENCE_PATHS if is_both else HEALTH_PATHS
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
         path: str = scope.get("path", "")
         is_for_gateway = (
             scope["type"] == "lifespan"  # Django knows none
-            or path.startswith(prefixes)
             or (path.rstrip("/") or path) in paths
+            or (is_both and (is_inference(path) or _is_probe(scope)))
         )
         if is_for_gateway:
             await gateway(scope, receive, send)
@@ -51,3 +51,8 @@ def mount(gateway: Gateway, plane: str) -> ASGI:
             await django({**scope, SCOPE_KEY: worker}, receive, send)
 
     return application
+
+
+def _is_probe(scope: Any) -> bool:
+    """Whether a client asks if anybody is here; it would take admin's redirect for a failure."""
+    return bool(scope.get("method") == "HEAD" and scope["path"] == "/")

@@ -85,7 +85,6 @@ class Fault(StrEnum):
     INTERRUPTED = "interrupted"  # the stream broke after content was sent
     BUSY = "busy"  # our own bound of connections to the provider is reached
     HEDGED = "hedged"  # called off: another candidate, called beside it, was first
-    UNFIT = "unfit"  # the request cannot be told in the provider's protocol
     OWN = "own"  # our limits, guard refusals, the caller went away
 
 

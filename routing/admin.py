@@ -126,14 +126,8 @@ class CanonicalModelAdmin(SwitchColumn, ManagedAdmin):
             },
         ),
         ("Failover and times", {"classes": ["collapse"], "fields": ["failover", "timeouts"]}),
-        (
-            "Requests",
-            {
-                "classes": ["collapse"],
-                "description": NOT_YET,
-                "fields": ["params", "native_first", "capture"],
-            },
-        ),
+        ("Requests", {"classes": ["collapse"], "fields": ["params", "native_first"]}),
+        ("Capture", {"classes": ["collapse"], "description": NOT_YET, "fields": ["capture"]}),
     ]
 
     class Media:

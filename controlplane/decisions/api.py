@@ -86,6 +86,10 @@ class StepView(serializers.Serializer[Any]):
     name = serializers.CharField()
     reason = serializers.CharField()
     inputs = serializers.DictField(help_text="The numbers that the strategy went by.")
+    dropped = serializers.ListField(
+        child=serializers.CharField(),
+        help_text="Members of `body` that it would not get, as it speaks another protocol.",
+    )
 
 
 class LeftOutView(serializers.Serializer[Any]):

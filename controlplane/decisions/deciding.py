@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from controlplane.decisions.trying import GUEST_PREFIX
 from controlplane.publishing.snapshots import NotKept, snapshot_of
+from failover.engine.plan import Fitting
 from providers.errors import ProtocolError
-from providers.protocols import PROTOCOLS, Protocol
 from routing.gateway.auth import digest_of
 from routing.gateway.deciding.affinity import SESSION_HEADER
 from routing.gateway.deciding.features import features_of
@@ -32,6 +32,7 @@ from routing.gateway.explain.explaining import (
 )
 from routing.gateway.explain.replay import features_then
 from routing.gateway.listing import resolve_for
+from routing.gateway.routes import ROUTES, Route
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from routing.gateway.deciding.features import Features
     from routing.gateway.records.record import DecisionRecord
 
-ENDPOINTS: Final = tuple(protocol.path for protocol in PROTOCOLS.values())
+ENDPOINTS: Final = ROUTES.endpoints
 
 
 class Unanswerable(Exception):
@@ -146,23 +147,23 @@ def is_as_recorded(explanation: Explanation, decision: DecisionRecord) -> bool:
     }
 
 
-def protocol_of(endpoint: str) -> Protocol:
-    """The protocol of an endpoint's path, or of its own name. Raises Unanswerable."""
-    asked = endpoint.rstrip("/")
-    for name, protocol in PROTOCOLS.items():
-        if asked in (protocol.path, name):
-            return protocol
+def route_of(endpoint: str) -> Route:
+    """The endpoint of a path, or of a protocol's name. Raises Unanswerable."""
+    if (route := ROUTES.find(endpoint) or ROUTES.named(endpoint)) is not None:
+        return route
     raise Unanswerable("endpoint", f"{endpoint[:100]!r} is none; allowed are {_or(ENDPOINTS)}")
 
 
 def _decide(worker: LocalWorker, question: Question) -> Decision:
     table = _table(worker)
-    protocol = protocol_of(question.endpoint)
+    route = route_of(question.endpoint)
+    protocol = route.protocol
     key = MASTER if question.key is None else _key(table, question.key)
     body = {**(protocol.example if question.body is None else question.body)}
-    body["model"] = question.model
+    if not protocol.verbs:
+        body["model"] = question.model
     try:
-        request = protocol.parse(json.dumps(body).encode())
+        request = protocol.parse(json.dumps(body).encode(), route.naming(question.model))
     except ProtocolError as error:
         field = "model" if error.param == "model" else "body"
         raise Unanswerable(field, error.message) from error
@@ -173,17 +174,22 @@ def _decide(worker: LocalWorker, question: Question) -> Decision:
     if question.provider:
         headers[b"x-switchyard-provider"] = question.provider.encode("latin-1", "replace")
     features = features_of(request, headers, key, resolution)
-    return _explained(worker, table, resolution, features)
+    fitting = Fitting(request, is_strict=features.strict_params)
+    return _explained(worker, table, resolution, features, fitting)
 
 
 def _explained(
-    worker: LocalWorker, table: Table, resolution: Resolution, features: Features
+    worker: LocalWorker,
+    table: Table,
+    resolution: Resolution,
+    features: Features,
+    fitting: Fitting | None = None,
 ) -> Decision:
     gateway = worker.gateway
     now = gateway.clock()
     board = {entry.key: entry for entry in gateway.live.benches.entries(now)}
     explanation = explain(
-        table, resolution, features, gateway.live, now, gateway.foresight(), board
+        table, resolution, features, gateway.live, now, gateway.foresight(), board, fitting
     )
     key = features.key
     return Decision(explanation=explanation, key=None if key is MASTER else key.spec.name)

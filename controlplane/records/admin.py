@@ -194,6 +194,7 @@ class RequestRecordAdmin(ReadOnly, ModelAdmin):
                     ("first_content_ms", "cost_usd"),
                     ("input_tokens", "output_tokens"),
                     ("cached_tokens", "reasoning_tokens"),
+                    "is_estimated",
                 ]
             },
         ),
@@ -202,7 +203,7 @@ class RequestRecordAdmin(ReadOnly, ModelAdmin):
         "public_id", "began", "worker", "endpoint", "user_path", "fallback_target", "needs",
         "estimated_input_tokens", "max_output_tokens", "preferred_provider", "no_failover",
         "session", "strict_params", "resolved_by", "strategy", "config_primary", "effective",
-        "planned", "rejected", "last_standing", "pin", "inputs",
+        "planned", "rejected", "last_standing", "pin", "inputs", "is_estimated",
     ]  # fmt: skip
     worker = told("worker")
     endpoint = told("endpoint")
@@ -220,6 +221,7 @@ class RequestRecordAdmin(ReadOnly, ModelAdmin):
     effective = told("decision.effective", "effective first")
     last_standing = told("decision.last_standing", is_claim=True)
     pin = told("decision.pin", "pinned to")
+    is_estimated = told("is_estimated", "answered by an estimate of ours", is_claim=True)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -278,7 +280,7 @@ class RequestRecordAdmin(ReadOnly, ModelAdmin):
 
     @display(description="left out, and why")
     def rejected(self, row: RequestRecord) -> str:
-        left_out = row.told.decision.rejected
+        left_out = (*row.told.decision.rejected, *row.told.skipped)
         return (
             format_html_join("", "<div>{}: {}</div>", ((e.candidate, e.reason) for e in left_out))
             or "nobody"

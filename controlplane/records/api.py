@@ -142,6 +142,14 @@ class WholeRecordSerializer(RecordSerializer):
     features = FeaturesView(source="told.features")
     decision = DecisionView(source="told.decision")
     attempts = AttemptView(source="told.attempts", many=True)
+    skipped = RejectedView(
+        source="told.skipped",
+        many=True,
+        help_text="Whose turn came, but who could not take the request.",
+    )
+    is_estimated = serializers.BooleanField(
+        source="told.is_estimated", help_text="The gateway answered by itself."
+    )
 
     class Meta(RecordSerializer.Meta):
         fields = (
@@ -154,6 +162,8 @@ class WholeRecordSerializer(RecordSerializer):
             "features",
             "decision",
             "attempts",
+            "skipped",
+            "is_estimated",
         )
         read_only_fields = fields
 

@@ -103,7 +103,7 @@ class Engine:
                 calls=len(attempts),
                 is_first=attempts[0].failure is failure,
                 can_rotate=len(used) == 1 and self._credential(candidate, used, call) is not None,
-                has_next=bool(untried),
+                has_next=any(not call.fitting.misfit(c) for c in untried),
                 retries=retries,
             )
             if move is Move.FIRST_AGAIN:
@@ -146,6 +146,11 @@ class Engine:
 
     def _credential(self, candidate: Candidate, used: set[str], call: Call) -> Credential | None:
         """The next credential to call `candidate` with; None if it may not be called now."""
+        if call.fitting.misfit(candidate):
+            return None
+        if call.credential:
+            others = {c.label for c in candidate.credentials if c.label != call.credential}
+            used = used | others
         now = self.clock()
         if candidate.limits is not None and self.loads.full(
             candidate, expected_tokens(call.request), now

@@ -19,12 +19,12 @@ from failover.engine.benches import Benches, Key
 from failover.engine.budget import RetryBudget
 from failover.engine.loads import Loads, expected_tokens, total_tokens
 from failover.engine.outcome import Attempt
-from failover.engine.plan import Candidate, Plan
+from failover.engine.plan import Candidate, Fitting, Plan
 from failover.engine.streams import Stream
 from failover.engine.verdicts import VERDICTS, Scope
 from providers.adapters.simulator.faults import SimulatedFault
 from providers.adapters.simulator.pretending import Pretence
-from providers.adapters.upstream import Credential, Upstream, blames
+from providers.adapters.upstream import Credential, blames
 from providers.errors import (
     BadFraming,
     ConnectFailed,
@@ -35,9 +35,7 @@ from providers.errors import (
     ProviderError,
     UpstreamTimedOut,
 )
-from providers.protocols import PROTOCOLS, Problem, Request, Usage
-from providers.protocols.canonical import Prompt, Unfit
-from providers.protocols.translating import Translated
+from providers.protocols import Problem, Request, Usage
 from providers.transport import Response, Transport, unpacked
 
 Header = tuple[bytes, bytes]
@@ -70,11 +68,13 @@ class Call(Struct, kw_only=True):
     are the caller's that go upstream. `session` chooses among a provider's credentials.
     `attempts` is filled as calls are made, so that they are known even if the caller goes away.
     `faults` are what providers are to pretend, by their names. `holds_whole`: a stream is held
-    until it is whole, so that a break in its middle fails over unseen. `prompt` is what it says,
-    once a provider had to be told in another protocol.
+    until it is whole, so that a break in its middle fails over unseen. `fitting` knows whom the
+    request can be told in another protocol. `credential` is the label of the only one to call with,
+    "" for any.
     """
 
     request: Request
+    fitting: Fitting
     plan: Plan
     deadline: float
     request_id: str
@@ -82,14 +82,15 @@ class Call(Struct, kw_only=True):
     session: int | None = None
     attempts: list[Attempt] = []
     faults: Mapping[str, SimulatedFault] | None = None
-    prompt: Prompt | None = None
     holds_whole: bool = False
+    credential: str = ""
 
 
 class Served(Struct, kw_only=True):
     """
     One candidate answers. `first` is what may go to the caller at once; `stream` is the rest,
-    None for a whole reply. `dropped` are the members that its provider could not take.
+    None for a whole reply. `dropped` are the members that its provider could not take. `state_id`
+    is what later requests may name the answer by, at `credential` alone.
     """
 
     candidate: Candidate
@@ -100,6 +101,8 @@ class Served(Struct, kw_only=True):
     stream: Stream | None = None
     usage: Usage | None = None
     dropped: tuple[str, ...] = ()
+    state_id: str = ""
+    credential: str = ""
 
 
 class Calls:
@@ -171,6 +174,7 @@ class Calls:
             self.observe_failure(attempt, result, call.request_id)
             return result
         result.attempts, result.dropped = call.attempts, attempt.dropped
+        result.credential = credential.label
         if lease is not None and attempt.content_at is not None:
             lease.answered(attempt.content_at - attempt.started_at, attempt.content_at)
             if result.stream is None:
@@ -194,11 +198,8 @@ class Calls:
         upstream = candidate.upstream
         assert upstream is not None  # noqa: S101  # the planner rejects candidates without one
         if not upstream.speaks(request.protocol.name):
-            request, headers = self._translated(call, candidate, upstream), ()
-            try:
-                attempt.dropped = request.written().dropped
-            except Unfit as error:
-                return Failure(fault=Fault.UNFIT, message=f"{upstream.name} cannot take {error}")
+            request, headers = call.fitting.told(candidate), ()
+            attempt.dropped = request.written().dropped
         times = candidate.times
         send = upstream.send
         if attempt.simulated is not None:
@@ -247,6 +248,7 @@ class Calls:
                     content_type=request.stream_type,
                     headers=response.headers,
                     stream=stream,
+                    state_id=stream.state_id,
                 )
             body = await response.read_all(deadline)
             reply = request.read(response.header(b"content-type"), body, upstream.judge)
@@ -260,19 +262,13 @@ class Calls:
                 content_type=reply.content_type,
                 headers=response.headers,
                 usage=reply.usage,
+                state_id=reply.state_id,
             )
         except ProviderError as error:
             return self.classify_error(error, call.deadline)
         finally:
             if response is not None and not kept:
                 response.close()
-
-    def _translated(self, call: Call, candidate: Candidate, upstream: Upstream) -> Translated:
-        """The request as this provider gets it. Raises ProtocolError."""
-        spoken = PROTOCOLS[upstream.spoken(call.request.protocol.name)]
-        translated = Translated(call.request, spoken, candidate.target, call.prompt)
-        call.prompt = translated.prompt
-        return translated
 
     async def _error_body(self, response: Response, deadline: float) -> bytes:
         # A status is verdict enough: an error body that breaks off changes nothing.

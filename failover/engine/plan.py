@@ -1,4 +1,7 @@
-"""What the planner hands to the engine: candidates in order, and the rejected with reasons."""
+"""
+What the planner hands to the engine: candidates in order, the rejected with reasons, and what is
+known by then of who can take the request.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,11 @@ from failover.engine.rendezvous import hash_of
 from providers.adapters.adapter import Adapter
 from providers.adapters.spec import NO_FACTS, ModelFacts
 from providers.adapters.upstream import Credential, Upstream
-from providers.protocols import Request
+from providers.errors import ProtocolError
+from providers.protocols import PROTOCOLS, Request
+from providers.protocols.canonical import Prompt, Unfit
 from providers.protocols.protocol import Target
+from providers.protocols.translating import Translated
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +134,69 @@ class Candidate:
         return keys
 
 
+class Fitting(Struct, eq=False):
+    """
+    `request` as its candidates would get it: read once, and written once for each who is asked
+    about. Nothing is done for those who speak its protocol.
+
+    `is_strict`: who cannot take every member is unfit. `misfits` are the unfit who have been asked
+    about, each with the member that it cannot take. `contradiction`: why it can be told in no other
+    protocol at all.
+    """
+
+    request: Request
+    is_strict: bool = False
+    misfits: dict[str, str] = {}
+    contradiction: ProtocolError | None = None
+    prompt: Prompt | None = None
+    told_by_name: dict[str, Translated] = {}
+
+    def misfit(self, candidate: Candidate) -> str:
+        """The member for which `candidate` has to be left out; "" if it need not be."""
+        upstream = candidate.upstream
+        if upstream is None or upstream.speaks(self.request.protocol.name):
+            return ""
+        name = candidate.name
+        is_known = name in self.told_by_name or name in self.misfits
+        if not is_known and (what := self._tell(candidate)):
+            self.misfits[name] = what
+        return self.misfits.get(name, "")
+
+    def told(self, candidate: Candidate) -> Translated:
+        """The request for `candidate`, which is no misfit and speaks another protocol."""
+        if candidate.name not in self.told_by_name:
+            self._tell(candidate)
+        return self.told_by_name[candidate.name]
+
+    def dropped(self, candidate: Candidate) -> tuple[str, ...]:
+        """The members that `candidate`, which is no misfit, would not get."""
+        upstream = candidate.upstream
+        if upstream is None or upstream.speaks(self.request.protocol.name):
+            return ()
+        return self.told(candidate).written().dropped
+
+    def _tell(self, candidate: Candidate) -> str:
+        """Write the request for `candidate`; the member that it cannot take, or ""."""
+        upstream, request = candidate.upstream, self.request
+        assert upstream is not None  # noqa: S101  # the planner rejects candidates without one
+        if self.contradiction is not None:
+            return self.contradiction.param or "request"
+        spoken = PROTOCOLS[upstream.spoken(request.protocol.name)]
+        try:
+            told = Translated(request, spoken, candidate.target, self.prompt)
+            self.prompt = told.prompt
+            dropped = told.written().dropped
+        except ProtocolError as error:
+            self.contradiction = error
+            return error.param or "request"
+        except Unfit as error:
+            return error.what or "request"
+        if dropped and self.is_strict:
+            return dropped[0]
+        self.told_by_name[candidate.name] = told
+        return ""
+
+
 class Rejected(Struct, frozen=True, kw_only=True):
     """A candidate that is not tried. `reason` is one word of docs/failover.md."""
 
@@ -162,12 +231,16 @@ class Inputs(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `standings` are by candidate, `counters` of rotations by pool and candidate, `draws` what the
     dice gave in turn, and `pin` the candidate that the session, or the pool, was pinned to.
+    `misfits` are candidates that cannot take the request, each with the member of it. `holder` is
+    who keeps what the request refers to.
     """
 
     standings: dict[str, Standing] = {}
     counters: dict[str, dict[str, int]] = {}
     draws: tuple[float, ...] = ()
     pin: str = ""
+    misfits: dict[str, str] = {}
+    holder: str = ""
 
 
 class Affinity(Struct, frozen=True, kw_only=True):
@@ -193,6 +266,8 @@ class Why(Enum):
     NOBODY = auto()
     ONLY_THE_KEY = auto()  # the key's rights forbid everybody
     ALL_LIMITED = auto()  # everybody is inside a rate limit
+    UNKNOWN_STATE = auto()  # what the request refers to, some provider keeps: nobody knows which
+    UNFIT = auto()  # nobody who may be tried can take the request
 
 
 class Nobody(Struct, frozen=True, kw_only=True):

@@ -13,6 +13,10 @@ DEFAULT_RETRY_FIRST_STATUSES = (429, 500, 502, 503, 504)
 # What has to be in hand before anything goes to a streaming caller.
 FIRST_CONTENT, WHOLE_ANSWER = "first_content", "whole_answer"
 GATES = (FIRST_CONTENT, WHOLE_ANSWER)
+# What becomes of parameters that a provider of another protocol cannot take: left out and told, or
+# that provider is left out.
+LENIENT, STRICT = "lenient", "strict"
+PARAM_MODES = (LENIENT, STRICT)
 # What a caller is told where every provider failed: some proxies replace the body of a 502.
 EXHAUSTED_STATUSES = (502, 503)
 

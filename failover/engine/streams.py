@@ -80,6 +80,10 @@ class Stream:
     def usage(self) -> Usage | None:
         return self._scanner.usage
 
+    @property
+    def state_id(self) -> str:
+        return getattr(self._scanner, "state_id", "")
+
     async def hold(self, held: bytes, deadline: float) -> bytes | Failure:
         """
         Read on from the first content, which is `held`, to the end of the stream: all of it.

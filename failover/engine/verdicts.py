@@ -91,7 +91,6 @@ VERDICTS: Mapping[Fault, Row] = MappingProxyType(
         Fault.BAD_REPLY: Row(Next.YES, Again.NO, _CANDIDATE_WINDOW),
         Fault.BAD_STREAM: Row(Next.YES, Again.NO, _CANDIDATE_WINDOW),
         Fault.INTERRUPTED: Row(Next.NEVER, Again.NO, _CANDIDATE_WINDOW),
-        Fault.UNFIT: Row(Next.YES, Again.NO, _NOBODY),
         Fault.BUSY: Row(Next.YES, Again.NO, _NOBODY),
         Fault.HEDGED: Row(Next.NEVER, Again.NO, _NOBODY),
         Fault.OWN: Row(Next.NEVER, Again.NO, _NOBODY),

@@ -70,11 +70,16 @@ class Judge(typing.Protocol):
 
 
 class Reply(Struct, frozen=True, gc=False):
-    """A whole answer as the caller gets it. No usage stated: all its counts are None."""
+    """
+    A whole answer as the caller gets it. No usage stated: all its counts are None.
+
+    `state_id` is what later requests may name it by, where its provider keeps it.
+    """
 
     body: bytes
     content_type: bytes
     usage: Usage
+    state_id: str = ""
 
 
 class Scanner(typing.Protocol):
@@ -84,6 +89,7 @@ class Scanner(typing.Protocol):
     `has_content`: something has come that answers: text, reasoning, a refusal, a tool call, a
     finish reason. `finished`: the answer is whole. `failure`: it is no answer (any more); what
     `feed` has returned until then is sound. `is_over`: finished or failed, nothing more is passed.
+    One may have a `state_id` as a Reply has, from its first event on.
     """
 
     @property
@@ -142,6 +148,11 @@ class Request(ABC):
         """The caller's own word for who is talking, for affinity."""
         return None
 
+    @property
+    def state_id(self) -> str:
+        """What one provider keeps for the caller, such as an earlier answer: it has to go there."""
+        return ""
+
     # On its way to a provider, and back
 
     @property
@@ -165,6 +176,10 @@ class Request(ABC):
     @abstractmethod
     def read(self, content_type: bytes | None, body: bytes, judge: Judge) -> Reply | Failure:
         """A whole answer as the caller wants it, as a stream too; or why it is none."""
+
+    def error_event(self, problem: Problem) -> bytes:
+        """The only event of a stream that got none from a provider, after an early 200."""
+        return self.protocol.error_event(problem)
 
     @abstractmethod
     def scanner(self, judge: Judge) -> Scanner:

@@ -19,11 +19,12 @@ from routing.gateway.errors import (
     providers_failed,
     render,
 )
+from routing.gateway.estimates import estimate
 from routing.gateway.ingress import Send
 from routing.gateway.keylimits.allowances import KeyLimits
 from routing.gateway.records.record import Outcome
 from routing.gateway.records.trail import Trail
-from routing.gateway.replies import send_body, send_start, served_headers, trail_headers
+from routing.gateway.replies import JSON, send_body, send_start, served_headers, trail_headers
 from routing.gateway.visits import Visit
 
 
@@ -106,17 +107,31 @@ class Answering:
         send: Send,
         visit: Visit | None,
     ) -> None:
+        if visit is not None and visit.request is not None and not visit.opened:
+            body = estimate(visit.request, error)
+            if body is not None:
+                await self._estimated(body, error, trail, send)
+                return
         trail.outcome = Outcome.INTERRUPTED if trail.served is not None else error.outcome
         trail.code = error.code or ""
-        if isinstance(error, NoCandidate) and error.nobody is not None:
-            trail.rejected, trail.inputs = error.nobody.rejected, error.nobody.inputs
+        _note_rejected(error, trail)
         self.settle(trail)
         if visit is not None and visit.opened:
-            await send_body(send, protocol.error_event(error.problem), last=True)
+            told = visit.request or protocol
+            await send_body(send, told.error_event(error.problem), last=True)
             return
         status, headers, body = render(error, protocol)
         trail.status = status
         await send_start(send, status, headers + trail_headers(trail))
+        await send_body(send, body, last=True)
+
+    async def _estimated(self, body: bytes, error: GatewayError, trail: Trail, send: Send) -> None:
+        """Answer instead of the providers, none of whom could."""
+        trail.outcome, trail.status, trail.is_estimated = Outcome.ANSWERED, 200, True
+        _note_rejected(error, trail)
+        self.settle(trail)
+        headers = [JSON, (b"x-switchyard-estimated", b"true"), *trail_headers(trail)]
+        await send_start(send, 200, headers)
         await send_body(send, body, last=True)
 
     async def count_against(self, key: Key, trail: Trail) -> None:
@@ -136,3 +151,8 @@ class Answering:
             trail.usage = ended.usage
         if trail.allowance is not None:
             self._key_limits.settle(trail.allowance, trail.spent_tokens())
+
+
+def _note_rejected(error: GatewayError, trail: Trail) -> None:
+    if isinstance(error, NoCandidate) and error.nobody is not None:
+        trail.rejected, trail.inputs = error.nobody.rejected, error.nobody.inputs

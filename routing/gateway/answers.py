@@ -7,17 +7,18 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from providers import protocols
 from routing.gateway.deciding.keys import Key
 from routing.gateway.deciding.table import Table
 from routing.gateway.errors import GatewayError, bad_request, render
+from routing.gateway.families import GEMINI, Family
 from routing.gateway.ingress import Scope, Send, given_id, new_id
 from routing.gateway.listing import answer_models, visible_names
 from routing.gateway.records.recorder import Recorder
 from routing.gateway.replies import JSON, send_body, send_start
+from routing.gateway.routes import ROUTES, family_at, model_named, query_key
 from routing.gateway.telemetry.promtext import CONTENT_TYPE
 
-MODELS_PATH: Final = "/v1/models"
+HERE: Final = b'{"service":"switchyard","status":"ok"}'  # clients ask "/" whether we are here
 METRICS: Final = (b"content-type", CONTENT_TYPE)
 Scrape = Callable[[Mapping[bytes, bytes]], Awaitable[str]]
 
@@ -33,15 +34,17 @@ class AskedGateway(Protocol):
 
     def table_in_use(self) -> Table: ...
 
-    def authenticate(self, table: Table, headers: Mapping[bytes, bytes]) -> Key: ...
+    def authenticate(
+        self, table: Table, headers: Mapping[bytes, bytes], in_query: bytes = b""
+    ) -> Key: ...
 
 
-async def answer(
-    gateway: AskedGateway, scope: Scope, send: Send, protocol: protocols.Protocol | None
-) -> None:
-    """Answer one request; `protocol` is set if its path is for inference and its method is not."""
+async def answer(gateway: AskedGateway, scope: Scope, send: Send) -> None:
+    """Answer one request that is no inference."""
     headers: dict[bytes, bytes] = dict(scope["headers"])
-    path = scope["path"].rstrip("/") or "/"
+    called, query = scope["path"], scope.get("query_string", b"")
+    path = called.rstrip("/") or "/"
+    family = family_at(called, headers, query)
     is_look = scope["method"] in ("GET", "HEAD")
     status, kinds, body = 200, [JSON], b""
     try:
@@ -52,17 +55,21 @@ async def answer(
             body = msgspec.json.encode(found)
         elif path == "/metrics" and gateway.scrape is not None and is_look:
             kinds, body = [METRICS], (await gateway.scrape(headers)).encode()
-        elif path == MODELS_PATH or path.startswith(MODELS_PATH + "/"):
+        elif path == "/" and is_look:
+            body = HERE
+        elif ROUTES.find(called) is not None:
+            raise bad_request(f"{_short(path)} takes POST", status=405)
+        elif (name := model_named(called)) is not None:
             if not is_look:
-                raise bad_request(f"{path} takes GET", status=405)
-            body = msgspec.json.encode(_models(gateway, path, headers))
-        elif protocol is not None:
-            raise bad_request(f"{path} takes POST", status=405)
+                raise bad_request(f"{_short(path)} takes GET", status=405)
+            body = msgspec.json.encode(_models(gateway, name, headers, query, family))
         else:
-            raise bad_request(f"there is no {path[:200]} here", status=404)
+            raise bad_request(f"there is no {_short(path)} here", status=404)
     except GatewayError as error:
-        status, kinds, body = render(error)
-    await send_start(send, status, [*kinds, (b"x-request-id", given_id(headers) or new_id())])
+        status, kinds, body = render(error, family.errors)
+    request_id = given_id(headers) or new_id()
+    ids = [(header, request_id) for header in family.request_ids]
+    await send_start(send, status, [*kinds, *ids])
     await send_body(send, body, last=True)
 
 
@@ -81,9 +88,14 @@ def readiness(gateway: AskedGateway) -> tuple[int, dict[str, Any]]:
     return (200 if ready else 503), body
 
 
-def _models(gateway: AskedGateway, path: str, headers: Mapping[bytes, bytes]) -> dict[str, Any]:
+def _models(
+    gateway: AskedGateway, name: str, headers: Mapping[bytes, bytes], query: bytes, family: Family
+) -> dict[str, Any]:
     table = gateway.table_in_use()
-    names = visible_names(table, gateway.authenticate(table, headers))
-    anthropic = b"anthropic-version" in headers
-    name = path[len(MODELS_PATH) + 1 :]
-    return answer_models(name, names, table.created_at, anthropic=anthropic)
+    in_query = query_key(query) if query and family is GEMINI else b""
+    names = visible_names(table, gateway.authenticate(table, headers, in_query))
+    return answer_models(name, names, table.created_at, family, query)
+
+
+def _short(path: str) -> str:
+    return path[:200]

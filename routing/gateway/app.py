@@ -19,9 +19,9 @@ from failover.engine.attempts import Call, Engine, Served
 from failover.engine.availability import mended
 from failover.engine.benches import Benches
 from failover.engine.loads import Loads
-from failover.engine.plan import Nobody
+from failover.engine.plan import Fitting, Nobody, Why
 from providers.errors import ProtocolError
-from providers.protocols import Protocol, Request
+from providers.protocols import Request
 from providers.secrets.encryption import load_keyring
 from providers.secrets.redaction import known
 from providers.transport import Transport
@@ -29,6 +29,7 @@ from routing.gateway.admission import Admission
 from routing.gateway.answering import Answering
 from routing.gateway.answers import Scrape, answer
 from routing.gateway.auth import authenticate, digest_of
+from routing.gateway.deciding.binding import bind, holder_of, label_of, remember
 from routing.gateway.deciding.features import features_of
 from routing.gateway.deciding.keys import Key
 from routing.gateway.deciding.planner import plan
@@ -38,20 +39,22 @@ from routing.gateway.deciding.state import LiveState
 from routing.gateway.deciding.table import Table, compiling
 from routing.gateway.errors import (
     GatewayError,
-    bad_request,
+    contradicted,
     internal_error,
     nobody_may,
     not_ready,
     unknown_model,
 )
+from routing.gateway.families import GEMINI
 from routing.gateway.ingress import (
-    INFERENCE_PATHS,
+    PARAMS,
     SIMULATE,
     Exchange,
     Hangup,
     Receive,
     Scope,
     Send,
+    body_of,
     check_body_headers,
     exchange_of,
     faults_of,
@@ -60,7 +63,7 @@ from routing.gateway.ingress import (
     new_id,
     patience_s,
     read_body,
-    target_of,
+    wants_strict,
 )
 from routing.gateway.keylimits.allowances import KeyLimits
 from routing.gateway.limits import GatewayLimits
@@ -73,6 +76,7 @@ from routing.gateway.replies import (
     early_headers,
     pass_on,
 )
+from routing.gateway.routes import ROUTES, Route, query_key
 from routing.gateway.telemetry.failure_log import FailureLog
 from routing.gateway.telemetry.logs import about
 from routing.gateway.telemetry.metrics import Meter
@@ -212,30 +216,39 @@ class Gateway:
             raise not_ready()
         return self.table
 
-    def authenticate(self, table: Table, headers: Mapping[bytes, bytes]) -> Key:
+    def authenticate(
+        self, table: Table, headers: Mapping[bytes, bytes], in_query: bytes = b""
+    ) -> Key:
         """The caller's key. Raises Refused."""
         return authenticate(
-            headers, table.keys, master=self.master, now=self._wall(), guests=self.guests
+            headers,
+            table.keys,
+            master=self.master,
+            now=self._wall(),
+            guests=self.guests,
+            in_query=in_query,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path"]
-        protocol = INFERENCE_PATHS.get(path) or INFERENCE_PATHS.get(path.rstrip("/"))
-        if protocol is not None and scope["method"] == "POST":
-            await self._infer(protocol, scope, receive, send)
+        route = ROUTES.find(scope["path"]) if scope["method"] == "POST" else None
+        if route is not None:
+            await self._infer(route, scope, receive, send)
         else:
-            await answer(self, scope, send, protocol)
+            await answer(self, scope, send)
 
-    async def _infer(self, protocol: Protocol, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _infer(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
         """The way of one request: let in, read, decided, called, answered; and one way out."""
         exchange = exchange_of(scope)
         headers = dict(scope["headers"]) if exchange is None else exchange.fields
-        trail = _trail(protocol, scope, headers)
+        protocol = route.protocol
+        trail = _trail(route, headers)
         visit: Visit | None = None
         admission = self.admission
         is_admitted = False
         try:
-            table, key = self._let_in(trail, headers)
+            query = scope.get("query_string")
+            in_query = query_key(query) if query and route.family is GEMINI else b""
+            table, key = self._let_in(trail, headers, in_query)
             faults = faults_of(headers, key, table.providers) if SIMULATE in headers else None
             if admission.in_flight < admission.limit:
                 admission.in_flight += 1
@@ -248,7 +261,8 @@ class Gateway:
                 body = await read_body(receive)
             visit = Visit(receive, send, self.clock(), asyncio.current_task())
             self.visits.begin(visit)
-            request = protocol.parse(body, target_of(scope))
+            request = protocol.parse(body_of(route, body), route.asked(query))
+            visit.request = request
             trail.note(request)
             if key.is_limited:
                 await self._answering.count_against(key, trail)
@@ -275,11 +289,13 @@ class Gateway:
 
     # Its steps
 
-    def _let_in(self, trail: Trail, headers: Mapping[bytes, bytes]) -> tuple[Table, Key]:
+    def _let_in(
+        self, trail: Trail, headers: Mapping[bytes, bytes], in_query: bytes
+    ) -> tuple[Table, Key]:
         """The table that the request keeps, and its key. Raises GatewayError."""
         table = self.table_in_use()
         trail.generation = table.generation
-        trail.key = key = self.authenticate(table, headers)
+        trail.key = key = self.authenticate(table, headers, in_query)
         return table, key
 
     def _decided(
@@ -298,23 +314,32 @@ class Gateway:
             raise unknown_model(resolution)
         trail.resolution = resolution
         trail.canonical_model = resolution.canonical_model
-        trail.features = features = features_of(request, headers, key, resolution)
+        strict = wants_strict(headers) if PARAMS in headers else None
+        trail.features = features = features_of(request, headers, key, resolution, strict=strict)
+        fitting = Fitting(request, is_strict=features.strict_params)
+        trail.misfits = fitting.misfits
         now = self.clock()
-        planned = plan(table, resolution, features, self.live, now, self._rng)
+        planned = plan(table, resolution, features, self.live, now, self._rng, fitting)
+        if request.state_id:
+            planned = bind(planned, resolution, request, self.live, now)
         if isinstance(planned, Nobody):
+            if planned.why is Why.UNFIT and fitting.contradiction is not None:
+                raise fitting.contradiction
             raise nobody_may(planned)
         trail.plan, policy = planned, planned.policy
         if request.stream:
-            visit.early_headers = early_headers(trail)
+            visit.early_headers = early_headers(trail, request.stream_type)
             visit.hold_at = now + policy.hold_s
         trail.calls = []
         return Call(
             request=request,
+            fitting=fitting,
             plan=planned,
             deadline=now + patience_s(headers, policy.deadline_s),
             request_id=trail.request_id.decode(),
             session=features.session,
             attempts=trail.calls,
+            credential=label_of(planned),
             holds_whole=holds_whole(headers, policy.gate) and request.stream,
         )
 
@@ -330,6 +355,10 @@ class Gateway:
         """Note who served, and send a whole answer without a wait where that can be."""
         if is_real and trail.plan is not None and trail.plan.affinity is not None:
             self.live.served(trail.plan, served.candidate, self.clock())
+        if served.state_id and is_real and trail.resolution is not None:
+            holder = holder_of(served.candidate, served.credential)
+            kept, now = served.state_id, self.clock()
+            remember(self.live.pins, trail.resolution, trail.protocol, kept, holder, now)
         if trail.allowance is not None and served.stream is None:
             trail.served = served.candidate
             self._answering.settle(trail, served)
@@ -352,11 +381,11 @@ class Gateway:
                 self.admission.leave()
 
 
-def _trail(protocol: Protocol, scope: Scope, headers: Mapping[bytes, bytes]) -> Trail:
+def _trail(route: Route, headers: Mapping[bytes, bytes]) -> Trail:
     given = given_id(headers)
     trail = Trail(given or new_id(), time.monotonic())
     trail.is_named = given is not None
-    trail.endpoint, trail.protocol = scope["path"].rstrip("/"), protocol.name
+    trail.endpoint, trail.protocol = route.endpoint, route.protocol.name
     return trail
 
 
@@ -365,7 +394,7 @@ def _answer_to(error: Exception, trail: Trail) -> GatewayError:
     if isinstance(error, GatewayError):
         return error
     if isinstance(error, ProtocolError):
-        return bad_request(error.message, error.param, error.status)
+        return contradicted(error)
     extra = about(trail.request_id.decode())
     log.error("a request failed inside the gateway", exc_info=error, extra=extra)
     return internal_error()

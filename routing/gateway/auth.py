@@ -18,8 +18,12 @@ def digest_of(key: bytes) -> bytes:
     return sha256(key).digest()
 
 
-def presented(headers: Mapping[bytes, bytes]) -> bytes | None:
-    """The credential that counts: the first present, in the contract's order."""
+def presented(headers: Mapping[bytes, bytes], in_query: bytes = b"") -> bytes:
+    """
+    The credential that counts, b"" without one: the first present, in this order.
+
+    `in_query` is what a Gemini caller may have put into its query instead.
+    """
     for name in CREDENTIAL_HEADERS:
         value = headers.get(name)
         if value is None:
@@ -27,7 +31,7 @@ def presented(headers: Mapping[bytes, bytes]) -> bytes | None:
         if name == b"authorization":
             return value[7:].strip() if value[:7].lower() == BEARER else b""
         return value.strip()
-    return None
+    return in_query
 
 
 def authenticate(
@@ -38,6 +42,7 @@ def authenticate(
     now: float,
     scope: str = "inference",
     guests: Mapping[bytes, Key] = _NO_GUESTS,
+    in_query: bytes = b"",
 ) -> Key:
     """
     The caller's key. Raises Refused (401, or 403 for a key without `scope`).
@@ -45,7 +50,7 @@ def authenticate(
     `master` is the digest of SWITCHYARD_MASTER_KEY; `now` is Unix time, for expiry. `guests` are
     keys that this process made for single requests of its own.
     """
-    secret = presented(headers)
+    secret = presented(headers, in_query)
     if not secret:
         raise _unauthenticated("No API key was given. Send it as 'Authorization: Bearer KEY'.")
     digest = digest_of(secret)

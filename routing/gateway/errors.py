@@ -17,6 +17,7 @@ from typing import Any
 
 from failover.engine.outcome import Attempt, Ending, Failed
 from failover.engine.plan import Nobody, Why
+from providers.errors import ProtocolError
 from providers.protocols import Problem, Protocol
 from providers.protocols.chat import CHAT
 from routing.gateway.deciding.resolution import Unknown
@@ -93,6 +94,11 @@ def bad_request(message: str, param: str | None = None, status: int = 400) -> Re
     return Refused(status, message, type="invalid_request_error", param=param)
 
 
+def contradicted(error: ProtocolError) -> Refused:
+    """The answer to a request that is not what its protocol asks for."""
+    return bad_request(error.message, error.param, error.status)
+
+
 def not_ready() -> GatewayError:
     return GatewayError(
         503,
@@ -149,6 +155,20 @@ def _nobody_may(nobody: Nobody) -> NoCandidate:
         )
         error.outcome = Outcome.REFUSED
         return error
+    if nobody.why is Why.UNKNOWN_STATE:
+        error = NoCandidate(
+            404,
+            "What the request refers to (an earlier answer, a conversation, a file) is not known "
+            "here, or no longer. Only the provider that keeps it can go on with it, and several "
+            "could.",
+            type="invalid_request_error",
+            code="not_found",
+            extra=extra,
+        )
+        error.outcome = Outcome.REFUSED
+        return error
+    if nobody.why is Why.UNFIT:
+        return _unfit(nobody, extra)
     if nobody.why is Why.ALL_LIMITED:
         returns_in_s = returns_in_s or PARALLEL_RETRY_S
         return NoCandidate(
@@ -169,6 +189,23 @@ def _nobody_may(nobody: Nobody) -> NoCandidate:
         should_retry=False if returns_in_s is None else None,
         extra=extra,
     )
+
+
+def _unfit(nobody: Nobody, extra: Mapping[str, Any]) -> NoCandidate:
+    """No provider can be told what the request says: the caller has to leave something out."""
+    misfits = nobody.inputs.misfits if nobody.inputs is not None else {}
+    members = list(dict.fromkeys(misfits.values()))
+    who = ", ".join(f"{name}: unsupported:{what}" for name, what in misfits.items())
+    error = NoCandidate(
+        400,
+        f"Nobody who serves this model can take {_or(members)} ({who}).",
+        type="invalid_request_error",
+        code="unsupported_parameter",
+        param=members[0] if members else None,
+        extra=extra,
+    )
+    error.outcome = Outcome.REFUSED
+    return error
 
 
 _ENDINGS: Mapping[Ending, tuple[int, str, str]] = {

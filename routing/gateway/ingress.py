@@ -11,16 +11,18 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Container, Mapping, MutableMapping
 from random import Random
-from types import MappingProxyType
 from typing import Any, Protocol
 
-from failover.engine.policy import GATES, WHOLE_ANSWER
+import msgspec
+from msgspec import Raw
+
+from failover.engine.policy import GATES, PARAM_MODES, STRICT, WHOLE_ANSWER
 from providers.adapters.simulator.faults import SimulatedFault, parse_fault
-from providers.protocols import PROTOCOLS
-from providers.protocols import Protocol as WireProtocol
+from providers.protocols import bodies
 from routing.gateway.auth import check_scope
 from routing.gateway.deciding.keys import Key
 from routing.gateway.errors import bad_request
+from routing.gateway.routes import Route
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -33,11 +35,9 @@ EXCHANGE = "switchyard.exchange"  # among a scope's extensions
 BODY_LIMIT = 32 << 20
 SIMULATE = b"x-switchyard-simulate"
 GATE = b"x-switchyard-gate"
+PARAMS = b"x-switchyard-params"
 READ_TIMEOUT_SHARE = 0.9  # of the client's own patience, so that our answer comes first
 
-INFERENCE_PATHS: Mapping[str, WireProtocol] = MappingProxyType(
-    {protocol.path: protocol for protocol in PROTOCOLS.values()}
-)
 _dice = Random()  # ids have to be unique, not secret; the system's dice cost 1 µs more
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 
@@ -97,10 +97,13 @@ async def read_body(receive: Receive) -> bytes:
     return b"".join(pieces)
 
 
-def target_of(scope: Scope) -> str:
-    """The path that was called, with its query."""
-    path, query = scope["path"], scope.get("query_string")
-    return f"{path}?{query.decode('latin-1')}" if query else path
+def body_of(route: Route, body: bytes) -> bytes:
+    """`body` with the model that the path names, if it names one. Raises ProtocolError."""
+    if not route.model:
+        return body
+    return bodies.encode_members(
+        {**bodies.members_of(body), "model": Raw(msgspec.json.encode(route.model))}
+    )
 
 
 def given_id(headers: Headers) -> bytes | None:
@@ -153,6 +156,23 @@ def holds_whole(headers: Headers, gate: str) -> bool:
                 f"x-switchyard-gate is {gate[:40]!r}; allowed are {' and '.join(GATES)}"
             )
     return gate == WHOLE_ANSWER
+
+
+def wants_strict(headers: Headers) -> bool | None:
+    """
+    Whether candidates are left out that cannot take every parameter; None: as the pool says.
+
+    Raises Refused for a word that nobody knows.
+    """
+    asked = headers.get(PARAMS)
+    if asked is None:
+        return None
+    word = asked.decode("latin-1")
+    if word not in PARAM_MODES:
+        raise bad_request(
+            f"x-switchyard-params is {word[:40]!r}; allowed are {' and '.join(PARAM_MODES)}"
+        )
+    return word == STRICT
 
 
 def faults_of(

@@ -7,26 +7,23 @@ from functools import lru_cache
 
 from failover.engine.attempts import Served
 from failover.engine.plan import Plan
+from routing.gateway.families import family_of
 from routing.gateway.ingress import Exchange, Send
 from routing.gateway.records.record import Outcome
 from routing.gateway.records.trail import Trail
 
 Header = tuple[bytes, bytes]
 JSON: Header = (b"content-type", b"application/json")
-EVENT_STREAM: tuple[Header, ...] = (
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-cache"),
-    (b"x-accel-buffering", b"no"),
-)
-UPSTREAM_ID = b"x-request-id"
-_REFLECTED = (b"openai-", b"x-ratelimit-")
+# No proxy may keep a stream, or hold it back.
+_UNHELD: tuple[Header, ...] = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
+_UPSTREAM_IDS = frozenset({b"x-request-id", b"request-id"})
 REFLECTED_MAX, REFLECTED_BYTES = 32, 256  # 8 KiB: many clients take no more than that in all
 
 
 def trail_headers(trail: Trail) -> list[Header]:
     """For an answer that nobody has served."""
     return [
-        (b"x-request-id", trail.request_id),
+        *_ids(trail),
         *(trail.allowance.headers() if trail.allowance is not None else ()),
         *_known(
             trail.canonical_model,
@@ -37,20 +34,19 @@ def trail_headers(trail: Trail) -> list[Header]:
     ]
 
 
-def early_headers(trail: Trail) -> list[Header]:
+def early_headers(trail: Trail, stream_type: bytes) -> list[Header]:
     """For a 200 that goes out before anybody served: it cannot name who will."""
-    return [*EVENT_STREAM, *trail_headers(trail)]
+    return [(b"content-type", stream_type), *_UNHELD, *trail_headers(trail)]
 
 
 def served_headers(served: Served, trail: Trail) -> list[Header]:
     """The head of an answer; its length is for whoever knows that it is whole."""
     standing, _ = _standing_of(served, trail)
-    headers = [(b"x-request-id", trail.request_id), *standing]
+    headers = [*_ids(trail), *standing, _kind(served.content_type)]
     if served.stream is None:
-        headers.append(_kind(served.content_type))
         headers.append((b"content-length", b"%d" % len(served.first)))
     else:
-        headers += EVENT_STREAM
+        headers += _UNHELD
     headers += _beside(served, trail)
     return headers
 
@@ -58,8 +54,8 @@ def served_headers(served: Served, trail: Trail) -> list[Header]:
 def plain_lines(served: Served, trail: Trail) -> bytes:
     """What `served_headers` has for a whole answer, without its length, as lines: 4 µs less."""
     _, standing = _standing_of(served, trail)
-    return b"x-request-id: %b\r\n%b%b%b" % (
-        trail.request_id,
+    return b"%b%b%b%b" % (
+        _lines(_ids(trail)),
         standing,
         _kind_line(served.content_type),
         _lines(_beside(served, trail)),
@@ -73,6 +69,11 @@ def pass_on(served: Served, trail: Trail, exchange: Exchange) -> bool:
     trail.served, trail.usage, trail.status = served.candidate, served.usage, 200
     trail.outcome = Outcome.ANSWERED
     return True
+
+
+def _ids(trail: Trail) -> list[Header]:
+    """The request's id, where the caller looks for it."""
+    return [(name, trail.request_id) for name in family_of(trail.protocol).request_ids]
 
 
 def _standing_of(served: Served, trail: Trail) -> tuple[tuple[Header, ...], bytes]:
@@ -133,9 +134,10 @@ def _beside(served: Served, trail: Trail) -> list[Header]:
     beside = _warned(trail.plan)
     if served.dropped:
         beside.append((b"x-switchyard-dropped", visible(",".join(served.dropped))))
+    family = family_of(trail.protocol)
     if trail.allowance is None:
-        return beside + _reflected(served.headers, _REFLECTED)
-    return beside + trail.allowance.headers() + _reflected(served.headers, _REFLECTED[:1])
+        return beside + _reflected(served.headers, family.reflected)
+    return beside + trail.allowance.headers() + _reflected(served.headers, family.facts)
 
 
 def _reflected(headers: Sequence[Header], prefixes: tuple[bytes, ...]) -> list[Header]:
@@ -144,7 +146,7 @@ def _reflected(headers: Sequence[Header], prefixes: tuple[bytes, ...]) -> list[H
     for name, value in headers:
         if name.startswith(prefixes) and _is_modest(value):
             reflected.setdefault(name, value)
-        elif name == UPSTREAM_ID and _is_modest(value):
+        elif name in _UPSTREAM_IDS and _is_modest(value):
             reflected[b"x-switchyard-upstream-request-id"] = value
     return list(reflected.items())[:REFLECTED_MAX] if reflected else []
 

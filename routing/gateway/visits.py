@@ -13,6 +13,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from providers.protocols import Request
 from routing.gateway.errors import GatewayError
 from routing.gateway.ingress import Receive, Send
 
@@ -27,9 +28,10 @@ class Visit(Struct, eq=False):
 
     `sent_at`: when the caller last heard of us, or began to wait. `hold_at`: when a streaming
     caller gets its 200 and heartbeats, though nobody has answered yet; None for a plain request.
-    `opened`: the 200 has gone out. `is_moving`: something has been sent since the ticker looked
-    last. `gone`: the caller has hung up. `is_stream`: it counts as an open stream, no longer as in
-    flight. `cut`: what the caller is told when the worker ends before the request does.
+    `request` is what it asks, once that has been read. `opened`: the 200 has gone out.
+    `is_moving`: something has been sent since the ticker looked last. `gone`: the caller has hung
+    up. `is_stream`: it counts as an open stream, no longer as in flight. `cut`: what the caller is
+    told when the worker ends before the request does.
     """
 
     receive: Receive
@@ -37,6 +39,7 @@ class Visit(Struct, eq=False):
     sent_at: float
     task: asyncio.Task[Any] | None = None
     hold_at: float | None = None
+    request: Request | None = None
     early_headers: Sequence[tuple[bytes, bytes]] = ()
     opened: bool = False
     gone: bool = False

@@ -11,6 +11,7 @@ import pytest
 from openai import APIStatusError, AuthenticationError
 
 from tests.journeys.stage import HELLO, Stage, candidate
+from tests.support.gateways import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -179,6 +180,56 @@ def test_a_trailing_slash_changes_nothing(stage: Stage, path: str) -> None:
 
     assert without.status == with_slash.status == 200
     assert without.body == with_slash.body
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/chat/completions",
+        "/v1/v1/chat/completions/",
+        "/openai/v1/chat/completions",
+        "/openai/deployments/open/chat/completions?api-version=2024-10-21",
+    ],
+)
+def test_base_addresses_are_taken_as_callers_know_them(stage: Stage, path: str) -> None:
+    reply = stage.gateway.request(path, {"model": "open", "messages": HELLO})
+
+    assert reply.status == 200
+
+
+def bare(
+    stage: Stage, path: str, headers: Mapping[str, str] | None = None, method: str = "GET"
+) -> Reply:
+    """A request with no header but these, and no redirect followed."""
+    connection = http.client.HTTPConnection(stage.gateway.url.removeprefix("http://"), timeout=30)
+    connection.request(method, path, headers=dict(headers or {}))
+    reply = connection.getresponse()
+    told = Reply(status=reply.status, headers=reply.headers, body=reply.read())
+    connection.close()
+    return told
+
+
+def test_whoever_asks_if_we_are_here_is_answered_and_not_sent_elsewhere(stage: Stage) -> None:
+    assert bare(stage, "/", method="HEAD").status == 200
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/models/", "/openai/v1/models"])
+def test_the_list_of_models_is_there_under_every_base_address(stage: Stage, path: str) -> None:
+    assert stage.gateway.request(path).json()["object"] == "list"
+
+
+def test_gemini_and_anthropic_clients_get_lists_of_their_own_shape(stage: Stage) -> None:
+    key = stage.gateway.key
+    anthropic = stage.gateway.request(
+        "/v1/models?limit=1", headers={"anthropic-version": "2023-06-01", "x-api-key": key}
+    )
+    gemini = bare(stage, f"/v1beta/models?key={key}")
+    by_header = bare(stage, "/v1/models/open", {"x-goog-api-key": key})
+
+    assert len(anthropic.json()["data"]) == 1
+    assert anthropic.headers["request-id"] == anthropic.headers["x-request-id"]
+    assert "models/open" in [entry["name"] for entry in gemini.json()["models"]]
+    assert by_header.json()["name"] == "models/open"
 
 
 def test_a_sane_request_id_is_kept_and_any_other_replaced(stage: Stage) -> None:

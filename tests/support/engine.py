@@ -3,6 +3,7 @@
 from random import Random
 
 from failover.engine.attempts import Call, Engine
+from failover.engine.plan import Fitting
 from failover.engine.policy import FailoverPolicy
 from tests.support.builders import (
     FakeClock,
@@ -61,8 +62,10 @@ class World:
             b'{"model":"m","messages":[{"role":"user","content":"x"}]'
             + (b',"stream":true}' if stream else b"}")
         )
+        request = parse("openai_chat", body)
         call = Call(
-            request=parse("openai_chat", body),
+            request=request,
+            fitting=Fitting(request),
             plan=self.plan,
             deadline=self.clock() + deadline_s,
             request_id="req_1",

@@ -41,6 +41,7 @@ class World:
         models: tuple[str, ...] = (),
         rng: Any = None,
         session: str | None = None,
+        fitting: Any = None,
         **wishes: Any,
     ) -> Plan:
         """The plan; raises what the caller would be told without one."""
@@ -59,6 +60,7 @@ class World:
             self.live,
             self.clock.now,
             rng or Random(1),
+            fitting,
         )
         if isinstance(made, Nobody):
             raise nobody_may(made)

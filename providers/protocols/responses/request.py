@@ -12,7 +12,7 @@ import re
 from typing import Final
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from providers.errors import Failure
 from providers.protocols import bodies
@@ -33,6 +33,13 @@ _COUNTED: Final = ("input", "instructions", "tools", "text")
 _SEALED: Final = b'"' + MARK.encode()
 _NULL: Final = b"null"
 _ITEMS: Final = msgspec.json.Decoder(list[Raw])
+
+
+class _Identified(Struct, gc=False):
+    id: str = ""
+
+
+_IDENTIFIED: Final = msgspec.json.Decoder(_Identified).decode
 
 
 class ResponsesRequest(Request):
@@ -57,10 +64,27 @@ class ResponsesRequest(Request):
         return bodies.encode_members(fields)
 
     def read(self, content_type: bytes | None, body: bytes, judge: Judge) -> Reply | Failure:
-        return reshaping.read(self, content_type, body, judge)
+        reply = reshaping.read(self, content_type, body, judge)
+        if isinstance(reply, Reply) and not self.stream and self._is_stored:
+            return msgspec.structs.replace(reply, state_id=_id_of(reply.body))
+        return reply
 
     def scanner(self, judge: Judge) -> StreamScanner:
         return StreamScanner(judge)
+
+    @property
+    def state_id(self) -> str:
+        earlier = bodies.string(self.fields.get("previous_response_id"))
+        if earlier:
+            return earlier
+        conversation = self.fields.get("conversation")
+        named = bodies.object_of(conversation) or {}
+        return bodies.string(conversation) or bodies.string(named.get("id")) or ""
+
+    @property
+    def _is_stored(self) -> bool:
+        """Whether the provider keeps the answer, which it does unless it is told otherwise."""
+        return bytes(self.fields.get("store", b"")) != b"false"
 
     @property
     def is_background(self) -> bool:
@@ -122,6 +146,13 @@ def parse(protocol: Protocol, body: bytes) -> ResponsesRequest:
     elif not _BEGINNING.match(raw):
         raise bodies.refusal("input", raw, _ALLOWED)
     return ResponsesRequest(protocol, fields, model, stream=bodies.stream_of(fields))
+
+
+def _id_of(body: bytes) -> str:
+    try:
+        return _IDENTIFIED(body).id
+    except (ValueError, RecursionError):  # odd somewhere else: it cannot be named again
+        return ""
 
 
 def _without_sealed(raw: Raw) -> Raw:

@@ -65,6 +65,15 @@ class StreamScanner(EventScanner):
         self._response: dict[str, Any] | None = None  # as it began
 
     @property
+    def state_id(self) -> str:
+        """The answer's id, if its provider keeps it."""
+        response = self._response
+        if response is None or response.get("store") is False:
+            return ""
+        stated = response.get("id")
+        return stated if isinstance(stated, str) else ""
+
+    @property
     def _has_ended(self) -> bool:
         return self._has_finished
 

@@ -23,14 +23,17 @@ from routing.gateway.deciding.resolution import Resolution
 from routing.gateway.deciding.strategies import Strategy
 
 SESSION_HEADER: Final = b"x-switchyard-session"
-# What coding agents say of themselves, after our own header: opencode, others, Codex, Claude Code.
+# What coding agents say of themselves, after our own header: opencode, others, Codex and what it
+# was before, Claude Code.
 _AGENTS: Final = (
     b"x-session-affinity",
     b"x-session-id",
     b"session-id",
+    b"session_id",
     b"x-claude-code-session-id",
 )
 USER_PATH: Final = "user_path"
+STATE: Final = ""  # the "pool" of what providers keep for callers
 WHOLE_POOL: Final = 0  # the "session" of a pool that stays where it failed over to
 PIN_LIMIT: Final = 50_000
 TOLD_AGAIN_SHARE: Final = 0.25  # of its idle time, after which others hear that a pin is in use
@@ -137,6 +140,10 @@ class Pins:
             self._put(place, _Pin("", affinity.ttl_s, now))
             self._tell(place, now)
 
+    def keep(self, state: int, holder: str, ttl_s: float, now: float) -> None:
+        """`holder` keeps for a caller what has this hash."""
+        self._use((STATE, state), holder, ttl_s, now)
+
     def merge(self, entries: Iterable[PinEntry], now: float) -> None:
         """Take over what other processes know. Order and repetition change nothing."""
         wall = self._wall()
@@ -157,7 +164,7 @@ class Pins:
 
     def prune(self, is_pool: Callable[[str], bool]) -> None:
         """Forget the pins of pools that are gone."""
-        for place in [p for p in self._pins if not is_pool(p[0])]:
+        for place in [p for p in self._pins if p[0] != STATE and not is_pool(p[0])]:
             del self._pins[place]
 
     def _use(self, place: Place, candidate: str, ttl_s: float, now: float) -> None:

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TypeVar
 
 from failover.engine.plan import Candidate, CandidateLimits, Rejected, Times
-from failover.engine.policy import FailoverPolicy
+from failover.engine.policy import STRICT, FailoverPolicy
 from providers.adapters.spec import CAPABILITIES, NO_FACTS, ProviderSpec, Timeouts
 from providers.adapters.upstream import Upstream
 from providers.protocols import NO_NEEDS, PROTOCOLS
@@ -47,7 +47,9 @@ class Pool:
     Candidates under one name: a canonical model, an alias with targets, or a single model.
 
     `takes_sessions`: session affinity acts on it. `stays`: after a failover the whole pool stays
-    where it is. `pin_ttl_s`: so long an idle pin holds.
+    where it is. `pin_ttl_s`: so long an idle pin holds. `native_first`: who speaks a request's
+    protocol comes before those who have to be told in another. `is_strict`: who cannot take every
+    member of a request is left out.
     """
 
     name: str
@@ -59,6 +61,8 @@ class Pool:
     affinity_key: str = ""
     stays: bool = False
     pin_ttl_s: float = 0.0
+    native_first: bool = False
+    is_strict: bool = False
     _static: dict[tuple[str, frozenset[str]], Static] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -108,8 +112,8 @@ class Pool:
         return None if candidate.is_enabled else "candidate_disabled"
 
     def _split(self, protocol: str, needs: frozenset[str]) -> Static:
-        tiers: dict[int, list[Candidate]] = {}
-        homes: dict[int, list[Candidate]] = {}
+        tiers: dict[tuple[bool, int], list[Candidate]] = {}
+        homes: dict[tuple[bool, int], list[Candidate]] = {}
         rejected = []
         seen = set()
         for candidate in self.candidates:
@@ -118,12 +122,13 @@ class Pool:
             seen.add(candidate.name)
             unsupported = _unsupported(candidate, protocol, needs)
             reason = self.operators_reason(candidate) or unsupported
+            tier = (self.native_first and translates(candidate, protocol), candidate.priority)
             if reason is None:
-                tiers.setdefault(candidate.priority, []).append(candidate)
+                tiers.setdefault(tier, []).append(candidate)
             else:
                 rejected.append(Rejected(candidate=candidate, reason=reason))
             if unsupported is None and (reason is None or candidate.is_switched_off):
-                homes.setdefault(candidate.priority, []).append(candidate)
+                homes.setdefault(tier, []).append(candidate)
         return Static(
             tiers=_sorted(tiers),
             rejected=tuple(rejected),
@@ -227,11 +232,13 @@ class Compiler:
             stays=name == "priority_failover"
             and _given(spec.stay_after_failover, defaults.stay_after_failover),
             pin_ttl_s=_given(spec.session_affinity_ttl_s, defaults.session_affinity_ttl_s),
+            native_first=_given(spec.native_first, defaults.native_first),
+            is_strict=_given(spec.params, defaults.params) == STRICT,
         )
 
 
-def _sorted(tiers: Mapping[int, list[Candidate]]) -> Tiers:
-    return tuple(tuple(tiers[priority]) for priority in sorted(tiers))
+def _sorted(tiers: Mapping[tuple[bool, int], list[Candidate]]) -> Tiers:
+    return tuple(tuple(tiers[tier]) for tier in sorted(tiers))
 
 
 Value = TypeVar("Value")
@@ -252,6 +259,11 @@ def measured_names(
             # There may be tens of thousands.
             if is_by_load or not (c.rpm is c.tpm is c.max_parallel is None):
                 yield f"{c.provider}/{c.model}"
+
+
+def translates(candidate: Candidate, protocol: str) -> bool:
+    """Whether `candidate` has to be told in another protocol than `protocol`."""
+    return candidate.upstream is not None and not candidate.upstream.speaks(protocol)
 
 
 def _unsupported(candidate: Candidate, protocol: str, needs: frozenset[str]) -> str | None:

@@ -10,12 +10,14 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+import msgspec
 from msgspec import Struct
 
 from failover.engine.benches import BenchEntry
 from failover.engine.benches import Key as BenchKey
-from failover.engine.plan import Candidate, Nobody, Plan, Rejected
+from failover.engine.plan import Candidate, Fitting, Nobody, Plan, Rejected, Why
 from routing.gateway.deciding.affinity import WHOLE_POOL
+from routing.gateway.deciding.binding import bind
 from routing.gateway.deciding.features import Features
 from routing.gateway.deciding.planner import plan
 from routing.gateway.deciding.resolution import Resolution
@@ -23,7 +25,8 @@ from routing.gateway.deciding.state import State
 from routing.gateway.deciding.strategies import Dice
 from routing.gateway.deciding.table import Table
 from routing.gateway.deciding.wording import words_of
-from routing.gateway.errors import nobody_may
+from routing.gateway.errors import GatewayError, contradicted, nobody_may
+from routing.gateway.estimates import estimate
 from routing.gateway.explain.overview import bench_of
 from routing.gateway.explain.reasons import ExplainedStep, Teller
 from routing.gateway.explain.replay import decide_again
@@ -109,10 +112,16 @@ def explain(
     now: float,
     rng: Dice,
     board: Mapping[BenchKey, BenchEntry] = NO_BENCHES,
+    fitting: Fitting | None = None,
 ) -> Explanation:
-    """What a request would meet, and why. `board` has the benches that are known."""
-    made = plan(table, resolution, features, state, now, rng)
-    return described(table.generation, resolution, features, made, board)
+    """
+    What a request would meet, and why. `board` has the benches that are known; with `fitting` it is
+    known as well who can take the request, and what of it.
+    """
+    made = plan(table, resolution, features, state, now, rng, fitting)
+    if fitting is not None and fitting.request.state_id:
+        made = bind(made, resolution, fitting.request, state, now)
+    return described(table.generation, resolution, features, made, board, fitting)
 
 
 def explain_again(
@@ -133,6 +142,7 @@ def described(
     features: Features,
     decided: Plan | Nobody,
     board: Mapping[BenchKey, BenchEntry] = NO_BENCHES,
+    fitting: Fitting | None = None,
 ) -> Explanation:
     """`decided` in words."""
     rule = resolution.rule
@@ -142,15 +152,24 @@ def described(
     preferred: Candidate | None = None
     candidates: tuple[ExplainedStep, ...] = ()
     if isinstance(decided, Nobody):
-        told = nobody_may(decided)
-        refusal = ExplainedRefusal(
-            status=told.status,
-            code=told.code,
-            message=told.message,
-            returns_in_s=told.returns_in_s,
-        )
+        contradiction = fitting.contradiction if fitting is not None else None
+        if decided.why is Why.UNFIT and contradiction is not None:
+            told: GatewayError = contradicted(contradiction)
+        else:
+            told = nobody_may(decided)
+        if fitting is not None and estimate(fitting.request, told) is not None:
+            warnings = (*warnings, "nobody can count it: the gateway answers with an estimate")
+        else:
+            refusal = ExplainedRefusal(
+                status=told.status,
+                code=told.code,
+                message=told.message,
+                returns_in_s=told.returns_in_s,
+            )
     else:
-        candidates = tuple(Teller(resolution, features, decided).steps())
+        if fitting is not None:
+            decided = _fitting(decided, fitting)
+        candidates = tuple(Teller(resolution, features, decided, fitting).steps())
         warnings = decided.warnings
         preferred = decided.preferred
         if decided.affinity is not None:
@@ -181,6 +200,21 @@ def described(
         warnings=warnings,
         refusal=refusal,
         max_calls=first.policy.max_attempts,
+    )
+
+
+def _fitting(made: Plan, fitting: Fitting) -> Plan:
+    """`made` without those whom the engine would pass over when their turn comes."""
+    misfits = [
+        Rejected(candidate=candidate, reason=f"unsupported:{what}")
+        for candidate in made.steps
+        if (what := fitting.misfit(candidate))
+    ]
+    left_out = {entry.candidate for entry in misfits}
+    return msgspec.structs.replace(
+        made,
+        steps=tuple(candidate for candidate in made.steps if candidate not in left_out),
+        rejected=(*made.rejected, *misfits),
     )
 
 

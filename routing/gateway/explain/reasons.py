@@ -8,9 +8,10 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from failover.engine.plan import FULL_RAMP, Candidate, Inputs, Plan, Standing
+from failover.engine.plan import FULL_RAMP, Candidate, Fitting, Inputs, Plan, Standing
 from routing.gateway.deciding.affinity import WHOLE_POOL
 from routing.gateway.deciding.features import Features
+from routing.gateway.deciding.pools import translates
 from routing.gateway.deciding.resolution import Group, Resolution
 from routing.gateway.deciding.strategies import STRATEGIES, USUAL_OUTPUT_TOKENS, expected_cost
 from routing.gateway.deciding.wording import words_of
@@ -23,7 +24,7 @@ class ExplainedStep(Struct, frozen=True, kw_only=True):
     A candidate in the order of trying.
 
     `stage` is "request", "chain" or "rule", and `name` the name that brought it in. `inputs` is
-    what the strategy knew of it.
+    what the strategy knew of it. `dropped` are the members of the request that it would not get.
     """
 
     provider_name: str
@@ -32,12 +33,20 @@ class ExplainedStep(Struct, frozen=True, kw_only=True):
     name: str
     reason: str
     inputs: dict[str, Any]
+    dropped: tuple[str, ...] = ()
 
 
 class Teller:
     """Says of each step of one plan why it stands where it stands."""
 
-    def __init__(self, resolution: Resolution, features: Features, made: Plan) -> None:
+    def __init__(
+        self,
+        resolution: Resolution,
+        features: Features,
+        made: Plan,
+        fitting: Fitting | None = None,
+    ) -> None:
+        self._fitting = fitting
         self._groups = resolution.groups
         self._features = features
         self._plan = made
@@ -45,12 +54,17 @@ class Teller:
 
     def steps(self) -> list[ExplainedStep]:
         told: list[ExplainedStep] = []
-        last: tuple[int, int] | None = None  # the group and tier of the step before
+        last: tuple[int, bool, int] | None = None  # the group and tier of the step before
         for candidate in self._plan.steps:
             at = self._group_of(candidate)
             group = self._groups[at]
-            tier = (at, candidate.priority)
+            is_told_anew = group.pool.native_first and translates(
+                candidate, self._features.protocol
+            )
+            tier = (at, is_told_anew, candidate.priority)
             reason = self._reason(candidate, at, is_first=tier != last, opens=not told)
+            if is_told_anew:
+                reason += "; after all who speak the request's own protocol"
             last = tier
             told.append(
                 ExplainedStep(
@@ -60,6 +74,7 @@ class Teller:
                     name=group.requested,
                     reason=reason,
                     inputs=self._known(candidate, group),
+                    dropped=self._fitting.dropped(candidate) if self._fitting else (),
                 )
             )
         return told

@@ -11,9 +11,10 @@ from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 
 from failover.engine.plan import Candidate, Inputs, Nobody, Plan, Standing
+from routing.gateway.deciding.binding import bound
 from routing.gateway.deciding.features import Features
 from routing.gateway.deciding.keys import Key
-from routing.gateway.deciding.planner import plan
+from routing.gateway.deciding.planner import plan_without
 from routing.gateway.deciding.resolution import Resolution
 from routing.gateway.deciding.table import Table
 from routing.gateway.records.record import Detail
@@ -73,6 +74,7 @@ def features_then(told: Detail, key: Key) -> Features:
         max_output_tokens=asked.max_output_tokens,
         preferred_provider=asked.preferred_provider,
         no_failover=asked.no_failover,
+        strict_params=asked.strict_params,
         session=int(asked.session, 16) if asked.session else None,
     )
 
@@ -84,4 +86,6 @@ def decide_again(
     What was decided from `inputs`, which are None where nothing but the table was read.
     """
     read = inputs or AT_REST
-    return plan(table, resolution, features, Recorded(read), 0.0, RepeatedDice(read.draws))
+    dice, misfits = RepeatedDice(read.draws), read.misfits
+    made = plan_without(table, resolution, features, Recorded(read), 0.0, dice, misfits)
+    return bound(made, read.holder, features.protocol) if read.holder else made

@@ -125,6 +125,8 @@ class Detail(Struct, frozen=True, omit_defaults=True, gc=False):
     What is kept of a request beside the columns. New fields need a default.
 
     `fallback_target` is the failover rule's name for who served, "" if no rule was needed.
+    `skipped` are those whose turn came, but who could not take the request. `is_estimated`: the
+    gateway answered by itself, as nobody else could.
     """
 
     worker: str = ""
@@ -135,6 +137,8 @@ class Detail(Struct, frozen=True, omit_defaults=True, gc=False):
     features: FeaturesRecord = NO_FEATURES
     decision: DecisionRecord = NO_DECISION
     attempts: tuple[AttemptRecord, ...] = ()
+    skipped: tuple[RejectedRecord, ...] = ()
+    is_estimated: bool = False
 
 
 NO_DETAIL: Final = Detail()

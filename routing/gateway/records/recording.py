@@ -99,6 +99,8 @@ class RecordMaker:
                 _features(trail),
                 planned.decision,
                 attempts,
+                _skipped(trail) if trail.misfits else (),
+                trail.is_estimated,
             ),
         )
 
@@ -187,7 +189,7 @@ def _features(trail: Trail) -> FeaturesRecord:
         trail.max_output_tokens,
         asked.preferred_provider[:NAME_LIMIT] if asked else "",
         asked.no_failover if asked else False,
-        False,  # strict_params
+        asked.strict_params if asked else False,
         f"{asked.session:x}" if asked and asked.session is not None else "",
     )
 
@@ -195,6 +197,17 @@ def _features(trail: Trail) -> FeaturesRecord:
 def _rejected(entries: Sequence[Rejected]) -> tuple[RejectedRecord, ...]:
     return tuple(
         RejectedRecord(candidate=e.candidate.name[:NAME_LIMIT], reason=e.reason) for e in entries
+    )
+
+
+def _skipped(trail: Trail) -> tuple[RejectedRecord, ...]:
+    """Who turned out unfit after the decision, which knows of those before."""
+    inputs = trail.plan.inputs if trail.plan is not None else trail.inputs
+    known = inputs.misfits if inputs is not None else {}
+    return tuple(
+        RejectedRecord(candidate=name[:NAME_LIMIT], reason=f"unsupported:{what}"[:NAME_LIMIT])
+        for name, what in trail.misfits.items()
+        if name not in known
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 from msgspec import Struct
@@ -16,6 +17,7 @@ from routing.gateway.deciding.resolution import Resolution
 from routing.gateway.keylimits.allowances import Allowance
 from routing.gateway.records.record import Outcome
 
+NO_MISFITS: Final[Mapping[str, str]] = MappingProxyType({})
 _CUT_SHORT: Final = (Outcome.ABANDONED, Outcome.INTERRUPTED)
 
 
@@ -25,8 +27,9 @@ class Trail(Struct):
     end for its record.
 
     Times are time.monotonic's, of which the event loop's own are the coarser reading. `calls` is
-    None until the engine is asked. `is_named` if the request id is the caller's. The request's body
-    is not held, nor is the answer's.
+    None until the engine is asked. `is_named` if the request id is the caller's; `is_estimated` if
+    the gateway answered by itself. `misfits` fills as candidates are found who cannot take the
+    request. The request's body is not held, nor is the answer's.
     """
 
     request_id: bytes
@@ -55,6 +58,8 @@ class Trail(Struct):
     code: str = ""
     outcome: Outcome = Outcome.ABANDONED
     is_named: bool = False
+    is_estimated: bool = False
+    misfits: Mapping[str, str] = NO_MISFITS
 
     def note(self, request: Request) -> None:
         """Keep what the record says of the request."""

@@ -7,6 +7,7 @@ import pytest
 
 from failover.engine.attempts import Call, Engine, Served
 from failover.engine.outcome import Ending
+from failover.engine.plan import Fitting
 from failover.engine.policy import Backoff, FailoverPolicy
 from providers.adapters.spec import ModelFacts
 from providers.errors import ConnectionReset, Fault
@@ -93,8 +94,10 @@ class Race:
         body = b'{"model":"m","messages":[{"role":"user","content":"x"}]%s}' % (
             b',"stream":true' if stream else b""
         )
+        request = parse("openai_chat", body)
         self.call = Call(
-            request=parse("openai_chat", body),
+            request=request,
+            fitting=Fitting(request),
             plan=planned(*self.candidates, policy=FailoverPolicy(**policy)),
             deadline=self.clock() + 600,
             request_id="req_1",

@@ -7,6 +7,7 @@ import pytest
 
 from failover.engine.attempts import Call, Engine, Served
 from failover.engine.benches import Benches
+from failover.engine.plan import Fitting
 from providers.errors import ConnectFailed, ConnectionReset, UpstreamTimedOut
 from routing.gateway.deciding.features import Features
 from routing.gateway.deciding.planner import plan
@@ -101,8 +102,10 @@ class World:
             now,
             self.dice,
         )
+        request = parse("openai_chat", BODY)
         call = Call(
-            request=parse("openai_chat", BODY),
+            request=request,
+            fitting=Fitting(request),
             plan=made,
             deadline=now + 60,
             request_id="req_1",

@@ -6,7 +6,7 @@ import pytest
 
 from failover.engine.attempts import Call, Engine, Served
 from failover.engine.outcome import Ending
-from failover.engine.plan import Times
+from failover.engine.plan import Fitting, Times
 from failover.engine.policy import FailoverPolicy
 from providers.adapters.simulator.faults import parse_fault
 from providers.errors import Fault
@@ -39,8 +39,10 @@ class World:
 
     async def run(self, *, stream=False, policy=None, **faults):
         body = b'{"model":"m","messages":[{"role":"user","content":"x"}]%s}'
+        request = parse("openai_chat", body % (b',"stream":true' if stream else b""))
         call = Call(
-            request=parse("openai_chat", body % (b',"stream":true' if stream else b"")),
+            request=request,
+            fitting=Fitting(request),
             plan=planned(*self.candidates, policy=policy or FailoverPolicy()),
             deadline=self.clock() + 600,
             request_id="req_1",

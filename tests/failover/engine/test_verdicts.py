@@ -31,7 +31,6 @@ TABLE = [
     (Fault.BAD_REPLY, 200, True, Again.NO, Scope.CANDIDATE, True, False),
     (Fault.BAD_STREAM, 200, True, Again.NO, Scope.CANDIDATE, True, False),
     (Fault.INTERRUPTED, 200, False, Again.NO, Scope.CANDIDATE, True, False),
-    (Fault.UNFIT, None, True, Again.NO, Scope.NOBODY, False, False),
     (Fault.BUSY, None, True, Again.NO, Scope.NOBODY, False, False),
     (Fault.HEDGED, None, False, Again.NO, Scope.NOBODY, False, False),
     (Fault.OWN, None, False, Again.NO, Scope.NOBODY, False, False),

@@ -3,7 +3,7 @@
 import pytest
 
 from failover.engine.attempts import Served
-from routing.gateway.replies import Trail, _standing, plain_lines, served_headers
+from routing.gateway.replies import Trail, _standing, early_headers, plain_lines, served_headers
 from tests.support.builders import pool
 from tests.support.planning import World
 
@@ -28,6 +28,19 @@ def test_an_answer_in_one_write_has_the_headers_of_one_in_two():
     lines = plain_lines(served(trail), trail).split(b"\r\n")[:-1]
     assert sorted(lines) == sorted(b"%b: %b" % header for header in headers)
     assert (b"x-switchyard-warning", b"unknown model in the chain: nobody") in headers
+
+
+@pytest.mark.parametrize("kind", [b"text/event-stream; charset=utf-8", b"application/json"])
+def test_a_stream_has_the_type_that_its_request_wants_before_anybody_serves_as_after(kind):
+    trail = trail_of("m")
+    stream = served(trail)
+    stream.stream, stream.content_type = object(), kind
+
+    for headers in (early_headers(trail, kind), served_headers(stream, trail)):
+        told = dict(headers)
+        assert told[b"content-type"] == kind
+        assert told[b"cache-control"] == b"no-cache"
+        assert b"content-length" not in told
 
 
 def test_names_that_callers_make_up_in_chains_fill_no_cache():

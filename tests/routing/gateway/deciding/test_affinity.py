@@ -468,7 +468,8 @@ def test_a_session_is_named_by_the_header_before_the_bodys_fields_in_their_order
 
 @pure
 def test_what_coding_agents_say_of_themselves_counts_after_our_header_and_before_the_body():
-    agents = ["x-session-affinity", "x-session-id", "session-id", "x-claude-code-session-id"]
+    agents = ["x-session-affinity", "x-session-id", "session-id"]
+    agents += ["session_id", "x-claude-code-session-id"]
     headers = [(name.encode(), name.encode()) for name in reversed(agents)]
     for name in agents:
         assert asked(headers, user="u") == hash_of(name)

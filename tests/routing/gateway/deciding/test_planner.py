@@ -552,7 +552,7 @@ def test_a_plan_that_was_made_before_gives_way_to_another_key_endpoint_or_wish()
     assert world.names("m", preferred_provider="b") == ["b/x", "a/x"]
     assert world.names("m", no_failover=True) == ["a/x"]
     with pytest.raises(NoCandidate):
-        world.names("m", protocol="anthropic_messages")
+        world.names("m", protocol="anthropic_count_tokens")
 
 
 def test_a_rules_weighted_pool_keeps_turning_behind_a_settled_one():

@@ -8,6 +8,7 @@ import pytest
 
 from failover.engine.attempts import Call, Engine, Served
 from failover.engine.loads import Loads
+from failover.engine.plan import Fitting
 from routing.gateway.deciding.features import Features
 from routing.gateway.deciding.planner import plan
 from routing.gateway.deciding.resolver import resolve
@@ -81,7 +82,13 @@ class Service:
         now = self.clock.now
         made = plan(self.table, resolution, features, self.live, now, self.rng)
         result = await self.engine.run(
-            Call(request=REQUEST, plan=made, deadline=now + 60, request_id=str(number))
+            Call(
+                request=REQUEST,
+                fitting=Fitting(REQUEST),
+                plan=made,
+                deadline=now + 60,
+                request_id=str(number),
+            )
         )
         if not isinstance(result, Served):
             return None
