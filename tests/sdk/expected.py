@@ -16,6 +16,7 @@ from tests.support.vendors.scenes import (
     UNICODE,
     WEATHER,
 )
+from tests.support.vendors.server import spoken_to
 
 Outcome = dict[str, Any]
 
@@ -66,7 +67,6 @@ FINISH = {"parallel": "tools", "forced": "tools", "length": "length", "refusal":
 # Whom nobody of the vendor's kind can serve, and what the refusal says.
 REFUSED = {
     ("chat", "responses", "stop"): "unsupported:stop",
-    ("messages", "responses", "stop"): "unsupported:stop_sequences",
     ("gemini", "responses", "stop"): "unsupported:stopSequences",
 }
 # These vendors show their reasoning to who asks for it, and Chat has no word for that.
@@ -75,7 +75,7 @@ UNSHOWN = {("chat", "responses"), ("chat", "gemini")}
 
 def refusal_of(caller: str, vendor: str, scene: str) -> str:
     """What the gateway says instead of asking this vendor; "" where it asks."""
-    return REFUSED.get((caller, vendor, scene), "")
+    return REFUSED.get((caller, spoken_to(vendor, caller), scene), "")
 
 
 def scenes_of(caller: str) -> list[str]:
@@ -84,6 +84,7 @@ def scenes_of(caller: str) -> list[str]:
 
 def mistakes(outcome: Outcome, caller: str, vendor: str, scene: str) -> list[str]:
     """What is not as it must be; [] if all is well."""
+    vendor = spoken_to(vendor, caller)
     if reason := refusal_of(caller, vendor, scene):
         said = str(outcome.get("message"))
         return [] if reason in said else [f"no refusal with {reason!r}: {outcome}"]

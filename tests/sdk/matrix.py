@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tests.sdk.expected import ERRORS, VENDORS, mistakes, refusal_of, scenes_of
 from tests.sdk.running import Caller, Job, ask
 from tests.support.vendors.scenes import SCENES
+from tests.support.vendors.server import spoken_to
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -34,6 +35,10 @@ HEAD = (
     " HTTP servers as providers, which speak the vendors' formats and refuse what the vendors"
     " refuse; every scene plain and streamed. A cell names what is left out because the provider's"
     " protocol has no place for it (`x-switchyard-dropped`), or why nobody is asked.\n"
+)
+IN_CHAT = (
+    "Who speaks both of OpenAI's protocols is asked in Chat by those who call in neither; so it was"
+    " here, in the column of Responses."
 )
 
 
@@ -93,6 +98,8 @@ def page(cells: Sequence[Cell], versions: Iterable[str]) -> str:
         names = [f"to {NAMES[vendor]}" for vendor in VENDORS]
         lines = [["", *names], ["---"] * 5, *rows]
         table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        if any(spoken_to(vendor, caller) != vendor for vendor in VENDORS):
+            table += f"\n\n{IN_CHAT}"
         parts.append(f"## Callers of {NAMES[caller]}\n\n{table}\n")
     return "\n".join(parts)
 

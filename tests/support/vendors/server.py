@@ -16,17 +16,16 @@ from tests.support.vendors.asked import RefusedError, dump
 from tests.support.vendors.scenes import play
 
 # What stands before the protocol's own path is the base address that an operator writes down. No
-# kind speaks Responses alone: two that do not know Chat are told to speak it besides their own.
+# kind speaks Responses alone: one that does not know Chat is told to speak it besides its own. A
+# caller of Messages would be asked in that, and gets what OpenAI serves to those who call in
+# neither of its protocols, which is Chat.
 PROVIDERS: dict[str, dict[str, Any]] = {
     "chat": {"kind": "openai_compatible", "base_url": "/chat/v1"},
     "responses": {
         "kind": "anthropic", "base_url": "/responses/v1", "auth": "bearer",
         "protocols": ["openai_responses"],
     },
-    "responses_too": {
-        "kind": "gemini", "base_url": "/responses/v1", "auth": "bearer",
-        "protocols": ["openai_responses"],
-    },
+    "openai": {"kind": "openai", "base_url": "/openai/v1"},
     "messages": {"kind": "anthropic", "base_url": "/messages"},
     "gemini": {"kind": "gemini", "base_url": "/gemini"},
 }  # fmt: skip
@@ -37,8 +36,13 @@ MODELS = {
 
 
 def provider_of(vendor: str, caller: str) -> str:
-    """The name of the provider by which a caller of a protocol reaches a vendor in the vendor's."""
-    return "responses_too" if (vendor, caller) == ("responses", "messages") else vendor
+    """The name of the provider by which a caller of a protocol reaches a vendor."""
+    return "openai" if (vendor, caller) == ("responses", "messages") else vendor
+
+
+def spoken_to(vendor: str, caller: str) -> str:
+    """The protocol in which that provider is asked."""
+    return "chat" if provider_of(vendor, caller) == "openai" else vendor
 
 
 class Seen(dict[str, Any]):
@@ -102,6 +106,8 @@ class Vendors:
         self, caller: Caller, method: str, path: str, headers: list[tuple[str, str]], raw: bytes
     ) -> None:
         vendor = path.split("/")[1].split("?", maxsplit=1)[0]
+        if vendor == "openai":
+            vendor = "responses" if "/responses" in path else "chat"
         seen = Seen(vendor=vendor, method=method, path=path, headers=headers, body=raw, status=200)
         self.requests.append(seen)
         speaker: ModuleType | None = {
