@@ -16,6 +16,8 @@ from providers.protocols.chat import CHAT, TEXT
 from providers.protocols.embeddings import EMBEDDINGS
 from providers.protocols.gemini import COUNT as GEMINI_COUNT
 from providers.protocols.gemini import GENERATE as GEMINI
+from providers.protocols.messages import COUNT as MESSAGES_COUNT
+from providers.protocols.messages import MESSAGES
 from providers.protocols.protocol import (
     NO_NEEDS,
     Blame,
@@ -47,6 +49,15 @@ __all__ = [
 PROTOCOLS: Final[Mapping[str, Protocol]] = MappingProxyType(
     {
         protocol.name: protocol
-        for protocol in (CHAT, TEXT, EMBEDDINGS, RESPONSES, GEMINI, GEMINI_COUNT)
+        for protocol in (
+            CHAT,
+            TEXT,
+            EMBEDDINGS,
+            RESPONSES,
+            MESSAGES,
+            MESSAGES_COUNT,
+            GEMINI,
+            GEMINI_COUNT,
+        )
     }
 )

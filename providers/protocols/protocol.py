@@ -13,6 +13,7 @@ A new protocol is a package beside chat/ that fills these in, and a line in __in
 
 from __future__ import annotations
 
+import re
 import typing
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
@@ -233,6 +234,9 @@ class Codec(typing.Protocol):
 
     # What callers call what has another canonical name.
     words: Mapping[str, str]
+    # The names of tools that it allows, and whether it has free-form ones (tooling.py).
+    tool_name: re.Pattern[str]
+    has_custom_tools: bool
 
     def prompt(self, request: Request) -> Prompt:
         """

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from providers.errors import Failure, Fault
 from providers.protocols import bodies
 from providers.protocols.canonical import (
+    Answer,
     CallBegin,
     CallDelta,
     CallEnd,
@@ -35,11 +36,13 @@ from providers.protocols.protocol import (
     Scanner,
     Target,
 )
+from providers.protocols.tooling import Restoring, tooling_of
 from providers.protocols.usage import Usage
 from providers.protocols.whole import decoded, no_answer
 from providers.secrets.redaction import safe_text
 
 _JSON = b"application/json"
+_TOO_DEEP = "the reply is nested too deeply"
 _EVENTS_LIMIT = 8 << 20  # of a stream that is put together at once
 # Their tool arguments are objects, not texts: what is no object cannot be told to their callers.
 _TAKE_OBJECTS = frozenset({"anthropic_messages", "gemini_generate"})
@@ -54,7 +57,7 @@ class Translated(Request):
     `request` as a provider gets it who speaks `spoken`; `prompt` is what the request says.
     """
 
-    __slots__ = ("_asked", "_codec", "_spoken", "_target", "_written", "prompt")
+    __slots__ = ("_asked", "_codec", "_spoken", "_target", "_tooling", "_written", "prompt")
 
     def __init__(
         self, request: Request, spoken: Protocol, target: Target, prompt: Prompt | None = None
@@ -68,6 +71,11 @@ class Translated(Request):
         self._spoken: Codec = asked
         self._target = target
         self.prompt = asked.prompt(request) if prompt is None else prompt
+        self._tooling = tooling_of(
+            self.prompt,
+            allowed=codec.tool_name,
+            has_custom_tools=codec.has_custom_tools and "custom_tools" not in target.refuses,
+        )
         self._written: Written | None = None
 
     @property
@@ -95,7 +103,9 @@ class Translated(Request):
         if self._written is None:
             words = self._spoken.words
             try:
-                written = self._codec.write(self.prompt, self._target)
+                tooling = self._tooling
+                prompt = self.prompt if tooling is None else tooling.prompt
+                written = self._codec.write(prompt, self._target)
             except Unfit as error:
                 raise Unfit(words.get(error.what, error.what)) from error
             dropped = dict.fromkeys(words.get(name, name) for name in written.dropped)
@@ -103,7 +113,12 @@ class Translated(Request):
         return self._written
 
     def read(self, content_type: bytes | None, body: bytes, judge: Judge) -> Reply | Failure:
-        asked = self._asked
+        try:
+            return self._read(content_type, body, judge)
+        except RecursionError:  # what can just be decoded may be too deep to be written again
+            return no_answer(_TOO_DEEP)
+
+    def _read(self, content_type: bytes | None, body: bytes, judge: Judge) -> Reply | Failure:
         if content_type is not None and content_type.lower().startswith(b"text/event-stream"):
             return self._read_events(body, judge)
         document = decoded(content_type, body, judge)
@@ -113,6 +128,13 @@ class Translated(Request):
         answer = self._codec.answer(document, judge)
         if isinstance(answer, Failure):
             return answer
+        return self._told(answer)
+
+    def _told(self, answer: Answer) -> Reply | Failure:
+        """An answer as its caller wants it."""
+        asked = self._asked
+        if self._tooling is not None:
+            answer = self._tooling.answer(answer)
         if self._takes_objects and (call := unreadable_call(answer.parts)) is not None:
             return no_answer(_not_an_object(call))
         if asked.stream:
@@ -134,13 +156,12 @@ class Translated(Request):
             message = failure.message if failure is not None else "the stream has no end"
             is_cut = failure is None or failure.fault is Fault.INTERRUPTED
             return no_answer(message) if is_cut or failure is None else failure
-        if self._takes_objects and (call := unreadable_call(answer.parts)) is not None:
-            return no_answer(_not_an_object(call))
-        return Reply(self._spoken.reply(answer, self._asked), _JSON, answer.usage)
+        return self._told(answer)
 
     def scanner(self, judge: Judge) -> Scanner:
         decoder, encoder = self._codec.decoder(judge), self._spoken.encoder(self._asked)
-        return TranslatingScanner(decoder, encoder, takes_objects=self._takes_objects)
+        restoring = self._tooling.restoring() if self._tooling is not None else None
+        return TranslatingScanner(decoder, encoder, restoring, takes_objects=self._takes_objects)
 
     @property
     def _takes_objects(self) -> bool:
@@ -154,11 +175,19 @@ class TranslatingScanner:
     `takes_objects`: a call whose arguments are no object breaks the stream.
     """
 
-    __slots__ = ("_calls", "_decoder", "_encoder", "_failure", "_takes_objects")
+    __slots__ = ("_calls", "_decoder", "_encoder", "_failure", "_restoring", "_takes_objects")
 
-    def __init__(self, decoder: Decoder, encoder: Encoder, *, takes_objects: bool = False) -> None:
+    def __init__(
+        self,
+        decoder: Decoder,
+        encoder: Encoder,
+        restoring: Restoring | None = None,
+        *,
+        takes_objects: bool = False,
+    ) -> None:
         self._decoder = decoder
         self._encoder = encoder
+        self._restoring = restoring
         self._takes_objects = takes_objects
         self._calls: dict[int, tuple[ToolCall, list[str]]] = {}
         self._failure: Failure | None = None
@@ -200,12 +229,18 @@ class TranslatingScanner:
         return self._encoder.error_event(problem)
 
     def _written(self, events: list[Event]) -> bytes:
+        if self._restoring is not None:
+            events = self._restoring.events(events)
         if self._takes_objects:
             for place, event in enumerate(events):
                 if isinstance(event, (CallBegin, CallDelta, CallEnd)) and not self._is_sound(event):
                     events = events[:place]
                     break
-        return self._encoder.write(events) if events else b""
+        try:
+            return self._encoder.write(events) if events else b""
+        except RecursionError:
+            self._failure = Failure(fault=Fault.INTERRUPTED, message=_TOO_DEEP)
+            return b""
 
     def _is_sound(self, event: CallBegin | CallDelta | CallEnd) -> bool:
         """False at the end of a call whose arguments are no object."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -17,6 +18,8 @@ from providers.protocols.protocol import Judge, Request, Target
 class ChatCodec:
     # What callers call what has another canonical name.
     words: Mapping[str, str] = {"reasoning": "reasoning_details"}
+    tool_name = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+    has_custom_tools = True
 
     def prompt(self, request: Request) -> Prompt:
         assert isinstance(request, CompletionRequest)  # noqa: S101  # its protocol made it

@@ -163,6 +163,8 @@ class ChatDecoder(StreamScanner):
     def _tell_call(self, call: dict[str, Any]) -> None:
         """A piece of a call: servers leave out indexes, or give all calls the same one."""
         key = call.get("index", call.get("id"))
+        if isinstance(key, (dict, list)):  # nothing that could tell it from another
+            key = None
         index = self._keys.get(key)
         named = call_of(call, new_call_id(len(self._calls)))
         given = text_of(call.get("id"))

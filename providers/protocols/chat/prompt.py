@@ -234,7 +234,7 @@ def _tools(said: dict[str, Any]) -> tuple[tuple[Tool, ...], Choice | None]:
 
 def _tool(tool: dict[str, Any]) -> Tool:
     kind = tool.get("type", "function")
-    inner = tool.get(kind)
+    inner = tool.get(text_of(kind))
     inner = inner if isinstance(inner, dict) else {}
     if kind == "function":
         return _function(inner)
@@ -273,7 +273,7 @@ def _choice(asked: Any) -> Choice | None:
 
 
 def _named(tool: dict[str, Any]) -> str:
-    inner = tool.get(tool.get("type", "function"))
+    inner = tool.get(text_of(tool.get("type", "function")))
     return text_of((inner if isinstance(inner, dict) else tool).get("name"))
 
 

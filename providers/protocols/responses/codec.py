@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -27,6 +28,8 @@ class ResponsesCodec:
         "cache_control": "prompt_cache_breakpoint",
         "user": "safety_identifier",
     }
+    tool_name = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+    has_custom_tools = True
 
     def prompt(self, request: Request) -> Prompt:
         assert isinstance(request, ResponsesRequest)  # noqa: S101  # its protocol made it

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from failover.engine.bench_entries import BenchEntry, Place
     from failover.engine.benches import Benches
     from routing.gateway.deciding.affinity import PinEntry, Pins
-    from routing.gateway.link.scraping import Counts
+    from routing.gateway.link.scraping import WorkerMetrics
 
 LOOK_EVERY_S = 0.5
 RECONNECT_S = 0.25
@@ -92,7 +92,7 @@ class LiveFeed:
         worker: str = "1",
         plane: str = "both",
         workers: int = 1,
-        counts: Counts | None = None,
+        counts: WorkerMetrics | None = None,
     ) -> None:
         self._gateway = gateway
         self._data_dir = data_dir
@@ -279,7 +279,7 @@ class LiveFeed:
         if self._writer is not None and not self._writer.is_closing():
             self._writer.write(channel.line(message))
 
-    # Counts
+    # WorkerMetrics
 
     async def _tell_counts_forever(self) -> None:
         while True:

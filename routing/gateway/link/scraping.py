@@ -43,7 +43,7 @@ ANSWER_WITHIN_S: Final = 1.0
 _YES: Final = frozenset({"1", "on", "true", "yes"})
 
 
-class Counts:
+class WorkerMetrics:
     """The counts of one worker, for the hub of its host and for whoever scrapes the worker."""
 
     def __init__(

@@ -26,7 +26,7 @@ import uvloop
 from routing.gateway.app import Gateway
 from routing.gateway.limits import GatewayLimits, limits_of
 from routing.gateway.link.live import LiveFeed
-from routing.gateway.link.scraping import Counts
+from routing.gateway.link.scraping import WorkerMetrics
 from routing.gateway.serving import lifeline
 from routing.gateway.serving.allocator import keep_read_buffers
 from routing.gateway.serving.server import ASGI, Server, allow_many_files
@@ -72,7 +72,7 @@ async def serve(arguments: argparse.Namespace) -> None:
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop)
     loop.add_signal_handler(signal.SIGHUP, make_room)
-    counts = Counts(gateway, arguments.data_dir, worker=arguments.worker)
+    counts = WorkerMetrics(gateway, arguments.data_dir, worker=arguments.worker)
     gateway.scrape = counts.scrape
     live = LiveFeed(
         gateway,

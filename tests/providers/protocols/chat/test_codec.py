@@ -145,6 +145,7 @@ def test_what_has_no_place_is_dropped_and_told() -> None:
         ({"modalities": ["text", "audio"], "audio": {"voice": "x"}}, "audio"),
         ({"web_search_options": {}}, "web_search_options"),
         ({"tools": [{"type": "mcp", "mcp": {}}]}, "mcp"),
+        ({"tools": [{"type": {}}], "tool_choice": {"type": []}}, "{}"),
         (
             {
                 "messages": [
@@ -337,6 +338,8 @@ END = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndat
           {"index": 0, "function": {"arguments": "{1}"}},
           {"index": 1, "function": {"arguments": "{2}"}}], ["{1}", "{2}"]),
         ([{"index": 0, "id": "a", "function": {"name": "f", "arguments": {"x": 1}}}], ['{"x":1}']),
+        ([{"index": {}, "id": "a", "function": {"name": "f", "arguments": "{"}},
+          {"index": [], "function": {"arguments": "}"}}], ["{}"]),
     ],
 )  # fmt: skip
 def test_no_piece_of_a_call_is_lost_however_a_server_tells_it(

@@ -277,6 +277,8 @@ def test_the_registry_names_paths_and_errors_of_every_protocol() -> None:
         "openai_completions": "/v1/completions",
         "openai_embeddings": "/v1/embeddings",
         "openai_responses": "/v1/responses",
+        "anthropic_messages": "/v1/messages",
+        "anthropic_count_tokens": "/v1/messages/count_tokens",
         "gemini_generate": "/v1beta/models",
         "gemini_count_tokens": "/v1beta/models",
     }
