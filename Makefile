@@ -3,7 +3,7 @@
 PIP := .venv/bin/python -m pip --disable-pip-version-check --no-input -qq install \
 	--root-user-action=ignore
 
-.PHONY: run setup check test setup-dev chromium lint bench soak lock
+.PHONY: run setup check test setup-dev chromium lint bench soak sdk agents lock
 .SILENT:
 
 run: setup
@@ -61,6 +61,30 @@ bench: setup
 # Mixed load with faults against a whole gateway, and a verdict: make soak MINUTES=60
 soak: setup
 	.venv/bin/python -m bench.soak $(or $(MINUTES),60)
+
+# The official SDKs, new and old, at a gateway before each of the vendors; writes docs/matrix.md.
+sdk: setup-dev .sdk/new .sdk/old
+	.venv/bin/python -m tests.sdk
+
+# Two majors of one SDK cannot share an environment.
+SDKS_new := openai==3.52.0 anthropic==2.11.0 google-genai==3.4.0
+SDKS_old := openai==1.109.1 anthropic==0.125.0
+
+.sdk/%: Makefile
+	echo "Installing $(SDKS_$*) into $@ ..."
+	.venv/bin/python -m venv $@
+	$@/bin/python -m pip --disable-pip-version-check --no-input -qq install \
+	  --root-user-action=ignore $(SDKS_$*)
+	touch $@
+
+# Coding agents at a gateway before each of the vendors: make agents ONLY="codex claude"
+agents: setup-dev
+	if command -v npm >/dev/null; then \
+	  mkdir -p .agents && cd .agents && \
+	  npm install --silent --no-audit --no-fund --no-update-notifier \
+	    @anthropic-ai/claude-code @openai/codex @google/gemini-cli opencode-ai && cd .. && \
+	  exec .venv/bin/python -m tests.agents $(ONLY); \
+	else echo "There is no npm here: the coding agents are skipped."; fi
 
 # For maintainers: needs `uv` on the PATH.
 lock:
