@@ -237,6 +237,8 @@ class Codec(typing.Protocol):
     # The names of tools that it allows, and whether it has free-form ones (tooling.py).
     tool_name: re.Pattern[str]
     has_custom_tools: bool
+    # Arguments of calls are objects, not texts: what is no object cannot be told to its callers.
+    has_object_arguments: bool
 
     def prompt(self, request: Request) -> Prompt:
         """

@@ -44,8 +44,6 @@ from providers.secrets.redaction import safe_text
 _JSON = b"application/json"
 _TOO_DEEP = "the reply is nested too deeply"
 _EVENTS_LIMIT = 8 << 20  # of a stream that is put together at once
-# Their tool arguments are objects, not texts: what is no object cannot be told to their callers.
-_TAKE_OBJECTS = frozenset({"anthropic_messages", "gemini_generate"})
 
 
 def may_translate(asked: Protocol, spoken: Protocol) -> bool:
@@ -135,7 +133,10 @@ class Translated(Request):
         asked = self._asked
         if self._tooling is not None:
             answer = self._tooling.answer(answer)
-        if self._takes_objects and (call := unreadable_call(answer.parts)) is not None:
+        if (
+            self._spoken.has_object_arguments
+            and (call := unreadable_call(answer.parts)) is not None
+        ):
             return no_answer(_not_an_object(call))
         if asked.stream:
             told = self._spoken.encoder(asked).write(events_of(answer))
@@ -161,11 +162,8 @@ class Translated(Request):
     def scanner(self, judge: Judge) -> Scanner:
         decoder, encoder = self._codec.decoder(judge), self._spoken.encoder(self._asked)
         restoring = self._tooling.restoring() if self._tooling is not None else None
-        return TranslatingScanner(decoder, encoder, restoring, takes_objects=self._takes_objects)
-
-    @property
-    def _takes_objects(self) -> bool:
-        return self._asked.protocol.name in _TAKE_OBJECTS
+        takes_objects = self._spoken.has_object_arguments
+        return TranslatingScanner(decoder, encoder, restoring, takes_objects=takes_objects)
 
 
 class TranslatingScanner:
@@ -246,8 +244,10 @@ class TranslatingScanner:
         """False at the end of a call whose arguments are no object."""
         if isinstance(event, CallBegin):
             self._calls[event.index] = (event.call, [event.call.arguments])
+        elif (begun := self._calls.get(event.index)) is None:
+            return True  # pieces behind its end are nobody's
         elif isinstance(event, CallDelta):
-            self._calls[event.index][1].append(event.arguments)
+            begun[1].append(event.arguments)
         else:
             call, pieces = self._calls.pop(event.index)
             if not (call.is_custom or is_object("".join(pieces))):
