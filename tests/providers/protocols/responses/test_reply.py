@@ -147,7 +147,7 @@ def test_a_background_response_may_be_unfinished() -> None:
     document = json.dumps(response(status="queued", usage=None)).encode()
     request = asked("openai_responses", background=True)
     assert request.read(b"application/json", document, JUDGE) == Reply(
-        document, b"application/json", Usage()
+        document, b"application/json", Usage(), "resp_1"
     )
 
 
@@ -167,8 +167,8 @@ def test_a_background_response_may_be_unfinished() -> None:
             Usage(input_tokens=5, output_tokens=7, reasoning_tokens=4),
         ),
         ({"prompt_tokens": 5, "completion_tokens": 3}, Usage(input_tokens=5, output_tokens=3)),
-        (None, Usage(), "resp_1"),
-        ("many", Usage(), "resp_1"),
+        (None, Usage()),
+        ("many", Usage()),
     ],
 )
 def test_usage_is_what_the_provider_stated(stated: Any, usage: Usage) -> None:
