@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.agents.bytes import differences
+from tests.agents.bytes import differences, lost_headers
 from tests.agents.kinds import AGENTS, Agent
 from tests.agents.running import Run, run
 from tests.agents.tee import Tee
@@ -91,6 +91,9 @@ def cell(
     elif vendor == agent.protocol and (found := differences(sent, arrived, pool)):
         word = "bytes differ"
         print(*found, sep="\n")
+    elif vendor == agent.protocol and (names := lost_headers(sent, arrived)):
+        word = "headers lost"
+        print(f"These did not arrive: {', '.join(names)}")
     if word != "ok":
         show(agent, vendor, done, [f"{q['path']} {q['status']} {q.get('refusal', '')}"
                                    for q in arrived])  # fmt: skip

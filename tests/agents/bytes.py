@@ -32,7 +32,7 @@ def differences(sent: Sequence[Heard], arrived: Iterable[Any], pool: str) -> lis
     found = Counter((_tail(seen["path"]), seen["body"]) for seen in arrived)
     lost = [f"sent, and did not arrive so: {p} {b[:200]!r}" for p, b in (wanted - found)]
     more = [f"arrived, and was not sent so: {p} {b[:200]!r}" for p, b in (found - wanted)]
-    return lost + more + _headers(sent, arrived)
+    return lost + more
 
 
 def _model_of(arrived: Sequence[Any]) -> str:
@@ -60,8 +60,9 @@ def _body(body: bytes, pool: str, model: str) -> bytes:
     return body
 
 
-def _headers(sent: Sequence[Heard], arrived: Sequence[Any]) -> list[str]:
+def lost_headers(sent: Sequence[Heard], arrived: Sequence[Any]) -> list[str]:
+    """The headers between an agent and its vendor that did not arrive."""
     posts = [heard for heard in sent if heard.method == "POST"]
     came = {name.lower() for seen in arrived for name, _value in seen["headers"]}
     asked = {name for heard in posts for name in heard.headers if name.startswith(KEPT)}
-    return [f"header {name} did not arrive" for name in sorted(asked - came - OWN)]
+    return sorted(asked - came - OWN)
