@@ -36,7 +36,7 @@ class Problem(Struct, frozen=True, kw_only=True):
     Why a caller gets no answer: `type` and `code` are OpenAI's words for it.
 
     `extra` stands beside them in the error, where the protocol has room for it. `retry_after_s` is
-    when to come again, in whole seconds, where that is known.
+    when to come again, in whole seconds, where that is known; `request_id` is ours.
     """
 
     status: int
@@ -46,6 +46,7 @@ class Problem(Struct, frozen=True, kw_only=True):
     param: str | None = None
     extra: Mapping[str, Any] | None = None
     retry_after_s: int | None = None
+    request_id: str = ""
 
 
 class Blame(Enum):

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from msgspec.structs import replace
+
 from providers.errors import Failure, Fault
 from providers.protocols import bodies
 from providers.protocols.canonical import (
@@ -107,7 +109,7 @@ class Translated(Request):
             except Unfit as error:
                 raise Unfit(words.get(error.what, error.what)) from error
             dropped = dict.fromkeys(words.get(name, name) for name in written.dropped)
-            self._written = Written(body=written.body, dropped=tuple(dropped))
+            self._written = replace(written, dropped=tuple(dropped))
         return self._written
 
     def read(self, content_type: bytes | None, body: bytes, judge: Judge) -> Reply | Failure:

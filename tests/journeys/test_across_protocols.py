@@ -60,6 +60,8 @@ def config(whole_session_stage: Stage, vendors: Vendors) -> None:
                 candidate(f"gemini-{pool}", f"{MODELS['gemini']}~text"),
             ]
         }
+    providers |= {"claude": vendors.providers()["messages"]}
+    pools["claude"] = {"candidates": [candidate("claude", f"{MODELS['messages']}~text")]}
     whole_session_stage.add(providers=providers, pools=pools)
 
 
@@ -94,6 +96,23 @@ def test_a_caller_does_not_notice_that_openai_and_anthropic_are_down_and_google_
         ("messages", 529),
         ("gemini", 200),
     ]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_a_provider_was_told_that_the_caller_has_not_said_is_a_warning(
+    stage: Stage, stream: bool
+) -> None:
+    reply = stage.gateway.chat("claude", stream=stream)
+    strict = stage.gateway.request(
+        "/v1/chat/completions",
+        {"model": "claude", "messages": HELLO, "stream": stream},
+        headers={"x-switchyard-params": "strict"},
+    )
+
+    for answer in (reply, strict):
+        assert answer.status == 200, answer.body
+        assert answer.headers["x-switchyard-warning"] == "max_tokens is 4096, since none was given"
+        assert "x-switchyard-dropped" not in answer.headers
 
 
 def pool_of(caller: str, stream: bool) -> str:

@@ -69,18 +69,7 @@ def test_what_an_agent_sends_to_its_own_vendor_arrives_byte_for_byte(
 
 @pytest.mark.parametrize(
     "recorded",
-    [
-        pytest.param(
-            recorded,
-            id=recorded["agent"],
-            marks=pytest.mark.xfail(
-                recorded["agent"] == "Codex",
-                strict=True,
-                reason="session-id and thread-id, as Codex spells them now, stay behind",
-            ),
-        )
-        for recorded in RECORDED
-    ],
+    [pytest.param(recorded, id=recorded["agent"]) for recorded in RECORDED],
 )
 def test_headers_that_are_between_an_agent_and_its_vendor_arrive(
     gateway: GatewayProcess, vendors: Vendors, recorded: dict[str, Any]
