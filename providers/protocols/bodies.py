@@ -43,6 +43,19 @@ def decode_text(text: str) -> Any:
         return _SLOW.decode(text)
 
 
+def values_of(fields: dict[str, Raw]) -> dict[str, Any]:
+    """A caller's members that are not null. Raises ProtocolError for a number that none holds."""
+    found: dict[str, Any] = {}
+    for name, raw in fields.items():
+        try:
+            value = decode(bytes(raw))
+        except (ValueError, RecursionError) as error:
+            raise ProtocolError(f"'{name}' is not JSON: {error}.", param=name) from error
+        if value is not None:
+            found[name] = value
+    return found
+
+
 def encode(value: Any) -> bytes:
     """`value` as JSON; half a surrogate pair is escaped, as it came."""
     try:
@@ -219,7 +232,10 @@ def estimate(text: bytes) -> int:
 
 
 def _unescaped(text: bytes) -> bytes:
-    value = decode(text)
+    try:
+        value = decode(text)
+    except ValueError:  # a number that only its provider can judge
+        return text
     try:
         return msgspec.json.encode(value)
     except UnicodeEncodeError:

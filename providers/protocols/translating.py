@@ -7,8 +7,6 @@ itself, and reads what comes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from providers.errors import Failure, Fault
 from providers.protocols import bodies
 from providers.protocols.canonical import (
@@ -17,8 +15,8 @@ from providers.protocols.canonical import (
     CallDelta,
     CallEnd,
     Event,
-    Part,
     Prompt,
+    TextDelta,
     ToolCall,
     Unfit,
     Written,
@@ -43,6 +41,8 @@ from providers.secrets.redaction import safe_text
 
 _JSON = b"application/json"
 _TOO_DEEP = "the reply is nested too deeply"
+_UNNAMED = "a call of a tool does not name it"
+_NAME_LIMIT = 60
 _EVENTS_LIMIT = 8 << 20  # of a stream that is put together at once
 # Their tool arguments are objects, not texts: what is no object cannot be told to their callers.
 _TAKE_OBJECTS = frozenset({"anthropic_messages", "gemini_generate"})
@@ -107,8 +107,8 @@ class Translated(Request):
                 prompt = self.prompt if tooling is None else tooling.prompt
                 written = self._codec.write(prompt, self._target)
             except Unfit as error:
-                raise Unfit(words.get(error.what, error.what)) from error
-            dropped = dict.fromkeys(words.get(name, name) for name in written.dropped)
+                raise Unfit(_shown(words.get(error.what, error.what))) from error
+            dropped = dict.fromkeys(_shown(words.get(name, name)) for name in written.dropped)
             self._written = Written(body=written.body, dropped=tuple(dropped))
         return self._written
 
@@ -135,8 +135,9 @@ class Translated(Request):
         asked = self._asked
         if self._tooling is not None:
             answer = self._tooling.answer(answer)
-        if self._takes_objects and (call := unreadable_call(answer.parts)) is not None:
-            return no_answer(_not_an_object(call))
+        for part in answer.parts:
+            if isinstance(part, ToolCall) and (problem := self._problem_of(part)):
+                return no_answer(problem)
         if asked.stream:
             told = self._spoken.encoder(asked).write(events_of(answer))
             return Reply(told, asked.stream_type, answer.usage)
@@ -167,12 +168,21 @@ class Translated(Request):
     def _takes_objects(self) -> bool:
         return self._asked.protocol.name in _TAKE_OBJECTS
 
+    def _problem_of(self, call: ToolCall) -> str:
+        """Why a call cannot be told; "" for nothing."""
+        if not call.name:
+            return _UNNAMED
+        if not self._takes_objects or call.is_custom or is_object(call.arguments):
+            return ""
+        return _not_an_object(call)
+
 
 class TranslatingScanner:
     """
     A provider's events decoded, and written again in the caller's protocol.
 
-    `takes_objects`: a call whose arguments are no object breaks the stream.
+    A call without a name breaks the stream; with `takes_objects` one, too, whose arguments are no
+    object.
     """
 
     __slots__ = ("_calls", "_decoder", "_encoder", "_failure", "_restoring", "_takes_objects")
@@ -231,11 +241,14 @@ class TranslatingScanner:
     def _written(self, events: list[Event]) -> bytes:
         if self._restoring is not None:
             events = self._restoring.events(events)
-        if self._takes_objects:
-            for place, event in enumerate(events):
-                if isinstance(event, (CallBegin, CallDelta, CallEnd)) and not self._is_sound(event):
-                    events = events[:place]
-                    break
+        for place, event in enumerate(events):
+            if (
+                type(event) is not TextDelta
+                and isinstance(event, (CallBegin, CallDelta, CallEnd))
+                and not self._is_sound(event)
+            ):
+                events = events[:place]
+                break
         try:
             return self._encoder.write(events) if events else b""
         except RecursionError:
@@ -243,8 +256,12 @@ class TranslatingScanner:
             return b""
 
     def _is_sound(self, event: CallBegin | CallDelta | CallEnd) -> bool:
-        """False at the end of a call whose arguments are no object."""
-        if isinstance(event, CallBegin):
+        """False where a call has no name, and at its end where its arguments are no object."""
+        if isinstance(event, CallBegin) and not event.call.name:
+            self._failure = Failure(fault=Fault.INTERRUPTED, message=_UNNAMED)
+        elif not self._takes_objects:
+            return True
+        elif isinstance(event, CallBegin):
             self._calls[event.index] = (event.call, [event.call.arguments])
         elif isinstance(event, CallDelta):
             self._calls[event.index][1].append(event.arguments)
@@ -255,12 +272,9 @@ class TranslatingScanner:
         return self._failure is None
 
 
-def unreadable_call(parts: Iterable[Part]) -> ToolCall | None:
-    """The first call whose arguments are no object."""
-    for part in parts:
-        if isinstance(part, ToolCall) and not (part.is_custom or is_object(part.arguments)):
-            return part
-    return None
+def _shown(name: str) -> str:
+    """A member's name, which may be whatever a caller has made up."""
+    return name[:_NAME_LIMIT] or '""'
 
 
 def is_object(arguments: str) -> bool:

@@ -25,7 +25,7 @@ from providers.protocols.canonical import (
 from providers.protocols.chat.answers import FINISH_OF, call_of, images_of
 from providers.protocols.chat.stream import StreamScanner
 from providers.protocols.protocol import Judge
-from providers.protocols.reading import new_call_id, text_of
+from providers.protocols.reading import dict_of, new_call_id, text_of
 from providers.protocols.usage import Usage
 
 
@@ -172,8 +172,8 @@ class ChatDecoder(StreamScanner):
             index = self._keys[key] = len(self._calls)
             self._calls.append(named)
             kind = "custom" if named.is_custom else "function"
-            begun = call.get(kind)
-            first = begun.get("input" if named.is_custom else "arguments") if begun else ""
+            begun = dict_of(call.get(kind)) or {}
+            first = begun.get("input" if named.is_custom else "arguments")
             told = named.arguments if first else ""
             self._events.append(CallBegin(index=index, call=_with_arguments(named, told)))
             return

@@ -48,7 +48,7 @@ _MODES: Final = {"auto": "auto", "any": "required", "none": "none"}
 
 def prompt_of(fields: dict[str, RawJson], *, stream: bool) -> Prompt:
     """Raises ProtocolError where the request contradicts itself."""
-    return _Reading(_values(fields)).prompt(stream=stream)
+    return _Reading(bodies.values_of(fields)).prompt(stream=stream)
 
 
 def hashed(user: str) -> str:
@@ -59,18 +59,6 @@ def hashed(user: str) -> str:
     with the account in it, and OpenAI allows 64.
     """
     return hashlib.sha256(user.encode(errors="surrogatepass")).hexdigest()
-
-
-def _values(fields: dict[str, RawJson]) -> dict[str, Any]:
-    said: dict[str, Any] = {}
-    for name, raw in fields.items():
-        try:
-            value = bodies.decode(bytes(raw))
-        except (ValueError, RecursionError) as error:  # a number that no float holds
-            raise ProtocolError(f"'{name}' is not JSON: {error}.", param=name) from error
-        if value is not None:
-            said[name] = value
-    return said
 
 
 class _Reading:
