@@ -74,7 +74,7 @@ class ChatDecoder(StreamScanner):
 
     def feed(self, data: bytes) -> bytes:
         super().feed(data)
-        if self.finished:
+        if self.is_over and self.finished:
             self._tell_done()
         return b""
 
@@ -83,15 +83,6 @@ class ChatDecoder(StreamScanner):
         if failure is None:
             self._tell_done()
         return b"", failure
-
-    def _is_middle(self, data: bytes) -> bool:
-        if (
-            data[:6] != b"data: "
-            or data.find(b"\n") != len(data) - 2
-            or not data.endswith(b"\n")
-        ):  # fmt: skip
-            return False
-        return self._is_delta(data[6:-2])
 
     def _is_delta(self, payload: bytes) -> bool:
         """The ordinary event of the middle, text or thoughts, is decoded once and kept."""
