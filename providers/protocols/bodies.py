@@ -21,15 +21,19 @@ _MEMBERS: Final = msgspec.json.Decoder(dict[str, Raw])
 _SHOWN = 60
 _SPACE: Final = " \t\n\r"
 _BASE64: Final = re.compile(rb';base64,|"data"\s*:\s*"')
+_IS_DATA: Final = re.compile(rb'"data"\s*:\s*"\Z')
+_LONG: Final = 64 << 10
+_HEAD: Final = 128  # bytes, within which a string says that it is base64
 # An image or a page costs hundreds of tokens, not a quarter of its bytes.
 _MEDIA_TOKENS = 1000
 
 
-def decode(text: bytes) -> Any:
+def decode(text: bytes | Raw) -> Any:
     """`text` as values. Raises ValueError or RecursionError."""
     try:
         return msgspec.json.decode(text)
     except msgspec.DecodeError:
+        text = bytes(text)
         if not _may_have_half_a_pair(text):
             raise
         return _SLOW.decode(text.decode())
@@ -48,7 +52,7 @@ def values_of(fields: dict[str, Raw]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, raw in fields.items():
         try:
-            value = decode(bytes(raw))
+            value = decode(raw)
         except (ValueError, RecursionError) as error:
             raise ProtocolError(f"'{name}' is not JSON: {error}.", param=name) from error
         if value is not None:
@@ -219,8 +223,10 @@ def estimate(text: bytes) -> int:
 
     The same text counts the same however it is escaped.
     """
-    if b"\\u" in text:
+    if b"\\" in text and b"\\u" in text:  # one byte is found 20 times as quickly as two
         text = _unescaped(text)
+    if len(text) > 2 * _LONG:
+        text = _shortened(text)
     size, media, position = len(text), 0, 0
     if b";base64," not in text and b'"data"' not in text:  # 100 times as quick as the pattern
         return size // 4
@@ -229,6 +235,30 @@ def estimate(text: bytes) -> int:
         size -= position - found.end()
         media += 1
     return size // 4 + media * _MEDIA_TOKENS
+
+
+def _shortened(text: bytes) -> bytes:
+    """
+    `text` with only the beginnings of its long base64, which does not count by its size.
+
+    Looking for the next quote is quick; looking for words in an image of 5 MB takes 8 ms each.
+    """
+    pieces: list[bytes] = []
+    begun, position = 0, _LONG
+    while position < len(text):
+        if text.find(b'"', position - _LONG, position) >= 0:
+            position += _LONG
+            continue
+        start = text.rfind(b'"', 0, position) + 1
+        end = text.find(b'"', position)
+        if end < 0:
+            break
+        head = start + _HEAD
+        if _IS_DATA.search(text, max(start - _HEAD, 0), start) or b";base64," in text[start:head]:
+            pieces.append(text[begun:head])
+            begun = end
+        position = end + _LONG
+    return b"".join([*pieces, text[begun:]])
 
 
 def _unescaped(text: bytes) -> bytes:

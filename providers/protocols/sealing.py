@@ -28,7 +28,6 @@ class _Sealed(Struct, array_like=True, omit_defaults=True):
     call_id: str = ""
 
 
-
 def seal(thought: Reasoning) -> str:
     """The opaque text for a caller of another protocol; it is there without a signature, too."""
     kept = _Sealed(
@@ -47,7 +46,10 @@ def unseal(opaque: str, text: str = "") -> Reasoning | None:
         return None
     try:
         kept = msgspec.convert(bodies.decode(urlsafe_b64decode(opaque[len(MARK) :])), _Sealed)
-    except (ValueError, RecursionError):  # whatever a caller has made of it, nobody can read it again
+    except (
+        ValueError,
+        RecursionError,
+    ):  # whatever a caller has made of it, nobody can read it again
         return None
     return Reasoning(
         text=text,

@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from msgspec import Raw as RawJson
 
-from providers.errors import ProtocolError
 from providers.protocols import bodies
 from providers.protocols.canonical import (
     Choice,
@@ -25,7 +24,15 @@ from providers.protocols.canonical import (
     Turn,
 )
 from providers.protocols.messages.answers import ORIGIN, thought_of
-from providers.protocols.reading import dict_of, dicts_of, flag_of, is_number, problem, text_of
+from providers.protocols.reading import (
+    dict_of,
+    dicts_of,
+    flag_of,
+    is_number,
+    problem,
+    text_of,
+    without_spaces,
+)
 from providers.protocols.usage import members
 
 _SAMPLING: Final = ("temperature", "top_p", "top_k")
@@ -305,7 +312,7 @@ def _sourced(kind: str, source: dict[str, Any], block: dict[str, Any]) -> Media 
     media_type, text = text_of(source.get("media_type")), ""
     match source.get("type"):
         case "base64" if data:
-            data, url, file_id = "".join(data.split()), "", ""
+            data, url, file_id = without_spaces(data), "", ""
         case "text" if kind == "file":
             data, url, file_id, text = "", "", "", data
         case "url" if url:
