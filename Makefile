@@ -3,7 +3,7 @@
 PIP := .venv/bin/python -m pip --disable-pip-version-check --no-input -qq install \
 	--root-user-action=ignore
 
-.PHONY: run setup check test setup-dev chromium lint bench soak lock
+.PHONY: run setup check test setup-dev chromium lint bench soak fuzz lock
 .SILENT:
 
 run: setup
@@ -61,6 +61,13 @@ bench: setup
 # Mixed load with faults against a whole gateway, and a verdict: make soak MINUTES=60
 soak: setup
 	.venv/bin/python -m bench.soak $(or $(MINUTES),60)
+
+# Coverage-guided fuzzing of the codecs, for so many minutes of CPU time: make fuzz FUZZ_MINUTES=10
+ATHERIS := tests/fuzz/.atheris
+fuzz: setup-dev
+	test -d $(ATHERIS)/atheris || $(PIP) --target $(ATHERIS) atheris==3.0.0 || { \
+	  echo "atheris cannot be had here: it comes for Python 3.11 to 3.13 on Linux." >&2; exit 1; }
+	PYTHONPATH=$(ATHERIS) nice .venv/bin/python -m tests.fuzz $(or $(FUZZ_MINUTES),10)
 
 # For maintainers: needs `uv` on the PATH.
 lock:
