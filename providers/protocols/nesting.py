@@ -16,7 +16,7 @@ _STEPS: Final = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 
 
 def _has_few(text: bytes) -> bool:
-    """Whether there are no more opening brackets than levels; long texts are not counted through."""
+    """Whether there are no more brackets than levels; a long text is not counted through."""
     if len(text) < _LONG:
         return text.count(b"[") + text.count(b"{") <= MAX_DEPTH
     left = MAX_DEPTH

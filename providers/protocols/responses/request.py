@@ -109,7 +109,7 @@ class ResponsesRequest(Request):
             needs.add("tools")
             if bytes(fields.get("parallel_tool_calls", b"")) == b"true":
                 needs.add("parallel_tools")
-        for part in set(_PART.findall(fields.get("input", b""))):
+        for part in set(_PART.findall(bodies.shortened(fields.get("input", b"")))):
             needs.add(_PART_NEEDS[part])
         text = bodies.object_of(fields.get("text")) or {}
         form = bodies.object_of(text.get("format")) or {}
