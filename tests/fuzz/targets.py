@@ -190,7 +190,9 @@ def _told(scanner: Scanner, pieces: list[bytes]) -> tuple[bytes, Fault | None]:
 
 def _known(scanner: Scanner, fault: Fault | None) -> tuple[Any, ...]:
     """Of a stream that broke, it does not matter what was still read behind that."""
-    usage = asdict(scanner.usage) if scanner.usage is not None and fault is None else None
+    if fault is not None:
+        return (scanner.finished,)
+    usage = asdict(scanner.usage) if scanner.usage is not None else None
     return scanner.has_content, scanner.finished, usage
 
 
