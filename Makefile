@@ -3,7 +3,7 @@
 PIP := .venv/bin/python -m pip --disable-pip-version-check --no-input -qq install \
 	--root-user-action=ignore
 
-.PHONY: run setup check test setup-dev chromium lint bench soak sdk agents lock
+.PHONY: run setup check test setup-dev chromium lint bench soak fuzz sdk agents lock
 .SILENT:
 
 run: setup
@@ -85,6 +85,13 @@ agents: setup-dev
 	    @anthropic-ai/claude-code @openai/codex @google/gemini-cli opencode-ai && cd .. && \
 	  exec .venv/bin/python -m tests.agents $(ONLY); \
 	else echo "There is no npm here: the coding agents are skipped."; fi
+
+# Coverage-guided fuzzing of the codecs, for so many minutes of CPU time: make fuzz FUZZ_MINUTES=10
+ATHERIS := tests/fuzz/.atheris
+fuzz: setup-dev
+	test -d $(ATHERIS)/atheris || $(PIP) --target $(ATHERIS) atheris==3.0.0 || { \
+	  echo "atheris cannot be had here: it comes for Python 3.11 to 3.13 on Linux." >&2; exit 1; }
+	PYTHONPATH=$(ATHERIS) nice .venv/bin/python -m tests.fuzz $(or $(FUZZ_MINUTES),10)
 
 # For maintainers: needs `uv` on the PATH.
 lock:

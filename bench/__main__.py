@@ -13,7 +13,7 @@ from bench.gateways import GatewayUnderTest, Switchyard, running, upstream
 from bench.processes import BenchmarkFailed, allow_many_files
 
 OVER_SOCKETS = ("plain", "stream", "failover", "latency", "memory")
-IN_PROCESS = ("plan", "snapshot")
+IN_PROCESS = ("plan", "snapshot", "codecs")
 PARTS = (*OVER_SOCKETS, *IN_PROCESS)
 ALONE = ("peers", "profile")
 RUNS, SECONDS = 3, 3.0

@@ -1,5 +1,5 @@
 """
-What needs no socket: `python -m bench.inprocess plan|snapshot` prints its figures as JSON.
+What needs no socket: `python -m bench.inprocess plan|snapshot|codecs` prints its figures as JSON.
 
 A process of its own, so that neither measures on the other's heap.
 """
@@ -19,6 +19,7 @@ from random import Random
 import msgspec
 import uvloop
 
+from bench import codecs
 from bench.processes import ROOT, BenchmarkFailed
 from bench.publishing import measure_publishing
 from failover.engine.benches import BenchEntry, Benches
@@ -221,5 +222,11 @@ def measure(part: str) -> Figures:
 
 
 if __name__ == "__main__":
-    figures = measure_plan() if sys.argv[1] == "plan" else measure_snapshot() | measure_publishing()
+    match sys.argv[1]:
+        case "plan":
+            figures = measure_plan()
+        case "codecs":
+            figures = codecs.measure()
+        case _:
+            figures = measure_snapshot() | measure_publishing()
     print(msgspec.json.encode(figures).decode())

@@ -21,15 +21,19 @@ _MEMBERS: Final = msgspec.json.Decoder(dict[str, Raw])
 _SHOWN = 60
 _SPACE: Final = " \t\n\r"
 _BASE64: Final = re.compile(rb';base64,|"data"\s*:\s*"')
+_IS_DATA: Final = re.compile(rb'"data"\s*:\s*"\Z')
+_LONG: Final = 64 << 10
+_HEAD: Final = 128  # bytes, within which a string says that it is base64
 # An image or a page costs hundreds of tokens, not a quarter of its bytes.
 _MEDIA_TOKENS = 1000
 
 
-def decode(text: bytes) -> Any:
+def decode(text: bytes | Raw) -> Any:
     """`text` as values. Raises ValueError or RecursionError."""
     try:
         return msgspec.json.decode(text)
     except msgspec.DecodeError:
+        text = bytes(text)
         if not _may_have_half_a_pair(text):
             raise
         return _SLOW.decode(text.decode())
@@ -41,6 +45,19 @@ def decode_text(text: str) -> Any:
         return decode(text.encode())
     except UnicodeEncodeError:
         return _SLOW.decode(text)
+
+
+def values_of(fields: dict[str, Raw]) -> dict[str, Any]:
+    """A caller's members that are not null. Raises ProtocolError for a number that none holds."""
+    found: dict[str, Any] = {}
+    for name, raw in fields.items():
+        try:
+            value = decode(raw)
+        except (ValueError, RecursionError) as error:
+            raise ProtocolError(f"'{name}' is not JSON: {error}.", param=name) from error
+        if value is not None:
+            found[name] = value
+    return found
 
 
 def encode(value: Any) -> bytes:
@@ -206,8 +223,9 @@ def estimate(text: bytes) -> int:
 
     The same text counts the same however it is escaped.
     """
-    if b"\\u" in text:
+    if b"\\" in text and b"\\u" in text:  # one byte is found 20 times as quickly as two
         text = _unescaped(text)
+    text = shortened(text)
     size, media, position = len(text), 0, 0
     if b";base64," not in text and b'"data"' not in text:  # 100 times as quick as the pattern
         return size // 4
@@ -218,8 +236,38 @@ def estimate(text: bytes) -> int:
     return size // 4 + media * _MEDIA_TOKENS
 
 
+def shortened(text: bytes | Raw) -> bytes:
+    """
+    JSON with only the beginnings of its long base64, to look for words and to count tokens in.
+
+    Looking for the next quote is quick; looking for words in an image of 5 MB takes 8 ms each.
+    """
+    text = bytes(text)
+    if len(text) < 2 * _LONG:
+        return text
+    pieces: list[bytes] = []
+    begun, position = 0, _LONG
+    while position < len(text):
+        if text.find(b'"', position - _LONG, position) >= 0:
+            position += _LONG
+            continue
+        start = text.rfind(b'"', 0, position) + 1
+        end = text.find(b'"', position)
+        if end < 0:
+            break
+        head = start + _HEAD
+        if _IS_DATA.search(text, max(start - _HEAD, 0), start) or b";base64," in text[start:head]:
+            pieces.append(text[begun:head])
+            begun = end
+        position = end + _LONG
+    return b"".join([*pieces, text[begun:]])
+
+
 def _unescaped(text: bytes) -> bytes:
-    value = decode(text)
+    try:
+        value = decode(text)
+    except ValueError:  # a number that only its provider can judge
+        return text
     try:
         return msgspec.json.encode(value)
     except UnicodeEncodeError:

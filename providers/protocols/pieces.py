@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from providers.protocols.canonical import (
     Answer,
@@ -55,73 +56,73 @@ def answer_of(events: Iterable[Event]) -> Answer | None:
     """The answer that a stream adds up to; None if it has not ended."""
     begin, done = Begin(id="", model=""), None
     parts: list[Part] = []
-    calls: dict[int, int] = {}  # index of a call → its place
-    thought = ""
+    calls: dict[int, _Call] = {}
+    said: list[str] = []  # pieces of a text, a refusal or a thought that goes on
+    kind: type[Text | Refusal | Reasoning] = Text
     for event in events:
-        if thought and not isinstance(event, (ReasoningDelta, ReasoningEnd)):
-            parts.append(Reasoning(text=thought))
-            thought = ""
+        if said and _PIECES.get(type(event)) is not kind:
+            parts.append(kind(text="".join(said)))
+            said = []
         match event:
             case Begin():
                 begin = event
-            case TextDelta():
-                last = parts[-1] if parts else None
-                if isinstance(last, Text):
-                    parts[-1] = Text(text=last.text + event.text)
-                else:
-                    parts.append(Text(text=event.text))
-            case RefusalDelta():
-                last = parts[-1] if parts else None
-                if isinstance(last, Refusal):
-                    parts[-1] = Refusal(text=last.text + event.text)
-                else:
-                    parts.append(Refusal(text=event.text))
-            case ReasoningDelta():
-                thought += event.text
+            case TextDelta() | RefusalDelta() | ReasoningDelta():
+                said.append(event.text)
+                kind = _PIECES[type(event)]
             case ReasoningEnd():
                 parts.append(event.part)
-                thought = ""
+                said = []
             case CallBegin():
-                calls[event.index] = len(parts)
+                calls[event.index] = _Call(len(parts), event.call)
                 parts.append(event.call)
             case CallDelta():
-                place = calls[event.index]
-                parts[place] = _longer(parts[place], event.arguments)
+                calls[event.index].pieces.append(event.arguments)
             case CallEnd():
-                if event.signature:
-                    place = calls[event.index]
-                    parts[place] = _longer(parts[place], "", event.signature)
+                calls[event.index].signature = event.signature
             case Block():
                 parts.append(event.part)
             case Done():
                 done = event
     if done is None:
         return None
+    for call in calls.values():
+        parts[call.place] = call.whole()
     return Answer(
         id=begin.id,
         model=begin.model,
         created_at=begin.created_at,
-        parts=tuple(_whole(part) for part in parts),
+        parts=tuple(parts),
         finish=done.finish,
         usage=done.usage,
         stop=done.stop,
     )
 
 
-def _longer(call: Part, arguments: str, signature: str = "") -> ToolCall:
-    assert isinstance(call, ToolCall)  # noqa: S101  # its index says so
-    return ToolCall(
-        id=call.id,
-        name=call.name,
-        arguments=call.arguments + arguments,
-        is_custom=call.is_custom,
-        signature=signature or call.signature,
-        item_id=call.item_id,
-    )
+_PIECES: Final[dict[type, type[Text | Refusal | Reasoning]]] = {
+    TextDelta: Text,
+    RefusalDelta: Refusal,
+    ReasoningDelta: Reasoning,
+    ReasoningEnd: Reasoning,  # which has all of it
+}
 
 
-def _whole(part: Part) -> Part:
-    """A call that got no arguments has an empty object of them."""
-    if isinstance(part, ToolCall) and not part.arguments and not part.is_custom:
-        return _longer(part, "{}")
-    return part
+class _Call:
+    """A call that is being told, at its `place` among the parts."""
+
+    def __init__(self, place: int, begun: ToolCall) -> None:
+        self.place = place
+        self.begun = begun
+        self.pieces = [begun.arguments]
+        self.signature = ""
+
+    def whole(self) -> ToolCall:
+        """One that got no arguments has an empty object of them."""
+        call, arguments = self.begun, "".join(self.pieces)
+        return ToolCall(
+            id=call.id,
+            name=call.name,
+            arguments=arguments if arguments or call.is_custom else "{}",
+            is_custom=call.is_custom,
+            signature=self.signature or call.signature,
+            item_id=call.item_id,
+        )

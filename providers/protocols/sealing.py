@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from providers.protocols import bodies
 from providers.protocols.canonical import Reasoning
 
 MARK: Final = "gw1."
@@ -27,15 +28,12 @@ class _Sealed(Struct, array_like=True, omit_defaults=True):
     call_id: str = ""
 
 
-_decode: Final = msgspec.json.Decoder(_Sealed).decode
-
-
 def seal(thought: Reasoning) -> str:
     """The opaque text for a caller of another protocol; it is there without a signature, too."""
     kept = _Sealed(
         thought.origin, thought.signature, thought.encrypted, thought.id, thought.call_id
     )
-    return MARK + urlsafe_b64encode(msgspec.json.encode(kept)).decode()
+    return MARK + urlsafe_b64encode(bodies.encode(msgspec.to_builtins(kept))).decode()
 
 
 def is_sealed(opaque: str) -> bool:
@@ -47,8 +45,11 @@ def unseal(opaque: str, text: str = "") -> Reasoning | None:
     if not is_sealed(opaque):
         return None
     try:
-        kept = _decode(urlsafe_b64decode(opaque[len(MARK) :]))
-    except ValueError:  # whatever a caller has made of it, nobody can read it again
+        kept = msgspec.convert(bodies.decode(urlsafe_b64decode(opaque[len(MARK) :])), _Sealed)
+    except (
+        ValueError,
+        RecursionError,
+    ):  # whatever a caller has made of it, nobody can read it again
         return None
     return Reasoning(
         text=text,

@@ -70,10 +70,10 @@ class EventScanner:
         """The last event of a stream that broke after what has been passed."""
         raise NotImplementedError
 
-    def _is_middle(self, data: bytes) -> bool:
-        """Whether `data` is one sound event that only adds to content, to be passed as it is."""
+    def _middle(self, data: bytes) -> bytes:
+        """What is passed of one sound event that only adds to content; b"" if `data` is none."""
         del data
-        return False
+        return b""
 
     def _is_bare_end(self, rest: bytes) -> bool:
         """Whether `rest`, without its blank line, is the end of the stream all the same."""
@@ -104,9 +104,11 @@ class EventScanner:
             return b""
         if (
             self.has_content and not self._parts and not self._unwanted
-            and self._is_middle(data)
+            and (passed_on := self._middle(data))
         ):  # fmt: skip
-            return data  # the one event of the middle of a stream: half the time of the way below
+            return (
+                passed_on  # the one event of the middle of a stream: half the time of the way below
+            )
         if self._unwanted or b"\r" in data:
             data = self._with_plain_lines(data)
         if self._parts:

@@ -7,8 +7,6 @@ itself, and reads what comes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from msgspec.structs import replace
 
 from providers.errors import Failure, Fault
@@ -19,8 +17,8 @@ from providers.protocols.canonical import (
     CallDelta,
     CallEnd,
     Event,
-    Part,
     Prompt,
+    TextDelta,
     ToolCall,
     Unfit,
     Written,
@@ -45,6 +43,8 @@ from providers.secrets.redaction import safe_text
 
 _JSON = b"application/json"
 _TOO_DEEP = "the reply is nested too deeply"
+_UNNAMED = "a call of a tool does not name it"
+_NAME_LIMIT = 60
 _EVENTS_LIMIT = 8 << 20  # of a stream that is put together at once
 
 
@@ -107,8 +107,8 @@ class Translated(Request):
                 prompt = self.prompt if tooling is None else tooling.prompt
                 written = self._codec.write(prompt, self._target)
             except Unfit as error:
-                raise Unfit(words.get(error.what, error.what)) from error
-            dropped = dict.fromkeys(words.get(name, name) for name in written.dropped)
+                raise Unfit(_shown(words.get(error.what, error.what))) from error
+            dropped = dict.fromkeys(_shown(words.get(name, name)) for name in written.dropped)
             self._written = replace(written, dropped=tuple(dropped))
         return self._written
 
@@ -135,11 +135,9 @@ class Translated(Request):
         asked = self._asked
         if self._tooling is not None:
             answer = self._tooling.answer(answer)
-        if (
-            self._spoken.has_object_arguments
-            and (call := unreadable_call(answer.parts)) is not None
-        ):
-            return no_answer(_not_an_object(call))
+        for part in answer.parts:
+            if isinstance(part, ToolCall) and (problem := self._problem_of(part)):
+                return no_answer(problem)
         if asked.stream:
             told = self._spoken.encoder(asked).write(events_of(answer))
             return Reply(told, asked.stream_type, answer.usage)
@@ -167,12 +165,22 @@ class Translated(Request):
         takes_objects = self._spoken.has_object_arguments
         return TranslatingScanner(decoder, encoder, restoring, takes_objects=takes_objects)
 
+    def _problem_of(self, call: ToolCall) -> str:
+        """Why a call cannot be told; "" for nothing."""
+        if not call.name:
+            return _UNNAMED
+        is_text = not self._spoken.has_object_arguments or call.is_custom
+        if is_text or is_object(call.arguments):
+            return ""
+        return _not_an_object(call)
+
 
 class TranslatingScanner:
     """
     A provider's events decoded, and written again in the caller's protocol.
 
-    `takes_objects`: a call whose arguments are no object breaks the stream.
+    A call without a name breaks the stream; with `takes_objects` one, too, whose arguments are no
+    object.
     """
 
     __slots__ = ("_calls", "_decoder", "_encoder", "_failure", "_restoring", "_takes_objects")
@@ -231,11 +239,14 @@ class TranslatingScanner:
     def _written(self, events: list[Event]) -> bytes:
         if self._restoring is not None:
             events = self._restoring.events(events)
-        if self._takes_objects:
-            for place, event in enumerate(events):
-                if isinstance(event, (CallBegin, CallDelta, CallEnd)) and not self._is_sound(event):
-                    events = events[:place]
-                    break
+        for place, event in enumerate(events):
+            if (
+                type(event) is not TextDelta
+                and isinstance(event, (CallBegin, CallDelta, CallEnd))
+                and not self._is_sound(event)
+            ):
+                events = events[:place]
+                break
         try:
             return self._encoder.write(events) if events else b""
         except RecursionError:
@@ -243,8 +254,12 @@ class TranslatingScanner:
             return b""
 
     def _is_sound(self, event: CallBegin | CallDelta | CallEnd) -> bool:
-        """False at the end of a call whose arguments are no object."""
-        if isinstance(event, CallBegin):
+        """False where a call has no name, and at its end where its arguments are no object."""
+        if isinstance(event, CallBegin) and not event.call.name:
+            self._failure = Failure(fault=Fault.INTERRUPTED, message=_UNNAMED)
+        elif not self._takes_objects:
+            return True
+        elif isinstance(event, CallBegin):
             self._calls[event.index] = (event.call, [event.call.arguments])
         elif (begun := self._calls.get(event.index)) is None:
             return True  # pieces behind its end are nobody's
@@ -257,12 +272,9 @@ class TranslatingScanner:
         return self._failure is None
 
 
-def unreadable_call(parts: Iterable[Part]) -> ToolCall | None:
-    """The first call whose arguments are no object."""
-    for part in parts:
-        if isinstance(part, ToolCall) and not (part.is_custom or is_object(part.arguments)):
-            return part
-    return None
+def _shown(name: str) -> str:
+    """A member's name, which may be whatever a caller has made up."""
+    return name[:_NAME_LIMIT] or '""'
 
 
 def is_object(arguments: str) -> bool:

@@ -25,7 +25,7 @@ from providers.protocols.canonical import (
 from providers.protocols.chat.answers import FINISH_OF, call_of, images_of
 from providers.protocols.chat.stream import StreamScanner
 from providers.protocols.protocol import Judge
-from providers.protocols.reading import new_call_id, text_of
+from providers.protocols.reading import dict_of, new_call_id, text_of
 from providers.protocols.usage import Usage
 
 
@@ -74,7 +74,7 @@ class ChatDecoder(StreamScanner):
 
     def feed(self, data: bytes) -> bytes:
         super().feed(data)
-        if self.finished:
+        if self.is_over and self.finished:
             self._tell_done()
         return b""
 
@@ -83,15 +83,6 @@ class ChatDecoder(StreamScanner):
         if failure is None:
             self._tell_done()
         return b"", failure
-
-    def _is_middle(self, data: bytes) -> bool:
-        if (
-            data[:6] != b"data: "
-            or data.find(b"\n") != len(data) - 2
-            or not data.endswith(b"\n")
-        ):  # fmt: skip
-            return False
-        return self._is_delta(data[6:-2])
 
     def _is_delta(self, payload: bytes) -> bool:
         """The ordinary event of the middle, text or thoughts, is decoded once and kept."""
@@ -172,8 +163,8 @@ class ChatDecoder(StreamScanner):
             index = self._keys[key] = len(self._calls)
             self._calls.append(named)
             kind = "custom" if named.is_custom else "function"
-            begun = call.get(kind)
-            first = begun.get("input" if named.is_custom else "arguments") if begun else ""
+            begun = dict_of(call.get(kind)) or {}
+            first = begun.get("input" if named.is_custom else "arguments")
             told = named.arguments if first else ""
             self._events.append(CallBegin(index=index, call=_with_arguments(named, told)))
             return

@@ -61,8 +61,7 @@ _AUDIO_TYPES: Final = {"wav": "audio/wav", "mp3": "audio/mpeg"}
 
 def prompt_of(fields: dict[str, Raw], *, stream: bool) -> Prompt:
     """Raises ProtocolError where the request contradicts itself."""
-    said = {name: bodies.decode(bytes(raw)) for name, raw in fields.items()}
-    said = {name: value for name, value in said.items() if value is not None}
+    said = bodies.values_of(fields)
     system, turns = _turns(said["messages"])
     options = said.get("stream_options")
     tools, choice = _tools(said)

@@ -118,7 +118,7 @@ class CompletionRequest(Request):
             needs.add("tools")
             if bytes(fields.get("parallel_tool_calls", b"")) == b"true":
                 needs.add("parallel_tools")
-        for part in set(_PART.findall(fields["messages"])):
+        for part in set(_PART.findall(bodies.shortened(fields["messages"]))):
             needs.add(_PART_NEEDS[part])
         if b'"audio"' in bytes(fields.get("modalities", b"")):
             needs.add("audio")

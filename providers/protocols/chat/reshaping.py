@@ -194,7 +194,7 @@ def _add(into: dict[str, Any], piece: dict[str, Any]) -> None:
         if value is None:
             into.setdefault(name, None)
         elif name == "tool_calls" and isinstance(value, list):
-            into[name] = _with_calls(held or [], value)
+            into[name] = _with_calls(held if isinstance(held, list) else [], value)
         elif isinstance(held, str) and isinstance(value, str) and name not in _NAMES:
             into[name] = held + value
         elif isinstance(held, list) and isinstance(value, list):

@@ -69,13 +69,15 @@ class StreamScanner(EventScanner):
     def error_event(self, problem: Problem) -> bytes:
         return openai.error_event(problem)
 
-    def _is_middle(self, data: bytes) -> bool:
-        return (
+    def _middle(self, data: bytes) -> bytes:
+        if (
             data[:6] == b"data: "
             and data.find(b"\n") == len(data) - 2
             and data.endswith(b"\n")
             and self._is_delta(data[6:-2])
-        )
+        ):
+            return data
+        return b""
 
     def _is_bare_end(self, rest: bytes) -> bool:
         return rest in _BARE_DONE

@@ -86,7 +86,7 @@ class GeminiDecoder(StreamScanner):
 
     def feed(self, data: bytes) -> bytes:
         super().feed(data)
-        if self.finished:
+        if self.is_over and self.finished:
             self._tell_done()
         return b""
 

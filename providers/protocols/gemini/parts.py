@@ -12,12 +12,13 @@ from typing import Any, Final
 from providers.protocols import bodies, sealing
 from providers.protocols.canonical import Media, Part, Raw, Reasoning, Text, ToolCall
 from providers.protocols.nesting import is_too_deep
-from providers.protocols.reading import dict_of, dicts_of, text_of
+from providers.protocols.reading import dict_of, dicts_of, text_of, without_spaces
 
 ORIGIN: Final = "gemini_generate"
 # What Google documents for calls that none of its models has made, which have no signature.
 BYPASS: Final = b64encode(b"skip_thought_signature_validator").decode()
 _ALPHABET: Final = (ascii_letters + digits + "+/").encode()
+_JUDGED: Final = 64 << 10
 _URL_SAFE: Final = str.maketrans("-_", "+/")
 # Uploaded files belong to one account; buckets to whoever may read them.
 _OWN_FILES: Final = ("https://generativelanguage.googleapis.com/", "gs://")
@@ -132,12 +133,15 @@ def plain_base64(data: str) -> str | None:
     """
     `data` in the common alphabet with its padding, without line ends; None if it is no base64.
 
-    Google's JSON takes both alphabets, with and without padding.
+    Google's JSON takes both alphabets, with and without padding. The end of what is longer than any
+    signature is for the provider to judge: for an image of 5 MB looking at all takes 6 ms.
     """
-    found = "".join(data.split()) if any(space in data for space in " \n\r\t") else data
+    found = without_spaces(data)
     found = found.translate(_URL_SAFE) if "-" in found or "_" in found else found
-    found = found.rstrip("=")
-    if not found.isascii() or found.encode().translate(None, _ALPHABET) or len(found) % 4 == 1:
+    found = found.rstrip("=") if found.endswith("=") else found
+    if not found.isascii() or len(found) % 4 == 1:
+        return None
+    if found[:_JUDGED].encode().translate(None, _ALPHABET):
         return None
     return found + "=" * (-len(found) % 4)
 

@@ -75,7 +75,7 @@ _BESIDE: Final = ("videoMetadata", "mediaResolution", "partMetadata", "mediaProc
 
 def prompt_of(fields: dict[str, Raw], *, stream: bool) -> Prompt:
     """Raises ProtocolError where the request contradicts itself."""
-    said = _members({name: bodies.decode(bytes(raw)) for name, raw in fields.items()})
+    said = _members(bodies.values_of(fields))
     config = said.get("generationConfig")
     config = _members(config) if isinstance(config, dict) else {}
     reading = _Reading(said)

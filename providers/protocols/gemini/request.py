@@ -124,7 +124,7 @@ class GenerateRequest(Request):
 
     def _find_needs(self) -> set[str]:
         needs = set()
-        contents = self.fields["contents"]
+        contents = bodies.shortened(self.fields["contents"])
         if self.stream:
             needs.add("streaming")
         if _MEDIA.search(contents):

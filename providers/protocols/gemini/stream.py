@@ -60,24 +60,15 @@ class StreamScanner(EventScanner):
     def error_event(self, problem: Problem) -> bytes:
         return errors.error_event(problem)
 
-    def feed(self, data: bytes) -> bytes:
-        if (
-            data.endswith(b"\r\n\r\n")
-            and self.has_content and not (self._parts or self._unwanted or self.is_over)
-            and data[:6] == b"data: "
-            and data.find(b"\r") == len(data) - 4 and data.find(b"\n") == len(data) - 3
-            and self._is_delta(data[6:-4])
-        ):  # fmt: skip
+    def _middle(self, data: bytes) -> bytes:
+        if data[:6] != b"data: ":
+            return b""
+        first = data.find(b"\n")
+        if first == len(data) - 2 and data.endswith(b"\n"):
+            return data if self._is_delta(data[6:-2]) else b""
+        if first == len(data) - 3 and data.endswith(b"\r\n\r\n") and self._is_delta(data[6:-4]):
             return data[:-4] + b"\n\n"  # Google's own servers end lines with CRLF
-        return super().feed(data)
-
-    def _is_middle(self, data: bytes) -> bool:
-        return (
-            data[:6] == b"data: "
-            and data.find(b"\n") == len(data) - 2
-            and data.endswith(b"\n")
-            and self._is_delta(data[6:-2])
-        )
+        return b""
 
     def _is_bare_end(self, rest: bytes) -> bool:
         return rest.startswith(b"data:") and rest[5:].strip() == _DONE

@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from msgspec import Raw as RawJson
 
-from providers.errors import ProtocolError
 from providers.protocols import bodies
 from providers.protocols.canonical import (
     Choice,
@@ -25,7 +24,15 @@ from providers.protocols.canonical import (
     Turn,
 )
 from providers.protocols.messages.answers import ORIGIN, thought_of
-from providers.protocols.reading import dict_of, dicts_of, flag_of, is_number, problem, text_of
+from providers.protocols.reading import (
+    dict_of,
+    dicts_of,
+    flag_of,
+    is_number,
+    problem,
+    text_of,
+    without_spaces,
+)
 from providers.protocols.usage import members
 
 _SAMPLING: Final = ("temperature", "top_p", "top_k")
@@ -48,7 +55,7 @@ _MODES: Final = {"auto": "auto", "any": "required", "none": "none"}
 
 def prompt_of(fields: dict[str, RawJson], *, stream: bool) -> Prompt:
     """Raises ProtocolError where the request contradicts itself."""
-    return _Reading(_values(fields)).prompt(stream=stream)
+    return _Reading(bodies.values_of(fields)).prompt(stream=stream)
 
 
 def hashed(user: str) -> str:
@@ -59,18 +66,6 @@ def hashed(user: str) -> str:
     with the account in it, and OpenAI allows 64.
     """
     return hashlib.sha256(user.encode(errors="surrogatepass")).hexdigest()
-
-
-def _values(fields: dict[str, RawJson]) -> dict[str, Any]:
-    said: dict[str, Any] = {}
-    for name, raw in fields.items():
-        try:
-            value = bodies.decode(bytes(raw))
-        except (ValueError, RecursionError) as error:  # a number that no float holds
-            raise ProtocolError(f"'{name}' is not JSON: {error}.", param=name) from error
-        if value is not None:
-            said[name] = value
-    return said
 
 
 class _Reading:
@@ -317,7 +312,7 @@ def _sourced(kind: str, source: dict[str, Any], block: dict[str, Any]) -> Media 
     media_type, text = text_of(source.get("media_type")), ""
     match source.get("type"):
         case "base64" if data:
-            data, url, file_id = "".join(data.split()), "", ""
+            data, url, file_id = without_spaces(data), "", ""
         case "text" if kind == "file":
             data, url, file_id, text = "", "", "", data
         case "url" if url:

@@ -87,7 +87,8 @@ class MessagesRequest(Request):
         if self.stream:
             needs.add("streaming")
         if _BLOCK.search(fields["messages"]):
-            needs |= {_BLOCK_NEEDS[kind] for kind in _kinds(fields["messages"])}
+            messages = bodies.shortened(fields["messages"])
+            needs |= {_BLOCK_NEEDS[kind] for kind in _kinds(messages)}
         if _TELLING.isdisjoint(fields):
             return needs
         thinking = bodies.object_of(fields.get("thinking")) or {}
@@ -146,7 +147,7 @@ def _query_of(target: str) -> str:
     return "&".join(kept)
 
 
-def _kinds(messages: Raw) -> set[str]:
+def _kinds(messages: bytes) -> set[str]:
     """The kinds of media among the blocks of `messages`, those in results of tools included."""
     try:
         blocks = [

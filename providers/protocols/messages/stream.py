@@ -68,13 +68,15 @@ class MessagesScanner(EventScanner):
     def error_event(self, problem: Problem) -> bytes:
         return errors.error_event(problem)
 
-    def _is_middle(self, data: bytes) -> bool:
-        return (
+    def _middle(self, data: bytes) -> bytes:
+        if (
             data.startswith(_HEAD)
             and data.find(b"\n", _HEAD_SIZE) == len(data) - 2
             and data.endswith(b"\n")
             and self._is_delta(data[_HEAD_SIZE:-2])
-        )
+        ):
+            return data
+        return b""
 
     def _is_bare_end(self, rest: bytes) -> bool:
         if not rest.endswith(_STOP) or rest.removeprefix(b"event: message_stop\n") not in (

@@ -24,6 +24,7 @@ from providers.protocols.reading import (
     problem,
     text_of,
     with_members,
+    without_spaces,
 )
 from providers.protocols.sealing import is_sealed, unseal
 
@@ -263,7 +264,7 @@ def _file(part: dict[str, Any], where: str) -> Media:
         return Media(kind="file", url=url, name=name)
     data = text_of(part.get("file_data"))
     if not data.startswith("data:"):  # bare base64 is taken as well
-        return Media(kind="file", data="".join(data.split()), name=name)
+        return Media(kind="file", data=without_spaces(data), name=name)
     return with_members(media_of_url(data, "file", where), name=name)
 
 

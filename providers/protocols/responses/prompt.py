@@ -56,8 +56,7 @@ _TOOL_EXTRAS: Final = ("defer_loading", "allowed_callers", "async", "output_sche
 
 def prompt_of(fields: dict[str, RawBytes], *, stream: bool) -> Prompt:
     """Raises ProtocolError where the request contradicts itself."""
-    said = {name: bodies.decode(bytes(raw)) for name, raw in fields.items()}
-    said = {name: value for name, value in said.items() if value is not None}
+    said = bodies.values_of(fields)
     bound = {name for name, nothing in _BOUND.items() if name in said and said[name] not in nothing}
     other = [
         name

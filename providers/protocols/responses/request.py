@@ -109,7 +109,7 @@ class ResponsesRequest(Request):
             needs.add("tools")
             if bytes(fields.get("parallel_tool_calls", b"")) == b"true":
                 needs.add("parallel_tools")
-        for part in set(_PART.findall(fields.get("input", b""))):
+        for part in set(_PART.findall(bodies.shortened(fields.get("input", b"")))):
             needs.add(_PART_NEEDS[part])
         text = bodies.object_of(fields.get("text")) or {}
         form = bodies.object_of(text.get("format")) or {}
@@ -164,12 +164,15 @@ def _without_sealed(raw: Raw) -> Raw:
     except msgspec.DecodeError:  # half a surrogate pair somewhere
         kept = [item for item in bodies.decode(bytes(raw)) if not _is_sealed_item(item)]
         return Raw(bodies.encode(kept))
-    kept_items = [
-        bytes(item)
-        for item in items
-        if _SEALED not in bytes(item) or not _is_sealed_item(bodies.decode(bytes(item)))
-    ]
+    kept_items = [bytes(item) for item in items if not _holds_seal(bytes(item))]
     return Raw(b"[" + b",".join(kept_items) + b"]")
+
+
+def _holds_seal(item: bytes) -> bool:
+    try:
+        return _SEALED in item and _is_sealed_item(bodies.decode(item))
+    except ValueError:  # a number that only its provider can judge
+        return False
 
 
 def _is_sealed_item(item: object) -> bool:

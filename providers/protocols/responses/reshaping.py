@@ -110,6 +110,10 @@ def stream_of(response: dict[str, Any]) -> bytes:
     return b"".join(telling.events)
 
 
+# Parts that come in pieces; of any other kind only its beginning and its end are told.
+_SPOKEN: Final = frozenset({"output_text", "refusal"})
+
+
 class _Telling:
     """Events with the numbers that they have in their stream."""
 
@@ -156,9 +160,10 @@ class _Telling:
         begun = {**part, name: "", **({"annotations": []} if name == "text" else {})}
         more: dict[str, Any] = {"logprobs": []} if name == "text" else {}
         self.tell("response.content_part.added", {**at, "part": begun})
-        if whole:
-            self.tell(f"response.{kind}.delta", {**at, "delta": whole, **more})
-        self.tell(f"response.{kind}.done", {**at, name: whole, **more})
+        if kind in _SPOKEN:
+            if whole:
+                self.tell(f"response.{kind}.delta", {**at, "delta": whole, **more})
+            self.tell(f"response.{kind}.done", {**at, name: whole, **more})
         self.tell("response.content_part.done", {**at, "part": part})
 
     def _tell_summary(self, at: dict[str, Any], part: dict[str, Any]) -> None:

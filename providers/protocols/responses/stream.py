@@ -18,7 +18,6 @@ from providers.protocols.responses.usage import usage_of
 from providers.protocols.sse import EventScanner
 
 _DONE: Final = b"[DONE]"
-_BEGINNING: Final = b"event: response."
 _NAME: Final = re.compile(r"[a-z0-9_.]{1,100}")
 # Pieces of an answer, by the word of their events.
 DELTAS: Final = {
@@ -55,12 +54,14 @@ class StreamScanner(EventScanner):
     `number` is that of the next event: the gateway may have to write the last one itself.
     """
 
-    __slots__ = ("_has_finished", "_name", "_number", "_response")
+    __slots__ = ("_has_finished", "_head", "_kind", "_name", "_number", "_response")
 
     def __init__(self, judge: Judge) -> None:
         super().__init__(judge)
         self._has_finished = False
         self._name = b""  # of the event that has just been taken in
+        self._kind = b""  # of the delta before
+        self._head = b"event: "  # of the next, if it is one of the same kind
         self._number = 0  # of the next event
         self._response: dict[str, Any] | None = None  # as it began
 
@@ -82,15 +83,17 @@ class StreamScanner(EventScanner):
             return error_event(problem, self._number)
         return failed_event(problem, self._response, self._number)
 
-    def _is_middle(self, data: bytes) -> bool:
-        if data[:16] != _BEGINNING or not data.endswith(b"\n\n"):
-            return False
-        start = data.find(b"\n") + 1
-        return (
-            data[start : start + 6] == b"data: "
-            and data.find(b"\n", start) == len(data) - 2
-            and self._is_delta(data[start + 6 : -2], data[7 : start - 1])
-        )
+    def _middle(self, data: bytes) -> bytes:
+        head = self._head
+        size = len(head)
+        if (
+            data.startswith(head)
+            and data.find(b"\n", size) == len(data) - 2
+            and data.endswith(b"\n")
+            and self._is_delta(data[size:-2], self._kind)
+        ):
+            return data
+        return b""
 
     def _written(self, event: bytes, name: bytes, payload: bytes) -> bytes:
         del event, name  # the document says its own name
@@ -129,6 +132,7 @@ class StreamScanner(EventScanner):
         if name == b"ping":
             return False
         if self.has_content and self._is_delta(payload):
+            self._expect_more()
             return True
         try:
             document = bodies.decode(payload)
@@ -169,10 +173,16 @@ class StreamScanner(EventScanner):
             if kind in _ENDS:
                 return self._takes_end(response, payload)
         if kind in DELTAS:
+            self._expect_more()
             self.has_content = self.has_content or bool(text_of(document.get("delta")))
         elif kind == "response.output_item.done":
             self.has_content = True
         return True
+
+    def _expect_more(self) -> None:
+        """A delta has come: most are followed by one of their kind."""
+        self._kind = self._name
+        self._head = b"event: %b\ndata: " % self._name
 
     def _takes_end(self, response: dict[str, Any], payload: bytes) -> bool:
         usage = usage_of(response.get("usage"))

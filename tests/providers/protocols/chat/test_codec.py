@@ -355,6 +355,15 @@ def test_no_piece_of_a_call_is_lost_however_a_server_tells_it(
     assert said.finish == "tool_calls"
 
 
+def test_a_piece_of_a_call_that_is_a_text_breaks_the_stream_and_nothing_else() -> None:
+    scanner = translated(stream=True).scanner(JUDGE)
+    scanner.feed(piece(index=0, id="a", function={"name": "f", "arguments": "{}"}))
+    scanner.feed(piece(index=1, function="f") + END)
+
+    assert scanner.failure is not None
+    assert not scanner.finished
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(max_size=5),
     lambda inner: (

@@ -209,3 +209,17 @@ def test_no_other_charset_is_believed(charset: str) -> None:
 def test_embeddings_have_no_other_shape() -> None:
     failure = reshaped(b"data: [DONE]\n\n", b"text/event-stream", protocol="openai_embeddings")
     assert isinstance(failure, Failure)
+
+
+def test_calls_of_a_stream_that_came_as_a_text_before_are_those_that_came_as_calls() -> None:
+    call = {"index": 0, "id": "a", "function": {"name": "f", "arguments": "{}"}}
+    pieces = [{"tool_calls": "soon"}, {"tool_calls": [call]}]
+    stream = b"".join(
+        b"data: " + json.dumps({"choices": [{"index": 0, "delta": delta}]}).encode() + b"\n\n"
+        for delta in pieces
+    )
+    end = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"tool_calls"}]}\n\n'
+    reply = reshaped(stream + end + b"data: [DONE]\n\n", b"text/event-stream")
+    assert isinstance(reply, Reply)
+    [said] = json.loads(reply.body)["choices"][0]["message"]["tool_calls"]
+    assert said["id"] == "a"

@@ -258,3 +258,17 @@ def test_the_error_event_of_a_stream_that_has_not_begun_is_flat() -> None:
         "param": None,
         "sequence_number": 0,
     }
+
+
+@pytest.mark.parametrize("kind", ["new", "\ud83d", "a\ndata: x"])
+def test_a_part_of_a_new_kind_is_told_by_its_beginning_and_end(kind: str) -> None:
+    message = {"type": "message", "id": "m", "role": "assistant", "status": "completed",
+               "content": [{"type": kind, "text": "Hi"}]}  # fmt: skip
+    body = json.dumps(response(message)).encode()
+    reply = asked("openai_responses", stream=True).read(b"application/json", body, JUDGE)
+    assert isinstance(reply, Reply)
+    names = [line for line in reply.body.split(b"\n") if line.startswith(b"event: ")]
+    assert [name.removeprefix(b"event: response.") for name in names] == [
+        b"created", b"in_progress", b"output_item.added", b"content_part.added",
+        b"content_part.done", b"output_item.done", b"completed",
+    ]  # fmt: skip
