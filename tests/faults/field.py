@@ -168,14 +168,14 @@ class Field:
         self._check_calls(asked)
         return asked
 
-    def ask_in(self, tongue: Tongue, name: str, *, stream: bool) -> Asked:
+    def ask_in(self, tongue: Tongue, name: str, *, stream: bool, **headers: str) -> Asked:
         """The same in any protocol; what the caller hears is in `heard`."""
         asked = self.new_request(self.cases[name].unlogged)
         asked.primary = name
         model = f"{name}-{'stream' if stream else 'plain'}"
         sent = request(
             tongue.body(model, PROMPT, stream), key=self.gateway.key,
-            path=tongue.path(model, stream), x_request_id=asked.request_id,
+            path=tongue.path(model, stream), x_request_id=asked.request_id, **headers,
         )  # fmt: skip
         answer = self._exchange(sent, asked, name)
         assert answer.status == 200, answer.body

@@ -112,6 +112,18 @@ def broken(t: Tongue) -> dict[str, Case]:
     }
 
 
+def cut(t: Tongue) -> dict[str, Case]:
+    """What breaks in the middle, for callers who wait for the whole answer."""
+    return {
+        "whole-row-61-reset": Case(script=(chunked(t.begun, is_ended=False), RESET)),
+        "whole-row-63-clean-end-without-finish": Case(script=(chunked(t.begun),)),
+        "whole-row-64-stall": Case(
+            script=(chunked(t.begun, is_ended=False), HANG), timeouts={"idle_s": 0.4}
+        ),
+        "whole-row-66-error-event": Case(script=(chunked(t.begun, t.error),)),
+    }
+
+
 def named(t: Tongue, cases: dict[str, Case]) -> dict[str, Case]:
     """The cases of one protocol, by names that no other has."""
     return {
@@ -130,7 +142,8 @@ BEFORE = {n: c for t in OTHERS for n, c in named(t, before(t)).items()}
 OPENED = {n: c for t in OTHERS for n, c in named(t, opened(t)).items()}
 MENDED = {n: c for t in OTHERS for n, c in named(t, mended(t)).items()}
 BROKEN = {n: c for t in OTHERS for n, c in named(t, broken(t)).items()}
-CASES = BEFORE | OPENED | MENDED | BROKEN
+CUT = {n: c for t in OTHERS for n, c in named(t, cut(t)).items()}
+CASES = BEFORE | OPENED | MENDED | BROKEN | CUT
 BOTH_KINDS = [(n, kind) for n in BEFORE for kind in ("plain", "stream")]
 CAUGHT = BOTH_KINDS + [(n, "stream") for n in OPENED]
 FOUND = [(n, kind) for n in MENDED for kind in ("plain", "stream")]
@@ -178,3 +191,16 @@ def test_a_stream_that_breaks_after_content_ends_in_an_error_event(field: Field,
         assert asked.heard.error["code"] == "stream_interrupted"
     else:
         assert asked.heard.text == "Hello from"
+
+
+@pytest.mark.parametrize("name", CUT)
+def test_a_caller_who_waits_for_the_whole_answer_gets_one_whatever_breaks(
+    field: Field, name: str
+) -> None:
+    tongue = CASES[name].tongue
+
+    asked = field.ask_in(tongue, name, stream=True, x_switchyard_gate="whole_answer")
+
+    assert len(asked.calls) == 2
+    assert asked.heard is not None
+    assert (asked.heard.text, asked.heard.finish) == (SPARE_TEXT, tongue.stop)
