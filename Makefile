@@ -3,7 +3,7 @@
 PIP := .venv/bin/python -m pip --disable-pip-version-check --no-input -qq install \
 	--root-user-action=ignore
 
-.PHONY: run setup check test setup-dev chromium lint bench soak fuzz lock
+.PHONY: run setup check test setup-dev chromium lint bench soak fuzz sdk agents lock
 .SILENT:
 
 run: setup
@@ -68,6 +68,30 @@ fuzz: setup-dev
 	test -d $(ATHERIS)/atheris || $(PIP) --target $(ATHERIS) atheris==3.0.0 || { \
 	  echo "atheris cannot be had here: it comes for Python 3.11 to 3.13 on Linux." >&2; exit 1; }
 	PYTHONPATH=$(ATHERIS) nice .venv/bin/python -m tests.fuzz $(or $(FUZZ_MINUTES),10)
+
+# The official SDKs, new and old, at a gateway before each of the vendors; writes docs/matrix.md.
+sdk: setup-dev .sdk/new .sdk/old
+	.venv/bin/python -m tests.sdk
+
+# Two majors of one SDK cannot share an environment.
+SDKS_new := openai==3.52.0 anthropic==2.11.0 google-genai==3.4.0
+SDKS_old := openai==1.109.1 anthropic==0.125.0
+
+.sdk/%: Makefile
+	echo "Installing $(SDKS_$*) into $@ ..."
+	.venv/bin/python -m venv $@
+	$@/bin/python -m pip --disable-pip-version-check --no-input -qq install \
+	  --root-user-action=ignore $(SDKS_$*)
+	touch $@
+
+# Coding agents at a gateway before each of the vendors: make agents ONLY="codex claude"
+agents: setup-dev
+	if command -v npm >/dev/null; then \
+	  mkdir -p .agents && cd .agents && \
+	  npm install --silent --no-audit --no-fund --no-update-notifier \
+	    @anthropic-ai/claude-code @openai/codex @google/gemini-cli opencode-ai && cd .. && \
+	  exec .venv/bin/python -m tests.agents $(ONLY); \
+	else echo "There is no npm here: the coding agents are skipped."; fi
 
 # For maintainers: needs `uv` on the PATH.
 lock:

@@ -89,8 +89,9 @@ class Call(Struct, kw_only=True):
 class Served(Struct, kw_only=True):
     """
     One candidate answers. `first` is what may go to the caller at once; `stream` is the rest,
-    None for a whole reply. `dropped` are the members that its provider could not take. `state_id`
-    is what later requests may name the answer by, at `credential` alone.
+    None for a whole reply. `dropped` are the members that its provider could not take, `warnings`
+    what it was told that the caller has not said. `state_id` is what later requests may name the
+    answer by, at `credential` alone.
     """
 
     candidate: Candidate
@@ -103,6 +104,7 @@ class Served(Struct, kw_only=True):
     dropped: tuple[str, ...] = ()
     state_id: str = ""
     credential: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 class Calls:
@@ -197,9 +199,11 @@ class Calls:
         candidate, request, headers = attempt.candidate, call.request, call.headers
         upstream = candidate.upstream
         assert upstream is not None  # noqa: S101  # the planner rejects candidates without one
+        warnings: tuple[str, ...] = ()
         if not upstream.speaks(request.protocol.name):
             request, headers = call.fitting.told(candidate), ()
-            attempt.dropped = request.written().dropped
+            written = request.written()
+            attempt.dropped, warnings = written.dropped, written.warnings
         times = candidate.times
         send = upstream.send
         if attempt.simulated is not None:
@@ -232,7 +236,7 @@ class Calls:
                     await self._error_body(response, deadline),
                     now=self.wall(),
                 )
-                return failure if request is call.request else _told_anew(failure, call.request)
+                return failure if request is call.request else _told_anew(failure, call)
             if request.stream and _is_event_stream(response):
                 stream = Stream(self, response, request, attempt, keys, call.request_id)
                 first = await stream.open(deadline)
@@ -249,6 +253,7 @@ class Calls:
                     headers=response.headers,
                     stream=stream,
                     state_id=stream.state_id,
+                    warnings=warnings,
                 )
             body = await response.read_all(deadline)
             reply = request.read(response.header(b"content-type"), body, upstream.judge)
@@ -263,6 +268,7 @@ class Calls:
                 headers=response.headers,
                 usage=reply.usage,
                 state_id=reply.state_id,
+                warnings=warnings,
             )
         except ProviderError as error:
             return self.classify_error(error, call.deadline)
@@ -323,7 +329,7 @@ class Calls:
         self.abandon(attempt, (k for k in candidate.keys(label) if k != key))
 
 
-def _told_anew(failure: Failure, request: Request) -> Failure:
+def _told_anew(failure: Failure, call: Call) -> Failure:
     """A provider's word to the caller in the caller's own protocol."""
     if failure.body is None:
         return failure
@@ -332,8 +338,9 @@ def _told_anew(failure: Failure, request: Request) -> Failure:
         message=failure.message,
         type="invalid_request_error",
         code=_CODES.get(failure.fault),
+        request_id=call.request_id,
     )
-    status, body = request.protocol.error(problem)
+    status, body = call.request.protocol.error(problem)
     return replace(failure, status=status, body=body, content_type="application/json")
 
 

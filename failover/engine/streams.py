@@ -211,6 +211,7 @@ class Stream:
                 message=f"the stream from {provider} broke off: {failure.message}",
                 type="server_error",
                 code=INTERRUPTED_CODE,
+                request_id=self._request_id,
             )
         )
 

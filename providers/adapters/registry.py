@@ -33,8 +33,9 @@ _HINTS: Final = _OPENAIS_OWN | {"verbosity", "prompt_cache_key"}
 _OLD_LIMIT: Final = {"max_completion_tokens": "max_tokens"}
 _TOP_K: Final = {"top_k": "top_k"}
 
-# Vendors and servers that differ from OpenAI by data only. Addresses and endpoints: each vendor's
-# own API pages, read 2026-11-21; parameters: the same pages as known on 2026-11-27. Listed are
+# Vendors and servers that differ from OpenAI by data only. Addresses: each vendor's own API pages,
+# read 2026-11-21; Responses and Messages of Ollama, vLLM and OpenRouter, and what Cerebras refuses:
+# their pages, 2026-11-28. The other parameters are general knowledge, not read again. Listed are
 # those endpoints which take what coding agents send: Groq's Responses takes neither `include` nor
 # `store`, so that its chat serves them better. DeepSeek's and others' Messages have an address of
 # their own (…/anthropic), which is one for kind anthropic.
@@ -44,7 +45,7 @@ _PRESETS: Final = (
         default_base_url="https://api.cerebras.ai/v1",
         protocols=_CHAT,
         # "will result in a 400 error if they are supplied"
-        refuses=_HINTS | {"frequency_penalty", "presence_penalty"},
+        refuses=_HINTS | {"frequency_penalty", "presence_penalty", "parallel_tool_calls"},
     ),
     Adapter(
         kind="deepseek",
@@ -113,7 +114,7 @@ _PRESETS: Final = (
     Adapter(
         kind="vllm",
         default_base_url="http://localhost:8000/v1",
-        protocols=_THREE | _RESPONSES | _MESSAGES,
+        protocols=_THREE | _RESPONSES | _MESSAGES | {"anthropic_count_tokens"},
         needs_credential=False,
         version="/v1",
         refuses=_HINTS,

@@ -211,10 +211,14 @@ class Unfit(Exception):
 
 
 class Written(Struct, frozen=True, kw_only=True, gc=False):
-    """A body for a provider, and the members that it could not take, in the caller's words."""
+    """
+    A body for a provider, and the members that it could not take, in the caller's words. `warnings`
+    say what the provider had to be told that the caller has not said.
+    """
 
     body: bytes
     dropped: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 # What a model answers

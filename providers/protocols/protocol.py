@@ -36,7 +36,7 @@ class Problem(Struct, frozen=True, kw_only=True):
     Why a caller gets no answer: `type` and `code` are OpenAI's words for it.
 
     `extra` stands beside them in the error, where the protocol has room for it. `retry_after_s` is
-    when to come again, in whole seconds, where that is known.
+    when to come again, in whole seconds, where that is known; `request_id` is ours.
     """
 
     status: int
@@ -46,6 +46,7 @@ class Problem(Struct, frozen=True, kw_only=True):
     param: str | None = None
     extra: Mapping[str, Any] | None = None
     retry_after_s: int | None = None
+    request_id: str = ""
 
 
 class Blame(Enum):
@@ -237,6 +238,8 @@ class Codec(typing.Protocol):
     # The names of tools that it allows, and whether it has free-form ones (tooling.py).
     tool_name: re.Pattern[str]
     has_custom_tools: bool
+    # Arguments of calls are objects, not texts: what is no object cannot be told to its callers.
+    has_object_arguments: bool
 
     def prompt(self, request: Request) -> Prompt:
         """

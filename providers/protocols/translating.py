@@ -7,6 +7,8 @@ itself, and reads what comes.
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from providers.errors import Failure, Fault
 from providers.protocols import bodies
 from providers.protocols.canonical import (
@@ -44,8 +46,6 @@ _TOO_DEEP = "the reply is nested too deeply"
 _UNNAMED = "a call of a tool does not name it"
 _NAME_LIMIT = 60
 _EVENTS_LIMIT = 8 << 20  # of a stream that is put together at once
-# Their tool arguments are objects, not texts: what is no object cannot be told to their callers.
-_TAKE_OBJECTS = frozenset({"anthropic_messages", "gemini_generate"})
 
 
 def may_translate(asked: Protocol, spoken: Protocol) -> bool:
@@ -109,7 +109,7 @@ class Translated(Request):
             except Unfit as error:
                 raise Unfit(_shown(words.get(error.what, error.what))) from error
             dropped = dict.fromkeys(_shown(words.get(name, name)) for name in written.dropped)
-            self._written = Written(body=written.body, dropped=tuple(dropped))
+            self._written = replace(written, dropped=tuple(dropped))
         return self._written
 
     def read(self, content_type: bytes | None, body: bytes, judge: Judge) -> Reply | Failure:
@@ -162,17 +162,14 @@ class Translated(Request):
     def scanner(self, judge: Judge) -> Scanner:
         decoder, encoder = self._codec.decoder(judge), self._spoken.encoder(self._asked)
         restoring = self._tooling.restoring() if self._tooling is not None else None
-        return TranslatingScanner(decoder, encoder, restoring, takes_objects=self._takes_objects)
-
-    @property
-    def _takes_objects(self) -> bool:
-        return self._asked.protocol.name in _TAKE_OBJECTS
+        takes_objects = self._spoken.has_object_arguments
+        return TranslatingScanner(decoder, encoder, restoring, takes_objects=takes_objects)
 
     def _problem_of(self, call: ToolCall) -> str:
         """Why a call cannot be told; "" for nothing."""
         if not call.name:
             return _UNNAMED
-        if not self._takes_objects or call.is_custom or is_object(call.arguments):
+        if not self._spoken.has_object_arguments or call.is_custom or is_object(call.arguments):
             return ""
         return _not_an_object(call)
 
@@ -263,8 +260,10 @@ class TranslatingScanner:
             return True
         elif isinstance(event, CallBegin):
             self._calls[event.index] = (event.call, [event.call.arguments])
+        elif (begun := self._calls.get(event.index)) is None:
+            return True  # pieces behind its end are nobody's
         elif isinstance(event, CallDelta):
-            self._calls[event.index][1].append(event.arguments)
+            begun[1].append(event.arguments)
         else:
             call, pieces = self._calls.pop(event.index)
             if not (call.is_custom or is_object("".join(pieces))):

@@ -118,9 +118,9 @@ class Answering:
         self.settle(trail)
         if visit is not None and visit.opened:
             told = visit.request or protocol
-            await send_body(send, told.error_event(error.problem), last=True)
+            await send_body(send, told.error_event(error.problem(trail.request_id)), last=True)
             return
-        status, headers, body = render(error, protocol)
+        status, headers, body = render(error, protocol, trail.request_id)
         trail.status = status
         await send_start(send, status, headers + trail_headers(trail))
         await send_body(send, body, last=True)

@@ -46,6 +46,7 @@ async def answer(gateway: AskedGateway, scope: Scope, send: Send) -> None:
     path = called.rstrip("/") or "/"
     family = family_at(called, headers, query)
     is_look = scope["method"] in ("GET", "HEAD")
+    request_id = given_id(headers) or new_id()
     status, kinds, body = 200, [JSON], b""
     try:
         if path == "/healthz":
@@ -66,8 +67,7 @@ async def answer(gateway: AskedGateway, scope: Scope, send: Send) -> None:
         else:
             raise bad_request(f"there is no {_short(path)} here", status=404)
     except GatewayError as error:
-        status, kinds, body = render(error, family.errors)
-    request_id = given_id(headers) or new_id()
+        status, kinds, body = render(error, family.errors, request_id)
     ids = [(header, request_id) for header in family.request_ids]
     await send_start(send, status, [*kinds, *ids])
     await send_body(send, body, last=True)

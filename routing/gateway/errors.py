@@ -58,8 +58,7 @@ class GatewayError(Exception):
         self.should_retry = should_retry
         self.extra = extra
 
-    @property
-    def problem(self) -> Problem:
+    def problem(self, request_id: bytes = b"") -> Problem:
         """What the caller is told."""
         return Problem(
             status=self.status,
@@ -69,6 +68,7 @@ class GatewayError(Exception):
             param=self.param,
             extra=self.extra,
             retry_after_s=None if self.returns_in_s is None else retry_after(self.returns_in_s),
+            request_id=request_id.decode(),
         )
 
 
@@ -240,7 +240,7 @@ def providers_failed(failed: Failed, exhausted_status: int) -> ProvidersFailed:
 
 
 def render(
-    error: GatewayError, protocol: Protocol = CHAT
+    error: GatewayError, protocol: Protocol = CHAT, request_id: bytes = b""
 ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
     """(status, headers, body) as `protocol` tells errors."""
     headers = [(b"content-type", b"application/json")]
@@ -248,7 +248,7 @@ def render(
         headers.append((b"retry-after", b"%d" % retry_after(error.returns_in_s)))
     if error.should_retry is not None:
         headers.append((b"x-should-retry", b"true" if error.should_retry else b"false"))
-    status, body = protocol.error(error.problem)
+    status, body = protocol.error(error.problem(request_id))
     return status, headers, body
 
 

@@ -122,16 +122,15 @@ def _known(
     return found
 
 
-def _warned(plan: Plan | None) -> list[Header]:
+def _warned(plan: Plan | None, more: tuple[str, ...] = ()) -> list[Header]:
     """What was not as asked. It may be in the caller's words, which no cache keeps."""
-    if plan is None or not plan.warnings:
-        return []
-    return [(b"x-switchyard-warning", visible("; ".join(plan.warnings)))]
+    warnings = more if plan is None else (*plan.warnings, *more)
+    return [(b"x-switchyard-warning", visible("; ".join(warnings)))] if warnings else []
 
 
 def _beside(served: Served, trail: Trail) -> list[Header]:
     """Warnings, and the limits of the key, if it has any; else those of the provider."""
-    beside = _warned(trail.plan)
+    beside = _warned(trail.plan, served.warnings)
     if served.dropped:
         beside.append((b"x-switchyard-dropped", visible(",".join(served.dropped))))
     family = family_of(trail.protocol)

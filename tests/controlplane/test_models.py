@@ -15,13 +15,12 @@ from django.core.management import call_command
 from django.db import IntegrityError, transaction
 
 from controlplane.config.general import SETTING_OF_KEY
-from controlplane.config.types import PROTOCOLS
 from controlplane.edits.kinds import owners
 from controlplane.edits.models import EditCounter
 from controlplane.models import ApiKey, ConfigSource, Settings, digest_of, new_key
 from failover.engine.policy import DEFAULT_RETRY_STATUSES, BenchPolicy, FailoverPolicy
 from providers.models import CatalogEntry
-from providers.validation import PROTOCOL_NAMES, timeouts_problems
+from providers.validation import timeouts_problems
 from routing.gateway.deciding.snapshot import RoutingDefaults
 from tests.support import rows
 
@@ -97,11 +96,6 @@ def test_whoever_never_chose_statuses_gets_those_of_the_new_default(before, afte
 def test_every_setting_can_be_taken_over_by_the_configuration():
     fields = {field.name for field in Settings._meta.fields}
     assert {*SETTING_OF_KEY.values(), "timeouts"} == fields - {"id", "updated_at"}
-
-
-@pytest.mark.pure
-def test_the_file_and_the_models_know_the_same_protocols():
-    assert set(PROTOCOLS) == set(PROTOCOL_NAMES)
 
 
 # Edits

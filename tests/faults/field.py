@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from tests.faults import says
 from tests.faults.caller import Answer, Caller, request
 from tests.faults.provider import GATE, KEEP, Script, ScriptedProvider
+from tests.faults.tongues import CHAT, SPARE_TEXT, TONGUES, Heard, Tongue
 from tests.support.processes import wait_for
 from tests.support.validator import Told, read_error, read_json, read_stream
 
@@ -40,15 +41,6 @@ SLACK_S = 4.0  # a machine that is busy with other tests
 THREAD_SLACK = 8  # the loop's and the admin's own pools grow to their size, not to the load's
 MEMORY_SLACK_KB = 64 << 10
 EVENT_STREAM = "text/event-stream; charset=utf-8"
-SPARE_TEXT = "Hello from the spare one"
-WELL: Script = (
-    says.whole(says.dump(says.reply({"content": SPARE_TEXT}))),
-    KEEP,
-)
-WELL_STREAM: Script = (
-    says.chunked(says.ROLE, says.says(SPARE_TEXT), says.FINISH, says.USED, says.DONE),
-    KEEP,
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +48,8 @@ class Case:
     """
     One fault: what the provider sends, to callers of which kind, and what is configured for it.
 
-    `unlogged` calls never reach the provider. `is_alone`: nobody stands behind it.
+    `unlogged` calls never reach the provider. `is_alone`: nobody stands behind it. `tongue` is the
+    protocol that caller and providers speak.
     """
 
     script: Script = ()
@@ -65,6 +58,7 @@ class Case:
     base_url: str = ""
     unlogged: int = 0
     is_alone: bool = False
+    tongue: Tongue = CHAT
 
 
 @dataclass(slots=True, kw_only=True)
@@ -78,6 +72,7 @@ class Asked:
     unlogged: int = 0
     answer: Answer | None = None
     told: Told | None = None
+    heard: Heard | None = None
 
 
 class Field:
@@ -101,7 +96,9 @@ class Field:
         self._made = 0
         self._worker = next(iter(gateway.workers()))
         provider.scripts |= {name: case.script for name, case in cases.items()}
-        spare.scripts |= {SPARE: WELL, f"{SPARE}-stream": WELL_STREAM}
+        for tongue in TONGUES:
+            for is_stream in (False, True):
+                spare.scripts[spare_of(tongue, is_stream=is_stream)] = well(tongue, is_stream)
 
     def begin(self) -> None:
         """Before a module: note where everything stands, once what comes with use has come."""
@@ -166,12 +163,36 @@ class Field:
     ) -> Asked:
         asked = self.new_request(unlogged)
         asked.primary = primary
+        answer = self._exchange(self.request(body, asked, **headers), asked, primary)
+        asked.told = self._read(answer, usage=usage)
+        self._check_calls(asked)
+        return asked
+
+    def ask_in(self, tongue: Tongue, name: str, *, stream: bool) -> Asked:
+        """The same in any protocol; what the caller hears is in `heard`."""
+        asked = self.new_request(self.cases[name].unlogged)
+        asked.primary = name
+        model = f"{name}-{'stream' if stream else 'plain'}"
+        sent = request(
+            tongue.body(model, PROMPT, stream), key=self.gateway.key,
+            path=tongue.path(model, stream), x_request_id=asked.request_id,
+        )  # fmt: skip
+        answer = self._exchange(sent, asked, name)
+        assert answer.status == 200, answer.body
+        hear = tongue.hear_stream if stream else tongue.hear_whole
+        asked.heard = hear(answer.body)
+        self._check_calls(asked)
+        return asked
+
+    def _exchange(self, sent: bytes, asked: Asked, primary: str) -> Answer:
+        """The answer to `sent`, and who was called for it."""
         first = len(self.provider.calls)
         began = time.monotonic()
         with Caller(self.gateway.url) as caller:
             self.provider.close_gate()
-            caller.send(self.request(body, asked, **headers))
-            if GATE in self.cases.get(primary, Case()).script:
+            caller.send(sent)
+            case = self.cases.get(primary, Case())
+            if GATE in case.script:
                 caller.until(b"content")  # it has come through to the caller
                 self.provider.open_gate()
             answer = caller.answer()
@@ -179,10 +200,8 @@ class Field:
         assert time.monotonic() - began < DEADLINE_S + SLACK_S
         asked.answer = answer
         asked.calls = [call.provider for call in self.provider.calls[first:]]
-        asked.told = self._read(answer, usage=usage)
         self._check_secrets("an answer", caller.received)
-        self._check_calls(asked)
-        return asked
+        return answer
 
     def _read(self, answer: Answer, *, usage: bool) -> Told | None:
         """The stream, if it is one; sound JSON otherwise."""
@@ -210,7 +229,7 @@ class Field:
         if "x-switchyard-provider" in headers:
             assert headers["x-switchyard-provider"] == calls[-1]
             assert (headers["x-switchyard-failover"] == "true") == (calls[-1] != asked.primary)
-        if answer.status >= 500:
+        if answer.status >= 500 and asked.heard is None:
             stated = json.loads(answer.body)["error"]["attempts"]
             assert len(stated) == made
             assert [a["provider"] for a in stated][asked.unlogged :] == calls
@@ -289,7 +308,8 @@ class Field:
             return
         assert row["status"] == answer.status, asked
         if answer.status == 200:
-            broke = asked.told is not None and asked.told.error is not None
+            said = asked.told or asked.heard
+            broke = said is not None and said.error is not None
             ending = "answered" if not broke else "interrupted" if row["provider"] else "failed"
             assert row["outcome"] == ending, (asked, row)
             assert row["provider"] in {"", asked.calls[-1]}
@@ -349,12 +369,18 @@ def config_of(
     """A provider for each case, and two pools of it: one for plain callers, one for streams."""
     failover = {"max_attempts": MAX_ATTEMPTS, "deadline_s": DEADLINE_S, "backoff": {"base_ms": 1}}
     providers, pools = {}, {}
-    for kind, name in (("plain", SPARE), ("stream", f"{SPARE}-stream")):
-        behind = {"provider": name, "model": "m"}
-        providers[name] = _entry(spare.base_url(name), key_of(SPARE))
-        pools[f"{SPARE}-{kind}"] = {"candidates": [behind]}
+    for kind in ("plain", "stream"):
+        for tongue in TONGUES:
+            name = spare_of(tongue, is_stream=kind == "stream")
+            providers[name] = _entry(spare.base_url(name), key_of(SPARE), tongue)
+        pools[f"{SPARE}-{kind}"] = {
+            "candidates": [{"provider": spare_of(CHAT, is_stream=kind == "stream"), "model": "m"}]
+        }
         for case_name, case in cases.items():
             first = {"provider": case_name, "model": f"m-{kind}"}
+            behind = {
+                "provider": spare_of(case.tongue, is_stream=kind == "stream"), "model": "m",
+            }  # fmt: skip
             pools[f"{case_name}-{kind}"] = {
                 "candidates": [first] if case.is_alone else [first, behind],
                 "timeouts": dict(case.timeouts),
@@ -362,13 +388,29 @@ def config_of(
             }
     for case_name, case in cases.items():
         base_url = case.base_url or provider.base_url(case_name)
-        providers[case_name] = _entry(base_url, key_of(case_name))
+        providers[case_name] = _entry(base_url, key_of(case_name), case.tongue)
     routing = {"defaults": {"failover": failover}, "model_pools": pools}
     return {"providers": providers, "routing": routing}
 
 
-def _entry(base_url: str, key: str) -> dict[str, Any]:
+def _entry(base_url: str, key: str, tongue: Tongue) -> dict[str, Any]:
     return {
         "kind": "openai_compatible", "base_url": base_url, "api_key": key,
-        "trust_env_proxy": False,
+        "trust_env_proxy": False, "protocols": [tongue.protocol],
     }  # fmt: skip
+
+
+def spare_of(tongue: Tongue, *, is_stream: bool) -> str:
+    """Who stands behind the faulty one, and speaks as it does."""
+    name = SPARE if tongue is CHAT else f"{SPARE}-{tongue.protocol}"
+    return f"{name}-stream" if is_stream else name
+
+
+def well(tongue: Tongue, is_stream: bool) -> Script:
+    """What the spare says; of chat's streams it states the usage, where that is asked for."""
+    if not is_stream:
+        return (says.whole(says.dump(tongue.reply(SPARE_TEXT))), KEEP)
+    told = tongue.ended([SPARE_TEXT])
+    if tongue is CHAT:
+        told = told.removesuffix(tongue.done) + says.USED + tongue.done
+    return (says.chunked(told), KEEP)

@@ -12,7 +12,7 @@ import zlib
 import pytest
 
 from tests.faults import says
-from tests.faults.field import SPARE_TEXT, Case, Field
+from tests.faults.field import Case, Field
 from tests.faults.provider import HANG, REFUSED, RESET, Flood
 from tests.faults.says import (
     BEGUN,
@@ -28,6 +28,7 @@ from tests.faults.says import (
     piece,
     whole,
 )
+from tests.faults.tongues import SPARE_TEXT
 
 SHORT = {"first_token_s": 0.4, "total_s": 0.4, "connect_s": 0.4}
 GOOD = dump(says.reply())

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.faults.field import SPARE_TEXT, Case, Field
+from tests.faults.field import Case, Field
 from tests.faults.provider import HANG, Flood
 from tests.faults.says import ROLE, SSE, head
+from tests.faults.tongues import SPARE_TEXT
 from tests.support.processes import wait_for
 
 SOON = {"hedge_after_ms": 50}

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from tests.faults import says
-from tests.faults.field import SPARE_TEXT, Case, Field
+from tests.faults.field import Case, Field
 from tests.faults.provider import HANG, REFUSED, RESET, Flood
 from tests.faults.says import BEGUN, DONE, FINISH, PAGE, SSE, chunked, dump, event, head, whole
+from tests.faults.tongues import SPARE_TEXT
 
 SHORT = {"first_token_s": 0.4, "total_s": 0.4}
 HELD = {"hold_s": 0.2}

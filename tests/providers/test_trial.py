@@ -10,7 +10,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from controlplane.edits.models import EditCounter
-from providers.protocols import PROTOCOLS
 from tests.support import rows
 from tests.support.api import ADMIN_KEY, Api
 
@@ -148,7 +147,6 @@ def test_anthropics_models_are_listed_in_its_own_way(api, server):
     assert "authorization" not in headers
 
 
-@pytest.mark.skipif("gemini_generate" not in PROTOCOLS, reason="gemini_generate is not there")
 def test_geminis_models_are_listed_in_its_own_way(api, server):
     server.body = b'{"models":[{"name":"models/gemini-x"},{"name":"models/gemini-y"}]}'
     rows.provider("lab", kind="gemini", base_url=server.url, secret=SECRET)

@@ -27,6 +27,7 @@ class TerseCodec:
     words: Mapping[str, str] = {"top_k": "choosiness"}
     tool_name = re.compile(r"\w+")
     has_custom_tools = False
+    has_object_arguments = False
 
     def prompt(self, request: Request) -> Prompt:
         """`choosiness` can be done without, `echoes` cannot; `unsaid` contradicts `say`."""

@@ -31,6 +31,7 @@ class GeminiCodec:
     # google-genai's documentation of FunctionDeclaration.name, read 2026-11-27.
     tool_name = re.compile(r"[a-zA-Z_][a-zA-Z0-9_.:-]{0,127}")
     has_custom_tools = False
+    has_object_arguments = True
 
     def prompt(self, request: Request) -> Prompt:
         assert isinstance(request, GenerateRequest)  # noqa: S101  # its protocol made it

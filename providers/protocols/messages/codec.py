@@ -28,6 +28,7 @@ class MessagesCodec:
     }
     tool_name = re.compile(r"[a-zA-Z0-9_-]{1,128}")
     has_custom_tools = False
+    has_object_arguments = True
 
     def prompt(self, request: Request) -> Prompt:
         assert isinstance(request, MessagesRequest)  # noqa: S101  # its protocol made it

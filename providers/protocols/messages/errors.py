@@ -64,7 +64,10 @@ def error(problem: Problem) -> tuple[int, bytes]:
     status = problem.status
     if status == 503 and problem.code in _NO_ROOM:
         status = _OVERLOADED
-    return status, bodies.encode({"type": "error", "error": _error(problem, status)})
+    told: dict[str, Any] = {"type": "error", "error": _error(problem, status)}
+    if problem.request_id:
+        told["request_id"] = problem.request_id
+    return status, bodies.encode(told)
 
 
 def error_event(problem: Problem) -> bytes:

@@ -55,6 +55,7 @@ class _Writing:
         self.prompt = prompt
         self.target = target
         self.dropped: dict[str, None] = dict.fromkeys(prompt.other)
+        self.warnings: list[str] = []
         self.body: dict[str, Any] = {"model": target.model}
 
     def written(self) -> Written:
@@ -73,7 +74,9 @@ class _Writing:
         self._add_rest()
         if prompt.stream:
             body["stream"] = True
-        return Written(body=bodies.encode(body), dropped=tuple(self.dropped))
+        return Written(
+            body=bodies.encode(body), dropped=tuple(self.dropped), warnings=tuple(self.warnings)
+        )
 
     def drop(self, name: str) -> None:
         self.dropped[name] = None
@@ -93,7 +96,7 @@ class _Writing:
         if asked is None and most is not None:
             return most
         if asked is None:
-            self.drop("max_completion_tokens")
+            self.warnings.append(f"max_tokens is {MAX_TOKENS}, since none was given")
             return MAX_TOKENS
         if most is not None and asked > most:
             self.drop("max_completion_tokens")

@@ -16,7 +16,7 @@ from providers.protocols.responses.codec import CODEC
 
 # What Codex sends along: whose session it is, and the state that its provider gave it to keep.
 _FAMILIES: Final = (*openai.FAMILIES, b"x-codex-")
-_NAMES: Final = frozenset({b"originator", b"session_id"})
+_NAMES: Final = frozenset({b"originator", b"session_id", b"session-id", b"thread-id"})
 
 
 class Responses(Protocol):

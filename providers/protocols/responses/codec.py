@@ -30,6 +30,7 @@ class ResponsesCodec:
     }
     tool_name = re.compile(r"[a-zA-Z0-9_-]{1,64}")
     has_custom_tools = True
+    has_object_arguments = False
 
     def prompt(self, request: Request) -> Prompt:
         assert isinstance(request, ResponsesRequest)  # noqa: S101  # its protocol made it

@@ -23,14 +23,6 @@ SECRET = "hidden-key-value"
 pure = pytest.mark.pure
 
 
-def speaking(protocol: str) -> Any:
-    return pytest.mark.skipif(protocol not in PROTOCOLS, reason=f"{protocol} is not there")
-
-
-messages = speaking("anthropic_messages")
-gemini = speaking("gemini_generate")
-
-
 def compiled(environ: dict[str, str] | None = None, **settings: Any) -> Upstream:
     key = CredentialSpec(label="main", secret="token")
     auths = settings.pop("auths", AUTHS)
@@ -300,7 +292,6 @@ def test_every_preset_works_with_nothing_but_a_key(kind: str) -> None:
     assert head(upstream)[0].endswith(b"/chat/completions HTTP/1.1")
 
 
-@messages
 @pytest.mark.parametrize(
     ("base_url", "host", "path"),
     [
@@ -322,7 +313,6 @@ def test_anthropics_address_may_be_typed_with_and_without_its_version(
     assert lines[:2] == [b"POST " + path + b" HTTP/1.1", b"host: " + host]
 
 
-@messages
 def test_anthropic_gets_its_key_as_the_operator_says_and_a_version_unless_somebody_names_one() -> (
     None
 ):
@@ -342,7 +332,6 @@ def test_anthropic_gets_its_key_as_the_operator_says_and_a_version_unless_somebo
     assert len(lines(newer, headers=own)) == 2
 
 
-@messages
 def test_who_speaks_messages_besides_its_kinds_usual_gets_the_version_too() -> None:
     upstream = compiled(
         kind="openai_compatible", base_url="http://h/v1", protocols=("anthropic_messages",)
@@ -353,7 +342,6 @@ def test_who_speaks_messages_besides_its_kinds_usual_gets_the_version_too() -> N
     assert not [line for line in head(upstream) if line.startswith(b"anthropic")]
 
 
-@gemini
 @pytest.mark.parametrize(
     ("base_url", "base"),
     [

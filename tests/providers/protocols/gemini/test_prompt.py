@@ -352,6 +352,7 @@ def test_a_signature_stays_with_what_it_signs() -> None:
         {"functionCall": {"name": "f", "id": "a", "args": {}}, "thoughtSignature": BYPASS},
     )]), target).body)  # fmt: skip
     assert len(parts) == 3
+    assert parts[2].signature == ""  # ours, which says that there is none
     assert told["contents"][1]["parts"] == [
         {"text": "Hi"},
         {"text": "", "thoughtSignature": "QUJD"},

@@ -76,6 +76,12 @@ def test_what_stands_beside_an_error_is_in_its_details() -> None:
     }  # fmt: skip
 
 
+def test_an_error_names_the_request_as_anthropics_do() -> None:
+    given = Problem(status=404, message="why", type="invalid_request_error", request_id="req_7")
+    assert json.loads(PROTOCOLS["anthropic_messages"].error(given)[1])["request_id"] == "req_7"
+    assert b'"request_id":"req_7"' in PROTOCOLS["anthropic_messages"].error_event(given)
+
+
 def test_half_a_surrogate_pair_in_a_message_is_told() -> None:
     given = Problem(status=400, message="\ud83d", type="invalid_request_error")
     assert b"\\ud83d" in PROTOCOLS["anthropic_messages"].error(given)[1]

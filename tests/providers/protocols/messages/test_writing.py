@@ -386,7 +386,8 @@ def test_max_tokens_is_required_and_never_more_than_the_model_has() -> None:
     assert written(target=most)["max_tokens"] == 8000
     assert written(target=most, max_tokens=9000)["max_tokens"] == 8000
     assert written(target=most, max_completion_tokens=7)["max_tokens"] == 7
-    assert translated().written().dropped == ("max_completion_tokens",)
+    assert translated().written().dropped == ()
+    assert translated().written().warnings == ("max_tokens is 4096, since none was given",)
     assert translated(target=most).written().dropped == ()
     assert dropped(target=most, max_tokens=9000) == {"max_completion_tokens"}
     assert dropped(target=most, max_tokens=7) == set()

@@ -147,7 +147,7 @@ def test_a_background_response_may_be_unfinished() -> None:
     document = json.dumps(response(status="queued", usage=None)).encode()
     request = asked("openai_responses", background=True)
     assert request.read(b"application/json", document, JUDGE) == Reply(
-        document, b"application/json", Usage()
+        document, b"application/json", Usage(), "resp_1"
     )
 
 

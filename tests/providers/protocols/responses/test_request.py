@@ -148,6 +148,8 @@ def test_what_codex_sends_along_goes_on_and_no_credential_does() -> None:
         (b"x-codex-turn-state", b"opaque"),
         (b"originator", b"codex_cli_rs"),
         (b"session_id", b"s-1"),
+        (b"session-id", b"s-1"),
+        (b"thread-id", b"t-1"),
         (b"x-stainless-lang", b"python"),
     ]
     names = (
