@@ -62,13 +62,6 @@ bench: setup
 soak: setup
 	.venv/bin/python -m bench.soak $(or $(MINUTES),60)
 
-# Coverage-guided fuzzing of the codecs, for so many minutes of CPU time: make fuzz FUZZ_MINUTES=10
-ATHERIS := .fuzz/atheris
-fuzz: setup-dev
-	test -d $(ATHERIS)/atheris || $(PIP) --target $(ATHERIS) atheris==3.0.0 || { \
-	  echo "atheris cannot be had here: it comes for Python 3.11 to 3.13 on Linux." >&2; exit 1; }
-	PYTHONPATH=$(ATHERIS) nice .venv/bin/python -m tests.fuzz $(or $(FUZZ_MINUTES),10)
-
 # The official SDKs, new and old, at a gateway before each of the vendors; writes docs/matrix.md.
 sdk: setup-dev .sdk/new .sdk/old
 	.venv/bin/python -m tests.sdk
@@ -92,6 +85,13 @@ agents: setup-dev
 	    @anthropic-ai/claude-code @openai/codex @google/gemini-cli opencode-ai && cd .. && \
 	  exec .venv/bin/python -m tests.agents $(ONLY); \
 	else echo "There is no npm here: the coding agents are skipped."; fi
+
+# Coverage-guided fuzzing of the codecs, for so many minutes of CPU time: make fuzz FUZZ_MINUTES=10
+ATHERIS := .fuzz/atheris
+fuzz: setup-dev
+	test -d $(ATHERIS)/atheris || $(PIP) --target $(ATHERIS) atheris==3.0.0 || { \
+	  echo "atheris cannot be had here: it comes for Python 3.11 to 3.13 on Linux." >&2; exit 1; }
+	PYTHONPATH=$(ATHERIS) nice .venv/bin/python -m tests.fuzz $(or $(FUZZ_MINUTES),10)
 
 # For maintainers: needs `uv` on the PATH.
 lock:

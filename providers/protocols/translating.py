@@ -169,7 +169,8 @@ class Translated(Request):
         """Why a call cannot be told; "" for nothing."""
         if not call.name:
             return _UNNAMED
-        if not self._spoken.has_object_arguments or call.is_custom or is_object(call.arguments):
+        is_text = not self._spoken.has_object_arguments or call.is_custom
+        if is_text or is_object(call.arguments):
             return ""
         return _not_an_object(call)
 
