@@ -87,7 +87,7 @@ agents: setup-dev
 	else echo "There is no npm here: the coding agents are skipped."; fi
 
 # Coverage-guided fuzzing of the codecs, for so many minutes of CPU time: make fuzz FUZZ_MINUTES=10
-ATHERIS := tests/fuzz/.atheris
+ATHERIS := .fuzz/atheris
 fuzz: setup-dev
 	test -d $(ATHERIS)/atheris || $(PIP) --target $(ATHERIS) atheris==3.0.0 || { \
 	  echo "atheris cannot be had here: it comes for Python 3.11 to 3.13 on Linux." >&2; exit 1; }

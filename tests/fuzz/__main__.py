@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-HOME: Final = Path(__file__).with_name(".found")  # inputs that are worth keeping, and findings
+HOME: Final = Path(".fuzz")  # inputs that are worth keeping, and findings
 SHARES: Final = {"requests": 0.35, "replies": 0.25, "streams": 0.35, "sealing": 0.05}
 
 

@@ -241,13 +241,11 @@ class ResponsesDecoder(StreamScanner):
         known, events = self._item(index), self._events
         if known.is_done:
             return
-        kind = item.get("type")
-        if kind in ("function_call", "custom_tool_call"):
-            if known.call is None:
-                self._begin_call(known, item)
-            else:
-                name = "input" if kind == "custom_tool_call" else "arguments"
-                self._tell_rest(known, text_of(item.get(name)))
+        if known.call is None and item.get("type") in ("function_call", "custom_tool_call"):
+            self._begin_call(known, item)
+        if known.call is not None:  # what has begun as a call ends as one
+            name = "input" if known.call.is_custom else "arguments"
+            self._tell_rest(known, text_of(item.get(name)))
             events.append(CallEnd(index=known.index))
         else:
             self._tell_parts(known, parts_of(item, index))

@@ -832,3 +832,24 @@ def test_a_server_that_leaves_places_out_is_known_by_the_ids_of_its_items() -> N
 
 def test_the_protocol_has_its_codec() -> None:
     assert RESPONSES.codec is CODEC
+
+
+def test_a_call_that_ends_as_another_item_is_ended_all_the_same() -> None:
+    call = {"type": "function_call", "id": "fc_0", "call_id": "a", "name": "f", "arguments": '{"a"'}
+    events = [
+        {"type": "response.created", "response": {"id": "r", "model": "m", "output": []}},
+        {"type": "response.output_item.added", "output_index": 0, "item": call},
+        {"type": "response.output_item.done", "output_index": 0, "item": {"type": "new"}},
+        {"type": "response.completed",
+         "response": {"id": "r", "model": "m", "status": "completed", "output": [call]}},
+    ]  # fmt: skip
+    stream = b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in events)
+    spoken = PROTOCOLS["openai_responses"]
+    chat = Translated(asked("openai_chat", stream=True), spoken, Target(model="m")).scanner(JUDGE)
+    assert b'"tool_calls"' in chat.feed(stream)
+    assert chat.finished
+    messages = Translated(
+        asked("anthropic_messages", stream=True), spoken, Target(model="m")
+    ).scanner(JUDGE)
+    assert b"message_stop" not in messages.feed(stream)
+    assert messages.failure is not None
