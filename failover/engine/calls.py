@@ -229,7 +229,7 @@ class Calls:
             attempt.status = response.status
             if response.header(b"content-encoding") is not None:
                 response = unpacked(response)
-            if not _is_answer(response.status):
+            if response.status != 200 and not _is_answer(response.status):
                 failure = upstream.classify(
                     response.status,
                     response.headers,
@@ -346,7 +346,7 @@ def _told_anew(failure: Failure, call: Call) -> Failure:
 
 def _is_answer(status: int) -> bool:
     """Whether an answer may come with this status; 204 and 205 promise that there is none."""
-    return status == 200 or (200 < status < 300 and status not in (204, 205))
+    return 200 <= status < 300 and status not in (204, 205)
 
 
 def _is_event_stream(response: Response) -> bool:

@@ -225,7 +225,8 @@ def estimate(text: bytes) -> int:
     """
     if b"\\" in text and b"\\u" in text:  # one byte is found 20 times as quickly as two
         text = _unescaped(text)
-    text = shortened(text)
+    if len(text) >= 2 * _LONG:
+        text = shortened(text)
     size, media, position = len(text), 0, 0
     if b";base64," not in text and b'"data"' not in text:  # 100 times as quick as the pattern
         return size // 4

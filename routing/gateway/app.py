@@ -339,7 +339,7 @@ class Gateway:
             request_id=trail.request_id.decode(),
             session=features.session,
             attempts=trail.calls,
-            credential=label_of(planned),
+            credential="" if planned.inputs is None else label_of(planned),
             holds_whole=holds_whole(headers, policy.gate) and request.stream,
         )
 

@@ -54,8 +54,13 @@ def served_headers(served: Served, trail: Trail) -> list[Header]:
 def plain_lines(served: Served, trail: Trail) -> bytes:
     """What `served_headers` has for a whole answer, without its length, as lines: 4 µs less."""
     _, standing = _standing_of(served, trail)
+    ids = (
+        _lines(_ids(trail))
+        if len(family_of(trail.protocol).request_ids) > 1
+        else b"x-request-id: %b\r\n" % trail.request_id
+    )
     return b"%b%b%b%b" % (
-        _lines(_ids(trail)),
+        ids,
         standing,
         _kind_line(served.content_type),
         _lines(_beside(served, trail)),

@@ -48,7 +48,7 @@ _COMPLETION: Final = msgspec.json.Decoder(_Completion)
 
 def check(shape: Shape, content_type: bytes | None, body: bytes, judge: Judge) -> Usage | Failure:
     """What a whole 200 cost, or why it is no answer."""
-    document = decoded(content_type, body, judge, _plain_usage if shape.is_chat else None)
+    document = decoded(content_type, body, judge, plain_usage if shape.is_chat else None)
     if isinstance(document, (Usage, Failure)):
         return document
     problem = missing(document, shape, judge)
@@ -57,7 +57,7 @@ def check(shape: Shape, content_type: bytes | None, body: bytes, judge: Judge) -
     return openai.usage_of(document.get("usage")) or Usage()
 
 
-def _plain_usage(body: bytes) -> Usage | None:
+def plain_usage(body: bytes) -> Usage | None:
     """
     The usage of a chat answer whose every choice holds text; None if it needs a closer look.
 
