@@ -11,6 +11,7 @@ from typing import Final
 
 from providers.errors import Failure, Fault
 from providers.protocols import bodies
+from providers.protocols.canonical import Event
 from providers.protocols.protocol import Judge, Problem
 from providers.protocols.usage import Usage
 from providers.secrets.redaction import safe_text
@@ -235,6 +236,38 @@ class EventScanner:
             )
         else:
             self.failure = stated or Failure(fault=Fault.BAD_STREAM, message=safe_text(message))
+
+
+class KeepingScanner(EventScanner):
+    """
+    What a Decoder is besides its protocol's scanner, which stands behind it among its bases: it
+    passes nothing on, and keeps what has come as canonical events.
+    """
+
+    _events: list[Event]
+
+    __slots__ = ()
+
+    def _tell_done(self) -> None:
+        """Keep the Done event, once: the stream has ended well."""
+        raise NotImplementedError
+
+    def take(self) -> list[Event]:
+        events = self._events.copy()
+        self._events.clear()
+        return events
+
+    def feed(self, data: bytes) -> bytes:
+        super().feed(data)
+        if self.is_over and self.finished:
+            self._tell_done()
+        return b""
+
+    def end(self) -> tuple[bytes, Failure | None]:
+        _, failure = super().end()
+        if failure is None:
+            self._tell_done()
+        return b"", failure
 
 
 def fields_of(event: bytes) -> tuple[bytes, bytes]:

@@ -7,7 +7,6 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from providers.errors import Failure
 from providers.protocols.canonical import (
     Begin,
     Block,
@@ -26,6 +25,7 @@ from providers.protocols.chat.answers import FINISH_OF, call_of, images_of
 from providers.protocols.chat.stream import StreamScanner
 from providers.protocols.protocol import Judge
 from providers.protocols.reading import dict_of, new_call_id, text_of
+from providers.protocols.sse import KeepingScanner
 from providers.protocols.usage import Usage
 
 
@@ -54,7 +54,7 @@ class _Chunk(Struct, gc=False):
 _decode: Final = msgspec.json.Decoder(_Chunk).decode
 
 
-class ChatDecoder(StreamScanner):
+class ChatDecoder(KeepingScanner, StreamScanner):
     """A scanner that keeps what it has seen; the first choice alone counts."""
 
     __slots__ = ("_begun_at", "_calls", "_events", "_finish", "_is_told", "_keys")
@@ -67,22 +67,6 @@ class ChatDecoder(StreamScanner):
         self._keys: dict[Any, int] = {}  # a provider's index of a call → ours
         self._finish = ""
         self._is_told = False
-
-    def take(self) -> list[Event]:
-        events, self._events = self._events, []
-        return events
-
-    def feed(self, data: bytes) -> bytes:
-        super().feed(data)
-        if self.is_over and self.finished:
-            self._tell_done()
-        return b""
-
-    def end(self) -> tuple[bytes, Failure | None]:
-        _, failure = super().end()
-        if failure is None:
-            self._tell_done()
-        return b"", failure
 
     def _is_delta(self, payload: bytes) -> bool:
         """The ordinary event of the middle, text or thoughts, is decoded once and kept."""

@@ -8,7 +8,6 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from providers.errors import Failure
 from providers.protocols.canonical import (
     Begin,
     Block,
@@ -30,6 +29,7 @@ from providers.protocols.gemini.reply import UsageMetadata, block_reason, parts_
 from providers.protocols.gemini.stream import StreamScanner
 from providers.protocols.protocol import Judge
 from providers.protocols.reading import new_call_id, text_of
+from providers.protocols.sse import KeepingScanner
 from providers.protocols.usage import Usage
 
 
@@ -57,7 +57,7 @@ class _Chunk(Struct, gc=False):
 _decode: Final = msgspec.json.Decoder(_Chunk).decode
 
 
-class GeminiDecoder(StreamScanner):
+class GeminiDecoder(KeepingScanner, StreamScanner):
     """A scanner that keeps what it has seen; the first candidate alone counts."""
 
     __slots__ = (
@@ -79,22 +79,6 @@ class GeminiDecoder(StreamScanner):
         self._finish: Any = None
         self._blocked = False
         self._is_told = False
-
-    def take(self) -> list[Event]:
-        events, self._events = self._events, []
-        return events
-
-    def feed(self, data: bytes) -> bytes:
-        super().feed(data)
-        if self.is_over and self.finished:
-            self._tell_done()
-        return b""
-
-    def end(self) -> tuple[bytes, Failure | None]:
-        _, failure = super().end()
-        if failure is None:
-            self._tell_done()
-        return b"", failure
 
     def _is_delta(self, payload: bytes) -> bool:
         """The ordinary event of the middle, plain text, is decoded once and kept."""

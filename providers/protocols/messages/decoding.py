@@ -7,7 +7,6 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from providers.errors import Failure
 from providers.protocols.canonical import (
     Begin,
     Block,
@@ -33,6 +32,7 @@ from providers.protocols.messages.calls import arguments_of, object_of
 from providers.protocols.messages.stream import MessagesScanner
 from providers.protocols.protocol import Judge
 from providers.protocols.reading import new_call_id, text_of
+from providers.protocols.sse import KeepingScanner
 from providers.protocols.usage import Usage, members
 
 
@@ -67,7 +67,7 @@ class _Open:
         self.signature = ""
 
 
-class MessagesDecoder(MessagesScanner):
+class MessagesDecoder(KeepingScanner, MessagesScanner):
     """A scanner that keeps what it has seen."""
 
     __slots__ = ("_calls", "_events", "_is_told", "_open", "_stop", "_why")
@@ -80,22 +80,6 @@ class MessagesDecoder(MessagesScanner):
         self._stop = ""
         self._why = ""  # it refused
         self._is_told = False
-
-    def take(self) -> list[Event]:
-        events, self._events = self._events, []
-        return events
-
-    def feed(self, data: bytes) -> bytes:
-        super().feed(data)
-        if self.is_over and self.finished:
-            self._tell_done()
-        return b""
-
-    def end(self) -> tuple[bytes, Failure | None]:
-        _, failure = super().end()
-        if failure is None:
-            self._tell_done()
-        return b"", failure
 
     def _is_delta(self, payload: bytes) -> bool:
         """The ordinary event of the middle is decoded once and kept."""

@@ -7,7 +7,6 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from providers.errors import Failure
 from providers.protocols.canonical import (
     Begin,
     Block,
@@ -31,6 +30,7 @@ from providers.protocols.reading import dicts_of, new_call_id, text_of
 from providers.protocols.responses.answers import created_at, finish_of, is_kept, parts_of
 from providers.protocols.responses.items import call_of
 from providers.protocols.responses.stream import DELTAS, StreamScanner
+from providers.protocols.sse import KeepingScanner
 from providers.protocols.usage import Usage
 
 _TEXT: Final = "response.output_text.delta"
@@ -76,7 +76,7 @@ class _Item:
         self.size += len(told)
 
 
-class ResponsesDecoder(StreamScanner):
+class ResponsesDecoder(KeepingScanner, StreamScanner):
     """A scanner that keeps what it has seen."""
 
     __slots__ = (
@@ -100,22 +100,6 @@ class ResponsesDecoder(StreamScanner):
         self._calls: list[ToolCall] = []
         self._said: list[Part] = []  # what decides how the answer has finished
         self._last: dict[str, Any] = {}  # the response as it ended
-
-    def take(self) -> list[Event]:
-        events, self._events = self._events, []
-        return events
-
-    def feed(self, data: bytes) -> bytes:
-        super().feed(data)
-        if self.is_over and self.finished:
-            self._tell_done()
-        return b""
-
-    def end(self) -> tuple[bytes, Failure | None]:
-        _, failure = super().end()
-        if failure is None:
-            self._tell_done()
-        return b"", failure
 
     def _is_delta(self, payload: bytes, stated: bytes = b"") -> bool:
         """The ordinary event of the middle is decoded once and kept."""
