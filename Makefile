@@ -30,7 +30,7 @@ check: lint
 	  tests/controlplane tests/failover tests/providers tests/routing tests/wire tests/test_house.py
 
 test: setup-dev chromium
-	.venv/bin/python -m pytest -n 3 --dist worksteal
+	.venv/bin/python -m pytest -n 3
 
 setup-dev: .venv/bin/pip
 	cat requirements.txt requirements-dev.txt | cmp -s - .venv/installed-dev.txt || { \

@@ -165,6 +165,9 @@ _SLOW: Final = json.JSONDecoder(parse_constant=_no_constant)
 def model_of(fields: dict[str, Raw]) -> str:
     """The model that is asked for. Raises ProtocolError."""
     raw = fields.get("model")
+    text = b"" if raw is None else bytes(raw)
+    if text[:1] == b'"' and len(text) > 2 and b"\\" not in text and text.isascii():
+        return text[1:-1].decode()  # nearly every name is what it looks like
     model = string(raw)
     if not model or not is_text(model):
         raise refusal("model", raw, "a non-empty string")
