@@ -19,16 +19,12 @@ FAMILIES: Final = (b"openai-", b"x-stainless-")
 _ACCOUNT: Final = frozenset({b"openai-organization", b"openai-project"})
 
 
-def forwarded(
-    headers: Iterable[Header],
-    families: tuple[bytes, ...] = FAMILIES,
-    names: frozenset[bytes] = frozenset(),
-) -> list[Header]:
+def forwarded(headers: Iterable[Header], families: tuple[bytes, ...] = FAMILIES) -> list[Header]:
     """Those of `headers` (lower-case names) that an OpenAI-shaped request takes along."""
     return [
         (name, value)
         for name, value in headers
-        if (name.startswith(families) or name in names)
+        if name.startswith(families)
         and name not in _ACCOUNT
         and not (b"\n" in value or b"\r" in value or b"\0" in value)
     ]

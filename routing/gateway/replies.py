@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from failover.engine.attempts import Served
 from failover.engine.plan import Plan
-from routing.gateway.families import family_of
+from routing.gateway.families import Family, family_of
 from routing.gateway.ingress import Exchange, Send
 from routing.gateway.records.record import Outcome
 from routing.gateway.records.trail import Trail
@@ -47,23 +47,24 @@ def served_headers(served: Served, trail: Trail) -> list[Header]:
         headers.append((b"content-length", b"%d" % len(served.first)))
     else:
         headers += _UNHELD
-    headers += _beside(served, trail)
+    headers += _beside(served, trail, family_of(trail.protocol))
     return headers
 
 
 def plain_lines(served: Served, trail: Trail) -> bytes:
     """What `served_headers` has for a whole answer, without its length, as lines: 4 µs less."""
     _, standing = _standing_of(served, trail)
+    family = family_of(trail.protocol)
     ids = (
         _lines(_ids(trail))
-        if len(family_of(trail.protocol).request_ids) > 1
+        if len(family.request_ids) > 1
         else b"x-request-id: %b\r\n" % trail.request_id
     )
     return b"%b%b%b%b" % (
         ids,
         standing,
         _kind_line(served.content_type),
-        _lines(_beside(served, trail)),
+        _lines(_beside(served, trail, family)),
     )
 
 
@@ -133,12 +134,11 @@ def _warned(plan: Plan | None, more: tuple[str, ...] = ()) -> list[Header]:
     return [(b"x-switchyard-warning", visible("; ".join(warnings)))] if warnings else []
 
 
-def _beside(served: Served, trail: Trail) -> list[Header]:
+def _beside(served: Served, trail: Trail, family: Family) -> list[Header]:
     """Warnings, and the limits of the key, if it has any; else those of the provider."""
     beside = _warned(trail.plan, served.warnings)
     if served.dropped:
         beside.append((b"x-switchyard-dropped", visible(",".join(served.dropped))))
-    family = family_of(trail.protocol)
     if trail.allowance is None:
         return beside + _reflected(served.headers, family.reflected)
     return beside + trail.allowance.headers() + _reflected(served.headers, family.facts)

@@ -45,14 +45,17 @@ class CompletionRequest(Request):
     usage chunk of a stream.
     """
 
-    __slots__ = ("_estimate", "_needs", "_shape", "_stream_options", "fields")
+    __slots__ = (
+        "_cap", "_estimate", "_needs", "_shape", "_stream_options", "fields",
+    )  # fmt: skip
 
     def __init__(
         self, protocol: Protocol, shape: Shape, fields: dict[str, Raw], model: str, *, stream: bool
     ) -> None:
-        super().__init__(protocol, model, stream=stream)
+        self.protocol, self.model, self.stream = protocol, model, stream
         self._shape = shape
         self.fields = fields
+        self._cap = _cap_of(fields)
         self._needs: frozenset[str] | None = None
         self._estimate: int | None = None
         # None: absent, null, or not an object (then the provider may judge it).
@@ -163,11 +166,7 @@ class CompletionRequest(Request):
 
     @property
     def max_output_tokens(self) -> int | None:
-        fields = self.fields
-        for name in ("max_completion_tokens", "max_tokens"):
-            if name in fields and (stated := bodies.whole_number(fields[name])) is not None:
-                return stated
-        return None
+        return self._cap
 
 
 def parse(protocol: Protocol, shape: Shape, body: bytes) -> CompletionRequest:
@@ -177,6 +176,13 @@ def parse(protocol: Protocol, shape: Shape, body: bytes) -> CompletionRequest:
     if raw is None or not shape.beginning.match(raw):
         raise bodies.refusal(shape.input, raw, shape.allowed)
     return CompletionRequest(protocol, shape, fields, model, stream=bodies.stream_of(fields))
+
+
+def _cap_of(fields: dict[str, Raw]) -> int | None:
+    for name in ("max_completion_tokens", "max_tokens"):
+        if name in fields and (stated := bodies.whole_number(fields[name])) is not None:
+            return stated
+    return None
 
 
 def _is_filled_list(raw: Raw | None) -> bool:

@@ -15,8 +15,9 @@ from providers.protocols.responses import errors, request
 from providers.protocols.responses.codec import CODEC
 
 # What Codex sends along: whose session it is, and the state that its provider gave it to keep.
-_FAMILIES: Final = (*openai.FAMILIES, b"x-codex-")
-_NAMES: Final = frozenset({b"originator", b"session_id", b"session-id", b"thread-id"})
+_FAMILIES: Final = (
+    *openai.FAMILIES, b"x-codex-", b"originator", b"session_id", b"session-id", b"thread-id",
+)  # fmt: skip
 
 
 class Responses(Protocol):
@@ -31,7 +32,7 @@ class Responses(Protocol):
         return request.parse(self, body)
 
     def forwarded(self, headers: Iterable[Header]) -> list[Header]:
-        return openai.forwarded(headers, _FAMILIES, _NAMES)
+        return openai.forwarded(headers, _FAMILIES)
 
     def error(self, problem: Problem) -> tuple[int, bytes]:
         return openai.error(problem)
