@@ -13,6 +13,8 @@ from django.db import models
 from django.utils.functional import cached_property
 from simple_history.models import HistoricalRecords
 
+from controlplane.advice.models import Suggestion  # noqa: F401 - Django looks here
+from controlplane.alerts.models import Alert, Notice  # noqa: F401 - as above
 from controlplane.edits.models import (
     Edit,  # noqa: F401 - Django looks here
     EditCounter,  # noqa: F401 - as above
@@ -20,7 +22,21 @@ from controlplane.edits.models import (
     Revision,  # noqa: F401 - as above
     Singleton,
 )
-from controlplane.hosts.models import HostReport  # noqa: F401 - Django looks here
+from controlplane.health.models import (
+    HealthCheck,  # noqa: F401 - as above
+    HealthSnapshot,  # noqa: F401 - as above
+    HealthVersion,  # noqa: F401 - as above
+)
+from controlplane.hosts.models import HostReport  # noqa: F401 - as above
+from controlplane.jobs.models import Job, JobRun  # noqa: F401 - as above
+from controlplane.records.models import (
+    CallMinute,  # noqa: F401 - as above
+    Captured,  # noqa: F401 - as above
+    DirtyMinute,  # noqa: F401 - as above
+    FaultMinute,  # noqa: F401 - as above
+    NeedMinute,  # noqa: F401 - as above
+    RequestMinute,  # noqa: F401 - as above
+)
 from failover.engine.policy import (
     DEFAULT_RETRY_FIRST_STATUSES,
     DEFAULT_RETRY_STATUSES,

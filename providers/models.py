@@ -240,6 +240,30 @@ class ProviderModel(models.Model):
         refuse(problems)
 
 
+class ListedModel(models.Model):
+    """
+    A model that a provider's own list had when it was read last, or has had (`vanished_at`).
+
+    By the provider's name: configuration's and admin's provider of one name have one list.
+    """
+
+    provider = models.CharField(max_length=100)
+    model_id = models.CharField("model id", max_length=200)
+    first_seen_at = models.DateTimeField()
+    last_seen_at = models.DateTimeField()
+    vanished_at = models.DateTimeField(null=True)
+    catalog_match = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        ordering = ["provider", "model_id"]
+        constraints = [
+            models.UniqueConstraint(fields=["provider", "model_id"], name="listed_model_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.provider}/{self.model_id}"
+
+
 class CatalogEntry(models.Model):
     """
     What an imported file says of one vendor's model. It wins over what the project ships.

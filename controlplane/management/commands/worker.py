@@ -1,0 +1,48 @@
+"""`manage.py worker`: the Celery worker, with beat, until Ctrl-C."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from controlplane.celery import app
+from controlplane.jobs.beating import BeatThread
+from routing.gateway.serving import lifeline
+from routing.gateway.telemetry import logs
+
+if TYPE_CHECKING:
+    from django.core.management.base import CommandParser
+
+CUT_OFF_S = 5.0
+PROCESSES = 2  # so that a job of minutes does not keep health from being looked at
+
+
+class Command(BaseCommand):
+    help = "Look after health, model lists, suggestions, alerts and old rows, until Ctrl-C."
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--parent-fd", type=int, help="pipe whose end: the parent is gone")
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        if options["parent_fd"] is not None:
+            lifeline.hold(options["parent_fd"], limit_s=CUT_OFF_S)
+        level = logging.WARNING if options["verbosity"] == 0 else logging.INFO
+        try:
+            logs.configure(os.environ, process="worker", level=level)
+        except logs.BadLogFormat as error:
+            raise CommandError(str(error)) from error
+        app.steps["worker"].add(BeatThread)
+        worker = app.Worker(
+            pool="prefork",
+            concurrency=PROCESSES,
+            without_gossip=True,
+            without_mingle=True,
+            quiet=True,
+        )
+        worker.start()
+        sys.exit(worker.exitcode)
