@@ -17,12 +17,12 @@ from kombu.transport import TRANSPORT_ALIASES
 from controlplane.jobs.schedule import TICK_S
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "controlplane.settings")
-TRANSPORT_ALIASES["folder"] = "controlplane.jobs.folder:Transport"
+TRANSPORT_ALIASES["folder"] = "controlplane.jobs.folder:FolderTransport"
 TICK: Final = "switchyard.tick"
 
 app = Celery("switchyard")
 app.conf.update(
-    broker_url=os.environ.get("REDIS_URL") or "folder://",
+    broker_url=os.environ.get("REDIS_URL") or "folder://localhost",
     broker_transport_options={"global_keyprefix": "switchyard:jobs:"}
     if os.environ.get("REDIS_URL")
     else {"folder": str(settings.DATA_DIR / "broker"), "polling_interval": 0.5},
@@ -31,6 +31,7 @@ app.conf.update(
     task_acks_late=True,
     task_default_queue="switchyard",
     task_serializer="json",
+    accept_content=["json"],
     worker_prefetch_multiplier=1,
     worker_send_task_events=True,
     task_send_sent_event=True,

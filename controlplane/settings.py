@@ -48,12 +48,14 @@ def _networks(addresses: list[str]) -> list[str]:
 
 TRUSTED_PROXIES = _networks(env.list("TRUSTED_PROXIES", default=[]))
 
+# Processes that show no pages (manage.py says which) load no admin modules.
+SHOWS_PAGES: bool = env.bool("SWITCHYARD_PAGES", default=True)
 INSTALLED_APPS = [
     "unfold",
     "unfold.contrib.filters",
     "unfold.contrib.forms",
     "unfold.contrib.simple_history",
-    "django.contrib.admin",
+    "django.contrib.admin" if SHOWS_PAGES else "django.contrib.admin.apps.SimpleAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -208,7 +210,11 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "drf_spectacular.hooks.postprocess_schema_enums",
         "controlplane.openapi.complete",
     ],
-    "ENUM_NAME_OVERRIDES": {"ManagedSourceEnum": "providers.managed.models.ManagedSource"},
+    "ENUM_NAME_OVERRIDES": {
+        "ManagedSourceEnum": "providers.managed.models.ManagedSource",
+        "OutcomeEnum": "controlplane.models.RequestRecord.OUTCOMES",
+        "RunOutcomeEnum": "controlplane.jobs.models.RunOutcome",
+    },
 }
 
 # admin
@@ -283,6 +289,7 @@ UNFOLD: dict[str, Any] = {
                 "title": "System",
                 "items": [
                     _link("Processes", "lan", "processes"),
+                    _link("Jobs", "schedule", "jobs"),
                     _link("Configuration", "code", "admin:controlplane_configsource_changelist"),
                     _link(
                         "Switch history",

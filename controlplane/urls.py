@@ -8,6 +8,7 @@ from django.views.generic import RedirectView
 
 from controlplane.decisions import pages
 from controlplane.hosts import processes
+from controlplane.jobs import pages as job_pages
 
 handler400 = "controlplane.api.not_understood"
 handler404 = "controlplane.api.not_found"
@@ -16,12 +17,14 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     *pages.urlpatterns,
     *processes.pages,
+    *job_pages.pages,
     path("admin/", admin.site.urls),
     path("api/", include("providers.api")),
     path("api/", include("routing.api")),
     path("api/", include("failover.api")),
     path("api/", include("controlplane.benches.api")),
     path("api/", include("controlplane.hosts.processes")),
+    path("api/", include("controlplane.jobs.api")),
     path("api/", include("controlplane.records.api")),
     path("api/", include("controlplane.decisions.pools_api")),
     path("api/", include("controlplane.decisions.api")),

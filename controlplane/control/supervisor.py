@@ -78,8 +78,17 @@ class ChildSpec:
 
 def control_child(*, is_quiet: bool = False) -> ChildSpec:
     """The control child; a quiet one tells only what goes wrong."""
-    argv = (sys.executable, "manage.py", "control", "--verbosity", "0" if is_quiet else "1")
-    return ChildSpec(name="control", argv=argv)
+    return _command("control", "control", is_quiet=is_quiet)
+
+
+def job_worker(*, is_quiet: bool = False) -> ChildSpec:
+    """The Celery worker, for hosts that run one beside."""
+    return _command("job worker", "worker", is_quiet=is_quiet)
+
+
+def _command(name: str, command: str, *, is_quiet: bool) -> ChildSpec:
+    argv = (sys.executable, "manage.py", command, "--verbosity", "0" if is_quiet else "1")
+    return ChildSpec(name=name, argv=argv)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,16 +227,23 @@ class _Newcomer:
 
 class Supervisor:
     """
-    Runs the control child and `worker.workers` workers until SIGTERM or SIGINT.
+    Runs the control child, `worker.workers` workers and what is `beside` until SIGTERM or SIGINT.
 
     A first signal lets the workers drain, a second leaves them 5 s, a third kills them. The
     control child ends after the last worker. SIGHUP replaces all of them without a lost request:
-    one worker after the other, the new one ready before the old one leaves, the control child
-    last.
+    one worker after the other, the new one ready before the old one leaves, the others last.
     """
 
-    def __init__(self, control: ChildSpec, worker: WorkerSpec, *, cwd: Path) -> None:
+    def __init__(
+        self,
+        control: ChildSpec,
+        worker: WorkerSpec,
+        *,
+        cwd: Path,
+        beside: tuple[ChildSpec, ...] = (),
+    ) -> None:
         self._control = _Child(control)
+        self._beside = [_Child(spec) for spec in beside]
         self._spec = worker
         self._workers = [_Child(worker.at(number)) for number in range(1, worker.workers + 1)]
         self._leaving: list[_Child] = []
@@ -258,7 +274,7 @@ class Supervisor:
 
     def _all(self) -> list[_Child]:
         newcomers = [self._newcomer.child] if self._newcomer is not None else []
-        return [self._control, *self._workers, *self._leaving, *newcomers]
+        return [self._control, *self._beside, *self._workers, *self._leaving, *newcomers]
 
     def _look_after_all(self, now: float) -> float:
         """Start what is missing, and go on with a replacement. Seconds until the next look."""
@@ -268,7 +284,7 @@ class Supervisor:
             self._asked_to_replace = 0
             self._to_replace = list(self._workers)
         self._replace(now)
-        for child in (self._control, *self._workers):
+        for child in (self._control, *self._beside, *self._workers):
             child.reap(now)
             waits.append(child.start_if_due(now, cwd=self._cwd, lifeline=self._lifeline))
         return max(min(waits), 0)
@@ -302,7 +318,8 @@ class Supervisor:
         if self._to_replace:
             self._replace(now)
         else:
-            self._control.replace(kill_at=now + KILL_AFTER_S)
+            for child in (self._control, *self._beside):
+                child.replace(kill_at=now + KILL_AFTER_S)
 
     def _free_number(self) -> int:
         """The lowest that no living worker has, so that no two ever write to one file."""

@@ -1,8 +1,8 @@
 """
-Beat in a thread of each worker.
+How our worker differs from Celery's own: beat is a thread of it, and it ends when it is told to.
 
-Celery's own embedded beat is a process that outlives a killed worker and costs as much memory as
-one. Ticks of several workers do no harm: the leases decide.
+Celery's embedded beat is a process that outlives a killed worker and costs as much memory as one.
+Ticks of several workers do no harm: the leases decide.
 """
 
 from __future__ import annotations
@@ -11,14 +11,18 @@ import ctypes
 import logging
 import os
 import signal
+import threading
+import time
 from typing import Any, Final
 
 from celery import beat, bootsteps
-from celery.signals import worker_process_init
+from celery.signals import worker_process_init, worker_shutting_down
+from celery.worker import state
 
 from routing.gateway.telemetry import logs
 
 PR_SET_PDEATHSIG: Final = 1
+STOP_WITHIN_S: Final = 4.0
 
 
 class BeatThread(bootsteps.StartStopStep):  # type: ignore[misc] # Celery has no types
@@ -35,3 +39,19 @@ def begin_child(**_kwargs: Any) -> None:
     """It writes its own lines, and does not outlive a parent that was killed."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     logs.configure(os.environ, process="worker", level=logging.getLogger().level)
+
+
+@worker_shutting_down.connect  # type: ignore[untyped-decorator] # as above
+def end_soon(**_kwargs: Any) -> None:
+    """End as soon as no job is under way, or STOP_WITHIN_S have passed."""
+    threading.Thread(target=_end, name="end", daemon=True).start()
+
+
+def _end() -> None:
+    # Celery's own way out takes six seconds of sleeps. A job that is cut off is run again, by
+    # whoever finds its lease over; the children go with their parent.
+    until = time.monotonic() + STOP_WITHIN_S
+    while state.active_requests and time.monotonic() < until:
+        time.sleep(0.05)
+    logging.shutdown()
+    os._exit(0)

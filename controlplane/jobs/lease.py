@@ -41,9 +41,8 @@ logger = logging.getLogger("switchyard.jobs")
 def due_jobs() -> list[str]:
     """The names of the jobs whose time has come, and that nobody is at."""
     known = set(Job.objects.values_list("name", flat=True))
-    if missing := [Job(name=name) for name in SCHEDULE if name not in known]:
-        Job.objects.bulk_create(missing, ignore_conflicts=True)
-    return sorted(name for name in _free().values_list("name", flat=True) if name in SCHEDULE)
+    free = set(_free().values_list("name", flat=True))
+    return [name for name in SCHEDULE if name in free or name not in known]
 
 
 def want(name: str) -> None:
@@ -68,7 +67,7 @@ def claim(spec: JobSpec) -> JobRun | None:
     """Take the job, if it is due and nobody is at it."""
     me = f"{socket.gethostname()} {os.getpid()} {secrets.token_hex(4)}"
     with transaction.atomic():
-        every_s = Job.objects.filter(name=spec.name).values_list("every_s", flat=True).first()
+        known, _is_new = Job.objects.get_or_create(name=spec.name)
         claimed = (
             _free()
             .filter(name=spec.name)
@@ -76,7 +75,7 @@ def claim(spec: JobSpec) -> JobRun | None:
                 holder=me,
                 held_until=Now() + timedelta(seconds=LEASE_S),
                 # Counted from the begin, so that a slow job is not run less often than it says.
-                due_at=Now() + timedelta(seconds=every_s or spec.every_s),
+                due_at=Now() + timedelta(seconds=known.every_s or spec.every_s),
                 is_wanted=False,
             )
         )

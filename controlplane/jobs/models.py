@@ -34,9 +34,9 @@ class Job(models.Model):
 
 
 class RunOutcome(models.TextChoices):
-    RUNNING = "running"
-    DONE = "done"
-    FAILED = "failed"
+    RUNNING = "running", "running"
+    DONE = "done", "done"
+    FAILED = "failed", "failed"
     LOST = "lost", "lost: its worker died"
 
 

@@ -96,6 +96,10 @@ TABLE: dict[str, Row] = {
     "POST /api/benches": Row(needs=benches("add"), answer=503, body=BENCH),
     "DELETE /api/benches": Row(needs=benches("delete"), answer=503, body={"model": "lab/s"}),
     "GET /api/processes": Row(needs=("controlplane.view_hostreport",), answer=200),
+    "GET /api/jobs": Row(needs=("controlplane.view_job",), answer=200),
+    "POST /api/jobs/{name}/run": Row(
+        needs=("controlplane.change_job",), answer=202, path="/api/jobs/health/run"
+    ),
     "GET /api/catalog": Row(needs=("providers.view_catalogentry",), answer=200),
     "GET /api/catalog/facts": Row(
         needs=("providers.view_catalogentry",),

@@ -22,6 +22,7 @@ from controlplane.control.supervisor import (
     Supervisor,
     WorkerSpec,
     control_child,
+    job_worker,
     listen,
     origin,
 )
@@ -51,7 +52,12 @@ class Command(BaseCommand):
         greeting = threading.Thread(target=self._greet, args=(url, login), daemon=True)
         worker = WorkerSpec(listener=listener, data_dir=settings.DATA_DIR, plane="both")
         greeting.start()
-        Supervisor(control_child(is_quiet=True), worker, cwd=settings.BASE_DIR).run()
+        Supervisor(
+            control_child(is_quiet=True),
+            worker,
+            cwd=settings.BASE_DIR,
+            beside=(job_worker(is_quiet=True),),
+        ).run()
         if login is not None and greeting.is_alive():
             self._say(url, login)  # stopped before it was ready; it cannot be shown later
 

@@ -1,9 +1,10 @@
-// Keeps the page of processes current while somebody can see it.
+// Keeps the part of a page that changes current while somebody can see it: [data-part] names where
+// it is asked for, [data-part-note] says when it was looked at last.
 (() => {
     "use strict";
-    const EVERY_MS = 2000;
-    const part = document.getElementById("processes");
-    const note = document.getElementById("processes-note");
+    const part = document.querySelector("[data-part]");
+    const note = document.querySelector("[data-part-note]");
+    const everyMs = 1000 * Number(part.dataset.every || 2);
     let shown = "";
 
     async function look() {
@@ -13,7 +14,12 @@
             if (!answer.ok) throw new Error(`The server answered ${answer.status}.`);
             const text = await answer.text();
             // What has not changed is not read out again, and keeps a selection.
-            if (text !== shown) part.innerHTML = shown = text;
+            if (text !== shown) {
+                const focused = part.contains(document.activeElement) ? document.activeElement.id : "";
+                part.innerHTML = shown = text;
+                if (focused) document.getElementById(focused)?.focus();
+                part.dispatchEvent(new Event("part-shown", { bubbles: true }));
+            }
             note.textContent = `Updates by itself; looked at ${new Date().toISOString().slice(11, 19)} UTC.`;
             part.style.opacity = "";
         } catch {
@@ -24,5 +30,5 @@
 
     document.addEventListener("visibilitychange", look);
     look();
-    setInterval(look, EVERY_MS);
+    setInterval(look, everyMs);
 })();
