@@ -50,7 +50,7 @@ class FolderChannel(filesystem.Channel):  # type: ignore[misc] # kombu has no ty
         if self._puts % SWEEP_EVERY == 0:
             sweep(self._folder)
         self._puts += 1
-        name = f"{time.time_ns() // 1_000_000}_{uuid.uuid4()}.{queue}{SUFFIX}"
+        name = f"{time.time_ns()}_{uuid.uuid4()}.{queue}{SUFFIX}"
         _write(self._folder / name, payload)
 
     def _get(self, queue: str) -> Any:
