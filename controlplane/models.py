@@ -35,6 +35,7 @@ from controlplane.records.models import (
     DirtyMinute,  # noqa: F401 - as above
     FaultMinute,  # noqa: F401 - as above
     NeedMinute,  # noqa: F401 - as above
+    RecordHorizon,  # noqa: F401 - as above
     RequestMinute,  # noqa: F401 - as above
 )
 from failover.engine.policy import (

@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import logging
 import re
+import secrets
 import threading
 import time
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from django.db import DataError, InterfaceError, OperationalError, connection, transaction
 
-from controlplane.models import RequestRecord
+from controlplane.models import EPOCH, RequestRecord
+from controlplane.records.models import DirtyMinute
 from routing.gateway.records.record import COLUMNS
 from routing.gateway.records.spool import SPOOL_DIR, spool_files, take
 
@@ -31,6 +34,7 @@ BATCH: Final = 1000
 BREATH_S: Final = 0.01  # at least, between transactions: SQLite has one writer at a time
 RETRY_FIRST_S: Final = 0.25
 RETRY_MAX_S: Final = 5.0
+MINUTE_MS: Final = 60_000
 
 logger = logging.getLogger("switchyard.ingest")
 
@@ -127,6 +131,7 @@ _TABLE: Final = RequestRecord._meta.db_table  # noqa: SLF001 - Django's own API
 
 
 def _store(rows: Sequence[Row]) -> None:
+    minutes = sorted({int(row[0][:12], 16) // MINUTE_MS for row in rows})
     with transaction.atomic():
         if connection.vendor == "postgresql":
             _copy(rows)
@@ -137,6 +142,26 @@ def _store(rows: Sequence[Row]) -> None:
                     f"INSERT OR IGNORE INTO {_TABLE} ({_NAMES}) VALUES ({marks})",  # noqa: S608 - our own names
                     rows,
                 )
+        # Last, and in order: until the commit, other hosts that touch the same minutes wait.
+        _mark(minutes)
+
+
+def _mark(minutes: Sequence[int]) -> None:
+    """
+    Note that these minutes (since 1970) are to be summed anew.
+
+    A row that is there already is written again, so that nobody takes it away for a sum which these
+    records, not committed yet, are not in.
+    """
+    DirtyMinute.objects.bulk_create(
+        [
+            DirtyMinute(minute=EPOCH + timedelta(minutes=number), token=secrets.randbits(63))
+            for number in minutes
+        ],
+        update_conflicts=True,
+        unique_fields=["minute"],
+        update_fields=["token"],
+    )
 
 
 def _copy(rows: Sequence[Row]) -> None:

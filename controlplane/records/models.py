@@ -1,20 +1,26 @@
 """
 Sums of request records, a row a minute, and what was captured of requests.
 
-Rows of a minute are made anew as a whole whenever records of it have come in, so that they are
-true however late or often those come. Names are those of the records: "" where there is none.
+A minute's rows are of the records of requests that came in within it, and are made anew as a whole
+whenever such records have come in: so they are true however late or often those come. Names are
+those of the records, "" where there is none; of more names than rollups.MOST_ROWS those that come
+later are OTHER.
 """
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Final
 
 from django.db import models
+
+from controlplane.edits.models import Singleton
 
 # Upper bounds in milliseconds; what is longer than the last is in one more column.
 BOUNDS_MS: Final = (50, 100, 200, 400, 800, 1500, 3000, 6000, 12_000, 25_000, 60_000, 120_000)
 DURATION: Final = tuple(f"duration_{n}" for n in range(len(BOUNDS_MS) + 1))
 CONTENT: Final = tuple(f"content_{n}" for n in range(len(BOUNDS_MS) + 1))
+OTHER: Final = "(other)"
 
 
 def sum_field() -> models.PositiveBigIntegerField[int, int]:
@@ -22,7 +28,10 @@ def sum_field() -> models.PositiveBigIntegerField[int, int]:
 
 
 class Minute(models.Model):
-    """What a row of sums has in common: `duration_N` and `content_N` count by BOUNDS_MS."""
+    """
+    What a row of sums has in common. `duration_ms` and `content_ms` are sums of times, counted by
+    BOUNDS_MS in `duration_N` and `content_N`.
+    """
 
     minute = models.DateTimeField()
     input_tokens = sum_field()
@@ -76,10 +85,14 @@ class RequestMinute(Minute):
 
 class CallMinute(Minute):
     """
-    Calls (attempts) that began within a minute, by pool and candidate.
+    Calls (attempts) of requests that came in within a minute, by pool and candidate; faults that
+    were only pretended for one request are not among them.
 
-    `failed` are those that ended in a fault, whatever became of the request; `served` those whose
-    answer went to the caller: tokens, cost and times are of these.
+    `served` are those whose answer, or a part of it, went to the caller: tokens, cost and times are
+    of these, and times are the call's own, not the request's. `failed` are those that ended in a
+    fault that somebody is benched for (docs/failover.md); callers' mistakes and hedges that were
+    called off are none, and stand in FaultMinute alone. A stream that broke off is served and
+    failed; a call whose caller went away before any content is neither.
     """
 
     pool = models.CharField(max_length=200)
@@ -102,7 +115,10 @@ class CallMinute(Minute):
 
 
 class FaultMinute(models.Model):
-    """Calls that ended in one fault (providers.errors.Fault) and HTTP status (0: no answer)."""
+    """
+    Calls that ended in one fault (providers.errors.Fault) and HTTP status (0: no answer), those
+    included that nobody is to blame for: a hedge that was called off, a caller's mistake.
+    """
 
     minute = models.DateTimeField()
     pool = models.CharField(max_length=200)
@@ -142,12 +158,36 @@ class NeedMinute(models.Model):
 
 
 class DirtyMinute(models.Model):
-    """A minute whose records have changed since it was summed; written with the records."""
+    """
+    A minute whose records have changed since it was summed; written with the records, in their
+    transaction. Each time it gets another `token`, by which the rollup sees that more have come.
+    """
 
     minute = models.DateTimeField(primary_key=True)
+    token = models.BigIntegerField()
 
     def __str__(self) -> str:
         return f"{self.minute:%Y-%m-%d %H:%M}"
+
+
+class RecordHorizon(Singleton):
+    """Records from before this moment have been deleted: sums of then cannot be made anew."""
+
+    moment = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=models.Q(pk=1), name="record_horizon_one_row"),
+        ]
+
+    def __str__(self) -> str:
+        return "everything" if self.moment is None else f"{self.moment:%Y-%m-%d %H:%M}"
+
+    @classmethod
+    def passed(cls) -> datetime:
+        """The moment, or the earliest there is."""
+        found = cls._default_manager.values_list("moment", flat=True).first()
+        return found or datetime.min.replace(tzinfo=UTC)
 
 
 class Captured(models.Model):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import struct
-import subprocess
-import sys
 import zlib
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -20,7 +18,6 @@ from routing.gateway.ingress import new_id
 from routing.gateway.records.record import COLUMNS, OWN_PREFIX, Detail, RejectedRecord, row_of
 from routing.gateway.records.spool import SPOOL_DIR, SpoolWriter, spool_files
 from tests.support.builders import attempt_record, request_record
-from tests.support.gateways import ROOT, environment
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -214,14 +211,3 @@ def test_purging_takes_what_is_older_and_nothing_else(
 
     assert RequestRecord.purge(rows[2].started_at) == 2
     assert list(RequestRecord.objects.order_by("id")) == rows[2:]
-
-
-def test_all_of_this_holds_on_postgresql(postgres_url: str, tmp_path: Path) -> None:
-    if connection.vendor == "postgresql":
-        pytest.skip("this is the run on PostgreSQL")
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", __file__],
-        cwd=ROOT, env=environment(tmp_path, DATABASE_URL=postgres_url),
-        capture_output=True, text=True, timeout=200, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]

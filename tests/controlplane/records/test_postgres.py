@@ -1,0 +1,21 @@
+"""What holds of records on SQLite holds on PostgreSQL; there, also what happens at once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.support.gateways import ROOT, environment
+
+FILES = ("test_ingest.py", "test_rollups.py", "test_reading.py")
+
+
+def test_all_of_this_holds_on_postgresql(postgres_url: str, tmp_path: Path) -> None:
+    folder = Path(__file__).parent
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", *[folder / name for name in FILES]],
+        cwd=ROOT, env=environment(tmp_path, DATABASE_URL=postgres_url),
+        capture_output=True, text=True, timeout=200, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
