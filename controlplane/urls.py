@@ -9,6 +9,7 @@ from django.views.generic import RedirectView
 from controlplane.decisions import pages
 from controlplane.hosts import processes
 from controlplane.jobs import pages as job_pages
+from controlplane.overview import dashboard
 
 handler400 = "controlplane.api.not_understood"
 handler404 = "controlplane.api.not_found"
@@ -18,6 +19,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *pages.urlpatterns,
     *processes.pages,
     *job_pages.pages,
+    *dashboard.pages,
     path("admin/", admin.site.urls),
     path("api/", include("providers.api")),
     path("api/", include("routing.api")),

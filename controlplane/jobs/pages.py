@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods
 from controlplane.jobs.lease import want
 from controlplane.jobs.models import Job, JobRun, RunOutcome
 from controlplane.jobs.schedule import SCHEDULE
-from controlplane.jobs.standing import standings
+from controlplane.jobs.standing import LATE_S, is_silent, standings
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 VIEW: Final = "controlplane.view_job"
 CHANGE: Final = "controlplane.change_job"
 SHOWN_RUNS: Final = 30
-LATE_S: Final = 20.0
 COLOURS: Final = {
     RunOutcome.RUNNING: "info",
     RunOutcome.DONE: "success",
@@ -44,7 +43,7 @@ def jobs_page(request: HttpRequest) -> HttpResponse:
     chosen = request.GET.get("job", "")
     context: dict[str, Any] = {
         "jobs": [_shown(job) for job in found],
-        "is_silent": _is_silent(found),
+        "is_silent": is_silent(found),
         "may_change": request.user.has_perm(CHANGE),
         "chosen": chosen if chosen in SCHEDULE else "",
         "runs": [
@@ -76,12 +75,6 @@ def _act(request: HttpRequest) -> HttpResponse:
             words = "is paused until somebody resumes it" if verb == "pause" else "goes on"
             messages.success(request, f"{name.capitalize()} {words}.")
     return HttpResponseRedirect(reverse("jobs"))
-
-
-def _is_silent(found: list[JobStanding]) -> bool:
-    """Whether nobody runs jobs: all that could be due are late."""
-    active = [job for job in found if not job.is_paused]
-    return bool(active) and all(job.last is None or job.late_s > LATE_S for job in active)
 
 
 def _shown(job: JobStanding) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from django.db.models import Max
 from django.db.models.functions import Now
@@ -13,6 +13,8 @@ from controlplane.jobs.schedule import SCHEDULE
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+LATE_S: Final = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,3 +53,9 @@ def standings() -> list[JobStanding]:
             )
         )
     return found
+
+
+def is_silent(found: list[JobStanding]) -> bool:
+    """Whether nobody runs jobs: all that could be due are late."""
+    active = [job for job in found if not job.is_paused]
+    return bool(active) and all(job.last is None or job.late_s > LATE_S for job in active)

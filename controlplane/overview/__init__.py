@@ -1,1 +1,6 @@
-"""Admin's first page: what there is, and what of it is off. The settings name it."""
+"""
+Admin's first page: what an operator looks at first, gathered from the rooms below.
+
+`figures` makes numbers and charts of the sums of request records, `dashboard` the page; the
+settings name it. The topmost room: nobody enters.
+"""

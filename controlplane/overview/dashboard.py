@@ -1,56 +1,212 @@
-"""What the admin's first page shows."""
+"""
+What an operator looks at first: traffic, pools, who sits out, what is proposed and what is wrong.
+
+The page is drawn once with everything in it; live.js asks for the part of it that changes again,
+and overview.js draws its charts. Whoever may not see a table sees no part of the page about it.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import time
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
 
-from django.urls import reverse
+from django.contrib import admin
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
+from django.utils import timezone
+from django.views.decorators.http import require_safe
 
-from controlplane.models import ApiKey, ConfigSource, PublishedSnapshot
+from controlplane.advice.models import Suggestion
+from controlplane.alerts.models import Alert
+from controlplane.decisions.local_worker import worker_of
+from controlplane.decisions.pools_api import pools_of
+from controlplane.edits.poke import hub_request
+from controlplane.health.models import HealthSnapshot
+from controlplane.hosts.fleet import fleet
+from controlplane.jobs.standing import is_silent, standings
+from controlplane.models import ApiKey, ConfigSource
+from controlplane.overview.figures import (
+    USUAL,
+    WINDOWS,
+    busiest,
+    pools_traffic,
+    share,
+    traffic,
+)
 from failover.models import FailoverRule
 from providers.models import Provider
-from routing.models import CanonicalModel, RoutingState, SwitchKind
+from routing.gateway.link.channel import Board, BoardTold
+from routing.gateway.link.fleet import CURRENT
+from routing.models import CanonicalModel
 
 if TYPE_CHECKING:
-    from django.http import HttpRequest
+    from django.http import HttpRequest, HttpResponse
+
+    from controlplane.overview.figures import PoolTraffic, Window
+    from routing.gateway.explain.overview import PoolView
+
+ROWS: Final = 12  # of each list; the rest is a link away
+LOOKED_AT: Final = 300  # pools whose standing is asked for
+POOL_COLOURS: Final = {
+    "unavailable": "danger",
+    "degraded": "warning",
+    "disabled": "default",
+    "enabled": "success",
+}
+_TROUBLE: Final = list(POOL_COLOURS)
+HEALTH_COLOURS: Final = {"unhealthy": "danger", "degraded": "warning"}
 
 
-def dashboard(_request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """Unfold's DASHBOARD_CALLBACK: add the cards to the page's context."""
-    snapshot = PublishedSnapshot.objects.first()
-    switched_off = RoutingState.standing().filter(enabled=False)
+def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """Unfold's DASHBOARD_CALLBACK: what the first page shows."""
+    return context | _frame(request) | _part(request)
+
+
+@require_safe
+def overview_part(request: HttpRequest) -> HttpResponse:
+    """What changes, for the page's own script."""
+    return TemplateResponse(request, "admin/overview_part.html", _part(request))
+
+
+def _window(request: HttpRequest) -> Window:
+    return WINDOWS.get(request.GET.get("window", ""), USUAL)
+
+
+def _frame(request: HttpRequest) -> dict[str, Any]:
+    window = _window(request)
+    return {
+        "windows": WINDOWS.values(),
+        "part_url": f"{reverse('overview-part')}?{urlencode({'window': window.key})}",
+    }
+
+
+def _part(request: HttpRequest) -> dict[str, Any]:
+    window, now = _window(request), timezone.now()
+    may = request.user.has_perm
+    part: dict[str, Any] = {"window": window, "first_steps": _first_steps(request)}
+    if may("controlplane.view_requestrecord"):
+        part["traffic"] = traffic(window, now)
+    if may("routing.view_canonicalmodel"):
+        part |= _pools(request, window)
+    if may("failover.view_bench"):
+        part |= _benches()
+    if may("providers.view_provider"):
+        sick = HealthSnapshot.objects.filter(status__in=HEALTH_COLOURS)
+        part["sick"] = [
+            {"row": row, "colour": HEALTH_COLOURS[row.status]}
+            for row in sick.order_by("-status", "provider")[:ROWS]
+        ]
+    if may("controlplane.view_suggestion"):
+        proposed = Suggestion.objects.filter(state="open")
+        part |= {
+            "suggestions": proposed.order_by("-confidence")[:ROWS],
+            "suggestions_open": proposed.count(),
+        }
+    if may("controlplane.view_alert"):
+        wrong = Alert.objects.filter(ended_at=None)
+        part |= {
+            "alerts": wrong.order_by("-is_urgent", "since")[:ROWS],
+            "alerts_open": wrong.count(),
+        }
+    if may("controlplane.view_hostreport"):
+        part |= _processes()
     source = ConfigSource.objects.filter(pk=1).first()
-    context["cards"] = [
-        _card(
-            "Providers",
-            Provider,
-            "admin:providers_provider_changelist",
-            off=switched_off.filter(kind=SwitchKind.PROVIDER).values("provider_name"),
-        ),
-        _card(
-            "Model pools",
-            CanonicalModel,
-            "admin:routing_canonicalmodel_changelist",
-            off=switched_off.filter(kind=SwitchKind.CANONICAL_MODEL).values("canonical_model"),
-        ),
-        _card("Failover rules", FailoverRule, "admin:failover_failoverrule_changelist"),
-        _card("API keys", ApiKey, "admin:controlplane_apikey_changelist"),
-    ]
-    context["snapshot"] = snapshot
-    context["config_source"] = source
+    part["config_source"] = source
     # A refusal counts until a later edit has been applied.
-    context["refused"] = bool(
+    part["refused"] = bool(
         source
         and source.refused_at
         and (source.applied_at is None or source.refused_at > source.applied_at)
     )
-    return context
+    return part
 
 
-def _card(title: str, model: Any, url: str, off: Any = ()) -> dict[str, Any]:
-    """`off` are the names that operators' switches take out."""
-    rows = model.effective()
-    total = rows.count()
-    disabled = total - rows.filter(enabled=True).exclude(**{f"{model.identity}__in": off}).count()
-    note = f"{disabled} disabled" if disabled else "all enabled" if total else "none yet"
-    return {"title": title, "number": total, "note": note, "url": reverse(url)}
+def _first_steps(request: HttpRequest) -> list[dict[str, str]]:
+    """What is still to do before anything can be served; each is a link."""
+    steps = [
+        (Provider, "providers.add_provider", "Add a provider", "admin:providers_provider_add"),
+        (
+            CanonicalModel,
+            "routing.add_canonicalmodel",
+            "Make a model pool",
+            "admin:routing_canonicalmodel_add",
+        ),
+        (ApiKey, "controlplane.add_apikey", "Make an API key", "admin:controlplane_apikey_add"),
+    ]
+    return [
+        {"words": words, "url": reverse(url)}
+        for model, permission, words, url in steps
+        if request.user.has_perm(permission) and not model.effective().exists()
+    ]
+
+
+def _pools(request: HttpRequest, window: Window) -> dict[str, Any]:
+    now = timezone.now()
+    counts = {
+        "pools": CanonicalModel.effective().count(),
+        "rules": FailoverRule.effective().count(),
+        "keys": ApiKey.effective().count(),
+    }
+    worker = worker_of(request)
+    if worker is None or worker.gateway.table is None:
+        return {"pool_counts": counts, "pools": None}
+    known = worker.gateway.table.pools
+    names = [name for name in busiest(window, now, LOOKED_AT) if name in known]
+    if len(names) < LOOKED_AT:
+        names += [name for name in sorted(known) if name not in set(names)][
+            : LOOKED_AT - len(names)
+        ]
+    views = {view.canonical_model: view for view in pools_of(worker, names)}
+    place = {name: number for number, name in enumerate(names)}
+    shown = sorted(views, key=lambda name: (_TROUBLE.index(views[name].status), place[name]))[:ROWS]
+    sums = pools_traffic(window, now, shown)
+    statuses = [view.status for view in views.values()]
+    return {
+        "pool_counts": counts,
+        "pools": [_pool(views[name], sums.get(name)) for name in shown],
+        "pool_statuses": [
+            {"text": f"{statuses.count(status)} {status}", "colour": POOL_COLOURS[status]}
+            for status in _TROUBLE
+            if status in statuses
+        ],
+        "pools_not_looked_at": len(known) - len(names),
+    }
+
+
+def _pool(view: PoolView, sums: PoolTraffic | None) -> dict[str, Any]:
+    return {
+        "view": view,
+        "colour": POOL_COLOURS[view.status],
+        "sums": sums,
+        "failovers": share(sums.total.failover_share) if sums else "",
+        "errors": share(sums.total.error_share) if sums else "",
+        "url": f"{reverse('explain')}?{urlencode({'model': view.canonical_model})}",
+    }
+
+
+def _benches() -> dict[str, Any]:
+    told = hub_request(Board(), BoardTold)
+    if told is None:
+        return {"benches": None}
+    now = time.time()
+    rows = [row.entry for row in told.rows if row.entry.until > now]
+    rows.sort(key=lambda entry: (-entry.until, entry.subject))
+    return {"benches": rows[:ROWS], "benched": len(rows), "now": now}
+
+
+def _processes() -> dict[str, Any]:
+    found = fleet()
+    jobs = standings()
+    return {
+        "fleet": found,
+        "fleet_colour": "success"
+        if all(host.state == CURRENT and not host.differs for host in found.hosts)
+        else "warning",
+        "no_job_worker": is_silent(jobs),
+    }
+
+
+pages = [
+    path("admin/overview/part/", admin.site.admin_view(overview_part), name="overview-part"),
+]

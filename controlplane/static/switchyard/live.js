@@ -1,11 +1,24 @@
 // Keeps the part of a page that changes current while somebody can see it: [data-part] names where
-// it is asked for, [data-part-note] says when it was looked at last.
+// it is asked for, [data-part-note] says when it was looked at last. Where what is asked for comes in
+// pieces (elements with [data-piece] and an id), only they are replaced, and what is between stays.
 (() => {
     "use strict";
     const part = document.querySelector("[data-part]");
     const note = document.querySelector("[data-part-note]");
     const everyMs = 1000 * Number(part.dataset.every || 2);
     let shown = "";
+
+    function show(text) {
+        shown = text;
+        const fresh = document.createElement("template");
+        fresh.innerHTML = text; // rendered and escaped by the server
+        const pieces = fresh.content.querySelectorAll("[data-piece]");
+        if (!pieces.length) part.replaceChildren(fresh.content);
+        for (const piece of pieces) {
+            const old = document.getElementById(piece.id);
+            if (old.innerHTML !== piece.innerHTML) old.replaceWith(piece);
+        }
+    }
 
     async function look() {
         if (document.hidden) return;
@@ -16,7 +29,7 @@
             // What has not changed is not read out again, and keeps a selection.
             if (text !== shown) {
                 const focused = part.contains(document.activeElement) ? document.activeElement.id : "";
-                part.innerHTML = shown = text;
+                show(text);
                 if (focused) document.getElementById(focused)?.focus();
                 part.dispatchEvent(new Event("part-shown", { bubbles: true }));
             }
