@@ -6,6 +6,8 @@ from html import unescape
 
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from controlplane.alerts.models import Alert
@@ -89,11 +91,8 @@ def test_who_may_see_little_sees_little(client):
     assert "Nothing needs you" in client.get("/admin/").content.decode()
 
 
-def test_looking_writes_nothing(admin_client, django_assert_num_queries, shown):
+def test_looking_writes_nothing(shown):
     shown()
-    from django.db import connection
-    from django.test.utils import CaptureQueriesContext
-
     with CaptureQueriesContext(connection) as queries:
         shown()
     told = [query["sql"] for query in queries]
