@@ -87,8 +87,9 @@ def test_an_availability_error_is_never_healthy_and_a_cached_list_without_succes
         (1, False, "degraded"),
         (2, False, "unhealthy"),
         (9, False, "unhealthy"),
-    ]
-    + [(2, True, "degraded"), (9, True, "degraded")],
+        (2, True, "degraded"),
+        (9, True, "degraded"),
+    ],
 )
 def test_two_checks_that_failed_are_needed_and_traffic_that_succeeds_is_a_word_against(
     failures, has_served, status
