@@ -221,7 +221,7 @@ def _health_of(provider: str, live: LiveState) -> RuntimeStatus:
 def _runtime_status(
     bench: BenchEntry | None, health: RuntimeStatus, *, is_blocked: bool
 ) -> RuntimeStatus:
-    """What traffic has shown: benched as a whole, on its way back; without that the probes' word."""
+    """What traffic has shown: benched as a whole, or on its way back; else the probes' word."""
     if health == "unhealthy" or bench is None or bench.manual:
         return health
     return "unhealthy" if is_blocked and bench.credential is None else "degraded"
