@@ -266,6 +266,7 @@ UNFOLD: dict[str, Any] = {
                 "title": "Providers",
                 "items": [
                     _link("Providers", "cloud", "admin:providers_provider_changelist"),
+                    _link("Health", "ecg_heart", "admin:controlplane_healthsnapshot_changelist"),
                     _link("Model facts", "fact_check", "admin:providers_providermodel_changelist"),
                     _link("Imported facts", "upload", "admin:providers_catalogentry_changelist"),
                 ],

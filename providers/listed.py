@@ -29,6 +29,8 @@ SEEN_EVERY: Final = timedelta(minutes=10)
 REMEMBERED: Final = timedelta(days=90)
 BATCH: Final = 500
 NAMED: Final = 3
+RECENT: Final = timedelta(days=7)
+LINES: Final = 10
 
 Pair = tuple[str, str]
 
@@ -102,7 +104,10 @@ def note_list(
     return ListChange(
         new=tuple(new),
         vanished=tuple(gone),
-        renamed=renames(gone, new, vendor, catalogs),
+        renamed=_renamed(
+            {name: rows[name].catalog_match for name in gone},
+            {name: _match(vendor, name, catalogs) for name in new},
+        ),
         is_first=not rows,
     )
 
@@ -119,20 +124,47 @@ def _match(vendor: str, name: str, catalogs: Lookup) -> str:
     return entries[0].name[:200] if entries else ""
 
 
-def renames(
-    gone: Iterable[str], new: Iterable[str], vendor: str, catalogs: Lookup
-) -> tuple[Pair, ...]:
-    """Who of `gone` is one of `new`: the same but for a date, or the same in the catalogue."""
+def _renamed(gone: Mapping[str, str], new: Mapping[str, str]) -> tuple[Pair, ...]:
+    """
+    Who of `gone` is one of `new`: the same but for a date, or the same in the catalogue.
 
-    def key(name: str) -> str:
-        return _match(vendor, name, catalogs) or undated(name.lower()) or name.lower()
-
+    Both are ids with what the catalogue calls them. Of several nobody knows which one it is.
+    """
     by_key: defaultdict[str, list[str]] = defaultdict(list)
-    for name in new:
-        by_key[key(name)].append(name)
-    found = ((name, by_key.get(key(name), [])) for name in gone)
-    # Of several nobody knows which one it is.
+    for name, match in new.items():
+        by_key[_stem(name, match)].append(name)
+    found = ((name, by_key.get(_stem(name, match), [])) for name, match in gone.items())
     return tuple((name, names[0]) for name, names in found if len(names) == 1)
+
+
+def _stem(name: str, match: str) -> str:
+    return match or undated(name.lower()) or name.lower()
+
+
+def recent(provider: str, now: datetime) -> list[str]:
+    """What came and went lately, newest first, as lines."""
+    rows = ListedModel.objects.filter(provider=provider)
+    first = rows.order_by("first_seen_at").values_list("first_seen_at", flat=True).first()
+    since = now - RECENT
+    came: defaultdict[datetime, dict[str, str]] = defaultdict(dict)
+    went: defaultdict[datetime, dict[str, str]] = defaultdict(dict)
+    for name, match, at in rows.filter(first_seen_at__gt=max(since, first or since)).values_list(
+        "model_id", "catalog_match", "first_seen_at"
+    ):
+        came[at][name] = match
+    for name, match, gone_at in rows.filter(vanished_at__gt=since).values_list(
+        "model_id", "catalog_match", "vanished_at"
+    ):
+        if gone_at is not None:
+            went[gone_at][name] = match
+    lines = []
+    for at in sorted({*came, *went}, reverse=True)[:LINES]:
+        new, gone = came.get(at, {}), went.get(at, {})
+        change = ListChange(
+            new=tuple(sorted(new)), vanished=tuple(sorted(gone)), renamed=_renamed(gone, new)
+        )
+        lines.append(f"{at:%Y-%m-%d %H:%M} UTC: {change.words}")
+    return lines
 
 
 def counts() -> dict[str, int]:

@@ -75,12 +75,9 @@ def test_a_check_that_changes_nothing_keeps_a_status_from_going_stale(watch, clo
     assert watch.look() == {"a": "unhealthy"}
 
 
-def test_without_the_database_what_was_known_counts_until_it_is_stale(
-    watch, clock, caplog, monkeypatch
-):
+def test_without_the_database_what_was_known_counts_until_it_is_stale(watch, clock, caplog):
     note("a", "unhealthy")
     watch.look()
-    monkeypatch.setattr("controlplane.control.health.connections.close_all", lambda: None)
 
     def away(*_arguments: Any) -> None:
         raise OSError("the database is away")
@@ -94,8 +91,7 @@ def test_without_the_database_what_was_known_counts_until_it_is_stale(
     assert watch.look() == {"a": "unhealthy"}
 
 
-def test_before_anything_could_be_read_nothing_is_told(watch, monkeypatch):
-    monkeypatch.setattr("controlplane.control.health.connections.close_all", lambda: None)
+def test_before_anything_could_be_read_nothing_is_told(watch):
 
     def away(*_arguments: Any) -> None:
         raise OSError("the database is away")
