@@ -208,7 +208,10 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "drf_spectacular.hooks.postprocess_schema_enums",
         "controlplane.openapi.complete",
     ],
-    "ENUM_NAME_OVERRIDES": {"ManagedSourceEnum": "providers.managed.models.ManagedSource"},
+    "ENUM_NAME_OVERRIDES": {
+        "ManagedSourceEnum": "providers.managed.models.ManagedSource",
+        "HealthStatusEnum": ["healthy", "degraded", "unhealthy", "unknown"],
+    },
 }
 
 # admin
