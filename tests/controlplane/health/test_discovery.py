@@ -85,16 +85,16 @@ def test_what_is_new_gone_and_back_is_told_and_kept(serve):
 
 
 @pytest.mark.parametrize(
-    ("kind", "address", "before", "now"),
+    ("before", "now"),
     [
-        ("openai", "", "made-up", "made-up-2025-09-29"),
-        ("openai", "", "made-up-20250101", "made-up-20250929"),
-        ("openai", "", "made-up@20250101", "Made-Up"),
+        ("made-up", "made-up-2025-09-29"),
+        ("made-up-20250101", "made-up-20250929"),
+        ("made-up@20250101", "Made-Up"),
     ],
 )
-def test_an_id_that_differs_by_its_date_alone_is_renamed(serve, kind, address, before, now):
+def test_an_id_that_differs_by_its_date_alone_is_renamed(serve, before, now):
     server = serve("x", before)
-    lab(server, kind=kind)
+    lab(server)
     run()
     server.models = ["x", now]
     assert run(600) == f"1 of 1 lists read; lab: renamed: {before} → {now}"
@@ -145,11 +145,16 @@ def test_lists_of_providers_that_are_gone_and_what_vanished_long_ago_are_forgott
 
 
 def test_a_model_that_the_catalogue_knows_is_matched(serve):
-    rows.provider("far", kind="openai")  # the vendor is known by the address alone
-    server = serve("gpt-4o")
-    lab(server)
+    server = serve("gpt-4o", "gpt-4o-2024-08-06", "made-up")
+    proxy = server.url.removesuffix("/v1")
+    lab(server, base_url="http://api.openai.com/v1", proxy=proxy)  # the address names the vendor
     run()
-    assert ListedModel.objects.get().catalog_match == ""
+    matches = dict(ListedModel.objects.values_list("model_id", "catalog_match"))
+    assert matches == {
+        "gpt-4o": "openai/gpt-4o",
+        "gpt-4o-2024-08-06": "openai/gpt-4o",
+        "made-up": "",
+    }
 
 
 # What follows for routing

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def admin() -> Client:
     client = Client()
-    client.force_login(User.objects.create_superuser("ada", password="x"))
+    client.force_login(User.objects.create_superuser("ada"))
     return client
 
 
@@ -123,7 +123,7 @@ def test_check_now_makes_those_chosen_due_and_wants_the_job(admin):
 
 def test_who_may_only_look_cannot_have_anybody_checked(client):
     snapshot()
-    reader = User.objects.create_user("eve", password="x", is_staff=True)
+    reader = User.objects.create_user("eve", is_staff=True)
     reader.user_permissions.add(Permission.objects.get(codename="view_healthsnapshot"))
     client.force_login(reader)
     listed = reverse("admin:controlplane_healthsnapshot_changelist")
