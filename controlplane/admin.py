@@ -23,6 +23,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminT
 from controlplane.benches.admin import BenchAdmin
 from controlplane.config.general import SETTING_OF_KEY, effective_settings, setting_sources
 from controlplane.edits.models import Revision
+from controlplane.health import admin as health_admin  # noqa: F401 - it registers its pages
 from controlplane.models import (
     ApiKey,
     ConfigSource,

@@ -214,6 +214,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "ManagedSourceEnum": "providers.managed.models.ManagedSource",
         "OutcomeEnum": "controlplane.models.RequestRecord.OUTCOMES",
         "RunOutcomeEnum": "controlplane.jobs.models.RunOutcome",
+        "HealthStatusEnum": ["healthy", "degraded", "unhealthy", "unknown"],
     },
 }
 
@@ -272,6 +273,7 @@ UNFOLD: dict[str, Any] = {
                 "title": "Providers",
                 "items": [
                     _link("Providers", "cloud", "admin:providers_provider_changelist"),
+                    _link("Health", "ecg_heart", "admin:controlplane_healthsnapshot_changelist"),
                     _link("Model facts", "fact_check", "admin:providers_providermodel_changelist"),
                     _link("Imported facts", "upload", "admin:providers_catalogentry_changelist"),
                 ],

@@ -25,6 +25,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/", include("routing.api")),
     path("api/", include("failover.api")),
     path("api/", include("controlplane.benches.api")),
+    path("api/", include("controlplane.health.api")),
     path("api/", include("controlplane.hosts.processes")),
     path("api/", include("controlplane.jobs.api")),
     path("api/", include("controlplane.records.api")),

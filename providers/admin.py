@@ -18,7 +18,6 @@ from providers.adapters.registry import KNOWN_KINDS
 from providers.catalog_admin import known_of, summary
 from providers.catalog_rows import lookup
 from providers.managed.admin import (
-    NOT_YET,
     LinesField,
     ManagedAdmin,
     ManagedForm,
@@ -106,7 +105,7 @@ class ProviderAdmin(ManagedAdmin):
         ),
         (
             "Health checks",
-            {"classes": ["collapse"], "description": NOT_YET, "fields": ["health"]},
+            {"classes": ["collapse"], "fields": ["health"]},
         ),
         (
             "Connection",

@@ -25,7 +25,14 @@ from providers.managed.admin import (
 )
 from providers.models import Provider
 from routing.models import Alias, AliasTarget, Candidate, CanonicalModel
-from routing.switches.admin import SCRIPT, SwitchColumn, attach_switches, control_of
+from routing.switches.admin import (
+    SCRIPT,
+    SwitchColumn,
+    attach_flags,
+    attach_switches,
+    control_of,
+    flag_of,
+)
 
 if TYPE_CHECKING:
     from django.db.models import Field, QuerySet
@@ -77,13 +84,14 @@ class CandidateInline(TargetInline):
         "weight",
         "enabled",
         "switch",
+        "flag",
         "rpm",
         "tpm",
         "max_parallel",
         "timeouts",
         "position",
     ]
-    readonly_fields = ["switch"]
+    readonly_fields = ["switch", "flag"]
     verbose_name_plural = "candidates: dragged into the order in which they are tried"
 
     def get_formset(self, request: HttpRequest, obj: Any = None, **options: Any) -> Any:
@@ -92,15 +100,21 @@ class CandidateInline(TargetInline):
         return formset
 
     @cached_property
-    def _controls(self) -> dict[int, str]:
+    def _shown(self) -> dict[int, tuple[str, str]]:
+        """Of each candidate its switch and its flag."""
         pool = self.pool
         rows = [] if pool is None else list(pool.candidates.select_related("canonical_model"))
         attach_switches(rows, self.request)
-        return {row.pk: control_of(row) for row in rows}
+        attach_flags(rows)
+        return {row.pk: (control_of(row), flag_of(row)) for row in rows}
 
     @display(description="switch")
     def switch(self, row: Candidate) -> str:
-        return "" if row.pk is None else self._controls.get(row.pk, "")
+        return self._shown.get(row.pk, ("", ""))[0]
+
+    @display(description="flag")
+    def flag(self, row: Candidate) -> str:
+        return self._shown.get(row.pk, ("", ""))[1]
 
 
 @admin.register(CanonicalModel)

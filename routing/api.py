@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError as ModelError
+from rest_framework import serializers
 
+from providers.listed import flags
 from providers.managed.api import (
     MANAGED_FIELDS,
     CleanSerializer,
@@ -18,10 +20,19 @@ from providers.managed.api import (
 from routing.models import Alias, AliasTarget, Candidate, CanonicalModel
 from routing.switches import api as state_api
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from providers.listed import Pair
+
 
 class CandidateSerializer(CleanSerializer):
     identity = ("provider_name", "model")
     parent_field = "canonical_model"
+
+    flag = serializers.SerializerMethodField(
+        help_text="What is odd about it, such as that its provider does not list it; mostly empty."
+    )
 
     class Meta:
         model = Candidate
@@ -35,8 +46,27 @@ class CandidateSerializer(CleanSerializer):
             "max_parallel",
             "enabled",
             "timeouts",
+            "flag",
         ]
         validators: list[Any] = []
+
+    def get_flag(self, row: Candidate) -> str:
+        return self._flags(row).get((row.provider_name, row.model), "")
+
+    def _flags(self, row: Candidate) -> Mapping[Pair, str]:
+        """Of all candidates that this answer shows, read once."""
+        view = self.context.get("view")
+        is_list = getattr(view, "action", "") == "list"
+        key = "flags" if is_list else f"flags of {row.canonical_model_id}"
+        context: Any = self.context
+        known: Mapping[Pair, str] | None = context.get(key)
+        if known is None:
+            shown = Candidate.objects.all()
+            if not is_list:
+                shown = shown.filter(canonical_model=row.canonical_model_id)
+            pairs = set(shown.values_list("provider_name", "model"))
+            known = context[key] = flags(pairs)
+        return known
 
 
 class PoolSerializer(ManagedSerializer):

@@ -31,6 +31,7 @@ from django.utils import timezone
 from controlplane.benches.store import BenchStore
 from controlplane.config.file import FileWatch, sync_file
 from controlplane.control.bus import Bus
+from controlplane.control.health import HealthWatch
 from controlplane.control.hub import Hub, LastRound
 from controlplane.control.metering import Metering
 from controlplane.control.reporting import Reporter
@@ -186,7 +187,11 @@ async def control(data_dir: Path, environ: Mapping[str, str]) -> None:
             make = partial(Publisher, data_dir, environ, noticed=noticed)
             publisher = await loop.run_in_executor(thread, make)
             reporter = Reporter(hub, data_dir, environ)
-            async with _sharing(hub, data_dir, environ), reporter.reporting():
+            async with (
+                _sharing(hub, data_dir, environ),
+                reporter.reporting(),
+                HealthWatch(hub).watching(),
+            ):
                 await hub.start()
                 try:
                     while not stopping.is_set():

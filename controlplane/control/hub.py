@@ -24,7 +24,7 @@ from routing.gateway.link.fleet import WorkerSeen
 from routing.gateway.telemetry.failure_log import note_bench
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from controlplane.control.metering import Metering
@@ -111,6 +111,7 @@ class Hub:
         self.edited = asyncio.Event()  # set by other hosts' word
         self.expected_workers = 0
         self._fleet: Fleet | None = None
+        self._health: channel.HealthSeen | None = None
         self.board = BenchBoard()
         self.pins = PinBoard()
         self._progress = asyncio.Event()
@@ -155,6 +156,15 @@ class Hub:
         """Have every worker know of all processes."""
         self._fleet = fleet
         message = channel.FleetSeen(fleet=fleet)
+        for worker in self._workers:
+            worker.send(message)
+
+    def tell_health(self, statuses: Mapping[str, str]) -> None:
+        """Have every worker know how providers are, if that is news."""
+        message = channel.HealthSeen(statuses=dict(statuses))
+        if message == self._health:
+            return
+        self._health = message
         for worker in self._workers:
             worker.send(message)
 
@@ -220,6 +230,8 @@ class Hub:
         pins = self.pins.everything(wall)
         for first in range(0, len(pins), PINS_AT_ONCE):
             worker.send(channel.PinsChanged(entries=tuple(pins[first : first + PINS_AT_ONCE])))
+        if self._health is not None:
+            worker.send(self._health)
         if self._fleet is not None:
             worker.send(channel.FleetSeen(fleet=self._fleet))
         return worker

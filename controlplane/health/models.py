@@ -17,9 +17,10 @@ class HealthSnapshot(models.Model):
     A provider as the last checks found it. `checked_at` moves with every check, `updated_at` only
     when something else has changed.
 
-    `failures` counts the checks in a row that could not reach it or got 5xx. `last_error` is of the
-    last check that failed at `last_error_at`, `availability_error` what makes it less than healthy
-    now ("" nothing).
+    `failures` counts the checks in a row that could not reach it or got 5xx. `last_error` is why
+    the check at `last_error_at` got no list, `availability_error` what makes it less than healthy
+    now ("" nothing). After `stale_at` it is stale, unless it is checked again. `probed_at` is when
+    it was called last to check it, `probe_error` what was wrong then.
     """
 
     provider = models.CharField(max_length=100, primary_key=True)
@@ -38,6 +39,9 @@ class HealthSnapshot(models.Model):
     latency_ms = models.FloatField(null=True)
     checked_at = models.DateTimeField(null=True)
     due_at = models.DateTimeField(null=True)
+    stale_at = models.DateTimeField(null=True)
+    probed_at = models.DateTimeField(null=True)
+    probe_error = models.CharField(max_length=500, blank=True)
     updated_at = models.DateTimeField(null=True)
 
     class Meta:
@@ -56,6 +60,13 @@ class HealthVersion(models.Model):
 
     def __str__(self) -> str:
         return str(self.value)
+
+    @classmethod
+    def move(cls) -> None:
+        """Call it in the transaction of the change that it tells of."""
+        if not cls._default_manager.filter(pk=1).update(value=models.F("value") + 1):
+            cls._default_manager.get_or_create(pk=1, defaults={"value": 0})
+            cls._default_manager.filter(pk=1).update(value=models.F("value") + 1)
 
 
 class HealthCheck(models.Model):

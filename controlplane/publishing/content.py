@@ -15,19 +15,22 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 import msgspec
 from django.db.models import Max, TextField
 from django.db.models.functions import Cast
-from django.utils import timezone
 
 from controlplane.config.general import effective_settings
 from controlplane.edits.kinds import ANY
 from controlplane.edits.models import Edit
 from controlplane.models import ApiKey, ConfigSource, Settings
-from controlplane.publishing.facts import facts_of, named_models
+from controlplane.publishing.facts import named_models
+from controlplane.publishing.providers import (
+    NO_TIMEOUTS,
+    converted,
+    provider_specs,
+    timeouts_of,
+)
 from failover.engine.policy import Backoff, BenchPolicy, FailoverPolicy, RetryFirst
 from failover.models import FailoverRule
-from providers.adapters.spec import CredentialSpec, ProviderSpec, Timeouts
-from providers.catalog_rows import lookup
 from providers.managed.models import counting
-from providers.models import Credential, Provider, ProviderModel
+from providers.models import Provider
 from routing.gateway.deciding.snapshot import (
     AliasSpec,
     CandidateSpec,
@@ -42,16 +45,14 @@ from routing.models import Alias, AliasTarget, Candidate, CanonicalModel, Routin
 from routing.validation import POOL_SETTINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Mapping
 
     from providers.managed.models import ManagedModel
 
-NO_TIMEOUTS: Final = Timeouts()
 AT_ONCE: Final = 200  # more pools than that are read with all the others
 POOL: Final = "pool"
 
 Managed = TypeVar("Managed", bound="ManagedModel")
-Value = TypeVar("Value")
 
 
 class Builder:
@@ -76,7 +77,7 @@ def _content(kept: _Pools, *, whole: bool) -> Content:
     row = Settings.objects.filter(pk=1).first() or Settings()
     settings = effective_settings(row, values)
     defaults = _defaults(settings)
-    bench = _converted(
+    bench = converted(
         {
             name.removeprefix("bench_"): value
             for name, value in settings.items()
@@ -98,7 +99,7 @@ def _content(kept: _Pools, *, whole: bool) -> Content:
     )
     named = named_models({provider.name for provider in providers}, pools, aliases, rules)
     return Content(
-        providers=_providers(providers, named),
+        providers=provider_specs(providers, named, settings["inventory_mode"]),
         pools=pools,
         aliases=aliases,
         rules=rules,
@@ -109,7 +110,7 @@ def _content(kept: _Pools, *, whole: bool) -> Content:
         inventory_mode=settings["inventory_mode"],
         bench=bench,
         provider_bench={
-            provider.name: _converted(
+            provider.name: converted(
                 {**msgspec.structs.asdict(bench), **provider.bench},
                 BenchPolicy,
                 f"bench of provider {provider.name}",
@@ -129,60 +130,13 @@ def _effective(model: type[Managed]) -> list[Managed]:
     return [found[name] for name in sorted(found)]
 
 
-def _converted(value: Any, kind: type[Value], what: str) -> Value:
-    try:
-        return msgspec.convert(value, kind)
-    except msgspec.ValidationError as error:
-        raise ValueError(f"{what} cannot be published: {error}") from error
-
-
-def _timeouts(block: Mapping[str, Any], what: str) -> Timeouts:
-    return _converted(block, Timeouts, f"timeouts of {what}") if block else NO_TIMEOUTS
-
-
 def _defaults(settings: Mapping[str, Any]) -> RoutingDefaults:
     policy = {name: settings[name] for name in FailoverPolicy.__struct_fields__ if name in settings}
     policy["enabled"] = settings["failover_in_pools"]
     for part, kind in (("backoff", Backoff), ("retry_first", RetryFirst)):
         policy[part] = {name: settings[f"{part}_{name}"] for name in kind.__struct_fields__}
     own = {name: settings[name] for name in RoutingDefaults.__struct_fields__ if name in settings}
-    return _converted({**own, "failover": policy}, RoutingDefaults, "the settings")
-
-
-def _providers(
-    rows: list[Provider], named: Mapping[str, Iterable[str]]
-) -> tuple[ProviderSpec, ...]:
-    credentials: defaultdict[int, list[CredentialSpec]] = defaultdict(list)
-    for credential in Credential.objects.filter(enabled=True).order_by("position", "pk"):
-        if credential.secret:
-            credentials[credential.provider_id].append(
-                CredentialSpec(label=credential.label, secret=credential.secret.token)
-            )
-    inventory: defaultdict[int, dict[str, Any]] = defaultdict(dict)
-    for provider_id, model_id, metadata in ProviderModel.objects.order_by(
-        "position", "pk"
-    ).values_list("provider_id", "model_id", "metadata"):
-        inventory[provider_id][model_id] = metadata
-    catalogs = lookup(timezone.now())
-    return tuple(
-        ProviderSpec(
-            name=row.name,
-            kind=row.kind,
-            base_url=row.base_url,
-            auth=row.auth,
-            enabled=row.enabled,
-            credentials=tuple(credentials[row.pk]),
-            models=tuple(inventory[row.pk]),
-            facts=facts_of(row, inventory[row.pk], named.get(row.name, ()), catalogs),
-            protocols=tuple(row.protocols),
-            headers=row.headers,
-            timeouts=_timeouts(row.timeouts, f"provider {row.name}"),
-            proxy=row.proxy,
-            trust_env_proxy=row.trust_env_proxy,
-            fault=row.fault,
-        )
-        for row in rows
-    )
+    return converted({**own, "failover": policy}, RoutingDefaults, "the settings")
 
 
 class _Kept(NamedTuple):
@@ -260,7 +214,7 @@ def _read_pools(policy: FailoverPolicy, names: Collection[str] | None = None) ->
                 enabled=enabled,
                 timeouts=NO_TIMEOUTS
                 if timeouts == "{}"
-                else _timeouts(json.loads(timeouts), f"candidate {provider}/{model}"),
+                else timeouts_of(json.loads(timeouts), f"candidate {provider}/{model}"),
             )
         )
     found: dict[int, _Kept] = {}
@@ -282,7 +236,7 @@ def _read_pools(policy: FailoverPolicy, names: Collection[str] | None = None) ->
             },
             timeouts=NO_TIMEOUTS
             if timeouts == "{}"
-            else _timeouts(json.loads(timeouts), f"pool {name}"),
+            else timeouts_of(json.loads(timeouts), f"pool {name}"),
             failover=None if failover == "{}" else _policy(policy, json.loads(failover), name),
             source=source,
         )
@@ -301,7 +255,7 @@ def _policy(base: FailoverPolicy, own: Mapping[str, Any], pool: str) -> Failover
     if isinstance(first := own.get("retry_first"), dict):
         merged["retry_first"] = {**msgspec.structs.asdict(base.retry_first), "times": 1, **first}
     # to_builtins leaves out defaults; convert puts the same ones back.
-    return _converted(merged, FailoverPolicy, f"failover of pool {pool}")
+    return converted(merged, FailoverPolicy, f"failover of pool {pool}")
 
 
 def _aliases() -> tuple[AliasSpec, ...]:

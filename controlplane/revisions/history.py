@@ -45,6 +45,10 @@ SHOWN: Final = 20  # objects that a list names
 
 logger = logging.getLogger("switchyard.revisions")
 
+# A generation that was looked at and differs in no object, beside the revision before it: a
+# provider's own list makes one. Only so that not every round looks again.
+_same: tuple[object, ...] = ()
+
 
 class NoSuchRevision(Exception):
     """There is none of that number, or it is not kept any more."""
@@ -63,8 +67,11 @@ def record(generation: int) -> Revision | None:
     """
     Note what changed with `generation`, or since; None if there is nothing to note.
 
+    Nobody's edit that changed no object is nothing to note.
+
     Level-triggered: call it whenever something was published. It takes what is committed.
     """
+    global _same  # noqa: PLW0603 - one value, replaced whole
     if not _is_due(Revision.objects.defer("packed").first(), generation):
         return None
     with transaction.atomic():
@@ -81,6 +88,9 @@ def record(generation: int) -> Revision | None:
         if not changes and is_known and all(edit.kind == ANY for edit in edits):
             # Such as a refused file: noted, and nothing else.
             Edit.objects.filter(pk__in=[edit.pk for edit in edits]).delete()
+            return None
+        if latest is not None and not changes and not edits:
+            _same = _told_apart(latest, generation)
             return None
         revision = Revision.objects.create(
             generation=generation,
@@ -99,7 +109,13 @@ def _is_due(latest: Revision | None, generation: int) -> bool:
     if latest is None:
         return True
     newest = Edit.objects.aggregate(newest=Max("pk"))["newest"] or 0
-    return newest > latest.last_edit or generation > latest.generation
+    if newest > latest.last_edit:
+        return True
+    return generation > latest.generation and _same != _told_apart(latest, generation)
+
+
+def _told_apart(latest: Revision, generation: int) -> tuple[object, ...]:
+    return (latest.pk, latest.created_at, generation)
 
 
 def _wanted(edits: Collection[Edit]) -> dict[str, set[str]] | None:

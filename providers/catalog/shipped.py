@@ -76,15 +76,15 @@ class Catalog:
         if vendor == "google":
             name = name.removeprefix("models/")  # as Gemini's own list spells its ids
         found = self._named(vendor, name)
-        if found is None and (undated := _undated(name)):
-            found = self._named(vendor, undated)
+        if found is None and (stem := undated(name)):
+            found = self._named(vendor, stem)
         return found
 
     def _named(self, vendor: str, name: str) -> Entry | None:
         return self._ids[vendor].get(name) or self._names.get(vendor, {}).get(name)
 
 
-def _undated(name: str) -> str:
+def undated(name: str) -> str:
     """The id without the date at its end; "" if there is none."""
     text = name[-8:] if name[-8:].isdecimal() else name[-10:]
     cut = len(name) - len(text) - 1
@@ -112,7 +112,7 @@ def shipped() -> Catalog:
         if base is None or base.id != entry.id:
             continue
         for alias in base.aliases:
-            if alias not in entry.aliases and _undated(alias) != entry.id:
+            if alias not in entry.aliases and undated(alias) != entry.id:
                 apart = msgspec.structs.replace(base, id=alias, aliases=())
                 entries.setdefault((entry.vendor, alias), apart)
     return Catalog(entries.values(), {**made.sources, **by_hand.sources})

@@ -20,6 +20,7 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
 from providers.admin import ProviderAdmin
+from providers.listed import flags
 from providers.managed.admin import HistoryAdmin, ReadOnly
 from providers.models import Provider
 from routing.models import Candidate, CanonicalModel, RoutingState
@@ -49,6 +50,23 @@ def attach_switches(rows: Iterable[Any], request: HttpRequest) -> None:
     for row in rows:
         row.switched = found.get(tuple(identity_of(row).values()))
         row.may_switch = may
+
+
+def attach_flags(rows: Iterable[Any]) -> None:
+    """Have each candidate know what is odd about it, for two queries in all."""
+    rows = list(rows)
+    found = flags({(row.provider_name, row.model) for row in rows})
+    for row in rows:
+        row.flag = found.get((row.provider_name, row.model), "")
+
+
+def flag_of(row: Any) -> str:
+    """The flag of a candidate that attach_flags() has seen."""
+    return (
+        format_html('<strong class="text-orange-700 dark:text-orange-400">{}</strong>', row.flag)
+        if row.flag
+        else ""
+    )
 
 
 def control_of(row: Any) -> str:
@@ -236,7 +254,7 @@ class SwitchedProviderAdmin(SwitchColumn, ProviderAdmin):
 class CandidateAdmin(SwitchColumn, ReadOnly, ModelAdmin):
     """Every candidate of every pool, to be switched; they are edited on their pool's page."""
 
-    list_display = ["provider_model", "canonical_model", "priority", "weight", "switch"]
+    list_display = ["provider_model", "canonical_model", "priority", "weight", "flag", "switch"]
     list_display_links = None
     list_select_related = ["canonical_model"]
     list_filter = ["provider_name", "canonical_model__managed_source"]
@@ -247,6 +265,15 @@ class CandidateAdmin(SwitchColumn, ReadOnly, ModelAdmin):
 
     class Media:
         js = [SCRIPT]
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        changes = super().get_changelist_instance(request)
+        attach_flags(changes.result_list)
+        return changes
+
+    @display(description="flag")
+    def flag(self, row: Candidate) -> str:
+        return flag_of(row)
 
     @display(description="candidate", ordering="provider_name")
     def provider_model(self, row: Candidate) -> str:

@@ -20,6 +20,8 @@ from routing.gateway.deciding.snapshot import PoolSpec
 from routing.gateway.deciding.table import Table
 
 NO_COUNTERS: Final[Mapping[str, int]] = {}
+NO_HEALTH: Final[Mapping[str, str]] = {}
+UNHEALTHY: Final = "unhealthy"
 REST: Final = Standing()
 
 
@@ -44,10 +46,19 @@ class LiveState:
     The state of one process. It outlives every table.
 
     `rotations` are the counters of rotations by pool and candidate; a move replaces a pool's
-    counters as a whole, so that what was read stays as it was. `unhealthy` are providers.
+    counters as a whole, so that what was read stays as it was. `health` has a word for each
+    provider of which probes know something; `unhealthy` are those who are that.
     """
 
-    __slots__ = ("_unhealthy_subjects", "benches", "loads", "pins", "rotations", "unhealthy")
+    __slots__ = (
+        "_unhealthy_subjects",
+        "benches",
+        "health",
+        "loads",
+        "pins",
+        "rotations",
+        "unhealthy",
+    )
 
     def __init__(
         self, *, benches: Benches, loads: Loads | None = None, pins: Pins | None = None
@@ -56,6 +67,7 @@ class LiveState:
         self.loads = loads or Loads()
         self.pins = pins or Pins(wall=benches.wall)
         self.rotations: dict[str, dict[str, int]] = {}
+        self.health: Mapping[str, str] = NO_HEALTH
         self.unhealthy: frozenset[str] = frozenset()
         self._unhealthy_subjects: frozenset[str] = frozenset()
 
@@ -139,6 +151,11 @@ class LiveState:
         """`candidate` has begun to answer: a session that moved is remembered."""
         if plan.affinity is not None:
             self.pins.note(plan.affinity, candidate.name, now)
+
+    def note_health(self, statuses: Mapping[str, str]) -> None:
+        """How probes found these providers; of no other one anything is known."""
+        self.health = statuses
+        self.mark_unhealthy(name for name, status in statuses.items() if status == UNHEALTHY)
 
     def mark_unhealthy(self, providers: Iterable[str]) -> None:
         """Probes could not reach these, and no others."""

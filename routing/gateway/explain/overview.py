@@ -117,7 +117,7 @@ def view_pool(
             reasons.get(candidate.name),
             pool=pool,
             effective=effective,
-            is_unhealthy=candidate.provider in live.unhealthy,
+            health=_health_of(candidate.provider, live),
             bench=bench_of(candidate, board),
             switch=table.switches.of_candidate(name, candidate.provider, candidate.model),
         )
@@ -181,18 +181,17 @@ def _candidate(
     *,
     pool: Pool,
     effective: Candidate | None,
-    is_unhealthy: bool,
+    health: RuntimeStatus,
     bench: BenchEntry | None,
     switch: SwitchSpec | None,
 ) -> CandidateView:
-    status = _runtime_status(bench, is_blocked=reason == "benched")
     return CandidateView(
         provider_name=candidate.provider,
         model=candidate.model,
         priority=candidate.priority,
         weight=candidate.weight,
         enabled=candidate.is_enabled,
-        runtime_status="unhealthy" if is_unhealthy else status,
+        runtime_status=_runtime_status(bench, health, is_blocked=reason == "benched"),
         selectable=reason is None,
         blocked_reason=reason,
         bench=bench,
@@ -211,10 +210,20 @@ def bench_of(candidate: Candidate, board: Mapping[Key, BenchEntry]) -> BenchEntr
     return max(found, key=lambda entry: entry.manual, default=None)  # of equals the first
 
 
-def _runtime_status(bench: BenchEntry | None, *, is_blocked: bool) -> RuntimeStatus:
-    """What traffic has shown: benched as a whole, on its way back, or nothing to the contrary."""
-    if bench is None or bench.manual:
-        return "unknown"
+def _health_of(provider: str, live: LiveState) -> RuntimeStatus:
+    """What probes have shown."""
+    if provider in live.unhealthy:
+        return "unhealthy"
+    known = live.health.get(provider)
+    return "healthy" if known == "healthy" else "degraded" if known == "degraded" else "unknown"
+
+
+def _runtime_status(
+    bench: BenchEntry | None, health: RuntimeStatus, *, is_blocked: bool
+) -> RuntimeStatus:
+    """What traffic has shown: benched as a whole, or on its way back; else the probes' word."""
+    if health == "unhealthy" or bench is None or bench.manual:
+        return health
     return "unhealthy" if is_blocked and bench.credential is None else "degraded"
 
 

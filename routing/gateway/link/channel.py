@@ -80,6 +80,12 @@ class FleetSeen(Struct, frozen=True, kw_only=True, tag_field="op", tag="fleet"):
     fleet: Fleet
 
 
+class HealthSeen(Struct, frozen=True, kw_only=True, tag_field="op", tag="health"):
+    """Hub to worker: how all providers are, of whom that is known; it replaces what was told."""
+
+    statuses: dict[str, str] = {}
+
+
 class Acknowledged(Struct, frozen=True, kw_only=True, tag_field="op", tag="ack"):
     ack: int
 
@@ -195,7 +201,7 @@ ToHub = (
     | Release
     | Board
 )
-ToWorker = Announced | BenchesChanged | PinsChanged | FleetSeen
+ToWorker = Announced | BenchesChanged | PinsChanged | FleetSeen | HealthSeen
 ToClient = Published | StatusTold | Sitting | Benched | Released | BoardTold | MetricsTold
 
 _encoder = msgspec.json.Encoder()

@@ -22,7 +22,7 @@ from routing.gateway.link.version import VERSION
 from routing.gateway.telemetry.failure_log import note_bench
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from failover.engine.bench_entries import BenchEntry, Place
@@ -43,11 +43,13 @@ Stamp = tuple[int, int, int]
 Value = TypeVar("Value")
 
 
-class Pinned(Protocol):
-    """What has to do with sessions (routing.gateway.deciding.state)."""
+class Fed(Protocol):
+    """What of the live state is told from outside (routing.gateway.deciding.state)."""
 
     @property
     def pins(self) -> Pins: ...
+
+    def note_health(self, statuses: Mapping[str, str]) -> None: ...
 
 
 class FedGateway(Protocol):
@@ -58,7 +60,7 @@ class FedGateway(Protocol):
     clock: Callable[[], float]
 
     @property
-    def live(self) -> Pinned: ...
+    def live(self) -> Fed: ...
 
     def loading(self, snapshot: Snapshot) -> Steps[None]:
         """Compile and swap, in steps; ValueError leaves the old one in place."""
@@ -226,6 +228,9 @@ class LiveFeed:
             return
         if isinstance(message, channel.PinsChanged):
             self._gateway.live.pins.merge(message.entries, self._gateway.clock())
+            return
+        if isinstance(message, channel.HealthSeen):
+            self._gateway.live.note_health(message.statuses)
             return
         status = self._gateway.status
         if isinstance(message, channel.FleetSeen):

@@ -252,12 +252,12 @@ def test_the_number_of_queries_does_not_grow(
     django_assert_num_queries: Callable[..., Any],
 ) -> None:
     apply(EXAMPLE_TEXT, **ENVIRON)
-    with django_assert_num_queries(14):
+    with django_assert_num_queries(15):
         Builder().build()
     for number in range(5):
         pool(f"more-{number}", "x", "y")
         Provider.objects.create(name=f"more-{number}", kind="openai")
-    with django_assert_num_queries(14):
+    with django_assert_num_queries(15):
         Builder().build()
 
 

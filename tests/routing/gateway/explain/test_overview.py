@@ -94,6 +94,26 @@ def test_probes_that_cannot_reach_a_provider_make_it_unhealthy():
     assert seen.status == "degraded"
 
 
+def test_a_degraded_provider_stays_eligible_and_is_marked_and_so_is_the_pool_that_chooses_it():
+    world = World(AB)
+    world.live.note_health({"a": "degraded", "b": "healthy"})
+    seen = view(world)
+    assert by_name(seen) == {"a/x": (True, None, "degraded"), "b/x": (True, None, "healthy")}
+    assert (seen.status, seen.effective_candidate) == ("degraded", "a/x")
+    assert seen.status_reason == "Chosen is a/x, which is degraded."
+
+
+def test_what_traffic_has_found_counts_before_what_probes_say_unless_they_say_unhealthy():
+    world = World(AB)
+    world.live.note_health({"a": "healthy", "b": "unhealthy"})
+    world.bench("a/x")
+    world.bench("b/*", credential="main")
+    assert {c.name: c.runtime_status for c in view(world).candidates} == {
+        "a/x": "unhealthy",
+        "b/x": "unhealthy",
+    }
+
+
 def test_everybody_benched_is_unavailable_though_somebody_is_tried():
     world = World(AB)
     world.bench("a/x", 40)

@@ -504,3 +504,24 @@ async def test_a_switch_ends_by_its_time_though_nobody_publishes(tmp_path: Path)
 
         await until(lambda: gateway.off == ("later", "open-ended"))
         assert gateway.loaded == [7, 7]
+
+
+# health
+
+
+async def test_whoever_is_there_hears_how_providers_are_and_whoever_comes_later_at_once(
+    host: Host,
+) -> None:
+    write_snapshot(host.data_dir, 1)
+    hub = await host.start_hub()
+    first = await host.start_worker()
+    await host.meet_workers(1)
+
+    hub.tell_health({"a": "unhealthy", "b": "degraded"})
+    await until(lambda: first.live.unhealthy == {"a"})
+    second = await host.start_worker("2")
+    await until(lambda: second.live.health == {"a": "unhealthy", "b": "degraded"})
+
+    hub.tell_health({"a": "healthy"})
+    await until(lambda: first.live.health == second.live.health == {"a": "healthy"})
+    assert first.live.unhealthy == second.live.unhealthy == frozenset()
