@@ -291,6 +291,20 @@ class SettingsAdmin(HistoryAdmin, OneRowAdmin):
                 ],
             },
         ),
+        (
+            "Keeping",
+            {
+                "description": "What is older is deleted within an hour.",
+                "fields": [
+                    "keep_records_days",
+                    "keep_sums_days",
+                    "keep_checks_days",
+                    "keep_alerts_days",
+                    "keep_suggestions_days",
+                    "keep_history_days",
+                ],
+            },
+        ),
     ]
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
