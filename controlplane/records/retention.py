@@ -18,9 +18,6 @@ from django.contrib.sessions.models import Session
 from django.db import connection, transaction
 from simple_history.models import HistoricalChanges
 
-from controlplane.advice.models import Suggestion, SuggestionState
-from controlplane.alerts.models import Alert
-from controlplane.health.models import HealthCheck
 from controlplane.models import RequestRecord, Settings
 from controlplane.records.models import (
     CallMinute,
@@ -111,7 +108,7 @@ def _tables(now: datetime, settings: Settings) -> Iterator[Kept]:
         yield Kept(model=model, time="minute", before=sums, is_indexed=True)
     yield Kept(model=Captured, time="expires_at", before=now, is_indexed=True)
     checks = _before(now, settings.keep_checks_days)
-    yield Kept(model=HealthCheck, time="at", before=checks)
+    yield Kept(model=_others("HealthCheck"), time="at", before=checks)
     history = _before(now, settings.keep_history_days)
     yield Kept(model=CapturedLook, time="at", before=history)
     yield Kept(model=LogEntry, time="action_time", before=history)
@@ -124,9 +121,9 @@ def _tables(now: datetime, settings: Settings) -> Iterator[Kept]:
 def _few(now: datetime, settings: Settings) -> Iterator[tuple[str, QuerySet[Any]]]:
     """Tables that stay small."""
     alerts = _before(now, settings.keep_alerts_days)
-    yield "alerts", Alert.objects.filter(ended_at__lt=alerts)
+    yield "alerts", _rows(_others("Alert")).filter(ended_at__lt=alerts)
     suggestions = _before(now, settings.keep_suggestions_days)
-    over = Suggestion.objects.exclude(state=SuggestionState.OPEN)
+    over = _rows(_others("Suggestion")).exclude(state="open")
     yield (
         "suggestions",
         over.filter(decided_at__lt=suggestions)
@@ -134,14 +131,21 @@ def _few(now: datetime, settings: Settings) -> Iterator[tuple[str, QuerySet[Any]
     )
 
 
+def _others(name: str) -> type[Model]:
+    """A model of another room; rooms of one storey do not enter each other."""
+    return apps.get_model("controlplane", name)
+
+
+def _rows(model: type[Model]) -> QuerySet[Any]:
+    return model._default_manager.all()  # noqa: SLF001 - Django's own API
+
+
 def _expected(kept: Kept) -> int:
-    if not kept.is_indexed:
-        return 0
-    return _old(kept)[:COUNTED].count()
+    return _old(kept)[:COUNTED].count() if kept.is_indexed else 0
 
 
 def _old(kept: Kept) -> QuerySet[Any]:
-    rows = kept.model._default_manager.filter(**{f"{kept.time}__lt": kept.before})  # noqa: SLF001 - Django's own API
+    rows = _rows(kept.model).filter(**{f"{kept.time}__lt": kept.before})
     return rows.order_by(kept.time)
 
 
@@ -171,7 +175,7 @@ def _indexed_batch(kept: Kept) -> tuple[int, bool]:
 
 
 def _ordered_batch(kept: Kept) -> tuple[int, bool]:
-    rows = kept.model._default_manager.order_by("pk")  # noqa: SLF001 - Django's own API
+    rows = _rows(kept.model).order_by("pk")
     oldest = rows.values_list("pk", kept.time)[:BATCH]
     old = [pk for pk, moment in oldest if moment < kept.before]
     if not old:
