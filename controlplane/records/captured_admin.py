@@ -69,10 +69,11 @@ class CapturedAdmin(ReadOnly, ModelAdmin):
 
     @display(description="request")
     def of_request(self, row: Captured) -> str:
+        words = f"req_{row.record.hex}"
         if not RequestRecord.objects.filter(pk=row.pk).exists():
-            return self.shown_id(row)
+            return words
         url = reverse("admin:controlplane_requestrecord_change", args=[row.pk])
-        return format_html('<a class="underline" href="{}">{}</a>', url, self.shown_id(row))
+        return format_html('<a class="underline" href="{}">{}</a>', url, words)
 
     @display(description="time (UTC)")
     def began(self, row: Captured) -> str:

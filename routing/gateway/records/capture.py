@@ -29,7 +29,7 @@ SIGN_OF_LIFE: Final = b"\n"
 SLICE: Final = 4096  # characters that are searched while the event loop waits: half a millisecond
 ENCODED: Final = 512
 SHOWN: Final = 64  # of encoded data
-_BASE64: Final = re.compile(rb"(?:data:[\w/+.;=-]*,)?(?:[A-Za-z0-9+/_=-]|\\/)+\\?")
+_BASE64: Final = re.compile(rb"(?:data:[\w/\\+.;=-]*,)?(?:[A-Za-z0-9+/_=-]|\\/)+\\?")
 
 
 class CaptureRow(Struct, frozen=True, array_like=True, gc=False):
@@ -156,7 +156,8 @@ def without_encoded(body: bytes) -> bytes:
     pieces = body.split(b'"')
     for number, piece in enumerate(pieces):
         if len(piece) > ENCODED and _BASE64.fullmatch(piece, 0, ENCODED):
-            pieces[number] = b"%b\xe2\x80\xa6 (%d bytes)" % (piece[:SHOWN], len(piece))
+            begin = piece[:SHOWN].rstrip(b"\\")
+            pieces[number] = b"%b\xe2\x80\xa6 (%d bytes)" % (begin, len(piece))
     return b'"'.join(pieces)
 
 
