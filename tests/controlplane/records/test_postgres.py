@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.support.gateways import ROOT, environment
 
-NAMES = ("ingest", "rollups", "reading", "retention", "captured")
+NAMES = ("ingest", "rollups", "reading", "queries", "retention", "captured")
 
 
 def test_all_of_this_holds_on_postgresql(postgres_url: str, tmp_path: Path) -> None:
