@@ -34,10 +34,11 @@ from controlplane.models import (
     new_key,
 )
 from controlplane.records.admin import RequestRecordAdmin
+from controlplane.records.captured_admin import CapturedAdmin, CapturedLookAdmin
+from controlplane.records.models import Captured, CapturedLook
 from controlplane.revisions.admin import RevisionAdmin
 from failover.models import Bench
 from providers.managed.admin import (
-    NOT_YET,
     HistoryAdmin,
     LinesField,
     ManagedAdmin,
@@ -54,6 +55,8 @@ if TYPE_CHECKING:
 
 admin.site.index_title = "Overview"
 admin.site.register(RequestRecord, RequestRecordAdmin)
+admin.site.register(Captured, CapturedAdmin)
+admin.site.register(CapturedLook, CapturedLookAdmin)
 admin.site.register(Revision, RevisionAdmin)
 admin.site.register(Bench, BenchAdmin)
 admin.site.unregister(User)
@@ -105,7 +108,7 @@ class ApiKeyAdmin(ManagedAdmin):
         (None, {"fields": ["name", "shown_as", "team", "user_path", "enabled", "expires_at"]}),
         ("Rights", {"fields": ["models", "scopes"]}),
         ("Limits", {"classes": ["collapse"], "fields": ["rpm", "tpm", "max_parallel"]}),
-        ("Capture", {"classes": ["collapse"], "description": NOT_YET, "fields": ["capture"]}),
+        ("Capture", {"classes": ["collapse"], "fields": ["capture"]}),
     ]
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
@@ -289,6 +292,20 @@ class SettingsAdmin(HistoryAdmin, OneRowAdmin):
                     "bench_max_outage_s",
                     "bench_max_cooldown_s",
                     "bench_auth_cooldown_s",
+                ],
+            },
+        ),
+        (
+            "Keeping",
+            {
+                "description": "What is older is deleted within an hour.",
+                "fields": [
+                    "keep_records_days",
+                    "keep_sums_days",
+                    "keep_checks_days",
+                    "keep_alerts_days",
+                    "keep_suggestions_days",
+                    "keep_history_days",
                 ],
             },
         ),

@@ -17,7 +17,6 @@ from unfold.widgets import UnfoldAdminSelectWidget
 
 from failover.cautions import unable
 from providers.managed.admin import (
-    NOT_YET,
     ManagedAdmin,
     ManagedInline,
     OneLineJson,
@@ -141,7 +140,7 @@ class CanonicalModelAdmin(SwitchColumn, ManagedAdmin):
         ),
         ("Failover and times", {"classes": ["collapse"], "fields": ["failover", "timeouts"]}),
         ("Requests", {"classes": ["collapse"], "fields": ["params", "native_first"]}),
-        ("Capture", {"classes": ["collapse"], "description": NOT_YET, "fields": ["capture"]}),
+        ("Capture", {"classes": ["collapse"], "fields": ["capture"]}),
     ]
 
     class Media:

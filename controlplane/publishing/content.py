@@ -34,6 +34,7 @@ from providers.models import Provider
 from routing.gateway.deciding.snapshot import (
     AliasSpec,
     CandidateSpec,
+    CaptureSpec,
     Content,
     KeySpec,
     PoolSpec,
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 
 AT_ONCE: Final = 200  # more pools than that are read with all the others
 POOL: Final = "pool"
+CAPTURE: Final = "capture."
 
 Managed = TypeVar("Managed", bound="ManagedModel")
 
@@ -119,6 +121,14 @@ def _content(kept: _Pools, *, whole: bool) -> Content:
             if provider.bench
         },
         switches=_switches(),
+        capture=_capture(
+            {
+                name.removeprefix(CAPTURE): entry["value"]
+                for name, entry in values.items()
+                if name.startswith(CAPTURE)
+            },
+            "the configuration",
+        ),
     )
 
 
@@ -128,6 +138,10 @@ def _effective(model: type[Managed]) -> list[Managed]:
     rows = model.rows()
     found = counting((getattr(row, model.identity), row.managed_source, row) for row in rows)
     return [found[name] for name in sorted(found)]
+
+
+def _capture(block: Mapping[str, Any], what: str) -> CaptureSpec | None:
+    return converted(block, CaptureSpec, f"capture of {what}") if block else None
 
 
 def _defaults(settings: Mapping[str, Any]) -> RoutingDefaults:
@@ -220,10 +234,11 @@ def _read_pools(policy: FailoverPolicy, names: Collection[str] | None = None) ->
     found: dict[int, _Kept] = {}
     settings = tuple(POOL_SETTINGS.values())
     for (
-        pk, name, source, enabled, affinity_key, timeouts, failover, *own
+        pk, name, source, enabled, affinity_key, timeouts, failover, capture, *own
     ) in pools.values_list(
         "pk", "name", "managed_source", "enabled", "affinity_key",
-        Cast("timeouts", TextField()), Cast("failover", TextField()), *settings,
+        Cast("timeouts", TextField()), Cast("failover", TextField()),
+        Cast("capture", TextField()), *settings,
     ):  # fmt: skip
         spec = PoolSpec(
             name=name,
@@ -239,6 +254,7 @@ def _read_pools(policy: FailoverPolicy, names: Collection[str] | None = None) ->
             else timeouts_of(json.loads(timeouts), f"pool {name}"),
             failover=None if failover == "{}" else _policy(policy, json.loads(failover), name),
             source=source,
+            capture=None if capture == "{}" else _capture(json.loads(capture), f"pool {name}"),
         )
         found[pk] = _Kept(name, source, spec)
     return found
@@ -316,6 +332,7 @@ def _keys() -> tuple[KeySpec, ...]:
             tpm=row.tpm,
             max_parallel=row.max_parallel,
             expires_at=row.expires_at.timestamp() if row.expires_at else None,
+            capture=_capture(row.capture, f"key {row.name}"),
         )
         for _name, row in sorted(found.items())
         if row.enabled

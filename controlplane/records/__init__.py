@@ -1,6 +1,11 @@
 """
 Request records after they have left the workers: into the database, and to people's eyes.
 
-`ingest` empties the spool for the control child; `api` is how a record is shown anywhere, `admin`
-a page of it. What a record is stands in routing.gateway.records.record.
+    ingest                 empties the spool, for the control child
+    rollups retention      jobs: sums by the minute, and what is old is deleted
+    reading                what sums say, for charts, health and suggestions
+    api admin              how a record is shown
+    captured_admin looking prompts and answers, and who looked at them
+
+What a record is stands in routing.gateway.records.record.
 """

@@ -18,6 +18,7 @@ from unfold.decorators import display
 
 from controlplane.models import RequestRecord
 from controlplane.records.api import names_model, of_outcome, with_id
+from controlplane.records.models import Captured
 from providers.errors import Fault
 from providers.managed.admin import ReadOnly, lines
 from providers.models import Provider
@@ -243,6 +244,8 @@ class RequestRecordAdmin(ReadOnly, ModelAdmin):
         context = {**(extra_context or {})}
         if row is not None:
             context |= {"trail": trail_of(row), "outcome": row.outcome.replace("_", " ")}
+            if request.user.has_perm("controlplane.view_captured"):
+                context["is_captured"] = Captured.objects.filter(pk=row.pk).exists()
         response: HttpResponse = super().change_view(request, object_id, form_url, context)
         return response
 

@@ -12,10 +12,14 @@ from django.http import Http404
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import serializers, viewsets
+from rest_framework.decorators import action
 from rest_framework.exceptions import ValidationError
 from rest_framework.pagination import CursorPagination
+from rest_framework.response import Response
 
 from controlplane.models import RequestRecord
+from controlplane.records.looking import look
+from controlplane.records.models import Captured
 from providers.managed.api import SlashOrNoneRouter
 from providers.managed.filters import FlagFilter, StrictFilterSet
 from routing.gateway.records.record import OWN_PREFIX, Outcome
@@ -25,7 +29,6 @@ if TYPE_CHECKING:
 
     from django.db.models import QuerySet
     from rest_framework.request import Request
-    from rest_framework.response import Response
 
     from routing.gateway.records.record import DecisionRecord
 
@@ -168,6 +171,16 @@ class WholeRecordSerializer(RecordSerializer):
         read_only_fields = fields
 
 
+class CapturedView(serializers.ModelSerializer[Captured]):
+    """Bodies as they came and went, without encoded data and secrets; empty: not captured."""
+
+    class Meta:
+        model = Captured
+        fields = ("record", "key", "pool", "request", "response", "is_cut", "expires_at")
+        read_only_fields = fields
+        extra_kwargs = {"is_cut": {"help_text": "A body was too long, and lacks its end."}}
+
+
 def uuid_of(text: str) -> UUID | None:
     """A record's own id; None if `text` is none, and so a request's."""
     try:
@@ -273,7 +286,9 @@ class RecordViewSet(viewsets.ReadOnlyModelViewSet[RequestRecord]):
     filterset_class = RecordFilter
     lookup_value_regex = "[^/]+"
 
-    def get_serializer_class(self) -> type[RecordSerializer]:
+    def get_serializer_class(self) -> type[serializers.BaseSerializer[Any]]:
+        if self.action == "captured":
+            return CapturedView
         return RecordSerializer if self.action == "list" else WholeRecordSerializer
 
     def get_queryset(self) -> QuerySet[RequestRecord]:
@@ -292,6 +307,27 @@ class RecordViewSet(viewsets.ReadOnlyModelViewSet[RequestRecord]):
     )
     def retrieve(self, request: Request, *arguments: Any, **options: Any) -> Response:
         return super().retrieve(request, *arguments, **options)
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("id", OpenApiTypes.STR, OpenApiParameter.PATH, description="As above.")
+        ],
+        responses={200: CapturedView},
+    )
+    @action(
+        detail=True,
+        permission_model=Captured,
+        serializer_class=CapturedView,
+        filterset_class=None,
+        pagination_class=None,
+    )
+    def captured(self, request: Request, pk: str | None = None) -> Response:
+        """The prompt and the answer, where they were captured. Who asks is noted."""
+        del pk
+        found = look(self.get_object().pk, request._request, "API")  # noqa: SLF001 - as Django has it
+        if found is None:
+            raise Http404
+        return Response(CapturedView(found).data, headers={"Cache-Control": "no-store"})
 
     def get_object(self) -> RequestRecord:
         row = with_id(self.get_queryset(), self.kwargs["pk"]).first()

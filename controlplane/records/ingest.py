@@ -15,18 +15,20 @@ import threading
 import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
+from uuid import UUID
 
 from django.db import DataError, InterfaceError, OperationalError, connection, transaction
 
-from controlplane.models import EPOCH, RequestRecord
-from controlplane.records.models import DirtyMinute
+from controlplane.models import CENTURY, EPOCH, RequestRecord
+from controlplane.records.models import Captured, DirtyMinute
 from routing.gateway.records.record import COLUMNS
-from routing.gateway.records.spool import SPOOL_DIR, spool_files, take
+from routing.gateway.records.spool import CAPTURED, SPOOL_DIR, spool_files, take
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from routing.gateway.records.capture import CaptureRow
     from routing.gateway.records.record import Row
     from routing.gateway.records.spool import TakenFile
 
@@ -78,6 +80,9 @@ class Ingester:
                 taken = take(path)
                 if taken is not None:
                     done += self._ingest(taken)
+            for path in spool_files(self._folder, CAPTURED):
+                if (taken := None if self._is_stopping.is_set() else take(path)) is not None:
+                    self._ingest_captures(taken)
         except Exception as error:  # noqa: BLE001 - whatever it is, the files stay for the next round
             self.error = f"{type(error).__name__}: {error}".strip().splitlines()[0]
             connection.close()
@@ -104,6 +109,16 @@ class Ingester:
             taken.release()
         return len(found)
 
+    def _ingest_captures(self, taken: TakenFile) -> None:
+        try:
+            found, lost = taken.captures()
+            if lost:
+                logger.error("%s: %d bytes were torn and cannot be read", taken.path.name, lost)
+            store_captures(found)
+            taken.path.unlink()
+        finally:
+            taken.release()
+
 
 def store(rows: Sequence[Row]) -> None:
     """Commit the rows that are not there yet. Raises what the database raises."""
@@ -124,6 +139,28 @@ def _store_one(row: Row) -> None:
         _store([clean])
     except DataError as error:
         logger.error("the record of request %s was refused: %s", clean[1], error)  # noqa: TRY400 - the database's words say it all
+
+
+def store_captures(rows: Sequence[CaptureRow]) -> None:
+    """Commit those that are not there yet. They are few: somebody has asked for each."""
+    Captured.objects.bulk_create(
+        [
+            Captured(
+                record=UUID(row.record),
+                key=row.key,
+                pool=row.pool,
+                request=row.request,
+                response=row.response,
+                is_cut=row.is_cut,
+                expires_at=EPOCH
+                + timedelta(milliseconds=int(row.record[:12], 16))
+                + timedelta(days=min(row.keep_days, CENTURY)),
+            )
+            for row in rows
+        ],
+        batch_size=100,
+        ignore_conflicts=True,
+    )
 
 
 _NAMES: Final = ", ".join(f'"{name}"' for name in COLUMNS)

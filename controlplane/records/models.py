@@ -207,3 +207,20 @@ class Captured(models.Model):
 
     def __str__(self) -> str:
         return f"req_{self.record.hex}"
+
+
+class CapturedLook(models.Model):
+    """Somebody looked at what was captured of a request."""
+
+    record = models.UUIDField("record")
+    at = models.DateTimeField("looked at", auto_now_add=True)
+    who = models.CharField(max_length=300)
+    place = models.CharField("where", max_length=20)
+
+    class Meta:
+        ordering = ["-pk"]
+        verbose_name = "look at a captured request"
+        verbose_name_plural = "looks at captured requests"
+
+    def __str__(self) -> str:
+        return f"{self.who} at {self.at:%Y-%m-%d %H:%M:%S}: req_{self.record.hex}"

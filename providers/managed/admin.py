@@ -157,7 +157,6 @@ class ManagedInline(TabularInline):
 
 
 # What a fieldset says whose fields nothing reads yet.
-NOT_YET = "Checked and kept, and without effect in this version."
 
 
 class HistoryAdmin(SimpleHistoryAdmin, ModelAdmin):

@@ -12,6 +12,7 @@ from failover.engine.streams import INTERRUPTED_CODE, Stream
 from providers.protocols import Protocol
 from routing.gateway.admission import Admission
 from routing.gateway.deciding.keys import Key
+from routing.gateway.deciding.table import Table
 from routing.gateway.errors import (
     GatewayError,
     NoCandidate,
@@ -20,8 +21,9 @@ from routing.gateway.errors import (
     render,
 )
 from routing.gateway.estimates import estimate
-from routing.gateway.ingress import Send
+from routing.gateway.ingress import Exchange, Send
 from routing.gateway.keylimits.allowances import KeyLimits
+from routing.gateway.records.capture import Room, begin, merged
 from routing.gateway.records.record import Outcome
 from routing.gateway.records.trail import Trail
 from routing.gateway.replies import JSON, send_body, send_start, served_headers, trail_headers
@@ -38,7 +40,9 @@ class Answering:
         admission: Admission,
         benches: Benches,
         clock: Callable[[], float],
+        room: Room,
     ) -> None:
+        self._room = room
         self._key_limits = key_limits
         self._admission = admission
         self._benches = benches
@@ -78,6 +82,27 @@ class Answering:
                 trail.usage = stream.usage
                 await stream.close()
 
+    def capture(
+        self, table: Table, trail: Trail, visit: Visit, body: bytes, exchange: Exchange | None
+    ) -> Exchange | None:
+        """
+        Begin to hold what is to be kept of a request that has been decided.
+
+        An answer that is kept goes out by `visit.send`, not at once by the exchange; that is
+        returned where it still may be used.
+        """
+        resolution = trail.resolution
+        if trail.key is None or resolution is None:
+            return exchange
+        asked = merged(trail.key.spec.capture, resolution.groups[0].pool.capture, table.capture)
+        if not (asked.requests or asked.responses):
+            return exchange
+        trail.capture = begin(self._room, body if asked.requests else b"", asked.keep_days)
+        if trail.capture is None or not asked.responses:
+            return exchange
+        visit.send = trail.capture.sending(visit.send)
+        return None
+
     async def fail(self, failed: Failed, trail: Trail, visit: Visit) -> None:
         if failed.ending is not Ending.CALLER:
             planned, now = trail.plan, self._clock()
@@ -107,6 +132,8 @@ class Answering:
         send: Send,
         visit: Visit | None,
     ) -> None:
+        if visit is not None:
+            send = visit.send
         if visit is not None and visit.request is not None and not visit.opened:
             body = estimate(visit.request, error)
             if body is not None:

@@ -72,10 +72,7 @@ from routing.gateway.records.record import Outcome
 from routing.gateway.records.recorder import Recorder
 from routing.gateway.records.spool import SpoolWriter
 from routing.gateway.records.trail import Trail
-from routing.gateway.replies import (
-    early_headers,
-    pass_on,
-)
+from routing.gateway.replies import early_headers, pass_on
 from routing.gateway.routes import ROUTES, Route, query_key
 from routing.gateway.telemetry.failure_log import FailureLog
 from routing.gateway.telemetry.logs import about
@@ -138,6 +135,7 @@ class Gateway:
             admission=self.admission,
             benches=self.benches,
             clock=clock,
+            room=self.recorder.room,
         )
         self.engine = Engine(
             transport=self._transport,
@@ -268,6 +266,8 @@ class Gateway:
                 await self._answering.count_against(key, trail)
             call = self._decided(request, table, headers, trail, visit)
             call.headers, call.faults = protocol.forwarded(scope["headers"]), faults
+            if table.captures:
+                exchange = self._answering.capture(table, trail, visit, body, exchange)
             result = await self.engine.run(call)
             if not isinstance(result, Served):
                 await self._answering.fail(result, trail, visit)

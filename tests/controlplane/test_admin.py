@@ -5,13 +5,11 @@ import re
 
 import pytest
 from django.contrib.admin import site
-from django.contrib.admin.utils import flatten
 from django.contrib.auth.models import Permission, User
 from django.urls import reverse
 
 from controlplane.models import ApiKey, ConfigSource, PublishedSnapshot, Settings, Team, digest_of
 from failover.models import FailoverRule
-from providers.managed.admin import NOT_YET
 from providers.models import Credential, Provider
 from routing.models import Alias, Candidate, CanonicalModel
 from tests.support import rows
@@ -462,28 +460,3 @@ def test_sections_are_no_tabs_since_the_keyboard_cannot_reach_those():
     for page in site._registry.values():
         for title, options in page.fieldsets or []:
             assert "tab" not in options.get("classes", []), (page, title)
-
-
-# What has no effect yet
-
-NOT_READ_YET = {"capture"}
-
-
-@pytest.mark.parametrize("model", [CanonicalModel, ApiKey])
-def test_a_field_that_nothing_reads_yet_says_so_and_stands_beside_no_other(admin, rf, model):
-    page = site.get_model_admin(model)
-    request = rf.get("/")
-    request.user = User.objects.get(username="ada")
-
-    groups = [(set(flatten(o["fields"])), o) for _, o in page.get_fieldsets(request)]
-
-    silent = [fields for fields, o in groups if fields & NOT_READ_YET and not o.get("description")]
-    mixed = [fields for fields, _ in groups if fields & NOT_READ_YET and fields - NOT_READ_YET]
-    assert any(fields & NOT_READ_YET for fields, _ in groups)
-    assert (silent, mixed) == ([], [])
-
-
-def test_the_page_shows_what_has_no_effect_yet(admin):
-    answer = admin.get(address("routing_canonicalmodel", "add"))
-
-    assert NOT_YET in answer.content.decode()

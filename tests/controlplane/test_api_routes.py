@@ -137,6 +137,9 @@ TABLE: dict[str, Row] = {
     "GET /api/requests/{id}": Row(
         needs=("controlplane.view_requestrecord",), answer=404, path="/api/requests/none"
     ),
+    "GET /api/requests/{id}/captured": Row(
+        needs=("controlplane.view_captured",), answer=404, path="/api/requests/none/captured"
+    ),
 }
 
 

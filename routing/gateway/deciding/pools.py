@@ -15,6 +15,7 @@ from providers.protocols import NO_NEEDS, PROTOCOLS
 from routing.gateway.deciding.snapshot import (
     AliasSpec,
     CandidateSpec,
+    CaptureSpec,
     Content,
     PoolSpec,
     RoutingDefaults,
@@ -49,7 +50,7 @@ class Pool:
     `takes_sessions`: session affinity acts on it. `stays`: after a failover the whole pool stays
     where it is. `pin_ttl_s`: so long an idle pin holds. `native_first`: who speaks a request's
     protocol comes before those who have to be told in another. `is_strict`: who cannot take every
-    member of a request is left out.
+    member of a request is left out. `capture` is what the pool says of it.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Pool:
     pin_ttl_s: float = 0.0
     native_first: bool = False
     is_strict: bool = False
+    capture: CaptureSpec | None = None
     _static: dict[tuple[str, frozenset[str]], Static] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -234,6 +236,7 @@ class Compiler:
             pin_ttl_s=_given(spec.session_affinity_ttl_s, defaults.session_affinity_ttl_s),
             native_first=_given(spec.native_first, defaults.native_first),
             is_strict=_given(spec.params, defaults.params) == STRICT,
+            capture=spec.capture,
         )
 
 

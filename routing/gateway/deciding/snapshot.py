@@ -18,6 +18,21 @@ from failover.engine.policy import BenchPolicy, FailoverPolicy
 from providers.adapters.spec import ProviderSpec, Timeouts
 
 
+class CaptureSpec(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """
+    Whether prompts and answers are kept, and how long. None: as the next word says; the key's is
+    over the pool's, and that over the general one.
+    """
+
+    requests: bool | None = None
+    responses: bool | None = None
+    keep_days: float | None = None
+
+    @property
+    def asks(self) -> bool:
+        return bool(self.requests or self.responses)
+
+
 class CandidateSpec(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A provider model in a pool. Lower `priority` first; the position in the list breaks ties."""
 
@@ -48,6 +63,7 @@ class PoolSpec(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     timeouts: Timeouts = Timeouts()
     failover: FailoverPolicy | None = None
     source: str = "dashboard"
+    capture: CaptureSpec | None = None
 
 
 class AliasSpec(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -86,6 +102,7 @@ class KeySpec(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     tpm: int | None = None
     max_parallel: int | None = None
     expires_at: float | None = None
+    capture: CaptureSpec | None = None
 
 
 class SwitchSpec(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -133,6 +150,7 @@ class Content(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     bench: BenchPolicy = BenchPolicy()
     provider_bench: dict[str, BenchPolicy] = {}
     switches: tuple[SwitchSpec, ...] = ()
+    capture: CaptureSpec | None = None
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):

@@ -28,7 +28,8 @@ class Table:
     `pools`, `aliases`, `providers` and `rules` are the snapshot's specs by name; `keys` is by
     SHA-256 digest. `known` are the provider/model names that a pool, alias, rule or inventory
     mentions, `measured` those whose load somebody goes by. The specs are as operators' switches
-    leave them. `able` are the enabled providers that can be called at any endpoint at all.
+    leave them. `able` are the enabled providers that can be called at any endpoint at all. Unless
+    `captures`, nobody asks for prompts or answers to be kept.
     `resolutions` is the resolver's memory.
     """
 
@@ -41,6 +42,7 @@ class Table:
         switches: Switches,
         names: Iterable[str],
         measured: frozenset[str],
+        captures: bool,
     ) -> None:
         """`content` is the snapshot's under `switches`; `names` are those that its pools have."""
         self.switches = switches
@@ -58,6 +60,8 @@ class Table:
         self.aliases = {spec.name: spec for spec in content.aliases if spec.enabled}
         self.rules = {rule.primary: rule for rule in content.rules if rule.enabled}
         self.keys = {spec.digest: Key.compile(spec) for spec in content.keys}
+        self.capture = content.capture
+        self.captures = captures or (content.capture is not None and content.capture.asks)
         self.disabled_models = frozenset(content.disabled_models)
         self.failover_enabled = content.failover_enabled
         self.inventory_is_allowlist = content.inventory_mode == "allowlist"
@@ -156,11 +160,13 @@ def compiling(
     content = switches.over(snapshot.content)
     names: set[str] = set()
     measured = set(measured_names(content.aliases, content.defaults))
+    captures = any(key.capture and key.capture.asks for key in content.keys)
     for first in range(0, len(content.pools), STEP):
         yield
         pools = content.pools[first : first + STEP]
         names.update([f"{c.provider}/{c.model}" for pool in pools for c in pool.candidates])
         measured.update(measured_names(pools, content.defaults))
+        captures = captures or any(pool.capture and pool.capture.asks for pool in pools)
     yield
     return Table(
         snapshot,
@@ -169,4 +175,5 @@ def compiling(
         switches=switches,
         names=names,
         measured=frozenset(measured),
+        captures=captures,
     )

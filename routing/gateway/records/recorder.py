@@ -12,13 +12,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, Final
 
 from msgspec import Struct
 
+from providers.secrets.redaction import known
+from routing.gateway.records.capture import Capture, Room
+from routing.gateway.records.capture import row_of as capture_row
 from routing.gateway.records.record import RequestRecord
 from routing.gateway.records.recording import RecordMaker
 from routing.gateway.records.spool import SpoolRefused, SpoolWriter
@@ -29,6 +32,7 @@ FLUSH_EVERY_S: Final = 0.2
 FLUSH_AT: Final = 500
 SLICE: Final = 50  # records made in one turn of the event loop
 COMPLAIN_EVERY_S: Final = 60.0
+CAPTURES_AT_ONCE: Final = 50
 
 log = logging.getLogger("switchyard.recorder")
 
@@ -45,6 +49,7 @@ class Recorder:
     """
     The recorder of one worker; without a `spool`, only the observers learn of requests.
 
+    `room` is what prompts and answers may take until they are written, where any are kept.
     `observers` are called in the event loop with each record, those without a key included.
     `clock` is that of the trails and of their attempts, in seconds; `wall` is Unix time.
     """
@@ -60,7 +65,10 @@ class Recorder:
         self.observers: list[Callable[[RequestRecord], None]] = []
         self.counters = RecorderCounts()
         self.error = ""
+        self.room = Room()
         self._spool = spool
+        self._captures: list[tuple[RequestRecord, Capture]] = []
+        self._saving: asyncio.Task[None] | None = None
         self._clock = clock
         self._wall = wall
         self._maker = RecordMaker(worker)
@@ -84,6 +92,7 @@ class Recorder:
             "recorded": self.counters.recorded,
             "dropped": self.counters.dropped,
             "error": self.error,
+            "captures_dropped": self.room.dropped,
         }
 
     def add(self, trail: Trail) -> None:
@@ -92,6 +101,8 @@ class Recorder:
         if len(buffer) >= FLUSH_AT:
             if len(buffer) + self._in_flush >= BUFFER_LIMIT:
                 self.counters.dropped += 1
+                if trail.capture is not None:
+                    trail.capture.release()
                 return
             self._is_flush_due.set()
         if trail.calls:
@@ -115,6 +126,8 @@ class Recorder:
         self._is_flush_due.set()
         await self._task
         await self._flush()
+        if self._saving is not None:
+            await self._saving
         if self._spool is not None:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._spool.close)
         self._thread.shutdown()
@@ -157,9 +170,36 @@ class Recorder:
                 # Whatever it is, the other records are not to suffer from it.
                 log.exception("the record of request %s was lost", trail.request_id.decode())
                 self.counters.dropped += 1
+                if trail.capture is not None:
+                    trail.capture.release()
                 continue
             if record.key:
                 kept.append(record)
+            if trail.capture is not None:
+                self._captures.append((record, trail.capture))
+                if self._saving is None or self._saving.done():
+                    self._saving = asyncio.create_task(self._save(), name="captures")
+
+    async def _save(self) -> None:
+        """Write what was captured, in a thread of its own: records do not wait for it."""
+        loop = asyncio.get_running_loop()
+        spool = self._spool.for_captures() if self._spool is not None else None
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="captures") as thread:
+            while self._captures:
+                captures, self._captures = (
+                    self._captures[:CAPTURES_AT_ONCE],
+                    self._captures[CAPTURES_AT_ONCE:],
+                )
+                try:
+                    if spool is not None:
+                        await loop.run_in_executor(thread, _write_captures, spool, captures)
+                except Exception as error:
+                    self.room.dropped += len(captures)
+                    if not isinstance(error, SpoolRefused):
+                        log.exception("prompts and answers could not be stored")
+                finally:
+                    for _record, capture in captures:
+                        capture.release()
 
     async def _store(self, records: list[RequestRecord]) -> None:
         spool, thread = self._spool, self._thread
@@ -194,3 +234,14 @@ class Recorder:
             )
             self._complained_of = dropped
             self._complain_at = now + COMPLAIN_EVERY_S
+
+
+def _write_captures(spool: SpoolWriter, captures: Sequence[tuple[RequestRecord, Capture]]) -> None:
+    rows = [
+        capture_row(record.id, record.key, record.canonical_model, capture, known)
+        for record, capture in captures
+    ]
+    try:
+        spool.append(rows)
+    finally:
+        spool.close()

@@ -14,18 +14,20 @@ import fcntl
 import os
 import time
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from struct import Struct as Layout
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
+from routing.gateway.records.capture import CaptureRow
 from routing.gateway.records.record import RecordRow, RequestRecord, Row, row_of
 
 SPOOL_DIR: Final = "spool"
 SUFFIX: Final = ".msgpack"
+CAPTURED: Final = ".captured"  # prompts and answers: not for whoever reads records
 BUDGET_BYTES: Final = 1 << 30
 FILE_BYTES: Final = 4 << 20
 FILE_AGE_S: Final = 0.5
@@ -35,7 +37,9 @@ MANY_FILES_AGE_S: Final = 10.0
 _HEAD: Final = Layout(">II")  # length and CRC-32 of what follows
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(list[RecordRow])
+_captures: Final = msgspec.msgpack.Decoder(list[CaptureRow])
 _astuple: Final = msgspec.structs.astuple
+Value = TypeVar("Value")
 
 
 class SpoolRefused(Exception):
@@ -50,8 +54,11 @@ class SpoolWriter:
     stays, what comes is refused. Not for the event loop: every method may wait for the disk.
     """
 
-    def __init__(self, folder: Path, *, worker: str, budget_bytes: int = BUDGET_BYTES) -> None:
+    def __init__(
+        self, folder: Path, *, worker: str, budget_bytes: int = BUDGET_BYTES, suffix: str = SUFFIX
+    ) -> None:
         self._folder = folder
+        self._suffix = suffix
         self._worker = worker
         self._budget = budget_bytes
         self._fd: int | None = None
@@ -69,6 +76,12 @@ class SpoolWriter:
         budget = int(environ.get("SPOOL_MAX_BYTES") or BUDGET_BYTES)
         return cls(data_dir / SPOOL_DIR, worker=worker, budget_bytes=budget)
 
+    def for_captures(self) -> SpoolWriter:
+        """A second one, that leaves at least half of the budget to records."""
+        return SpoolWriter(
+            self._folder, worker=self._worker, budget_bytes=self._budget // 2, suffix=CAPTURED
+        )
+
     @property
     def is_open(self) -> bool:
         return self._fd is not None
@@ -79,14 +92,15 @@ class SpoolWriter:
 
         An old file is given away, so call it now and then with nothing to append, too.
         """
-        size = self._store(records) if records else 0
+        size = self.append([row_of(record) for record in records]) if records else 0
         age_s = time.monotonic() - self._opened_at
         if self._size >= FILE_BYTES or age_s >= self._age_limit_s:
             self.close()
         return size
 
-    def _store(self, records: Sequence[RequestRecord]) -> int:
-        body = _encoder.encode([row_of(record) for record in records])
+    def append(self, rows: Sequence[Any]) -> int:
+        """One frame of rows of any kind; the bytes that took. Raises SpoolRefused."""
+        body = _encoder.encode(rows)
         frame = _HEAD.pack(len(body), zlib.crc32(body)) + body
         try:
             if self._fd is None:
@@ -119,7 +133,7 @@ class SpoolWriter:
         self._number += 1
         # Names sort by time, so that files are taken in the order of their making.
         name = f"{time.time_ns() // 1_000_000:013d}-{self._worker}-{os.getpid()}-{self._number}"
-        path = self._folder / f"{name}{SUFFIX}"
+        path = self._folder / f"{name}{self._suffix}"
         draft = path.with_suffix(".new")
         fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         try:
@@ -156,9 +170,16 @@ class TakenFile:
 
     def read(self) -> tuple[list[Row], int]:
         """Its records as rows, and how many bytes could not be read. Raises OSError."""
+        return read_frames(self._bytes())
+
+    def captures(self) -> tuple[list[CaptureRow], int]:
+        """The same of a file of captures."""
+        return _read(self._bytes(), _captures.decode)
+
+    def _bytes(self) -> bytes:
         with open(self.fd, "rb", closefd=False) as file:
             file.seek(0)
-            return read_frames(file.read())
+            return file.read()
 
     def release(self) -> None:
         os.close(self.fd)
@@ -166,7 +187,15 @@ class TakenFile:
 
 def read_frames(raw: bytes) -> tuple[list[Row], int]:
     """The rows in `raw`, and how many of its bytes are torn, altered or foreign."""
-    rows: list[Row] = []
+    return _read(raw, _rows)
+
+
+def _rows(body: bytes) -> Iterable[Row]:
+    return map(_astuple, _decoder.decode(body))
+
+
+def _read(raw: bytes, decode: Callable[[bytes], Iterable[Value]]) -> tuple[list[Value], int]:
+    rows: list[Value] = []
     position = lost = 0
     while position < len(raw):
         body_at = position + _HEAD.size
@@ -177,7 +206,7 @@ def read_frames(raw: bytes) -> tuple[list[Row], int]:
         if len(body) < length:
             return rows, lost + len(raw) - position
         try:
-            rows += map(_astuple, _decoder.decode(body if zlib.crc32(body) == checksum else b""))
+            rows += decode(body if zlib.crc32(body) == checksum else b"")
         except ValueError:
             lost += _HEAD.size + length
         position = body_at + length
@@ -203,10 +232,10 @@ def take(path: Path) -> TakenFile | None:
     return None
 
 
-def spool_files(folder: Path) -> Iterator[Path]:
+def spool_files(folder: Path, suffix: str = SUFFIX) -> Iterator[Path]:
     """The spool files in `folder`, oldest first."""
     try:
-        names = sorted(entry for entry in os.listdir(folder) if entry.endswith(SUFFIX))  # noqa: PTH208 - names sort faster than paths
+        names = sorted(entry for entry in os.listdir(folder) if entry.endswith(suffix))  # noqa: PTH208 - names sort faster than paths
     except FileNotFoundError:
         names = []
     return (folder / name for name in names)

@@ -15,6 +15,7 @@ from routing.gateway.deciding.features import Features
 from routing.gateway.deciding.keys import Key
 from routing.gateway.deciding.resolution import Resolution
 from routing.gateway.keylimits.allowances import Allowance
+from routing.gateway.records.capture import Capture
 from routing.gateway.records.record import Outcome
 
 NO_MISFITS: Final[Mapping[str, str]] = MappingProxyType({})
@@ -29,7 +30,7 @@ class Trail(Struct):
     Times are time.monotonic's, of which the event loop's own are the coarser reading. `calls` is
     None until the engine is asked. `is_named` if the request id is the caller's; `is_estimated` if
     the gateway answered by itself. `misfits` fills as candidates are found who cannot take the
-    request. The request's body is not held, nor is the answer's.
+    request. Neither the request's body nor the answer's is held, unless `capture` does.
     """
 
     request_id: bytes
@@ -60,6 +61,7 @@ class Trail(Struct):
     is_named: bool = False
     is_estimated: bool = False
     misfits: Mapping[str, str] = NO_MISFITS
+    capture: Capture | None = None
 
     def note(self, request: Request) -> None:
         """Keep what the record says of the request."""

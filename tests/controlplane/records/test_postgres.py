@@ -8,13 +8,13 @@ from pathlib import Path
 
 from tests.support.gateways import ROOT, environment
 
-FILES = ("test_ingest.py", "test_rollups.py", "test_reading.py")
+NAMES = ("ingest", "rollups", "reading", "queries", "retention", "captured")
 
 
 def test_all_of_this_holds_on_postgresql(postgres_url: str, tmp_path: Path) -> None:
-    folder = Path(__file__).parent
+    files = [Path(__file__).parent / f"test_{name}.py" for name in NAMES]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", *[folder / name for name in FILES]],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", *files],
         cwd=ROOT, env=environment(tmp_path, DATABASE_URL=postgres_url),
         capture_output=True, text=True, timeout=200, check=False,
     )  # fmt: skip
