@@ -249,6 +249,7 @@ UNFOLD: dict[str, Any] = {
                 "title": "Routing",
                 "items": [
                     _link("Pools now", "monitor_heart", "pools-now"),
+                    _link("Suggestions", "lightbulb", "admin:controlplane_suggestion_changelist"),
                     _link("Bench board", "event_seat", "admin:failover_bench_changelist"),
                     _link("Explain", "psychology_alt", "explain"),
                     _link("Try it", "send", "try-it"),
