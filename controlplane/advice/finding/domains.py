@@ -122,7 +122,8 @@ def _ground(
         f" hours; {a} in {len(bad[a])} in all, {b} in {len(bad[b])}.",
         figures={
             "providers": [a, b],
-            "bad_minutes": [len(bad[a]), len(bad[b])],
+            "bad_minutes_of_first": len(bad[a]),
+            "bad_minutes_of_second": len(bad[b]),
             "bad_minutes_of_both": len(both),
             "hours": len(hours),
         },

@@ -22,7 +22,8 @@ from controlplane.advice.finding.values import (
 
 ALWAYS: Final = 0.8  # of the minutes in which it was called
 MINUTES: Final = 30
-STEADIER: Final = 0.5  # so much steadier than the calls must be what is limited instead of them
+STEADY: Final = 0.15  # the deviation of what is limited, as a part of its mean
+STEADIER: Final = 0.5  # what is limited instead of the calls is so much steadier than they are
 FIELDS: Final = ("rpm", "tpm", "max_parallel")
 WORDS: Final = {
     "rpm": "calls a minute",
@@ -113,7 +114,8 @@ def _steadiest(series: dict[str, list[float]]) -> str:
     """What the provider seems to count: the calls, unless something else is much steadier."""
     spread = {name: _spread(values) for name, values in series.items()}
     best = min(FIELDS, key=spread.__getitem__)
-    return best if spread[best] < STEADIER * spread["rpm"] else "rpm"
+    is_it = spread["rpm"] > STEADY and spread[best] < STEADIER * spread["rpm"]
+    return best if is_it else "rpm"
 
 
 def _spread(values: list[float]) -> float:
