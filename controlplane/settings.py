@@ -208,7 +208,11 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "drf_spectacular.hooks.postprocess_schema_enums",
         "controlplane.openapi.complete",
     ],
-    "ENUM_NAME_OVERRIDES": {"ManagedSourceEnum": "providers.managed.models.ManagedSource"},
+    "ENUM_NAME_OVERRIDES": {
+        "ManagedSourceEnum": "providers.managed.models.ManagedSource",
+        "SuggestionKindEnum": "controlplane.advice.models.SuggestionKind",
+        "SwitchKindEnum": "routing.models.SwitchKind",
+    },
 }
 
 # admin

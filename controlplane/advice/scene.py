@@ -65,6 +65,7 @@ class StoredScene:
         self._pools: dict[str, CanonicalModel] = {}
         self._aliases: dict[str, Alias] = {}
         self._providers: dict[str, Provider | None] = {}
+        self._seen: dict[str, KnownProvider | None] = {}
         self._metadata: dict[str, dict[str, Any]] = {}
         self._named: dict[str, Meaning | None] = {}
         self._listed: dict[str, tuple[Member, ...]] = {}
@@ -126,6 +127,11 @@ class StoredScene:
         return frozenset(self.settings["disabled_models"])
 
     def provider(self, name: str) -> KnownProvider | None:
+        if name not in self._seen:
+            self._seen[name] = self._see(name)
+        return self._seen[name]
+
+    def _see(self, name: str) -> KnownProvider | None:
         row = self._row(name)
         if row is None:
             return None

@@ -47,7 +47,7 @@ def provider(name: str) -> None:
 
 
 def knows(name: str, model: str, *, price: float = 4.0, **metadata: Any) -> None:
-    known = {"capabilities": ABLE, "context_window": 200_000, "family": model.split("-")[0]}
+    known = {"capabilities": ABLE, "context_window": 200_000, "family": model.partition("-")[0]}
     pricing = {"input_per_mtok": price, "output_per_mtok": price}
     ProviderModel.objects.create(
         provider=Provider.objects.get(name=name),
