@@ -20,6 +20,8 @@ from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextInputWidget
 
+from controlplane.advice.admin import SuggestionAdmin
+from controlplane.advice.models import Suggestion
 from controlplane.benches.admin import BenchAdmin
 from controlplane.config.general import SETTING_OF_KEY, effective_settings, setting_sources
 from controlplane.edits.models import Revision
@@ -59,6 +61,7 @@ admin.site.register(Captured, CapturedAdmin)
 admin.site.register(CapturedLook, CapturedLookAdmin)
 admin.site.register(Revision, RevisionAdmin)
 admin.site.register(Bench, BenchAdmin)
+admin.site.register(Suggestion, SuggestionAdmin)
 admin.site.unregister(User)
 admin.site.unregister(Group)
 

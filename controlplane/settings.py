@@ -215,6 +215,8 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "OutcomeEnum": "controlplane.models.RequestRecord.OUTCOMES",
         "RunOutcomeEnum": "controlplane.jobs.models.RunOutcome",
         "HealthStatusEnum": ["healthy", "degraded", "unhealthy", "unknown"],
+        "SuggestionKindEnum": "controlplane.advice.models.SuggestionKind",
+        "SwitchKindEnum": "routing.models.SwitchKind",
     },
 }
 
@@ -256,6 +258,7 @@ UNFOLD: dict[str, Any] = {
                 "title": "Routing",
                 "items": [
                     _link("Pools now", "monitor_heart", "pools-now"),
+                    _link("Suggestions", "lightbulb", "admin:controlplane_suggestion_changelist"),
                     _link("Bench board", "event_seat", "admin:failover_bench_changelist"),
                     _link("Explain", "psychology_alt", "explain"),
                     _link("Try it", "send", "try-it"),

@@ -32,5 +32,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/", include("controlplane.decisions.pools_api")),
     path("api/", include("controlplane.decisions.api")),
     path("api/", include("controlplane.revisions.api")),
+    path("api/", include("controlplane.advice.api")),
     path("api/", include("controlplane.api")),
 ]

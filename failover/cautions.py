@@ -20,6 +20,7 @@ from providers.adapters.spec import ModelFacts, split_name
 from providers.secrets.redaction import LONG_ENOUGH
 
 WEIGHTLESS: Final = frozenset({"priority_failover", "fill_first", "round_robin"})
+TOGETHER: Final = "together"  # of a failure domain: who has the same fails together
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -292,6 +293,9 @@ def shared_domain(scene: Scene, members: Iterable[Member]) -> str:
     first = providers[0]
     if len(providers) == 1:
         return f"provider {first.name}"
+    together = {provider.domain.get(TOGETHER, "") for provider in providers}
+    if len(together) == 1 and (name := together.pop()):
+        return f"failure domain {TOGETHER} {name}"
     if all(provider.domain for provider in providers):
         if any(provider.domain != first.domain for provider in providers):
             return ""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import replace
 from functools import cached_property
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from django.utils import timezone
@@ -43,7 +45,7 @@ from routing.models import (
 from routing.switches.state import rules_naming
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
     from providers.adapters.spec import ModelFacts
@@ -59,11 +61,56 @@ class StoredScene:
     """
 
     def __init__(self) -> None:
+        self._is_whole = False
+        self._pools: dict[str, CanonicalModel] = {}
+        self._aliases: dict[str, Alias] = {}
         self._providers: dict[str, Provider | None] = {}
-        self._metadata: dict[str, Mapping[str, Any]] = {}
+        self._seen: dict[str, KnownProvider | None] = {}
+        self._metadata: dict[str, dict[str, Any]] = {}
         self._named: dict[str, Meaning | None] = {}
         self._listed: dict[str, tuple[Member, ...]] = {}
         self._known: dict[Member, Known] = {}
+
+    @classmethod
+    def whole(cls) -> StoredScene:
+        """A scene that has looked up everything at once: for many questions."""
+        scene = cls()
+        scene._is_whole = True
+        providers = Provider.effective().prefetch_related("credentials")
+        scene._providers = {row.name: row for row in providers}
+        pools = CanonicalModel.effective().prefetch_related("candidates")
+        scene._pools = {row.name: row for row in pools.order_by("name")}
+        aliases = Alias.effective().prefetch_related("targets")
+        scene._aliases = {row.name: row for row in aliases}
+        scene._metadata = {name: {} for name in scene._providers}
+        listed: defaultdict[str, set[Member]] = defaultdict(set)
+        for name, source, model, metadata in ProviderModel.objects.values_list(
+            "provider__name", "provider__managed_source", "model_id", "metadata"
+        ):
+            row = scene._providers[name]
+            listed[model].add(Member(provider=name, model=model))
+            if row is not None and row.managed_source == source:
+                scene._metadata[name][model] = metadata
+        by_name = attrgetter("provider")
+        scene._listed = {
+            model: tuple(sorted(found, key=by_name)) for model, found in listed.items()
+        }
+        return scene
+
+    @property
+    def pools(self) -> Iterable[CanonicalModel]:
+        """Of a whole scene: the pools that count, by name."""
+        return self._pools.values()
+
+    @property
+    def providers(self) -> Iterable[str]:
+        """Of a whole scene: the names of the providers."""
+        return self._providers.keys()
+
+    @property
+    def inventory(self) -> Iterable[Member]:
+        """Of a whole scene: what providers are configured to have."""
+        return (member for members in self._listed.values() for member in members)
 
     @cached_property
     def settings(self) -> dict[str, Any]:
@@ -80,6 +127,11 @@ class StoredScene:
         return frozenset(self.settings["disabled_models"])
 
     def provider(self, name: str) -> KnownProvider | None:
+        if name not in self._seen:
+            self._seen[name] = self._see(name)
+        return self._seen[name]
+
+    def _see(self, name: str) -> KnownProvider | None:
         row = self._row(name)
         if row is None:
             return None
@@ -96,9 +148,9 @@ class StoredScene:
         return unable(row.kind, row.base_url, row.headers, has_key=has_key)
 
     def _row(self, name: str) -> Provider | None:
-        if name not in self._providers:
+        if name not in self._providers and not self._is_whole:
             self._providers[name] = Provider.named(name)
-        return self._providers[name]
+        return self._providers.get(name)
 
     def named(self, name: str) -> Meaning | None:
         if name not in self._named:
@@ -107,7 +159,7 @@ class StoredScene:
 
     def _look_up(self, name: str) -> Meaning | None:
         for _ in range(ALIAS_DEPTH):
-            pool = CanonicalModel.named(name)
+            pool = self._pools.get(name) if self._is_whole else CanonicalModel.named(name)
             if pool is not None:
                 is_on = (
                     pool.enabled
@@ -115,7 +167,7 @@ class StoredScene:
                 )
                 off = "" if is_on else f"model pool {name} is disabled"
                 return Meaning(members=self.members_of(pool.candidates.all(), name), off=off)
-            alias = Alias.named(name)
+            alias = self._aliases.get(name) if self._is_whole else Alias.named(name)
             if alias is None:
                 return None
             if not alias.enabled:
@@ -141,11 +193,11 @@ class StoredScene:
         )
 
     def listed(self, model: str) -> tuple[Member, ...]:
-        if model not in self._listed:
+        if model not in self._listed and not self._is_whole:
             rows = ProviderModel.objects.filter(model_id=model).values_list("provider__name")
             names = [name for (name,) in rows.distinct().order_by()]
             self._listed[model] = tuple(Member(provider=name, model=model) for name in names)
-        return self._listed[model]
+        return self._listed.get(model, ())
 
     @cached_property
     def now(self) -> datetime:

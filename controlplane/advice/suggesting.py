@@ -1,11 +1,56 @@
+"""The job that looks what could be set better, and whether what was accepted has helped."""
+
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from controlplane.advice.evidence import Picture
+from controlplane.advice.finding.domains import domains
+from controlplane.advice.finding.limits import is_always_limited, limits
+from controlplane.advice.finding.pools import dead, spares
+from controlplane.advice.finding.rules import rules
+from controlplane.advice.finding.shares import orders, weights
+from controlplane.advice.keeping import keep
+from controlplane.advice.outcomes import fill_outcomes
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from controlplane.advice.finding.values import Proposal
     from controlplane.jobs.running import Run
 
 
 def suggest(run: Run) -> str:
-    del run
-    return ""
+    """One pass over the configuration and the rollups; what it found, in words."""
+    kept = keep(found_in(Picture(run.began_at)), run.began_at)
+    judged = fill_outcomes(run.began_at)
+    return f"{kept}; {judged} outcomes" if judged else str(kept)
+
+
+def found_in(seen: Picture) -> Iterator[Proposal]:
+    """Every proposal. What one kind has an answer for is not brought up by another."""
+    gone = list(dead(seen.lines, seen.day))
+    yield from gone
+    names = {step.candidate for proposal in gone for step in proposal.steps}
+    lines = [
+        replace(
+            line,
+            seats=tuple(
+                replace(seat, is_live=False) if seat.name in names else seat for seat in line.seats
+            ),
+        )
+        for line in seen.lines
+    ]
+    yield from spares(seen.lines, seen.listed, domain=seen.fails_with, price=seen.price)
+    limited = {
+        (seat.provider, seat.model)
+        for line in lines
+        for seat in line.live
+        if is_always_limited(seen.whole_tally(seat))
+    }
+    yield from limits(lines, seen.whole_tally, seen.passed, seen.day)
+    yield from orders(lines, seen.day)
+    yield from weights(lines, seen.day, limited)
+    yield from domains(seen.bad_minutes, seen.domain, seen.is_one_domain, seen.week)
+    yield from rules(seen.models, seen.market, seen.price_of, seen.week)

@@ -22,6 +22,7 @@ from django.urls import URLResolver, get_resolver
 from drf_spectacular.generators import SchemaGenerator
 
 from tests.support import rows
+from tests.support.rows import edit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -72,6 +73,10 @@ def benches(*verbs: str) -> tuple[str, ...]:
 
 def switches(*verbs: str) -> tuple[str, ...]:
     return tuple(f"routing.{verb}_routingstate" for verb in verbs)
+
+
+def suggestions(*verbs: str) -> tuple[str, ...]:
+    return tuple(f"controlplane.{verb}_suggestion" for verb in verbs)
 
 
 SWITCH = {"kind": "provider", "provider_name": "lab"}
@@ -132,6 +137,18 @@ TABLE: dict[str, Row] = {
         answer=404,
         path="/api/revisions/99/rollback",
         body={},
+    ),
+    "GET /api/suggestions": Row(needs=suggestions("view"), answer=200),
+    "POST /api/suggestions/{number}/accept": Row(
+        needs=(*suggestions("change"), "routing.change_canonicalmodel"),
+        answer=200,
+        path="/api/suggestions/1/accept",
+    ),
+    "POST /api/suggestions/{number}/dismiss": Row(
+        needs=suggestions("change"),
+        answer=200,
+        path="/api/suggestions/1/dismiss",
+        body={"reason": "r"},
     ),
     "GET /api/requests": Row(needs=("controlplane.view_requestrecord",), answer=200),
     "GET /api/requests/{id}": Row(
@@ -238,6 +255,7 @@ def world(db):
     rows.pool("free", "lab/s")
     rows.alias("tiny", "small")
     rows.rule("small", "free")
+    rows.suggestion("small", edit("pool", "small", "enabled", True, False, "lab/s"), pk=1)
     cache.clear()  # counts of the throttle
     with override_settings(MASTER_KEY=MASTER):
         yield

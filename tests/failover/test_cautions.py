@@ -160,6 +160,14 @@ def test_one_failure_domain_for_all_is_told():
     assert "share failure domain region us, vendor v" in of_rule(scene, "small")[0][1]
 
 
+def test_providers_that_operators_say_fail_together_do_whatever_else_their_domains_say():
+    scene = world()
+    for name, region in [("a", "us"), ("b", "eu")]:
+        domain = {"region": region, "together": "grid"}
+        scene.providers[name] = KnownProvider(name=name, host=name, domain=domain)
+    assert "share failure domain together grid" in of_rule(scene, "small")[0][1]
+
+
 def test_domains_that_operators_say_are_different_are_believed_over_one_host():
     scene = world()
     for name, region in [("a", "us"), ("b", "eu")]:

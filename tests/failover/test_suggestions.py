@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from failover.suggestions import MOST_FALLBACKS, Offer, judge, suggest
+from failover.suggestions import MOST_FALLBACKS, Market, Offer, Wants, judge, suggest
 from providers.adapters.spec import ModelFacts, Prices
 
 pytestmark = pytest.mark.pure
@@ -110,3 +110,39 @@ def test_a_score_stays_between_none_and_all():
     assert judge(PRIMARY, perfect).score == 1
     awful = Offer(name="x", domains=PRIMARY.domains, facts=facts(1, 500, tools=False))
     assert judge(PRIMARY, awful).score == 0
+
+
+def test_the_same_model_comes_before_its_family_and_that_before_strangers_whatever_they_score():
+    south = frozenset({"south"})
+    able = facts(100, 5, tools=True)
+    stranger = Offer(name="a", facts=able, domains=south)
+    family = Offer(name="b", facts=facts(50, 5), family="big", domains=south)
+    same = Offer(name="c", members=frozenset({("b", "big-1")}), facts=facts(50, 500), domains=south)
+    scores = [judge(PRIMARY, offer).score for offer in (stranger, same, family)]
+    assert scores == sorted(scores, reverse=True)
+    assert names(stranger, family, same) == ["c", "b", "a"]
+
+
+def test_of_strangers_the_nearest_in_price_comes_first():
+    south = frozenset({"south"})
+    near, nearer, dear = (
+        Offer(name=name, facts=facts(100, price, tools=True), domains=south)
+        for name, price in (("a", 7), ("b", 5.5), ("c", 50))
+    )
+    assert names(near, nearer, dear) == ["b", "a", "c"]
+
+
+def test_who_is_known_not_to_be_up_to_the_traffic_is_not_proposed():
+    offers = [
+        Offer(name=name, family="big", facts=known, domains=frozenset({"south"}))
+        for name, known in (
+            ("lacks", facts(100, tools=True, vision=False)),
+            ("short", facts(99, tools=True, vision=True)),
+            ("able", facts(100, tools=True, vision=True)),
+            ("unknown", facts(None, tools=True)),
+        )
+    ]
+    wants = Wants(needs=frozenset({"vision"}), input_tokens=100)
+    found = Market(offers).suggest(PRIMARY, wants=wants)
+    assert [evidence.fallback_model for evidence in found] == ["able", "unknown"]
+    assert "nobody knows whether it can do what is asked of it: vision" in found[1].reasons

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
+from django.utils import timezone
+
+from controlplane.advice.models import Suggestion
 from controlplane.models import ApiKey
 from failover.models import FailoverRule
 from providers.models import Credential, Provider
@@ -44,3 +48,25 @@ def api_key(name: str, key: str, **fields: Any) -> ApiKey:
     row.set_key(key)
     row.save()
     return row
+
+
+def edit(
+    kind: str, name: str, field: str, old: Any, new: Any, candidate: str = ""
+) -> dict[str, Any]:
+    """One step of a suggestion's change."""
+    return {
+        "object": kind, "name": name, "candidate": candidate, "field": field, "from": old,
+        "to": new,
+    }  # fmt: skip
+
+
+def suggestion(target: str, *edits: dict[str, Any], **fields: Any) -> Suggestion:
+    now = timezone.now()
+    usual = {
+        "kind": "pool_candidate",
+        "fingerprint": f"{target} {edits}"[:64],
+        "change": {"text": f"Change {target}.", "edits": list(edits)},
+        "created_at": now,
+        "expires_at": now + timedelta(hours=1),
+    }
+    return Suggestion.objects.create(target=target, **{**usual, **fields})

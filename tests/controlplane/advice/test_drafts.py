@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.core.cache import cache
+from django.utils import timezone
 
 from controlplane.edits.models import EditCounter
 from controlplane.models import Settings
+from controlplane.records.models import NeedMinute
 from failover.models import FailoverRule
 from providers.models import ProviderModel
 from tests.support import rows
@@ -76,6 +80,28 @@ def test_a_listed_model_in_no_pool_is_proposed_by_provider_and_model(api):
         owner = rows.Provider.objects.get(name=provider)
         ProviderModel.objects.create(provider=owner, model_id=model)
     assert drafted(api, "big") == {"big": ["twin", "west/big-1"]}
+
+
+def test_a_provider_model_is_drafted_by_its_name_in_a_pool_or_not(api):
+    owner = rows.Provider.objects.get(name="south")
+    ProviderModel.objects.create(provider=owner, model_id="spare-1", metadata={"family": "f"})
+    owner = rows.Provider.objects.get(name="north")
+    ProviderModel.objects.create(provider=owner, model_id="spare-2", metadata={"family": "f"})
+    assert drafted(api, "north/big-1", "north/spare-2") == {
+        "north/big-1": ["twin"],
+        "north/spare-2": ["south/spare-1"],
+    }
+
+
+def test_who_is_known_to_lack_what_traffic_used_is_not_drafted(api):
+    owner = rows.Provider.objects.get(name="south")
+    ProviderModel.objects.create(
+        provider=owner, model_id="big-1", metadata={"capabilities": {"vision": False}}
+    )
+    assert drafted(api, "big") == {"big": ["twin"]}
+    minute = timezone.now().replace(second=0, microsecond=0) - timedelta(days=1)
+    NeedMinute.objects.create(minute=minute, pool="big", need="vision", requests=1)
+    assert drafted(api, "big") == {"big": []}
 
 
 @pytest.mark.parametrize("models", [["nobody"], [], "big", [7.5, None], ["x"] * 101])
