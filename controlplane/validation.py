@@ -107,10 +107,8 @@ def webhook_host_problems(url: str) -> list[str]:
     refusal = host_refusal(urlsplit(url).hostname or "")
     if not refusal:
         return []
-    return [
-        f"{refusal}, which is refused here; it may stand in the configuration file, or set"
-        " ALERTS_ALLOW_PRIVATE=true"
-    ]
+    allowed = "it may stand in the configuration file, or set ALERTS_ALLOW_PRIVATE=true"
+    return [f"{refusal}, which is refused here; {allowed}"]
 
 
 def email_problems(address: str) -> list[str]:

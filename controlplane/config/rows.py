@@ -16,8 +16,9 @@ from simple_history.utils import bulk_create_with_history
 from controlplane.config.yaml import Mistake
 from controlplane.edits.kinds import KINDS
 from controlplane.hosts.peers import refuse_to_take_secrets
-from controlplane.models import ApiKey, Team, Webhook, digest_of
+from controlplane.models import ApiKey, Team, digest_of
 from failover.models import FailoverRule
+from providers.managed.models import ManagedModel
 from providers.models import Credential, Provider, ProviderModel
 from providers.secrets.encryption import CannotDecrypt
 from providers.secrets.fields import keyring
@@ -34,7 +35,7 @@ BATCH: Final = 500
 
 Fields = dict[str, Any]
 Row = TypeVar("Row", bound=models.Model)
-Owner = TypeVar("Owner", Provider, CanonicalModel, Alias, FailoverRule, ApiKey, Webhook)
+Owner = TypeVar("Owner", bound=ManagedModel)
 
 
 def _everything(_kind: str, _name: str) -> bool:
@@ -112,7 +113,10 @@ def sync(
 
 def write_objects(part: Part) -> bool:
     """The rows of every kind; whether anything was written."""
-    return any([kind.sync(part) for kind in KINDS.values()])
+    moved = False
+    for kind in KINDS.values():
+        moved |= kind.sync(part)
+    return moved
 
 
 def write_providers(part: Part) -> bool:
@@ -272,9 +276,7 @@ def write_pools(part: Part) -> bool:
         for position, candidate in enumerate(pool.candidates)
     }
     rows = _parts_of(ids, Candidate, canonical_model__managed_source=part.source)
-    return moved | sync(
-        Candidate, rows, candidates, "canonical_model_id", "provider_name", "model"
-    )
+    return moved | sync(Candidate, rows, candidates, "canonical_model_id", "provider_name", "model")
 
 
 def _target_fields(target: CandidateBlock | AliasTargetBlock, position: int) -> Fields:

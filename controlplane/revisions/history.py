@@ -259,10 +259,9 @@ def _with_stored_secrets(key: ObjectKey, then: Block, now: Block, notes: list[st
         if "url" not in now:
             notes.append(f"{key} {gone}")
             return None
-        kept = {name: value for name, value in then.items() if name != "secret" or name in now}
         changed = [name for name in ("url", "secret") if then.get(name) != now.get(name)]
         notes += [f"{key}: its {name} is another than then; it is kept" for name in changed]
-        return kept
+        return {name: value for name, value in then.items() if name != "secret" or name in now}
     if key.kind != "provider":
         return then
     stored = {entry["label"]: entry["key"] for entry in now.get("api_keys", ())}
