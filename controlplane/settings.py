@@ -261,6 +261,7 @@ UNFOLD: dict[str, Any] = {
                     _link(
                         "Requests", "receipt_long", "admin:controlplane_requestrecord_changelist"
                     ),
+                    _link("Alerts", "notifications", "admin:controlplane_alert_changelist"),
                 ],
             },
             {
@@ -301,6 +302,7 @@ UNFOLD: dict[str, Any] = {
                 "title": "System",
                 "items": [
                     _link("Processes", "lan", "processes"),
+                    _link("Alert addresses", "forward_to_inbox", "alert-addresses"),
                     _link("Configuration", "code", "admin:controlplane_configsource_changelist"),
                     _link(
                         "Switch history",

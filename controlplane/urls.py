@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
+from controlplane.alerts.pages import pages as alert_pages
 from controlplane.decisions import pages
 from controlplane.hosts import processes
 
@@ -16,10 +17,12 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     *pages.urlpatterns,
     *processes.pages,
+    *alert_pages,
     path("admin/", admin.site.urls),
     path("api/", include("providers.api")),
     path("api/", include("routing.api")),
     path("api/", include("failover.api")),
+    path("api/", include("controlplane.alerts.api")),
     path("api/", include("controlplane.benches.api")),
     path("api/", include("controlplane.hosts.processes")),
     path("api/", include("controlplane.records.api")),

@@ -66,11 +66,13 @@ def _runs_missed(job: Job) -> float:
     return 1 + late_s / every_s if late_s > 0 else 0
 
 
-def is_worker_silent() -> bool:
+def is_worker_silent(looked_for_s: float = 0.0) -> bool:
     """
     Whether no worker has begun a job for SILENT_S, though one is due, and none is at one.
 
-    The job that looks for this counts for nothing: the control child runs it, too.
+    Where none ever has, it is silent when somebody has looked for so long: the caller, or whoever
+    ran the job that looks for this. Otherwise that job counts for nothing: the control child runs
+    it, too.
     """
     jobs = Job.objects.filter(name__in=SCHEDULE).exclude(name=WATCHER)
     if jobs.filter(held_until__gt=Now()).exists():
@@ -81,7 +83,8 @@ def is_worker_silent() -> bool:
         return False
     if begun.exists():
         return jobs.filter(is_paused=False, due_at__lt=before).exists()
-    # Never yet: silent once whoever looks has looked for so long.
+    if looked_for_s >= SILENT_S:
+        return True
     return JobRun.objects.filter(job_id=WATCHER, started_at__lt=before).exists()
 
 
