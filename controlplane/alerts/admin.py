@@ -21,6 +21,8 @@ from providers.managed.admin import ManagedAdmin, ManagedForm, ReadOnly, SecretF
 from providers.transport.guard import refusal_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from django.db.models import QuerySet
     from django.http import HttpRequest
 
@@ -167,7 +169,9 @@ class WebhookForm(ManagedForm):
         return self.cleaned_data["secret"] or self.instance.secret
 
 
-def resolved_problems(url: str) -> list[str]:
+def resolved_problems(
+    url: str, resolve: Callable[..., Sequence[Any]] = socket.getaddrinfo
+) -> list[str]:
     """
     Whether the host's name stands for an address that is refused.
 
@@ -175,7 +179,7 @@ def resolved_problems(url: str) -> list[str]:
     """
     parts = urlsplit(url)
     try:
-        found = socket.getaddrinfo(parts.hostname, parts.port or 443, type=socket.SOCK_STREAM)
+        found = resolve(parts.hostname, parts.port or 443, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         return []
     for entry in found[:RESOLVED]:

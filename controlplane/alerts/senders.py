@@ -40,15 +40,15 @@ class Answer:
     said: str
 
 
-async def send(address: Address, message: Message) -> Answer:
+async def send(address: Address, message: Message, within_s: float = SEND_S) -> Answer:
     """Never raises for what a receiver does."""
     if address.problem:
         return Answer(is_taken=False, said=address.problem)
     try:
-        async with asyncio.timeout(SEND_S):
+        async with asyncio.timeout(within_s):
             return await SENDERS[address.kind](address, message)
     except TimeoutError:
-        return Answer(is_taken=False, said=f"no answer within {SEND_S:g} s")
+        return Answer(is_taken=False, said=f"no answer within {within_s:g} s")
 
 
 async def _post(address: Address, message: Message) -> Answer:

@@ -20,7 +20,7 @@ from django.db import transaction
 from controlplane.alerts.addresses import Message
 from controlplane.alerts.kinds import KINDS
 from controlplane.alerts.models import Alert, Notice
-from controlplane.alerts.senders import send
+from controlplane.alerts.senders import SEND_S, send
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -128,9 +128,9 @@ def take(addresses: Iterable[Address], now: datetime, *, is_quiet: bool) -> list
     return tries
 
 
-def deliver(tries: Sequence[Try], now: datetime) -> tuple[int, int]:
+def deliver(tries: Sequence[Try], now: datetime, *, within_s: float = SEND_S) -> tuple[int, int]:
     """Make the tries, and note what came of each: how many were taken, and how many not."""
-    answers = asyncio.run(_all(tries)) if tries else {}
+    answers = asyncio.run(_all(tries, within_s)) if tries else {}
     sent = failed = 0
     for one in tries:
         rows = Notice.objects.filter(pk=one.notice, sent_at=None)
@@ -144,7 +144,7 @@ def deliver(tries: Sequence[Try], now: datetime) -> tuple[int, int]:
     return sent, failed
 
 
-async def _all(tries: Sequence[Try]) -> dict[int, Answer]:
+async def _all(tries: Sequence[Try], within_s: float) -> dict[int, Answer]:
     """Addresses side by side, those of one in order. Who is slow costs only themselves."""
     by_address: defaultdict[str, list[Try]] = defaultdict(list)
     for one in tries:
@@ -158,7 +158,7 @@ async def _all(tries: Sequence[Try]) -> dict[int, Answer]:
             for one in some:
                 if asyncio.get_running_loop().time() >= ends_at:
                     return
-                answers[one.notice] = answer = await send(one.address, one.message)
+                answers[one.notice] = answer = await send(one.address, one.message, within_s)
                 if not answer.is_taken:
                     return  # the others would meet the same
 

@@ -68,7 +68,7 @@ def test_a_guarded_transport_connects_to_nothing_that_a_name_resolves_to_and_tha
 
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.setblocking(False)
-        with pytest.raises(ConnectFailed, match="refused: .* is loopback"):
+        with pytest.raises(ConnectFailed, match=r"refused: .* is loopback"):
             asyncio.run(send(server.getsockname()[1]))
         with pytest.raises(BlockingIOError):  # nobody has come
             server.accept()
