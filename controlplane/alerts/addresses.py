@@ -26,7 +26,7 @@ EMAIL_IS_OFF: Final = "EMAIL_URL is not set, so no e-mail is sent"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
+class AlertAddress:
     """
     One of those that alerts go to. `channel` is its name, `kind` signed, slack or email.
 
@@ -83,20 +83,20 @@ class Message:
         }
 
 
-def addresses() -> list[Address]:
+def addresses() -> list[AlertAddress]:
     """Every address that counts, the webhooks first, by name."""
     emails = settings_now()["alerts_email"]
     found = [of_webhook(row) for row in Webhook.effective().filter(enabled=True).order_by("name")]
     return found + [of_email(str(one)) for one in (emails if isinstance(emails, list) else ())]
 
 
-def of_webhook(row: Webhook) -> Address:
+def of_webhook(row: Webhook) -> AlertAddress:
     target = secret = problem = ""
     try:
         target, secret = row.url.reveal(), row.secret.reveal()
     except CannotDecrypt as error:
         problem = str(error)
-    return Address(
+    return AlertAddress(
         channel=row.channel,
         kind=row.kind,
         target=target,
@@ -106,8 +106,8 @@ def of_webhook(row: Webhook) -> Address:
     )
 
 
-def of_email(address: str) -> Address:
-    return Address(
+def of_email(address: str) -> AlertAddress:
+    return AlertAddress(
         channel=f"{EMAIL} {address}",
         kind=EMAIL,
         target=address,
@@ -125,7 +125,7 @@ def moment(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def posted(address: Address, message: Message, at: int) -> tuple[dict[str, str], bytes]:
+def posted(address: AlertAddress, message: Message, at: int) -> tuple[dict[str, str], bytes]:
     """Headers and body for a webhook; `at` is Unix time in seconds."""
     if address.kind == SLACK:
         text = message.text

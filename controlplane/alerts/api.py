@@ -38,7 +38,7 @@ class AlertView(serializers.Serializer[Any]):
     """An alert is open while `ended_at` is null."""
 
     id = serializers.IntegerField()
-    kind = serializers.ChoiceField(choices=list(KINDS))
+    kind = serializers.CharField(help_text=f"One of {', '.join(KINDS)}.")
     subject = serializers.CharField()
     text = serializers.CharField()
     since = serializers.DateTimeField()

@@ -26,7 +26,7 @@ AWAY_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class OpenAlert:
     """An open alert, as far as merging looks at it."""
 
     kind: str
@@ -52,7 +52,7 @@ class Merged:
     ended: tuple[tuple[str, str], ...]
 
 
-def merged(causes: Iterable[Cause], standing: Iterable[Standing], now: datetime) -> Merged:
+def merged(causes: Iterable[Cause], standing: Iterable[OpenAlert], now: datetime) -> Merged:
     """What has to be written so that the open alerts are those of `causes`."""
     wanted = {(cause.kind, cause.subject): cause for cause in causes}
     implied = {(IMPLIED[kind], subject) for kind, subject in wanted if kind in IMPLIED}
@@ -82,7 +82,7 @@ def write(causes: Iterable[Cause], now: datetime) -> tuple[int, int]:
         for row in Alert.objects.select_for_update().filter(ended_at=None)
     }
     standing = [
-        Standing(kind=row.kind, subject=row.subject, text=row.text, gone_at=row.gone_at)
+        OpenAlert(kind=row.kind, subject=row.subject, text=row.text, gone_at=row.gone_at)
         for row in rows.values()
     ]
     news = merged(causes, standing, now)

@@ -21,7 +21,7 @@ from controlplane.alerts.world import settings_now
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
 
-    from controlplane.alerts.addresses import Address
+    from controlplane.alerts.addresses import AlertAddress
 
 VIEW: Final = "controlplane.view_webhook"
 TEST: Final = "controlplane.change_webhook"
@@ -54,7 +54,7 @@ def addresses_page(request: HttpRequest) -> HttpResponse:
     )
 
 
-def _shown(address: Address) -> dict[str, Any]:
+def _shown(address: AlertAddress) -> dict[str, Any]:
     notices = Notice.objects.filter(channel=address.channel).order_by("-pk")
     last = notices.filter(sent_at__isnull=False).first()
     failing = notices.filter(sent_at=None).exclude(error="").exclude(due_at=None).first()

@@ -25,7 +25,7 @@ from providers.transport.guard import refusal_of
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from controlplane.alerts.addresses import Address, Message
+    from controlplane.alerts.addresses import AlertAddress, Message
 
 SEND_S: Final = 5.0
 CONNECT_S: Final = 3.0
@@ -33,38 +33,38 @@ KEPT: Final = 200  # characters of an answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Receipt:
     """Whether it was taken, and what the receiver said, in words without secrets."""
 
     is_taken: bool
     said: str
 
 
-async def send(address: Address, message: Message, within_s: float = SEND_S) -> Answer:
+async def send(address: AlertAddress, message: Message, within_s: float = SEND_S) -> Receipt:
     """Never raises for what a receiver does."""
     if address.problem:
-        return Answer(is_taken=False, said=address.problem)
+        return Receipt(is_taken=False, said=address.problem)
     try:
         async with asyncio.timeout(within_s):
             return await SENDERS[address.kind](address, message)
     except TimeoutError:
-        return Answer(is_taken=False, said=f"no answer within {within_s:g} s")
+        return Receipt(is_taken=False, said=f"no answer within {within_s:g} s")
 
 
-async def _post(address: Address, message: Message) -> Answer:
+async def _post(address: AlertAddress, message: Message) -> Receipt:
     try:
         status, body = await _exchange(address, message)
     except (ProviderError, ValueError) as error:
         said = str(error) or type(error).__name__
-        return Answer(is_taken=False, said=_safe(said, address))
+        return Receipt(is_taken=False, said=_safe(said, address))
     said = _safe(body.decode("utf-8", "replace").strip(), address)
     words = f"answered {status}" + (f": {said}" if said else "")
     if 300 <= status < 400:
         words = f"answered {status}; redirects are not followed"
-    return Answer(is_taken=200 <= status < 300, said=words)
+    return Receipt(is_taken=200 <= status < 300, said=words)
 
 
-async def _exchange(address: Address, message: Message) -> tuple[int, bytes]:
+async def _exchange(address: AlertAddress, message: Message) -> tuple[int, bytes]:
     known.remember(address.target, address.secret)
     # A proxy would connect to what it likes: with a guard there is none.
     trusts_proxy = not address.is_guarded
@@ -105,7 +105,7 @@ def _head(target: bytes, host: bytes, headers: Mapping[str, str], length: int) -
     return b"\r\n".join([*lines, b"", b""])
 
 
-async def _mail(address: Address, message: Message) -> Answer:
+async def _mail(address: AlertAddress, message: Message) -> Receipt:
     subject, text = mailed(message)
     mail = EmailMessage(subject, text, to=[address.target])
     try:
@@ -113,15 +113,15 @@ async def _mail(address: Address, message: Message) -> Answer:
         await asyncio.to_thread(mail.send)
     except Exception as error:  # noqa: BLE001 - whatever a mail library raises
         said = f"{type(error).__name__}: {error}"
-        return Answer(is_taken=False, said=_safe(said, address))
-    return Answer(is_taken=True, said="handed to the mail server")
+        return Receipt(is_taken=False, said=_safe(said, address))
+    return Receipt(is_taken=True, said="handed to the mail server")
 
 
-def _safe(said: str, address: Address) -> str:
+def _safe(said: str, address: AlertAddress) -> str:
     return safe_text(known.redact(said), [address.target, address.secret])[:KEPT]
 
 
-SENDERS: Final[Mapping[str, Callable[[Address, Message], Awaitable[Answer]]]] = {
+SENDERS: Final[Mapping[str, Callable[[AlertAddress, Message], Awaitable[Receipt]]]] = {
     SIGNED: _post,
     SLACK: _post,
     EMAIL: _mail,

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from controlplane.alerts.addresses import Address
-    from controlplane.alerts.senders import Answer
+    from controlplane.alerts.addresses import AlertAddress
+    from controlplane.alerts.senders import Receipt
 
 # Seconds from one try to the next: eight in an hour.
 BACKOFF_S: Final = (10, 30, 60, 120, 300, 900, 2100)
@@ -39,7 +39,7 @@ OVER_BEFORE: Final = "it was over before it was sent"
 NO_ADDRESS: Final = "the address is gone"
 
 
-def prepare(addresses: Sequence[Address], now: datetime) -> None:
+def prepare(addresses: Sequence[AlertAddress], now: datetime) -> None:
     """Make the notices that there are to be, and drop those that nobody needs any more."""
     channels = [address.channel for address in addresses]
     waiting = Notice.objects.filter(sent_at=None).exclude(due_at=None)
@@ -91,12 +91,12 @@ class Try:
 
     notice: int
     number: int
-    address: Address
+    address: AlertAddress
     message: Message
 
 
 @transaction.atomic
-def take(addresses: Iterable[Address], now: datetime, *, is_quiet: bool) -> list[Try]:
+def take(addresses: Iterable[AlertAddress], now: datetime, *, is_quiet: bool) -> list[Try]:
     """
     The tries that are due, the oldest first, written down as made.
 
@@ -144,12 +144,12 @@ def deliver(tries: Sequence[Try], now: datetime, *, within_s: float = SEND_S) ->
     return sent, failed
 
 
-async def _all(tries: Sequence[Try], within_s: float) -> dict[int, Answer]:
+async def _all(tries: Sequence[Try], within_s: float) -> dict[int, Receipt]:
     """Addresses side by side, those of one in order. Who is slow costs only themselves."""
     by_address: defaultdict[str, list[Try]] = defaultdict(list)
     for one in tries:
         by_address[one.address.channel].append(one)
-    answers: dict[int, Answer] = {}
+    answers: dict[int, Receipt] = {}
     places = asyncio.Semaphore(ADDRESSES_AT_ONCE)
     ends_at = asyncio.get_running_loop().time() + BUDGET_S
 

@@ -95,6 +95,7 @@ TABLE: dict[str, Row] = {
     "GET /api/benches": Row(needs=benches("view"), answer=503),
     "POST /api/benches": Row(needs=benches("add"), answer=503, body=BENCH),
     "DELETE /api/benches": Row(needs=benches("delete"), answer=503, body={"model": "lab/s"}),
+    "GET /api/alerts": Row(needs=("controlplane.view_alert",), answer=200),
     "GET /api/processes": Row(needs=("controlplane.view_hostreport",), answer=200),
     "GET /api/catalog": Row(needs=("providers.view_catalogentry",), answer=200),
     "GET /api/catalog/facts": Row(

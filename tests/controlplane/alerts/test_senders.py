@@ -15,7 +15,7 @@ import pytest
 from django.core import mail
 from django.test import override_settings
 
-from controlplane.alerts.addresses import EMAIL_IS_OFF, Address, Message, absolute, of_email
+from controlplane.alerts.addresses import EMAIL_IS_OFF, AlertAddress, Message, absolute, of_email
 from controlplane.alerts.senders import KEPT, send
 from tests.support.receiver import receiving
 
@@ -36,12 +36,12 @@ def receiver():
         yield found
 
 
-def address(url: str, kind: str = "signed", **changes: object) -> Address:
+def address(url: str, kind: str = "signed", **changes: object) -> AlertAddress:
     fields = {"channel": "webhook ops", "secret": SECRET, "is_guarded": False}
-    return Address(kind=kind, target=url, **{**fields, **changes})
+    return AlertAddress(kind=kind, target=url, **{**fields, **changes})
 
 
-def sent(to: Address, message: Message = MESSAGE):
+def sent(to: AlertAddress, message: Message = MESSAGE):
     return asyncio.run(send(to, message))
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from controlplane.alerts.addresses import Address
+from controlplane.alerts.addresses import AlertAddress
 from controlplane.alerts.kinds import KINDS
 from controlplane.alerts.models import Alert, Notice
 from controlplane.alerts.sending import BACKOFF_S, deliver, prepare, take
@@ -26,8 +26,8 @@ def receiver():
         yield found
 
 
-def to(url: str, name: str = "ops") -> Address:
-    return Address(channel=f"webhook {name}", kind="slack", target=url, is_guarded=False)
+def to(url: str, name: str = "ops") -> AlertAddress:
+    return AlertAddress(channel=f"webhook {name}", kind="slack", target=url, is_guarded=False)
 
 
 def alert(kind: str = "provider_unhealthy", subject: str = "lab", **changes: object) -> Alert:
@@ -35,7 +35,7 @@ def alert(kind: str = "provider_unhealthy", subject: str = "lab", **changes: obj
     return Alert.objects.create(kind=kind, subject=subject, **{**fields, **changes})
 
 
-def turn(where: list[Address], seconds: float, *, is_quiet: bool = False) -> tuple[int, int]:
+def turn(where: list[AlertAddress], seconds: float, *, is_quiet: bool = False) -> tuple[int, int]:
     """One run's part of the job."""
     prepare(where, at(seconds))
     return deliver(take(where, at(seconds), is_quiet=is_quiet), at(seconds))
