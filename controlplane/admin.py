@@ -22,6 +22,8 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminT
 
 from controlplane.advice.admin import SuggestionAdmin
 from controlplane.advice.models import Suggestion
+from controlplane.alerts.admin import AlertAdmin, WebhookAdmin
+from controlplane.alerts.models import Alert, Webhook
 from controlplane.benches.admin import BenchAdmin
 from controlplane.config.general import SETTING_OF_KEY, effective_settings, setting_sources
 from controlplane.edits.models import Revision
@@ -56,6 +58,8 @@ if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
 
 admin.site.index_title = "Overview"
+admin.site.register(Alert, AlertAdmin)
+admin.site.register(Webhook, WebhookAdmin)
 admin.site.register(RequestRecord, RequestRecordAdmin)
 admin.site.register(Captured, CapturedAdmin)
 admin.site.register(CapturedLook, CapturedLookAdmin)
@@ -205,6 +209,12 @@ class SettingsForm(VersionedForm):
         label="Models without failover",
         help_text="Names of pools or aliases, or provider/model, one a line. Default: none.",
     )
+    alerts_email = LinesField(
+        required=False,
+        label="E-mail addresses",
+        help_text="Who gets alerts by e-mail, one a line. EMAIL_URL says by which server."
+        " Default: nobody.",
+    )
     retry_on_statuses = StatusesField(
         required=False,
         label="Go on after these statuses",
@@ -283,6 +293,10 @@ class SettingsAdmin(HistoryAdmin, OneRowAdmin):
                     "timeouts",
                 ],
             },
+        ),
+        (
+            "Alerts",
+            {"fields": ["alerts_email", "alerts_failover_rate", "alerts_quiet_hours"]},
         ),
         (
             "Benches",

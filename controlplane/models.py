@@ -14,7 +14,7 @@ from django.utils.functional import cached_property
 from simple_history.models import HistoricalRecords
 
 from controlplane.advice.models import Suggestion  # noqa: F401 - Django looks here
-from controlplane.alerts.models import Alert, Notice  # noqa: F401 - as above
+from controlplane.alerts.models import Alert, AlertSettings, Notice, Webhook  # noqa: F401 - as above
 from controlplane.edits.models import (
     Edit,  # noqa: F401 - Django looks here
     EditCounter,  # noqa: F401 - as above
@@ -216,7 +216,7 @@ def kept_days(what: str, default: int, more: str = "") -> models.PositiveInteger
     )
 
 
-class Settings(Singleton):
+class Settings(AlertSettings, Singleton):
     """What holds where a pool, a provider or the configuration says nothing else."""
 
     strategy = models.CharField(
@@ -450,6 +450,7 @@ class Settings(Singleton):
             "retry_on_statuses": statuses_problems(self.retry_on_statuses),
             "retry_first_statuses": statuses_problems(self.retry_first_statuses),
             "disabled_models": names_problems(self.disabled_models),
+            **self.alerts_problems(),
         }
         if self.bench_max_cooldown_s < self.bench_cooldown_s:
             problems["bench_max_cooldown_s"] = ["the longest bench is shorter than the first"]

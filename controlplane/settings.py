@@ -6,6 +6,7 @@ import importlib.util
 import ipaddress
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -34,6 +35,14 @@ ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=LOOPBACK_NAMES)
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 MASTER_KEY: str = env.str("SWITCHYARD_MASTER_KEY", default="")
 known.remember(SECRET_KEY, MASTER_KEY)
+
+
+def sender_of(email_url: str) -> str:
+    """Who mails are from: `?from=`, or the user's own address if it is one."""
+    parts = urlsplit(email_url)
+    user = unquote(parts.username or "")
+    usual = user if "@" in user else f"switchyard@{parts.hostname or 'localhost'}"
+    return parse_qs(parts.query).get("from", [usual])[0]
 
 
 def _networks(addresses: list[str]) -> list[str]:
@@ -148,6 +157,15 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = reverse_lazy("admin:login")
 LOGIN_REDIRECT_URL = reverse_lazy("admin:index")
 
+# alerts
+ALERTS_ALLOW_PRIVATE: bool = env.bool("ALERTS_ALLOW_PRIVATE", default=False)
+EMAIL_TIMEOUT = 5  # seconds
+EMAIL_URL: str = env.str("EMAIL_URL", default="")
+if EMAIL_URL:
+    known.remember_url(EMAIL_URL)
+    globals().update(env.email_url("EMAIL_URL"))
+    DEFAULT_FROM_EMAIL = sender_of(EMAIL_URL)
+
 # logs: every process configures them the same way (routing.gateway.telemetry.logs)
 LOGGING_CONFIG = None
 
@@ -252,6 +270,7 @@ UNFOLD: dict[str, Any] = {
                     _link(
                         "Requests", "receipt_long", "admin:controlplane_requestrecord_changelist"
                     ),
+                    _link("Alerts", "notifications", "admin:controlplane_alert_changelist"),
                 ],
             },
             {
@@ -295,6 +314,7 @@ UNFOLD: dict[str, Any] = {
                 "items": [
                     _link("Processes", "lan", "processes"),
                     _link("Jobs", "schedule", "jobs"),
+                    _link("Alert addresses", "forward_to_inbox", "alert-addresses"),
                     _link("Configuration", "code", "admin:controlplane_configsource_changelist"),
                     _link(
                         "Switch history",

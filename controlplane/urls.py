@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
+from controlplane.alerts.pages import pages as alert_pages
 from controlplane.decisions import pages
 from controlplane.hosts import processes
 from controlplane.jobs import pages as job_pages
@@ -20,10 +21,12 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *processes.pages,
     *job_pages.pages,
     *dashboard.pages,
+    *alert_pages,
     path("admin/", admin.site.urls),
     path("api/", include("providers.api")),
     path("api/", include("routing.api")),
     path("api/", include("failover.api")),
+    path("api/", include("controlplane.alerts.api")),
     path("api/", include("controlplane.benches.api")),
     path("api/", include("controlplane.health.api")),
     path("api/", include("controlplane.hosts.processes")),

@@ -1,8 +1,30 @@
-"""Alerts, and what was sent of them."""
+"""Alerts, what was sent of them, and where they go."""
 
 from __future__ import annotations
 
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+from simple_history.models import HistoricalRecords
+
+from controlplane.validation import (
+    ADDRESS_LENGTH,
+    HOURS_LENGTH,
+    SIGNED,
+    SLACK,
+    emails_problems,
+    quiet_hours_problems,
+    webhook_host_problems,
+    webhook_url_problems,
+)
+from providers.managed.models import ManagedModel
+from providers.models import refuse
+from providers.secrets.encryption import CannotDecrypt
+from providers.secrets.fields import EncryptedTextField
+from providers.validation import secret_problems
 
 
 class Alert(models.Model):
@@ -10,7 +32,7 @@ class Alert(models.Model):
     Something that needs an operator, for as long as it lasts: `ended_at` is empty until then.
 
     There is one open alert of a kind for a subject. `is_urgent`: what is unavailable, which quiet
-    hours do not hold back.
+    hours do not hold back. `gone_at` is since when its cause has not been seen.
     """
 
     kind = models.CharField(max_length=40)
@@ -19,6 +41,7 @@ class Alert(models.Model):
     path = models.CharField("where to look", max_length=500, blank=True)
     is_urgent = models.BooleanField(default=False)
     since = models.DateTimeField()
+    gone_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
 
     class Meta:
@@ -56,6 +79,121 @@ class Notice(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["alert", "channel", "is_end"], name="notice_once"),
         ]
+        indexes = [models.Index(fields=["due_at"], name="notice_by_time")]
 
     def __str__(self) -> str:
         return f"{self.alert} to {self.channel}"
+
+
+class Webhook(ManagedModel):
+    """
+    An address that alerts are posted to.
+
+    All of it but the host counts as a secret: whoever knows the address of a chat's webhook may
+    write there.
+    """
+
+    name = models.CharField(max_length=100, help_text="What operators call it.")
+    url = EncryptedTextField(
+        "address",
+        help_text="https:// or http://. It is stored encrypted, and only its host is shown again.",
+    )
+    kind = models.CharField(
+        max_length=10,
+        choices=[(SIGNED, "signed JSON"), (SLACK, "a Slack-shaped message")],
+        default=SIGNED,
+        help_text="Default: signed JSON.",
+    )
+    secret = EncryptedTextField(
+        blank=True,
+        default="",
+        help_text="What a signed message is signed with. Stored encrypted, and never shown again.",
+    )
+    enabled = models.BooleanField(default=True, help_text="Off: nothing is sent there.")
+    history = HistoricalRecords(excluded_fields=["url", "secret"])
+
+    class Meta:
+        ordering = ["name", "managed_source"]
+        verbose_name = "webhook"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["name", "managed_source"],
+                name="webhook_name_per_source",
+                violation_error_message="There is a webhook of this name already.",
+            ),
+        ]
+
+    @property
+    def channel(self) -> str:
+        """Its name among addresses of all kinds."""
+        return f"webhook {self.name}"
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether private addresses are refused: somebody entered it in admin or by the API."""
+        return not (self.is_managed_by_config or settings.ALERTS_ALLOW_PRIVATE)
+
+    @property
+    def place(self) -> str:
+        """As much of the address as may be shown."""
+        try:
+            parts = urlsplit(self.url.reveal())
+        except (CannotDecrypt, ValueError):
+            return "cannot be read"
+        port = f":{parts.port}" if parts.port else ""
+        return f"{parts.scheme}://{parts.hostname}{port}/…" if parts.hostname else ""
+
+    def clean(self) -> None:
+        super().clean()
+        problems: dict[str, list[str]] = {}
+        try:
+            url = self.url.reveal() if self.url else ""
+            problems["secret"] = secret_problems(self.secret.reveal() if self.secret else "")
+        except CannotDecrypt as error:
+            refuse({"url": [str(error)]})
+            return
+        if url:
+            problems["url"] = webhook_url_problems(url) or (
+                webhook_host_problems(url) if self.is_guarded else []
+            )
+            if len(url) > ADDRESS_LENGTH:
+                problems["url"] = [f"an address has at most {ADDRESS_LENGTH} characters"]
+        refuse(problems)
+
+
+class AlertSettings(models.Model):
+    """The part of the settings that is about alerts."""
+
+    alerts_email = models.JSONField(
+        "e-mail addresses",
+        default=list,
+        blank=True,
+        help_text="Who gets alerts by e-mail. EMAIL_URL says by which server. Default: nobody.",
+    )
+    alerts_failover_rate = models.FloatField(
+        "share of failovers",
+        default=0.2,
+        validators=[
+            MinValueValidator(0.001, message="This must be more than 0."),
+            MaxValueValidator(1),
+        ],
+        help_text="An alert if more than this share of a pool's requests of 5 minutes failed over,"
+        " up to 1. Default: 0.2.",
+    )
+    alerts_quiet_hours = models.CharField(
+        "quiet hours",
+        max_length=HOURS_LENGTH,
+        blank=True,
+        default="",
+        help_text="Only what is unavailable is sent then, for example 22:00-07:00 Europe/Lisbon."
+        " Empty: none.",
+    )
+
+    class Meta:
+        abstract = True
+
+    def alerts_problems(self) -> dict[str, Any]:
+        return {
+            "alerts_email": emails_problems(self.alerts_email),
+            "alerts_quiet_hours": quiet_hours_problems(self.alerts_quiet_hours),
+        }

@@ -28,11 +28,7 @@ from controlplane.config.references import mapping
 from controlplane.config.rows import (
     Part,
     refuse_shared_keys,
-    write_aliases,
-    write_keys,
-    write_pools,
-    write_providers,
-    write_rules,
+    write_objects,
 )
 from controlplane.config.yaml import ConfigErrors
 from controlplane.edits.kinds import KINDS, SETTINGS, ObjectKey
@@ -104,7 +100,7 @@ def _sections(tree: Tree) -> dict[str, bool]:
 
 def _names(document: Document) -> dict[str, set[str]]:
     """The objects that the text has, by kind."""
-    return {kind.name: kind.named(document) for kind in KINDS.values()}
+    return {kind.name: set(kind.named(document)) for kind in KINDS.values()}
 
 
 def provider_names(document: Document) -> set[str]:
@@ -124,8 +120,8 @@ def rule_names(document: Document) -> set[str]:
     return set(document.rules)
 
 
-def key_names(document: Document) -> set[str]:
-    return {block.name for block in document.blocks.keys}
+def key_names(document: Document) -> list[str]:
+    return [block.name for block in document.blocks.keys]
 
 
 def _managed(state: State, kind: str) -> set[str]:
@@ -135,11 +131,7 @@ def _managed(state: State, kind: str) -> set[str]:
 def _write_objects(part: Part) -> None:
     refuse_shared_keys(part)
     if not part.mistakes:
-        write_providers(part)
-        write_pools(part)
-        write_aliases(part)
-        write_rules(part)
-        write_keys(part)
+        write_objects(part)
     if part.mistakes:
         raise ConfigErrors(part.mistakes)
 
@@ -232,8 +224,8 @@ def _write_settings(document: Document) -> None:
 def _is_said(tree: Tree, name: str) -> bool:
     """Whether the text decides on a setting: its whole section stands there, or itself."""
     section, *rest = name.split(".")
-    if section == "failover":
-        return rest[0] in mapping(tree.root, "failover")
+    if section in {"failover", "alerts"}:  # they hold objects as well
+        return rest[0] in mapping(tree.root, section)
     if section == "routing":
         return "defaults" in mapping(tree.root, "routing")
     return section in tree.root
@@ -305,7 +297,7 @@ def _place_of(document: Document, key: ObjectKey) -> Path:
     if kind is None:
         return ()
     if kind.is_list:
-        names = [block.name for block in document.blocks.keys]
+        names = kind.named(document)
         return (*kind.section, names.index(key.name) if key.name in names else len(names))
     for name, pool in document.blocks.routing.model_pools.items():
         if key.kind == "alias" and key.name in pool.aliases:

@@ -36,7 +36,9 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
-SECRET_KEYS: Final = frozenset({"api_key", "api_keys", "key", "headers", "proxy", "base_url"})
+SECRET_KEYS: Final = frozenset(
+    {"api_key", "api_keys", "key", "headers", "proxy", "base_url", "url", "secret"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,8 +223,10 @@ def _general_values(blocks: ConfigurationBlock) -> Iterator[tuple[str, Any]]:
         if key in failover:
             value = failover[key]
             yield f"failover.{key}", list(dict.fromkeys(value)) if key != "enabled" else value
+    alerts = {k: v for k, v in given.get("alerts", {}).items() if k != "webhooks"}  # objects
     for name in ("models", "bench", "capture"):
         yield from _scalars(name, given.get(name, {}))
+    yield from _scalars("alerts", alerts)
 
 
 def _scalars(prefix: str, block: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

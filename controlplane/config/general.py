@@ -36,6 +36,7 @@ SETTING_OF_KEY: Final[Mapping[str, str]] = {
     "failover.disabled_models": "disabled_models",
     "models.configured_provider_models_mode": "inventory_mode",
     **{f"bench.{name}": f"bench_{name}" for name in BenchPolicy.__struct_fields__},
+    **{f"alerts.{name}": f"alerts_{name}" for name in ("email", "failover_rate", "quiet_hours")},
 }
 TIMEOUT_KEYS: Final = f"{_DEFAULTS}.timeouts."  # each is one member of Settings.timeouts
 

@@ -14,11 +14,7 @@ from controlplane.config.rows import (
     Part,
     differing,
     refuse_shared_keys,
-    write_aliases,
-    write_keys,
-    write_pools,
-    write_providers,
-    write_rules,
+    write_objects,
 )
 from controlplane.config.yaml import ConfigErrors, Mistake
 from controlplane.edits.noting import as_author, unnoticed
@@ -50,13 +46,9 @@ def mirror(document: Document) -> bool:
         if part.mistakes:
             raise ConfigErrors(part.mistakes)
         with unnoticed():  # the row of ConfigSource is saved with whatever else is
-            moved = write_providers(part)
-            moved |= write_pools(part)
-            moved |= write_aliases(part)
+            moved = write_objects(part)
             if moved:
                 _refuse_cycles(document)
-            moved |= write_rules(part)
-            moved |= write_keys(part)
         return _note_applied(source, document, moved=moved)
 
 

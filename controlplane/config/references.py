@@ -47,6 +47,7 @@ def reference_mistakes(tree: Tree, known_providers: Iterable[str] = ()) -> Itera
     yield from _rule_mistakes(tree)
     yield from _number_mistakes(tree)
     yield from _key_mistakes(tree)
+    yield from _alert_mistakes(tree)
 
 
 def reference_warnings(
@@ -55,6 +56,7 @@ def reference_warnings(
     """What is legal, and does less than it seems to. Of `known_names` nothing is said."""
     yield from _unknown_name_warnings(tree, {*known_names}, {*known_providers})
     yield from _key_warnings(tree)
+    yield from _webhook_warnings(tree)
 
 
 def rule_problems(primary: str, targets: list[str]) -> Iterator[tuple[int, str]]:
@@ -284,3 +286,37 @@ def _key_warnings(tree: Tree) -> Iterator[Mistake]:
             yield tree.mistake(
                 ("providers", name, "api_keys", index), "the same key again, so it is left out"
             )
+
+
+def _webhooks(tree: Tree) -> list[Any]:
+    return _items(mapping(tree.root, "alerts").get("webhooks"))
+
+
+def webhook_name(name: str, index: int) -> str:
+    """What the webhook of that place in the list is called."""
+    return name or f"webhook-{index + 1}"
+
+
+def _alert_mistakes(tree: Tree) -> Iterator[Mistake]:
+    names = [
+        webhook_name(text(mapping(entry).get("name")), index)
+        for index, entry in enumerate(_webhooks(tree))
+    ]
+    for index, name in _repeated(names):
+        path: Path = ("alerts", "webhooks", index)
+        yield tree.mistake(path, f'a second webhook of this name ("{name}"), allowed: one')
+    emails = [text(entry) for entry in _items(mapping(tree.root, "alerts").get("email"))]
+    for index, _address in _repeated(emails):
+        yield tree.mistake(("alerts", "email", index), "listed twice, allowed: once")
+
+
+def _webhook_warnings(tree: Tree) -> Iterator[Mistake]:
+    for index, entry in enumerate(_webhooks(tree)):
+        block, path = mapping(entry), ("alerts", "webhooks", index)
+        is_slack = block.get("kind") == "slack"
+        if block.get("url") == "" and (*path, "url") not in tree.kept:
+            yield tree.mistake(path, "it has no address, so it is left out")
+        elif is_slack and block.get("secret"):
+            yield tree.mistake((*path, "secret"), "a Slack-shaped message is not signed")
+        elif not is_slack and not block.get("secret"):
+            yield tree.mistake(path, "it has no secret, so its messages are not signed")

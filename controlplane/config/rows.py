@@ -14,9 +14,11 @@ from django.db import models
 from simple_history.utils import bulk_create_with_history
 
 from controlplane.config.yaml import Mistake
+from controlplane.edits.kinds import KINDS
 from controlplane.hosts.peers import refuse_to_take_secrets
 from controlplane.models import ApiKey, Team, digest_of
 from failover.models import FailoverRule
+from providers.managed.models import ManagedModel
 from providers.models import Credential, Provider, ProviderModel
 from providers.secrets.encryption import CannotDecrypt
 from providers.secrets.fields import keyring
@@ -33,7 +35,7 @@ BATCH: Final = 500
 
 Fields = dict[str, Any]
 Row = TypeVar("Row", bound=models.Model)
-Owner = TypeVar("Owner", Provider, CanonicalModel, Alias, FailoverRule, ApiKey)
+Owner = TypeVar("Owner", bound=ManagedModel)
 
 
 def _everything(_kind: str, _name: str) -> bool:
@@ -78,7 +80,7 @@ def differing(row: models.Model, fields: Fields) -> list[str]:
     return [name for name, value in fields.items() if getattr(row, name) != value]
 
 
-def _sync(
+def sync(
     model: type[Row], rows: Iterable[Row], desired: Mapping[Any, Fields], *key_fields: str
 ) -> bool:
     """
@@ -109,6 +111,14 @@ def _sync(
     return moved or bool(new)
 
 
+def write_objects(part: Part) -> bool:
+    """The rows of every kind; whether anything was written."""
+    moved = False
+    for kind in KINDS.values():
+        moved |= kind.sync(part)
+    return moved
+
+
 def write_providers(part: Part) -> bool:
     blocks = part.document.blocks.providers
     stored = {row.name: row for row in part.rows("provider", Provider)}
@@ -131,7 +141,7 @@ def write_providers(part: Part) -> bool:
         }
         for name, block in part.of("provider", blocks)
     }
-    moved = _sync(Provider, stored.values(), desired, "name")
+    moved = sync(Provider, stored.values(), desired, "name")
     ids = part.ids("provider", Provider)
     moved |= _write_credentials(part, ids)
     inventory: dict[tuple[int, str], Fields] = {
@@ -140,7 +150,7 @@ def write_providers(part: Part) -> bool:
         for position, entry in enumerate(block.models)
     }
     listed = _parts_of(ids, ProviderModel, provider__managed_source=part.source)
-    return moved | _sync(ProviderModel, listed, inventory, "provider_id", "model_id")
+    return moved | sync(ProviderModel, listed, inventory, "provider_id", "model_id")
 
 
 def _headers(
@@ -185,13 +195,13 @@ def _write_credentials(part: Part, ids: Mapping[str, int]) -> bool:
             if found.is_kept and token is None:
                 part.nothing_to_keep(*found.path)
                 continue
-            is_same = found.is_kept or (token is not None and _holds(token, found.text))
+            is_same = found.is_kept or (token is not None and holds(token, found.text))
             desired[key] = {
                 "secret": token if is_same else found.text,
                 "enabled": found.enabled,
                 "position": position,
             }
-    return _sync(Credential, rows, desired, "provider_id", "label")
+    return sync(Credential, rows, desired, "provider_id", "label")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,7 +238,8 @@ def _labelled_keys(part: Part, name: str, block: ProviderBlock) -> list[_Key]:
     return list(found.values())
 
 
-def _holds(token: Any, text: str) -> bool:
+def holds(token: Any, text: str) -> bool:
+    """Whether a stored secret is that text."""
     try:
         return bool(token.reveal() == text)
     except CannotDecrypt:
@@ -250,7 +261,7 @@ def write_pools(part: Part) -> bool:
         }
         for name, pool in part.of("pool", pools)
     }
-    moved = _sync(CanonicalModel, part.rows("pool", CanonicalModel), desired, "name")
+    moved = sync(CanonicalModel, part.rows("pool", CanonicalModel), desired, "name")
     ids = part.ids("pool", CanonicalModel)
     candidates: dict[tuple[int, str, str], Fields] = {
         (ids[name], candidate.provider, candidate.model): {
@@ -265,9 +276,7 @@ def write_pools(part: Part) -> bool:
         for position, candidate in enumerate(pool.candidates)
     }
     rows = _parts_of(ids, Candidate, canonical_model__managed_source=part.source)
-    return moved | _sync(
-        Candidate, rows, candidates, "canonical_model_id", "provider_name", "model"
-    )
+    return moved | sync(Candidate, rows, candidates, "canonical_model_id", "provider_name", "model")
 
 
 def _target_fields(target: CandidateBlock | AliasTargetBlock, position: int) -> Fields:
@@ -290,7 +299,7 @@ def write_aliases(part: Part) -> bool:
         for name in pool.aliases:
             if part.has("alias", name):
                 desired[name] = {**source, "target": pool_name, "strategy": "", "enabled": True}
-    moved = _sync(Alias, part.rows("alias", Alias), desired, "name")
+    moved = sync(Alias, part.rows("alias", Alias), desired, "name")
     ids = part.ids("alias", Alias)
     targets: dict[tuple[int, str, str], Fields] = {
         (ids[name], target.provider, target.model): _target_fields(target, position)
@@ -298,7 +307,7 @@ def write_aliases(part: Part) -> bool:
         for position, target in enumerate(alias.targets)
     }
     rows = _parts_of(ids, AliasTarget, alias__managed_source=part.source)
-    return moved | _sync(AliasTarget, rows, targets, "alias_id", "provider_name", "model")
+    return moved | sync(AliasTarget, rows, targets, "alias_id", "provider_name", "model")
 
 
 def write_rules(part: Part) -> bool:
@@ -311,7 +320,7 @@ def write_rules(part: Part) -> bool:
         }
         for primary, targets in part.of("rule", part.document.rules)
     }
-    return _sync(FailoverRule, part.rows("rule", FailoverRule), desired, "primary_model")
+    return sync(FailoverRule, part.rows("rule", FailoverRule), desired, "primary_model")
 
 
 def write_keys(part: Part) -> bool:
@@ -355,7 +364,7 @@ def write_keys(part: Part) -> bool:
     for row in rows:
         if row.name in desired and desired[row.name]["digest"] != row.digest:
             ApiKey.objects.filter(pk=row.pk).update(digest=f"moving {row.pk}")
-    return _sync(ApiKey, rows, desired, "name")
+    return sync(ApiKey, rows, desired, "name")
 
 
 def refuse_shared_keys(part: Part) -> None:

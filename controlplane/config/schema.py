@@ -21,6 +21,7 @@ from controlplane.config.types import (
     BaseUrl,
     CatalogName,
     Duration,
+    Email,
     ExhaustedStatus,
     Factor,
     Fault,
@@ -38,6 +39,7 @@ from controlplane.config.types import (
     ProtocolName,
     ProviderName,
     Proxy,
+    QuietHoursText,
     Ratio,
     Retries,
     Scope,
@@ -49,8 +51,11 @@ from controlplane.config.types import (
     Target,
     Text,
     UserPath,
+    WebhookKind,
+    WebhookUrl,
     Whole,
 )
+from controlplane.validation import SIGNED
 from failover.validation import MOST_FALLBACKS
 
 
@@ -129,6 +134,23 @@ class CaptureBlock(FileBlock):
     requests: Flag | None = None
     responses: Flag | None = None
     keep_days: Whole | None = None
+
+
+class WebhookBlock(FileBlock):
+    """Without a name it is called after its place in the list: webhook-1, webhook-2 …"""
+
+    url: WebhookUrl
+    name: Annotated[Text, Field(max_length=100)] = ""
+    kind: WebhookKind = SIGNED
+    secret: Secret = ""
+    enabled: Flag = True
+
+
+class AlertsBlock(FileBlock):
+    webhooks: list[WebhookBlock] = []
+    email: list[Email] | None = None
+    failover_rate: Ratio | None = None
+    quiet_hours: QuietHoursText | None = None
 
 
 class CapabilitiesBlock(FileBlock):
@@ -327,5 +349,6 @@ class ConfigurationBlock(FileBlock):
     ] = {}
     failover: FailoverBlock = FailoverBlock()
     bench: BenchBlock = BenchBlock()
+    alerts: AlertsBlock = AlertsBlock()
     capture: CaptureBlock = CaptureBlock()
     keys: list[KeyBlock] = []

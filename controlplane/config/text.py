@@ -22,7 +22,17 @@ HEAD: Final = """\
 # not set, the stored one is kept. See docs/configuration.md.
 """
 # The file's own order; what else there is comes behind.
-_ORDER = ("providers", "models", "routing", "aliases", "failover", "bench", "capture", "keys")
+_ORDER = (
+    "providers",
+    "models",
+    "routing",
+    "aliases",
+    "failover",
+    "bench",
+    "alerts",
+    "capture",
+    "keys",
+)
 _PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./*-]*")
 _WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
 _UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")

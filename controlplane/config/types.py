@@ -11,6 +11,14 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from controlplane.config.yaml import Expanded
+from controlplane.validation import (
+    ADDRESS_LENGTH,
+    HOURS_LENGTH,
+    WEBHOOK_KINDS,
+    email_problems,
+    quiet_hours_problems,
+    webhook_url_problems,
+)
 from failover.engine.policy import EXHAUSTED_STATUSES, GATES
 from providers.adapters.auth import AUTHS
 from providers.adapters.registry import KNOWN_KINDS
@@ -198,6 +206,10 @@ Headers = Annotated[dict[str, Text], BeforeValidator(_headers)]
 CatalogName = Annotated[Text, _by(catalog_problems, length=250)]
 Fault = Annotated[Text, AfterValidator(_fault), Field(max_length=100)]
 UserPath = Annotated[Text, AfterValidator(_user_path), Field(max_length=200)]
+WebhookUrl = Annotated[Text, _by(webhook_url_problems, length=ADDRESS_LENGTH)]
+WebhookKind = Annotated[Text, one_of(WEBHOOK_KINDS)]
+Email = Annotated[Text, Field(min_length=1), _by(email_problems, length=254)]
+QuietHoursText = Annotated[Text, _by(quiet_hours_problems, length=HOURS_LENGTH)]
 Kind = Annotated[Text, one_of(KNOWN_KINDS)]
 ProtocolName = Annotated[Text, one_of(PROTOCOL_NAMES)]
 AuthScheme = Annotated[Text, one_of(AUTHS)]

@@ -273,7 +273,8 @@ class Tree:
         elif kind in {"str", "int", "timestamp"}:  # an absurdly long number; YAML 1.2 has no dates
             if self._is_kept(text, path):
                 self.kept.add(path)
-                return "" if path[-1] == "proxy" else text  # no address: its own check would say so
+                # No address: its own check would say so.
+                return "" if path[-1] in {"proxy", "url"} else text
             text = _PAIR.sub(_joined, text)
             expanded = Expanded(self._expand(text, path, line)) if "${" in text else text
             if not UNSTORABLE.search(expanded):
@@ -292,6 +293,8 @@ class Tree:
             case ("providers", _, "headers", _) | ("providers", _, "api_keys", int()):
                 pass
             case ("providers", _, "api_keys", int(), "key") | ("keys", int(), "key"):
+                pass
+            case ("alerts", "webhooks", int(), "url" | "secret"):
                 pass
             case _:
                 return False

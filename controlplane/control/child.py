@@ -36,6 +36,7 @@ from controlplane.control.hub import Hub, LastRound
 from controlplane.control.metering import Metering
 from controlplane.control.reporting import Reporter
 from controlplane.control.sharing import DatabaseShare, DiskShare
+from controlplane.control.standing_in import standing_in
 from controlplane.edits.models import EditCounter
 from controlplane.publishing.publisher import Publication
 from controlplane.records.ingest import Ingester
@@ -171,6 +172,7 @@ async def control(data_dir: Path, environ: Mapping[str, str]) -> None:
         # One thread, so that one database connection serves all rounds, and none overlap.
         with (
             _ingesting(data_dir),
+            standing_in(),
             ThreadPoolExecutor(max_workers=1, thread_name_prefix="publisher") as thread,
         ):
 

@@ -118,6 +118,11 @@ class Hub:
         self._connections: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
         self._server: asyncio.Server | None = None
 
+    @property
+    def dropped_at(self) -> float | None:
+        """When a worker last told of more records that it dropped, in Unix time."""
+        return None if self._metering is None else self._metering.dropped_at
+
     async def start(self) -> None:
         self._path.unlink(missing_ok=True)
         self._server = await asyncio.start_unix_server(

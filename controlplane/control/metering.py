@@ -11,7 +11,14 @@ from providers.files import write_whole
 from routing.gateway.records.spool import lag_s
 from routing.gateway.telemetry.ledger import Ledger
 from routing.gateway.telemetry.metrics import bench_samples
-from routing.gateway.telemetry.promtext import COMPLETE, CONFIG_REFUSED, RECORD_LAG, WORKERS, render
+from routing.gateway.telemetry.promtext import (
+    COMPLETE,
+    CONFIG_REFUSED,
+    RECORD_LAG,
+    RECORDS_DROPPED,
+    WORKERS,
+    render,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -37,13 +44,17 @@ class Metering:
         self._clock = clock
         self._saved_at = clock()
         self._ledger = Ledger()
+        self.dropped_at: float | None = None  # Unix time: more records than before
         # The first start has no file; what cannot be read was not written by us.
         with contextlib.suppress(OSError, ValueError):
             self._ledger.restore(self._file.read_bytes())
 
     def hear(self, told: Metered, *, is_here: bool) -> None:
         """Take a worker's counts; `is_here` if they came by its own connection."""
+        before = self._ledger.value(told.instance, RECORDS_DROPPED.name)
         self._ledger.hear(told.instance, told.counters, told.gauges if is_here else None)
+        if self._ledger.value(told.instance, RECORDS_DROPPED.name) > before:
+            self.dropped_at = time.time()
         if self._clock() - self._saved_at >= SAVE_EVERY_S:
             self.save()
 

@@ -108,6 +108,7 @@ class Reporter:
             refused=last_round.refused,
             refused_at=last_round.refused_at,
             error=last_round.error,
+            dropped_at=self._hub.dropped_at,
             expected_workers=self._hub.expected_workers,
             workers=self._hub.workers_seen(),
         )

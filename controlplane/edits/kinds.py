@@ -49,13 +49,15 @@ class Kind:
     in what is allowed. `section` is its place in the file, where names are keys, or with `is_list`
     stand inside. `read` names the function that gives its
     objects as State (controlplane.config.objects), `shown` the one that writes an object for the
-    file, `names` the one that tells which objects a Document has.
+    file, `names` the one that tells which objects a Document has, of a list in its order. `write`
+    makes the rows of a Part (controlplane.config.rows) what it says.
     """
 
     name: str
     model: str
     section: tuple[str, ...]
     read: str
+    write: str
     names: str
     shown: str = "controlplane.config.text.as_it_is"
     parts: Mapping[str, str] = field(default_factory=dict)
@@ -69,6 +71,10 @@ class Kind:
     @cached_property
     def reader(self) -> Callable[..., Any]:
         return _function(self.read)
+
+    @cached_property
+    def sync(self) -> Callable[..., Any]:
+        return _function(self.write)
 
     @cached_property
     def writer(self) -> Callable[..., Any]:
@@ -93,6 +99,7 @@ KINDS: Final[dict[str, Kind]] = {
             model="providers.Provider",
             section=("providers",),
             read="controlplane.config.objects.providers",
+            write="controlplane.config.rows.write_providers",
             names="controlplane.config.apply.provider_names",
             shown="controlplane.config.text.provider_shown",
             parts={"providers.Credential": "provider", "providers.ProviderModel": "provider"},
@@ -103,6 +110,7 @@ KINDS: Final[dict[str, Kind]] = {
             model="routing.CanonicalModel",
             section=("routing", "model_pools"),
             read="controlplane.config.objects.pools",
+            write="controlplane.config.rows.write_pools",
             names="controlplane.config.apply.pool_names",
             parts={"routing.Candidate": "canonical_model"},
             members=("candidates",),
@@ -112,6 +120,7 @@ KINDS: Final[dict[str, Kind]] = {
             model="routing.Alias",
             section=("aliases",),
             read="controlplane.config.objects.aliases",
+            write="controlplane.config.rows.write_aliases",
             names="controlplane.config.apply.alias_names",
             shown="controlplane.config.text.alias_shown",
             parts={"routing.AliasTarget": "alias"},
@@ -122,6 +131,7 @@ KINDS: Final[dict[str, Kind]] = {
             model="failover.FailoverRule",
             section=("failover", "rules"),
             read="controlplane.config.objects.rules",
+            write="controlplane.config.rows.write_rules",
             names="controlplane.config.apply.rule_names",
             shown="controlplane.config.text.rule_shown",
         ),
@@ -130,8 +140,19 @@ KINDS: Final[dict[str, Kind]] = {
             model="controlplane.ApiKey",
             section=("keys",),
             read="controlplane.config.objects.keys",
+            write="controlplane.config.rows.write_keys",
             names="controlplane.config.apply.key_names",
             shown="controlplane.config.text.key_shown",
+            is_list=True,
+        ),
+        Kind(
+            name="webhook",
+            model="controlplane.Webhook",
+            section=("alerts", "webhooks"),
+            read="controlplane.alerts.configured.webhooks",
+            write="controlplane.alerts.configured.write_webhooks",
+            names="controlplane.alerts.configured.webhook_names",
+            shown="controlplane.alerts.configured.webhook_shown",
             is_list=True,
         ),
     )

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 LEASE_S: Final = 20.0
 RENEW_S: Final = 5.0
 RUNS_KEPT: Final = 200  # of each job
+SILENT_S: Final = 60.0
+WATCHER: Final = "alerts"
 
 logger = logging.getLogger("switchyard.jobs")
 
@@ -61,6 +63,28 @@ def _runs_missed(job: Job) -> float:
     every_s = job.every_s or SCHEDULE[job.name].every_s
     late_s = (job.now - job.due_at).total_seconds() - LEASE_S  # type: ignore[attr-defined]
     return 1 + late_s / every_s if late_s > 0 else 0
+
+
+def is_worker_silent(looked_for_s: float = 0.0) -> bool:
+    """
+    Whether no worker has begun a job for SILENT_S, though one is due, and none is at one.
+
+    Where none ever has, it is silent when somebody has looked for so long: the caller, or whoever
+    ran the job that looks for this. Otherwise that job counts for nothing: the control child runs
+    it, too.
+    """
+    jobs = Job.objects.filter(name__in=SCHEDULE).exclude(name=WATCHER)
+    if jobs.filter(held_until__gt=Now()).exists():
+        return False
+    before = Now() - timedelta(seconds=SILENT_S)
+    begun = JobRun.objects.exclude(job_id=WATCHER)
+    if begun.filter(started_at__gt=before).exists():
+        return False
+    if begun.exists():
+        return jobs.filter(is_paused=False, due_at__lt=before).exists()
+    if looked_for_s >= SILENT_S:
+        return True
+    return JobRun.objects.filter(job_id=WATCHER, started_at__lt=before).exists()
 
 
 def claim(spec: JobSpec) -> JobRun | None:

@@ -2,6 +2,9 @@
 
 import django.core.validators
 import django.db.models.deletion
+import providers.secrets.fields
+import simple_history.models
+from django.conf import settings
 from django.db import migrations, models
 
 
@@ -9,6 +12,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('controlplane', '0009_exhausted_status'),
+        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
@@ -102,6 +106,21 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name='historicalsettings',
+            name='alerts_email',
+            field=models.JSONField(blank=True, default=list, help_text='Who gets alerts by e-mail. EMAIL_URL says by which server. Default: nobody.', verbose_name='e-mail addresses'),
+        ),
+        migrations.AddField(
+            model_name='historicalsettings',
+            name='alerts_failover_rate',
+            field=models.FloatField(default=0.2, help_text="An alert if more than this share of a pool's requests of 5 minutes failed over, up to 1. Default: 0.2.", validators=[django.core.validators.MinValueValidator(0.001, message='This must be more than 0.'), django.core.validators.MaxValueValidator(1)], verbose_name='share of failovers'),
+        ),
+        migrations.AddField(
+            model_name='historicalsettings',
+            name='alerts_quiet_hours',
+            field=models.CharField(blank=True, default='', help_text='Only what is unavailable is sent then, for example 22:00-07:00 Europe/Lisbon. Empty: none.', max_length=60, verbose_name='quiet hours'),
+        ),
+        migrations.AddField(
+            model_name='historicalsettings',
             name='keep_alerts_days',
             field=models.PositiveIntegerField(default=90, help_text='Those that are over. Default: 90.', validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(36500)], verbose_name='alerts (days)'),
         ),
@@ -129,6 +148,21 @@ class Migration(migrations.Migration):
             model_name='historicalsettings',
             name='keep_sums_days',
             field=models.PositiveIntegerField(default=400, help_text='Sums of requests by the minute, for charts. Default: 400.', validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(36500)], verbose_name='sums (days)'),
+        ),
+        migrations.AddField(
+            model_name='settings',
+            name='alerts_email',
+            field=models.JSONField(blank=True, default=list, help_text='Who gets alerts by e-mail. EMAIL_URL says by which server. Default: nobody.', verbose_name='e-mail addresses'),
+        ),
+        migrations.AddField(
+            model_name='settings',
+            name='alerts_failover_rate',
+            field=models.FloatField(default=0.2, help_text="An alert if more than this share of a pool's requests of 5 minutes failed over, up to 1. Default: 0.2.", validators=[django.core.validators.MinValueValidator(0.001, message='This must be more than 0.'), django.core.validators.MaxValueValidator(1)], verbose_name='share of failovers'),
+        ),
+        migrations.AddField(
+            model_name='settings',
+            name='alerts_quiet_hours',
+            field=models.CharField(blank=True, default='', help_text='Only what is unavailable is sent then, for example 22:00-07:00 Europe/Lisbon. Empty: none.', max_length=60, verbose_name='quiet hours'),
         ),
         migrations.AddField(
             model_name='settings',
@@ -170,6 +204,7 @@ class Migration(migrations.Migration):
                 ('path', models.CharField(blank=True, max_length=500, verbose_name='where to look')),
                 ('is_urgent', models.BooleanField(default=False)),
                 ('since', models.DateTimeField()),
+                ('gone_at', models.DateTimeField(null=True)),
                 ('ended_at', models.DateTimeField(null=True)),
             ],
             options={
@@ -256,6 +291,30 @@ class Migration(migrations.Migration):
                 'ordering': ['-at'],
                 'indexes': [models.Index(fields=['provider', 'at'], name='health_check_by_provider')],
             },
+        ),
+        migrations.CreateModel(
+            name='HistoricalWebhook',
+            fields=[
+                ('id', models.BigIntegerField(auto_created=True, blank=True, db_index=True, verbose_name='ID')),
+                ('managed_source', models.CharField(choices=[('config', 'configuration'), ('dashboard', 'dashboard')], default='dashboard', editable=False, max_length=16, verbose_name='managed by')),
+                ('created_at', models.DateTimeField(blank=True, editable=False)),
+                ('updated_at', models.DateTimeField(blank=True, editable=False)),
+                ('name', models.CharField(help_text='What operators call it.', max_length=100)),
+                ('kind', models.CharField(choices=[('signed', 'signed JSON'), ('slack', 'a Slack-shaped message')], default='signed', help_text='Default: signed JSON.', max_length=10)),
+                ('enabled', models.BooleanField(default=True, help_text='Off: nothing is sent there.')),
+                ('history_id', models.AutoField(primary_key=True, serialize=False)),
+                ('history_date', models.DateTimeField(db_index=True)),
+                ('history_change_reason', models.CharField(max_length=100, null=True)),
+                ('history_type', models.CharField(choices=[('+', 'Created'), ('~', 'Changed'), ('-', 'Deleted')], max_length=1)),
+                ('history_user', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+            ],
+            options={
+                'verbose_name': 'historical webhook',
+                'verbose_name_plural': 'historical webhooks',
+                'ordering': ('-history_date', '-history_id'),
+                'get_latest_by': ('history_date', 'history_id'),
+            },
+            bases=(simple_history.models.HistoricalChanges, models.Model),
         ),
         migrations.CreateModel(
             name='JobRun',
@@ -381,6 +440,25 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name='Webhook',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('managed_source', models.CharField(choices=[('config', 'configuration'), ('dashboard', 'dashboard')], default='dashboard', editable=False, max_length=16, verbose_name='managed by')),
+                ('created_at', models.DateTimeField(auto_now_add=True)),
+                ('updated_at', models.DateTimeField(auto_now=True)),
+                ('name', models.CharField(help_text='What operators call it.', max_length=100)),
+                ('url', providers.secrets.fields.EncryptedTextField(help_text='https:// or http://. It is stored encrypted, and only its host is shown again.', verbose_name='address')),
+                ('kind', models.CharField(choices=[('signed', 'signed JSON'), ('slack', 'a Slack-shaped message')], default='signed', help_text='Default: signed JSON.', max_length=10)),
+                ('secret', providers.secrets.fields.EncryptedTextField(blank=True, default='', help_text='What a signed message is signed with. Stored encrypted, and never shown again.')),
+                ('enabled', models.BooleanField(default=True, help_text='Off: nothing is sent there.')),
+            ],
+            options={
+                'verbose_name': 'webhook',
+                'ordering': ['name', 'managed_source'],
+                'constraints': [models.UniqueConstraint(fields=('name', 'managed_source'), name='webhook_name_per_source', violation_error_message='There is a webhook of this name already.')],
+            },
+        ),
+        migrations.CreateModel(
             name='Notice',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
@@ -394,6 +472,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['pk'],
+                'indexes': [models.Index(fields=['due_at'], name='notice_by_time')],
                 'constraints': [models.UniqueConstraint(fields=('alert', 'channel', 'is_end'), name='notice_once')],
             },
         ),

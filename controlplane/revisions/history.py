@@ -271,6 +271,13 @@ def _with_stored_secrets(key: ObjectKey, then: Block, now: Block, notes: list[st
             return None
         notes += [f"{key} {newer}"] if now["key"] != then["key"] else []
         return then
+    if key.kind == "webhook":
+        if "url" not in now:
+            notes.append(f"{key} {gone}")
+            return None
+        changed = [name for name in ("url", "secret") if then.get(name) != now.get(name)]
+        notes += [f"{key}: its {name} is another than then; it is kept" for name in changed]
+        return {name: value for name, value in then.items() if name != "secret" or name in now}
     if key.kind != "provider":
         return then
     stored = {entry["label"]: entry["key"] for entry in now.get("api_keys", ())}

@@ -4,6 +4,7 @@ HTTP/1.1 to upstreams: pooled, bounded, one deadline per wait.
     client.Transport      send(): pool, exchange, one fresh try after a stale connection
     pool.ConnectionPool   idle and open connections of one endpoint
     dialing.Dialer        resolve, connect to the first address that answers, TLS
+    guard                 which addresses are called for operators only
     proxy                 CONNECT tunnels and absolute-form requests
     connection.Connection one socket, its parser, its one timer: the fast path
     response.Response     what the caller reads and closes

@@ -13,6 +13,7 @@ from providers.transport.proxy import forwarded_head
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Callable
 
     from providers.transport.response import Response
 
@@ -25,14 +26,19 @@ class Transport:
     HTTP/1.1 to upstreams over one event loop, with a pool of connections per endpoint.
 
     TLS is verified against the system's store (SSL_CERT_FILE and SSL_CERT_DIR count), or as
-    `ssl_context` says; ALPN is set to http/1.1 on either.
+    `ssl_context` says; ALPN is set to http/1.1 on either. With a `guard`
+    (providers.transport.guard) it connects to no IP address that this refuses, by no name.
     """
 
     def __init__(
-        self, *, limits: TransportLimits = DEFAULT_LIMITS, ssl_context: ssl.SSLContext | None = None
+        self,
+        *,
+        limits: TransportLimits = DEFAULT_LIMITS,
+        ssl_context: ssl.SSLContext | None = None,
+        guard: Callable[[str], str] | None = None,
     ) -> None:
         self._limits = limits
-        self._dialer = Dialer(limits=limits, ssl_context=ssl_context)
+        self._dialer = Dialer(limits=limits, ssl_context=ssl_context, guard=guard)
         self._pools: dict[Endpoint, ConnectionPool] = {}
         self._is_closed = False
 

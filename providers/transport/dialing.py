@@ -19,6 +19,8 @@ from providers.transport.proxy import open_tunnel, parse_proxy
 from providers.transport.resolving import Resolver
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from providers.transport.endpoint import Endpoint, TransportLimits
     from providers.transport.resolving import SocketAddress
 
@@ -30,10 +32,21 @@ KEEPALIVE_S = 60
 
 
 class Dialer:
-    """Make connections that are ready for a request."""
+    """
+    Make connections that are ready for a request.
 
-    def __init__(self, *, limits: TransportLimits, ssl_context: ssl.SSLContext | None) -> None:
+    `guard` says of an IP address why it may not be connected to, "" if it may.
+    """
+
+    def __init__(
+        self,
+        *,
+        limits: TransportLimits,
+        ssl_context: ssl.SSLContext | None,
+        guard: Callable[[str], str] | None = None,
+    ) -> None:
         self._limits = limits
+        self._guard = guard
         self._resolver = Resolver()
         self._ssl_context = ssl_context or _default_context()
         self._ssl_context.set_alpn_protocols(["http/1.1"])
@@ -91,6 +104,11 @@ class Dialer:
 
     async def _connect(self, host: str, port: int) -> socket.socket:
         addresses = await self._resolver.resolve(host, port)
+        if self._guard is not None:
+            # One of them that is refused is enough: who names it among others means it.
+            for address in addresses:
+                if refusal := self._guard(str(address.target[0])):
+                    raise ConnectFailed(f"the address is refused: {refusal}")
         if len(addresses) == 1:
             return await _open_socket(addresses[0])
         return await first_to_connect(addresses)

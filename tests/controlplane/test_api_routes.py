@@ -101,6 +101,7 @@ TABLE: dict[str, Row] = {
     "POST /api/benches": Row(needs=benches("add"), answer=503, body=BENCH),
     "DELETE /api/benches": Row(needs=benches("delete"), answer=503, body={"model": "lab/s"}),
     "GET /api/health": Row(needs=("controlplane.view_healthsnapshot",), answer=200),
+    "GET /api/alerts": Row(needs=("controlplane.view_alert",), answer=200),
     "GET /api/processes": Row(needs=("controlplane.view_hostreport",), answer=200),
     "GET /api/jobs": Row(needs=("controlplane.view_job",), answer=200),
     "POST /api/jobs/{name}/run": Row(

@@ -21,10 +21,17 @@ def names(document: Any) -> set[str]:
     return set()
 
 
+def write(part: Any) -> bool:
+    """Makes nothing: a file's badges are all there already."""
+    del part
+    return False
+
+
 BADGE = Kind(
     name="badge",
     model="controlplane.Team",
     section=("badges",),
     read="tests.support.badges.read",
+    write="tests.support.badges.write",
     names="tests.support.badges.names",
 )

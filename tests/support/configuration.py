@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from controlplane.alerts.models import Webhook
 from controlplane.config.document import Document, parse
 from controlplane.config.objects import collect, effective
 from controlplane.config.text import text_of
@@ -83,7 +84,13 @@ def a_bit_of_everything() -> None:
     settings.hedge_after_ms = 1500.0
     settings.timeouts = {"idle_s": 7}
     settings.disabled_models = ["small"]
+    settings.alerts_email = ["ops@example.com"]
+    settings.alerts_quiet_hours = "22:00-07:00 Europe/Lisbon"
     settings.save()
+    Webhook.objects.create(name="ops", url="https://8.8.8.8/hush", secret="hush-hush-hush")
+    Webhook.objects.create(
+        name="chat room", url="https://hooks.example.com/hush", kind="slack", enabled=False
+    )
 
 
 def read(text: str, environ: Mapping[str, str] | None = None, **variables: str) -> Document:

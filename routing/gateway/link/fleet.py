@@ -44,7 +44,8 @@ class HostSeen(Struct, frozen=True, kw_only=True):
 
     `config_checksum` is of its configuration file, `keys_fingerprint` of its encryption keys'
     ids. `refused` are the mistakes of the last edit of its file, `error` is what keeps it from
-    publishing. `state` is one of this module's; `differs` names what is not as its peers have it.
+    publishing. `dropped_at` is when records were last found to have been dropped. `state` is one of
+    this module's; `differs` names what is not as its peers have it.
     """
 
     id: str
@@ -59,6 +60,7 @@ class HostSeen(Struct, frozen=True, kw_only=True):
     refused: tuple[str, ...] = ()
     refused_at: float | None = None
     error: str = ""
+    dropped_at: float | None = None
     expected_workers: int = 0
     workers: tuple[WorkerSeen, ...] = ()
     state: str = CURRENT

@@ -48,6 +48,10 @@ class Ledger:
         if gauges is not None:
             self._gauges[instance] = gauges
 
+    def value(self, instance: str, name: str) -> float:
+        """What a worker told of a counter without labels; 0 if nothing yet."""
+        return self._counters.get(instance, {}).get((name, ()), (0.0,))[0]
+
     def leave(self, instance: str) -> None:
         """A worker is gone, for good or until it is heard again."""
         self._gauges.pop(instance, None)

@@ -81,8 +81,10 @@ def test_an_export_passes_for_a_configuration_file_with_its_variables():
     a_bit_of_everything()
     CanonicalModel.objects.filter(name="empty").delete()
     text = exported()
-    names = {name.split("}")[0] for name in text.split("{")[1:] if name[:4] in {"PROV", "API_"}}
-    environ = {name: f"http://{name}" if "PROXY" in name else f"value-{name}" for name in names}
+    secret = {"PROV", "API_", "WEBH"}
+    names = {name.split("}")[0] for name in text.split("{")[1:] if name[:4] in secret}
+    places = {name for name in names if "PROXY" in name or "URL" in name}
+    environ = {name: f"http://{name}" if name in places else f"value-{name}" for name in names}
     document = parse(text, filename="c.yaml", environ=environ)
     assert document.blocks.providers["lab"].headers["x-team"] == "${not a variable}"
     assert document.blocks.failover.disabled_rules == ["small"]

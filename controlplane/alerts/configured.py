@@ -1,0 +1,92 @@
+"""Webhooks as objects of the configuration; named by controlplane.edits.kinds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from controlplane.alerts.models import Webhook
+from controlplane.config.objects import Block, Secret, State
+from controlplane.config.references import webhook_name
+from controlplane.config.rows import Fields, Part, holds, sync
+from controlplane.edits.kinds import ObjectKey
+from controlplane.validation import SIGNED
+from providers.secrets.encryption import CannotDecrypt
+from providers.secrets.fields import EncryptedText
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from controlplane.config.document import Document
+    from controlplane.config.schema import WebhookBlock
+    from controlplane.config.text import Names
+
+
+def webhooks(names: Collection[str] | None) -> State:
+    rows = Webhook.objects.order_by("name", "managed_source")
+    if names is not None:
+        rows = rows.filter(name__in=list(names))
+    return {ObjectKey("webhook", row.name, row.managed_source): _block(row) for row in rows}
+
+
+def _block(row: Webhook) -> Block:
+    block: Block = {"url": _secret(row.url)}
+    if row.kind != SIGNED:
+        block["kind"] = row.kind
+    if row.secret:
+        block["secret"] = _secret(row.secret)
+    if not row.enabled:
+        block["enabled"] = False
+    return block
+
+
+def _secret(stored: EncryptedText) -> Secret:
+    try:
+        return Secret.of(stored.reveal())
+    except CannotDecrypt:
+        return Secret.of(stored.token)  # its key is lost; it stays what it is
+
+
+def webhook_shown(name: str, block: Block, named: Names) -> Block:
+    shown: Block = {"name": name, **block, "url": named.reference("WEBHOOK_URL", name)}
+    if "secret" in block:
+        shown["secret"] = named.reference("WEBHOOK_SECRET", name)
+    return shown
+
+
+def webhook_names(document: Document) -> list[str]:
+    return [name for name, _block, _index in _listed(document)]
+
+
+def _listed(document: Document) -> Iterator[tuple[str, WebhookBlock, int]]:
+    for index, block in enumerate(document.blocks.alerts.webhooks):
+        yield webhook_name(block.name, index), block, index
+
+
+def write_webhooks(part: Part) -> bool:
+    rows = part.rows("webhook", Webhook)
+    stored = {row.name: row for row in rows}
+    desired: dict[str, Fields] = {}
+    for name, block, index in _listed(part.document):
+        path = ("alerts", "webhooks", index)
+        if not part.has("webhook", name) or not (block.url or part.is_kept(*path, "url")):
+            continue
+        row = stored.get(name)
+        desired[name] = {
+            "managed_source": part.source,
+            "url": _kept(part, (*path, "url"), block.url, row and row.url),
+            "secret": _kept(part, (*path, "secret"), block.secret, row and row.secret),
+            "kind": block.kind,
+            "enabled": block.enabled,
+        }
+    return sync(Webhook, rows, desired, "name")
+
+
+def _kept(part: Part, path: tuple[str | int, ...], text: str, stored: Any) -> Any:
+    """What the row shall hold: the stored token, as long as it stands for the same text."""
+    if part.is_kept(*path):
+        if not stored:
+            part.nothing_to_keep(*path)
+        return stored or EncryptedText("")
+    if not text:
+        return EncryptedText("")
+    return stored if stored and holds(stored, text) else text
