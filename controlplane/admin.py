@@ -28,18 +28,11 @@ from controlplane.benches.admin import BenchAdmin
 from controlplane.config.general import SETTING_OF_KEY, effective_settings, setting_sources
 from controlplane.edits.models import Revision
 from controlplane.health import admin as health_admin  # noqa: F401 - it registers its pages
-from controlplane.models import (
-    ApiKey,
-    ConfigSource,
-    PublishedSnapshot,
-    RequestRecord,
-    Settings,
-    Team,
-    new_key,
-)
+from controlplane.models import ApiKey, ConfigSource, PublishedSnapshot, Settings, Team, new_key
+from controlplane.publishing.admin import PublishedSnapshotAdmin
 from controlplane.records.admin import RequestRecordAdmin
 from controlplane.records.captured_admin import CapturedAdmin, CapturedLookAdmin
-from controlplane.records.models import Captured, CapturedLook
+from controlplane.records.models import Captured, CapturedLook, RequestRecord
 from controlplane.revisions.admin import RevisionAdmin
 from failover.models import Bench
 from providers.managed.admin import (
@@ -48,6 +41,7 @@ from providers.managed.admin import (
     ManagedAdmin,
     ManagedForm,
     ReadOnly,
+    StatusesField,
     lines,
 )
 from providers.managed.versioned_admin import VersionedForm
@@ -63,6 +57,7 @@ admin.site.register(Webhook, WebhookAdmin)
 admin.site.register(RequestRecord, RequestRecordAdmin)
 admin.site.register(Captured, CapturedAdmin)
 admin.site.register(CapturedLook, CapturedLookAdmin)
+admin.site.register(PublishedSnapshot, PublishedSnapshotAdmin)
 admin.site.register(Revision, RevisionAdmin)
 admin.site.register(Bench, BenchAdmin)
 admin.site.register(Suggestion, SuggestionAdmin)
@@ -182,25 +177,6 @@ class OneRowAdmin(ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         del request, obj
         return False
-
-
-class StatusesField(forms.CharField):
-    """HTTP statuses between commas."""
-
-    def prepare_value(self, value: Any) -> Any:
-        return ", ".join(map(str, value)) if isinstance(value, list) else value
-
-    def to_python(self, value: Any) -> Any:
-        words = (value or "").replace(",", " ").split()
-        if wrong := [word for word in words if not word.isdecimal()]:
-            raise forms.ValidationError(f"{wrong[0]!r} is not an HTTP status")
-        return [int(word) for word in words]
-
-    def validate(self, value: Any) -> None:
-        """No status at all is allowed: then none is gone on after."""
-
-    def run_validators(self, value: Any) -> None:
-        """The model checks the statuses."""
 
 
 class SettingsForm(VersionedForm):
@@ -402,9 +378,3 @@ class ConfigSourceAdmin(ReadOnly, OneRowAdmin):
             f"{key} = {json.dumps(entry['value'])} ({entry['source']})"
             for key, entry in sorted(row.values.items())
         )
-
-
-@admin.register(PublishedSnapshot)
-class PublishedSnapshotAdmin(ReadOnly, ModelAdmin):
-    list_display = ["generation", "created_at", "checksum"]
-    fields = ["generation", "created_at", "checksum"]

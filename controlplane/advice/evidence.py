@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from django.db.models import Count, F, Max, Min, OuterRef, Q, Subquery, Sum
 
 from controlplane.advice.finding.limits import Passed
-from controlplane.advice.finding.rules import Model, Ruled, Traffic
+from controlplane.advice.finding.rules import Model, NameTraffic, Ruled
 from controlplane.advice.finding.values import (
     ERRORS,
     LOST,
@@ -192,13 +192,13 @@ class Picture:
                 offer=offer,
                 rule=rule,
                 wants=wants.get(offer.name, NO_WANTS),
-                asked=asked.get(offer.name, Traffic()),
+                asked=asked.get(offer.name, NameTraffic()),
             )
             for offer, rule in self._primaries(asked)
         ]
         return sorted(found, key=lambda model: model.offer.name)
 
-    def _primaries(self, asked: Mapping[str, Traffic]) -> Iterator[tuple[Offer, Ruled | None]]:
+    def _primaries(self, asked: Mapping[str, NameTraffic]) -> Iterator[tuple[Offer, Ruled | None]]:
         disabled = self.scene.disabled_models
         for line in self.lines:
             first = line.live[0].name if line.live else ""
@@ -240,12 +240,12 @@ class Picture:
         return meaning is not None and not unserved(self.scene, meaning)
 
     @cached_property
-    def _asked(self) -> Mapping[str, Traffic]:
+    def _asked(self) -> Mapping[str, NameTraffic]:
         sums = {name: Sum(name) for name in ("requests", "failovers", *LOST)}
         rows = RequestMinute.objects.filter(**_between(self.week)).exclude(pool="").values("pool")
         found = rows.annotate(**sums).order_by().values_list("pool", *sums)
         return {
-            pool: Traffic(requests=requests, failovers=failovers, lost=sum(lost))
+            pool: NameTraffic(requests=requests, failovers=failovers, lost=sum(lost))
             for pool, requests, failovers, *lost in found
         }
 

@@ -26,7 +26,7 @@ KEPT_FOR: Final = timedelta(days=365)
 
 
 @dataclass(slots=True)
-class Kept:
+class Changes:
     """How many suggestions became what."""
 
     opened: int = 0
@@ -45,7 +45,7 @@ def fingerprint_of(proposal: Proposal) -> str:
     return hashlib.sha256(f"{proposal.kind}\n{proposal.about}".encode()).hexdigest()[:40]
 
 
-def keep(proposals: Iterable[Proposal], now: datetime) -> Kept:
+def keep(proposals: Iterable[Proposal], now: datetime) -> Changes:
     """
     Merge what was found into the rows, all of it or nothing.
 
@@ -55,7 +55,7 @@ def keep(proposals: Iterable[Proposal], now: datetime) -> Kept:
     found: dict[str, Proposal] = {}
     for proposal in proposals:
         found.setdefault(fingerprint_of(proposal), proposal)
-    kept = Kept()
+    kept = Changes()
     with transaction.atomic():
         rows = {row.fingerprint: row for row in Suggestion.objects.select_for_update()}
         wanted = {
@@ -89,7 +89,7 @@ def _is_decided(row: Suggestion, now: datetime) -> bool:
 
 
 def _put(
-    name: str, proposal: Proposal, rows: dict[str, Suggestion], now: datetime, kept: Kept
+    name: str, proposal: Proposal, rows: dict[str, Suggestion], now: datetime, kept: Changes
 ) -> None:
     row = rows.get(name)
     if row is not None and row.state == SuggestionState.ACCEPTED:

@@ -46,7 +46,7 @@ STALE_AFTER: Final = 3  # intervals
 _decoder = msgspec.json.Decoder(BenchEntry)
 
 
-class Picture:
+class PoolsPicture:
     """
     The pools of one published snapshot.
 
@@ -96,9 +96,9 @@ class Pictures:
     """Keeps the newest one: a snapshot of ten thousand pools takes a second to look at."""
 
     def __init__(self) -> None:
-        self._kept: Picture | None = None
+        self._kept: PoolsPicture | None = None
 
-    def newest(self) -> Picture | None:
+    def newest(self) -> PoolsPicture | None:
         """None if nothing is published, or it cannot be read here."""
         newest = PublishedSnapshot.objects.aggregate(newest=Max("generation"))["newest"]
         if newest is None:
@@ -110,7 +110,7 @@ class Pictures:
                 return None
             # That there is a secret is enough: nobody is called.
             table = compile_table(snapshot, decrypt=lambda _token: "not asked for", environ={})
-            self._kept = Picture(table)
+            self._kept = PoolsPicture(table)
         return self._kept
 
 

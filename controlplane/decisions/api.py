@@ -26,8 +26,8 @@ from controlplane.decisions.deciding import (
 )
 from controlplane.decisions.local_worker import LocalWorker, worker_of
 from controlplane.decisions.pools_api import NoGateway
-from controlplane.models import RequestRecord
 from controlplane.records.api import DecisionView, with_id
+from controlplane.records.models import RequestRecord
 from providers.managed.api import OrderSerializer
 from providers.managed.models import ManagedSource
 from routing.models import CanonicalModel

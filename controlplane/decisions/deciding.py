@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from controlplane.decisions.local_worker import LocalWorker
-    from controlplane.models import RequestRecord
+    from controlplane.records.models import RequestRecord
     from routing.gateway.deciding.features import Features
     from routing.gateway.records.record import DecisionRecord
 

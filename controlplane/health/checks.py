@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
     from datetime import datetime
 
-    from controlplane.health.traffic import Traffic
+    from controlplane.health.traffic import ProviderTraffic
     from controlplane.health.watched import Looked, Watched
     from controlplane.jobs.running import Run
 
@@ -73,7 +73,7 @@ def check_now(names: Collection[str]) -> None:
 class _World:
     """What all of them are judged by."""
 
-    traffic: Mapping[str, Traffic]
+    traffic: Mapping[str, ProviderTraffic]
     listed: Mapping[str, int]
     with_models: Collection[str]
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from django.db.models import Sum
 
-from controlplane.models import RequestRecord
-from controlplane.records.models import CallMinute, FaultMinute
+from controlplane.records.models import CallMinute, FaultMinute, RequestRecord
 from providers.errors import Fault
 from routing.gateway.records.record import Outcome
 
@@ -25,17 +24,17 @@ CALLERS: Final = frozenset({Fault.CALLER, Fault.CONTENT_FILTER, Fault.CONTEXT_LE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Traffic:
+class ProviderTraffic:
     """Calls of the last minutes that say something of the provider, and those that failed."""
 
     calls: int = 0
     faults: int = 0
 
 
-NOTHING: Final = Traffic()
+NOTHING: Final = ProviderTraffic()
 
 
-def traffic_of_all(now: datetime) -> Mapping[str, Traffic]:
+def traffic_of_all(now: datetime) -> Mapping[str, ProviderTraffic]:
     """By provider, of the minutes that began less than five minutes ago."""
     calls = dict(
         CallMinute.objects.filter(minute__gt=now - WINDOW)
@@ -53,7 +52,7 @@ def traffic_of_all(now: datetime) -> Mapping[str, Traffic]:
         elif fault not in CALLERS:
             faults[provider] = faults.get(provider, 0) + count
     return {
-        name: Traffic(calls=calls.get(name, 0), faults=faults.get(name, 0))
+        name: ProviderTraffic(calls=calls.get(name, 0), faults=faults.get(name, 0))
         for name in calls.keys() | faults.keys()
     }
 

@@ -27,8 +27,8 @@ from controlplane.hosts.fleet import fleet
 from controlplane.jobs.standing import is_silent, standings
 from controlplane.models import ApiKey, ConfigSource
 from controlplane.overview.figures import (
+    PERIODS,
     USUAL,
-    WINDOWS,
     busiest,
     pools_traffic,
     share,
@@ -43,7 +43,7 @@ from routing.models import CanonicalModel
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
 
-    from controlplane.overview.figures import PoolTraffic, Window
+    from controlplane.overview.figures import Period, PoolSums
     from routing.gateway.explain.overview import PoolView
 
 ROWS: Final = 12  # of each list; the rest is a link away
@@ -69,14 +69,14 @@ def overview_part(request: HttpRequest) -> HttpResponse:
     return TemplateResponse(request, "admin/overview_part.html", _part(request))
 
 
-def _window(request: HttpRequest) -> Window:
-    return WINDOWS.get(request.GET.get("window", ""), USUAL)
+def _window(request: HttpRequest) -> Period:
+    return PERIODS.get(request.GET.get("window", ""), USUAL)
 
 
 def _frame(request: HttpRequest) -> dict[str, Any]:
     window = _window(request)
     return {
-        "windows": WINDOWS.values(),
+        "windows": PERIODS.values(),
         "part_url": f"{reverse('overview-part')}?{urlencode({'window': window.key})}",
     }
 
@@ -141,7 +141,7 @@ def _first_steps(request: HttpRequest) -> list[dict[str, str]]:
     ]
 
 
-def _pools(request: HttpRequest, window: Window) -> dict[str, Any]:
+def _pools(request: HttpRequest, window: Period) -> dict[str, Any]:
     now = timezone.now()
     counts = {
         "pools": CanonicalModel.effective().count(),
@@ -174,7 +174,7 @@ def _pools(request: HttpRequest, window: Window) -> dict[str, Any]:
     }
 
 
-def _pool(view: PoolView, sums: PoolTraffic | None) -> dict[str, Any]:
+def _pool(view: PoolView, sums: PoolSums | None) -> dict[str, Any]:
     return {
         "view": view,
         "colour": POOL_COLOURS[view.status],

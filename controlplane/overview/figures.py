@@ -17,7 +17,7 @@ NONE: Final = "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
+class Period:
     """A choice of the page: its length, and the step of its charts, in seconds."""
 
     key: str
@@ -31,17 +31,17 @@ class Window:
         return 5 if self.length_s <= 6 * 3600 else 60
 
 
-WINDOWS: Final = {
+PERIODS: Final = {
     window.key: window
     for window in (
-        Window(key="15m", words="15 minutes", length_s=900, step_s=60),
-        Window(key="1h", words="hour", length_s=3600, step_s=60),
-        Window(key="6h", words="6 hours", length_s=6 * 3600, step_s=600),
-        Window(key="1d", words="day", length_s=86_400, step_s=1800),
-        Window(key="7d", words="week", length_s=7 * 86_400, step_s=4 * 3600),
+        Period(key="15m", words="15 minutes", length_s=900, step_s=60),
+        Period(key="1h", words="hour", length_s=3600, step_s=60),
+        Period(key="6h", words="6 hours", length_s=6 * 3600, step_s=600),
+        Period(key="1d", words="day", length_s=86_400, step_s=1800),
+        Period(key="7d", words="week", length_s=7 * 86_400, step_s=4 * 3600),
     )
 }
-USUAL: Final = WINDOWS["1h"]
+USUAL: Final = PERIODS["1h"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +61,7 @@ class Traffic:
     is_empty: bool
 
 
-def traffic(window: Window, now: datetime) -> Traffic:
+def traffic(window: Period, now: datetime) -> Traffic:
     """The figures of the window that ends at `now`, and its charts."""
     since = now - timedelta(seconds=window.length_s)
     line = series(RequestMinute, since, now, step_s=window.step_s)[()]
@@ -116,7 +116,7 @@ def figures_of(total: RequestSums) -> tuple[Figure, ...]:
 
 
 def charts_of(
-    window: Window, begins: Sequence[datetime], line: Sequence[RequestSums]
+    window: Period, begins: Sequence[datetime], line: Sequence[RequestSums]
 ) -> tuple[Mapping[str, Any], ...]:
     """For overview.js: {id, title, unit, kind, labels, lines: [{label, colour, values}]}."""
     pattern = "%m-%d %H:%M" if window.length_s > 86_400 else "%H:%M"
@@ -224,7 +224,7 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PoolTraffic:
+class PoolSums:
     """`strip` are CELLS parts of the window, the oldest first."""
 
     total: RequestSums
@@ -237,7 +237,7 @@ class PoolTraffic:
         return f"many errors in {bad} of {len(self.strip)} parts of the window"
 
 
-def busiest(window: Window, now: datetime, most: int) -> list[str]:
+def busiest(window: Period, now: datetime, most: int) -> list[str]:
     """The pools that had most errors, then failovers, then requests."""
     since = now - timedelta(seconds=window.length_s)
     sums = totals(RequestMinute, since, now, by=("pool",))
@@ -246,14 +246,14 @@ def busiest(window: Window, now: datetime, most: int) -> list[str]:
     return [pool for _one, pool in found[:most]]
 
 
-def pools_traffic(window: Window, now: datetime, pools: list[str]) -> dict[str, PoolTraffic]:
+def pools_traffic(window: Period, now: datetime, pools: list[str]) -> dict[str, PoolSums]:
     """The sums and the strip of each of `pools` that had requests."""
     step_s = max(window.length_s // CELLS // 60, 1) * 60
     since = now - timedelta(seconds=window.length_s)
     lines = series(RequestMinute, since, now, step_s=step_s, by=("pool",), pool=pools)
     begins = steps(since, now, step_s)
     return {
-        pool: PoolTraffic(
+        pool: PoolSums(
             total=added(line, RequestSums()),
             strip=tuple(_cell(begin, one) for begin, one in zip(begins, line, strict=True)),
         )

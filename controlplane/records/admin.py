@@ -16,9 +16,8 @@ from django.utils.html import format_html_join
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
-from controlplane.models import RequestRecord
 from controlplane.records.api import names_model, of_outcome, with_id
-from controlplane.records.models import Captured
+from controlplane.records.models import Captured, RequestRecord
 from providers.errors import Fault
 from providers.managed.admin import ReadOnly, lines
 from providers.models import Provider

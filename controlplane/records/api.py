@@ -17,9 +17,8 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.pagination import CursorPagination
 from rest_framework.response import Response
 
-from controlplane.models import RequestRecord
 from controlplane.records.looking import look
-from controlplane.records.models import Captured
+from controlplane.records.models import Captured, RequestRecord
 from providers.managed.api import SlashOrNoneRouter
 from providers.managed.filters import FlagFilter, StrictFilterSet
 from routing.gateway.records.record import OWN_PREFIX, Outcome

@@ -9,10 +9,9 @@ from django.utils.html import format_html
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
-from controlplane.models import RequestRecord
 from controlplane.records.admin import BoundedPaginator
 from controlplane.records.looking import look
-from controlplane.records.models import Captured, CapturedLook
+from controlplane.records.models import Captured, CapturedLook, RequestRecord
 from providers.managed.admin import ReadOnly
 
 if TYPE_CHECKING:

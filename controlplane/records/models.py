@@ -1,5 +1,5 @@
 """
-Sums of request records, a row a minute, and what was captured of requests.
+Request records, their sums, a row a minute, and what was captured of requests.
 
 A minute's rows are of the records of requests that came in within it, and are made anew as a whole
 whenever such records have come in: so they are true however late or often those come. Names are
@@ -9,18 +9,126 @@ later are OTHER.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
+from uuid import UUID
 
 from django.db import models
+from django.utils.functional import cached_property
 
 from controlplane.edits.models import Singleton
+from routing.gateway.records.record import OWN_PREFIX, Detail, Outcome, detail_of
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 # Upper bounds in milliseconds; what is longer than the last is in one more column.
 BOUNDS_MS: Final = (50, 100, 200, 400, 800, 1500, 3000, 6000, 12_000, 25_000, 60_000, 120_000)
 DURATION: Final = tuple(f"duration_{n}" for n in range(len(BOUNDS_MS) + 1))
 CONTENT: Final = tuple(f"content_{n}" for n in range(len(BOUNDS_MS) + 1))
 OTHER: Final = "(other)"
+
+
+def word(name: str = "", help_text: str = "") -> models.TextField[str, str]:
+    """Text of the record's making: bounded there, so that no row is ever refused for its length."""
+    return models.TextField(name or None, blank=True, default="", help_text=help_text)
+
+
+def count(name: str = "") -> models.BigIntegerField[int | None, int | None]:
+    return models.BigIntegerField(name or None, null=True, blank=True)
+
+
+class RequestRecord(models.Model):
+    """
+    What became of one request. Written by the ingest alone (controlplane.records.ingest), from
+    values of the same fields in the same order: routing.gateway.records.record.RecordRow.
+
+    Ids sort by time; together with it they are what every list is sorted by. `detail` is the JSON
+    text of routing.gateway.records.record.Detail as the worker wrote it, and not a JSONField: that
+    would have it checked in the database with every row.
+    """
+
+    OUTCOMES = tuple(str(outcome) for outcome in Outcome)
+
+    id = models.UUIDField("record", primary_key=True, editable=False)
+    request_id = word("request id", "Empty where it is ours: req_ and the record's id.")
+    outcome = models.CharField(max_length=30, choices=[(name, name) for name in OUTCOMES])
+    status = models.SmallIntegerField("HTTP status", null=True, blank=True)
+    code = word("error code")
+    key = word()
+    team = word()
+    requested_model = word()
+    canonical_model = word()
+    provider = word("provider", "Who served.")
+    model = word("model", "The exact model that served.")
+    failover = models.BooleanField(
+        default=False, help_text="Another served than the choice made without benches and health."
+    )
+    stream = models.BooleanField(default=False)
+    calls = models.SmallIntegerField(default=0, help_text="Attempts made.")
+    duration_ms = models.FloatField("duration (ms)")
+    first_content_ms = models.FloatField("first content (ms)", null=True, blank=True)
+    input_tokens = count()
+    output_tokens = count()
+    cached_tokens = count()
+    reasoning_tokens = count()
+    cost_usd = models.DecimalField(
+        "cost (USD)", max_digits=20, decimal_places=10, null=True, blank=True
+    )
+    generation = count()
+    detail = models.TextField(default="{}")
+
+    class Meta:
+        ordering = ["-id"]
+        # Ascending, though all lists are descending: rows come in that order, and what is appended
+        # at an index's end costs SQLite half of what is put at its beginning.
+        indexes = [
+            models.Index(fields=["key", "id"], name="request_by_key"),
+            models.Index(fields=["canonical_model", "id"], name="request_by_model"),
+            models.Index(fields=["provider", "id"], name="request_by_provider"),
+            # Few rows, and those that are looked for.
+            models.Index(
+                fields=["request_id"], condition=models.Q(request_id__gt=""), name="request_by_name"
+            ),
+            models.Index(
+                fields=["outcome", "id"],
+                condition=~models.Q(outcome=Outcome.ANSWERED.value),
+                name="request_not_answered",
+            ),
+            models.Index(fields=["id"], condition=models.Q(failover=True), name="request_failover"),
+        ]
+
+    def __str__(self) -> str:
+        return self.public_id
+
+    @property
+    def public_id(self) -> str:
+        """The x-request-id of the answer."""
+        return self.request_id or f"{OWN_PREFIX}{self.id.hex}"
+
+    @property
+    def started_at(self) -> datetime:
+        """When the request came in, to the millisecond."""
+        return EPOCH + timedelta(milliseconds=self.id.int >> 80)
+
+    @cached_property
+    def told(self) -> Detail:
+        """What is kept of the request beside the columns."""
+        return detail_of(self.detail)
+
+    @staticmethod
+    def first_id_at(moment: datetime) -> UUID:
+        """The lowest id that a request of `moment` can have: time is asked for by id."""
+        return UUID(int=max((moment - EPOCH) // timedelta(milliseconds=1), 0) << 80)
+
+    @classmethod
+    def since(cls, moment: datetime) -> models.QuerySet[RequestRecord]:
+        return cls._default_manager.filter(id__gte=cls.first_id_at(moment))
+
+    @classmethod
+    def purge(cls, before: datetime) -> int:
+        """Delete the records of requests from before that moment; how many there were."""
+        deleted, _by_model = cls._default_manager.filter(id__lt=cls.first_id_at(before)).delete()
+        return deleted
 
 
 def sum_field() -> models.PositiveBigIntegerField[int, int]:

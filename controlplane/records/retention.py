@@ -18,7 +18,7 @@ from django.contrib.sessions.models import Session
 from django.db import connection, transaction
 from simple_history.models import HistoricalChanges
 
-from controlplane.models import RequestRecord, Settings
+from controlplane.models import Settings
 from controlplane.records.models import (
     CallMinute,
     Captured,
@@ -28,6 +28,7 @@ from controlplane.records.models import (
     NeedMinute,
     RecordHorizon,
     RequestMinute,
+    RequestRecord,
 )
 from controlplane.records.rollups import sum_minute
 
@@ -45,7 +46,7 @@ BREATH_S: Final = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
+class Expiring:
     """
     Rows of `model` that may go: those of before `before` by the column `time`.
 
@@ -100,22 +101,22 @@ def _forget_records(before: datetime) -> None:
         RecordHorizon.objects.update_or_create(pk=1, defaults={"moment": before})
 
 
-def _tables(now: datetime, settings: Settings) -> Iterator[Kept]:
+def _tables(now: datetime, settings: Settings) -> Iterator[Expiring]:
     records = RequestRecord.first_id_at(RecordHorizon.passed())
-    yield Kept(model=RequestRecord, time="id", before=records, is_indexed=True)
+    yield Expiring(model=RequestRecord, time="id", before=records, is_indexed=True)
     sums = _before(now, settings.keep_sums_days)
     for model in (RequestMinute, CallMinute, FaultMinute, NeedMinute):
-        yield Kept(model=model, time="minute", before=sums, is_indexed=True)
-    yield Kept(model=Captured, time="expires_at", before=now, is_indexed=True)
+        yield Expiring(model=model, time="minute", before=sums, is_indexed=True)
+    yield Expiring(model=Captured, time="expires_at", before=now, is_indexed=True)
     checks = _before(now, settings.keep_checks_days)
-    yield Kept(model=_others("HealthCheck"), time="at", before=checks)
+    yield Expiring(model=_others("HealthCheck"), time="at", before=checks)
     history = _before(now, settings.keep_history_days)
-    yield Kept(model=CapturedLook, time="at", before=history)
-    yield Kept(model=LogEntry, time="action_time", before=history)
+    yield Expiring(model=CapturedLook, time="at", before=history)
+    yield Expiring(model=LogEntry, time="action_time", before=history)
     for historical in apps.get_models():
         if issubclass(historical, HistoricalChanges):
-            yield Kept(model=historical, time="history_date", before=history)
-    yield Kept(model=Session, time="expire_date", before=now, is_indexed=True)
+            yield Expiring(model=historical, time="history_date", before=history)
+    yield Expiring(model=Session, time="expire_date", before=now, is_indexed=True)
 
 
 def _few(now: datetime, settings: Settings) -> Iterator[tuple[str, QuerySet[Any]]]:
@@ -140,16 +141,16 @@ def _rows(model: type[Model]) -> QuerySet[Any]:
     return model._default_manager.all()  # noqa: SLF001 - Django's own API
 
 
-def _expected(kept: Kept) -> int:
+def _expected(kept: Expiring) -> int:
     return _old(kept)[:COUNTED].count() if kept.is_indexed else 0
 
 
-def _old(kept: Kept) -> QuerySet[Any]:
+def _old(kept: Expiring) -> QuerySet[Any]:
     rows = _rows(kept.model).filter(**{f"{kept.time}__lt": kept.before})
     return rows.order_by(kept.time)
 
 
-def _deleting(kept: Kept) -> Iterator[int]:
+def _deleting(kept: Expiring) -> Iterator[int]:
     """Delete, a batch a step; each yields how many rows went."""
     step = _indexed_batch if kept.is_indexed else _ordered_batch
     while True:
@@ -165,7 +166,7 @@ def _deleting(kept: Kept) -> Iterator[int]:
             time.sleep(max(time.monotonic() - began, BREATH_S))
 
 
-def _indexed_batch(kept: Kept) -> tuple[int, bool]:
+def _indexed_batch(kept: Expiring) -> tuple[int, bool]:
     rows = _old(kept)
     last = rows.values_list(kept.time, flat=True)[BATCH - 1 : BATCH].first()
     if last is not None:
@@ -174,7 +175,7 @@ def _indexed_batch(kept: Kept) -> tuple[int, bool]:
     return _delete(rows), last is None
 
 
-def _ordered_batch(kept: Kept) -> tuple[int, bool]:
+def _ordered_batch(kept: Expiring) -> tuple[int, bool]:
     rows = _rows(kept.model).order_by("pk")
     oldest = rows.values_list("pk", kept.time)[:BATCH]
     old = [pk for pk, moment in oldest if moment < kept.before]

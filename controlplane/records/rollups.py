@@ -17,7 +17,6 @@ import msgspec
 from django.db import connection, transaction
 from msgspec import Struct
 
-from controlplane.models import RequestRecord
 from controlplane.records.models import (
     BOUNDS_MS,
     CONTENT,
@@ -29,6 +28,7 @@ from controlplane.records.models import (
     NeedMinute,
     RecordHorizon,
     RequestMinute,
+    RequestRecord,
 )
 from failover.engine.verdicts import VERDICTS, Scope
 from providers.errors import Fault

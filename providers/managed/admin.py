@@ -66,6 +66,25 @@ class LinesField(forms.CharField):
         """The model checks the entries."""
 
 
+class StatusesField(forms.CharField):
+    """HTTP statuses between commas."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return ", ".join(map(str, value)) if isinstance(value, list) else value
+
+    def to_python(self, value: Any) -> Any:
+        words = (value or "").replace(",", " ").split()
+        if wrong := [word for word in words if not word.isdecimal()]:
+            raise forms.ValidationError(f"{wrong[0]!r} is not an HTTP status")
+        return [int(word) for word in words]
+
+    def validate(self, value: Any) -> None:
+        """No status at all is allowed: then none is gone on after."""
+
+    def run_validators(self, value: Any) -> None:
+        """The model checks the statuses."""
+
+
 class SecretField(forms.CharField):
     """Takes a secret and never gives one: blank keeps the stored one."""
 

@@ -95,19 +95,6 @@ def test_a_person_who_signs_in_without_next_lands_in_admin(client, db):
     assert answer["location"] == "/admin/"
 
 
-def test_the_overview_counts_what_is_effective_and_shows_a_refused_edit(admin):
-    rows.provider("lab", enabled=False)
-    rows.provider("lab", **CONFIG)
-    source = ConfigSource.load()
-    source.path, source.refused_errors = "/etc/switchyard.yaml", ["switchyard.yaml:3: <wrong>"]
-    source.refused_at = "2026-01-01T00:00:00Z"
-    source.save()
-    page = admin.get(reverse("admin:index"))
-    assert [card["number"] for card in page.context["cards"]] == [1, 0, 0, 0]
-    assert page.context["cards"][0]["note"] == "all enabled"
-    assert "switchyard.yaml:3: &lt;wrong&gt;" in page.content.decode()
-
-
 # Providers and their secrets
 
 

@@ -14,7 +14,7 @@ from django.apps import apps as django_apps
 from django.db import IntegrityError, connection, models, transaction
 from django.db.migrations.executor import MigrationExecutor
 
-from controlplane.models import RequestRecord
+from controlplane.records.models import RequestRecord
 from tests.support.gateways import ROOT, environment
 
 if TYPE_CHECKING:

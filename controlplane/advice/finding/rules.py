@@ -15,7 +15,7 @@ LOST_SHARE: Final = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Traffic:
+class NameTraffic:
     """What a name's requests came to. `lost` got no answer, by no fault of theirs."""
 
     requests: int = 0
@@ -41,7 +41,7 @@ class Model:
     offer: Offer
     rule: Ruled | None
     wants: Wants
-    asked: Traffic
+    asked: NameTraffic
 
 
 def rules(
@@ -64,7 +64,7 @@ def rules(
             yield _rule(model, found, price, window)
 
 
-def _is_wanting(rule: Ruled, asked: Traffic) -> bool:
+def _is_wanting(rule: Ruled, asked: NameTraffic) -> bool:
     lost = asked.lost >= max(LOST, LOST_SHARE * asked.requests)
     return lost or not rule.is_served
 

@@ -11,7 +11,7 @@ from controlplane.advice.finding.domains import domains, episodes
 from controlplane.advice.finding.judging import compare
 from controlplane.advice.finding.limits import Passed, limits, median
 from controlplane.advice.finding.pools import dead, spares
-from controlplane.advice.finding.rules import Model, Ruled, Traffic, rules
+from controlplane.advice.finding.rules import Model, NameTraffic, Ruled, rules
 from controlplane.advice.finding.shares import orders, weights
 from controlplane.advice.finding.values import Line, Proposal, Seat, Span, Tally, confidence_of
 from failover.suggestions import NO_WANTS, Market, Offer
@@ -269,7 +269,7 @@ OFFER = Offer(name="small", members=frozenset({("p", "m")}), domains=frozenset({
 
 
 def ruled(rule: Ruled | None = None, **asked: int) -> list[Proposal]:
-    model = Model(offer=OFFER, rule=rule, wants=NO_WANTS, asked=Traffic(**asked))
+    model = Model(offer=OFFER, rule=rule, wants=NO_WANTS, asked=NameTraffic(**asked))
     return list(rules([model], Market([OFFER, OTHER]), {"small": 3.0, "other": 5.0}.get, DAY))
 
 

@@ -11,8 +11,9 @@ from django.test import Client, override_settings
 from django.urls import reverse
 
 from controlplane.decisions.deciding import ENDPOINTS, is_as_recorded
-from controlplane.models import PublishedSnapshot, RequestRecord, SnapshotContent
+from controlplane.models import PublishedSnapshot, SnapshotContent
 from controlplane.publishing.snapshots import keep
+from controlplane.records.models import RequestRecord
 from failover.engine.plan import Inputs
 from routing.gateway.auth import digest_of
 from routing.gateway.deciding.snapshot import CandidateSpec, KeySpec

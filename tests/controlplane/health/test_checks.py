@@ -14,8 +14,7 @@ from controlplane.health.checks import Checking, check_now
 from controlplane.health.models import HealthCheck, HealthSnapshot, HealthVersion
 from controlplane.jobs.lease import due_jobs
 from controlplane.jobs.running import run_job
-from controlplane.models import RequestRecord
-from controlplane.records.models import CallMinute, FaultMinute
+from controlplane.records.models import CallMinute, FaultMinute, RequestRecord
 from failover.engine.bench_entries import BenchEntry
 from failover.models import Bench
 from providers.models import ListedModel

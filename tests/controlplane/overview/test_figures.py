@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from controlplane.overview.figures import (
-    WINDOWS,
+    PERIODS,
     busiest,
     dollars,
     milliseconds,
@@ -28,7 +28,7 @@ def minute(ago: int, pool: str = "small", **sums: object) -> None:
 
 
 def by_title() -> dict[str, str]:
-    return {one.title: one.value for one in traffic(WINDOWS["1h"], NOW).figures}
+    return {one.title: one.value for one in traffic(PERIODS["1h"], NOW).figures}
 
 
 def test_figures_are_of_the_window_alone():
@@ -45,23 +45,23 @@ def test_figures_are_of_the_window_alone():
 
 def test_many_errors_are_red_and_few_are_not():
     minute(1, requests=1000, failed=5)
-    colours = {one.title: one.colour for one in traffic(WINDOWS["1h"], NOW).figures}
+    colours = {one.title: one.colour for one in traffic(PERIODS["1h"], NOW).figures}
     assert colours["Errors"] == ""
     minute(2, requests=100, failed=100)
-    colours = {one.title: one.colour for one in traffic(WINDOWS["1h"], NOW).figures}
+    colours = {one.title: one.colour for one in traffic(PERIODS["1h"], NOW).figures}
     assert colours["Errors"] == "danger"
 
 
 def test_a_window_without_requests_is_empty():
-    shown = traffic(WINDOWS["1h"], NOW)
+    shown = traffic(PERIODS["1h"], NOW)
     assert shown.is_empty
     assert {one.value for one in shown.figures} >= {"0", "none", "$0.00"}
 
 
-@pytest.mark.parametrize("key", WINDOWS)
+@pytest.mark.parametrize("key", PERIODS)
 def test_charts_have_a_value_for_every_step(key):
     minute(3, requests=4, failovers=1, failed=1)
-    window = WINDOWS[key]
+    window = PERIODS[key]
     for chart in traffic(window, NOW).charts:
         assert len(chart["labels"]) in {window.length_s // window.step_s + n for n in (0, 1)}
         assert {len(line["values"]) for line in chart["lines"]} == {len(chart["labels"])}
@@ -75,13 +75,13 @@ def test_pools_with_errors_come_first_then_those_with_failovers():
     minute(1, "moved", requests=10, failovers=3)
     minute(1, "broken", requests=2, failed=1)
     minute(1, "", requests=9, refused=9)
-    assert busiest(WINDOWS["1h"], NOW, 3) == ["broken", "moved", "busy"]
+    assert busiest(PERIODS["1h"], NOW, 3) == ["broken", "moved", "busy"]
 
 
 def test_a_pools_strip_tells_when_it_failed():
     minute(1, requests=10, failed=10)
     minute(31, requests=10)
-    sums = pools_traffic(WINDOWS["1h"], NOW, ["small", "other"])
+    sums = pools_traffic(PERIODS["1h"], NOW, ["small", "other"])
     assert set(sums) == {"small"}
     states = [cell.state for cell in sums["small"].strip]
     assert states.count("danger") == states.count("success") == 1

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from controlplane.models import PublishedSnapshot, RequestRecord, SnapshotContent
+from controlplane.models import PublishedSnapshot, SnapshotContent
 from controlplane.publishing import snapshots
 from controlplane.publishing.publisher import publish
 from controlplane.publishing.snapshots import NEWEST, NotKept, prune, snapshot_of
+from controlplane.records.models import RequestRecord
 from routing.gateway.deciding.snapshot import checksum
 from tests.support import rows
 

@@ -11,8 +11,8 @@ import msgspec
 import pytest
 from django.db import connection
 
-from controlplane.models import RequestRecord
 from controlplane.records.ingest import BATCH, Ingester
+from controlplane.records.models import RequestRecord
 from failover.engine.plan import Inputs, Standing
 from routing.gateway.ingress import new_id
 from routing.gateway.records.record import COLUMNS, OWN_PREFIX, Detail, RejectedRecord, row_of

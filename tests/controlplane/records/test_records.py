@@ -11,9 +11,9 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from controlplane.models import RequestRecord
 from controlplane.records.admin import BoundedPaginator, trail_of
 from controlplane.records.ingest import store
+from controlplane.records.models import RequestRecord
 from failover.engine.plan import Inputs
 from routing.gateway.ingress import new_id
 from routing.gateway.records.record import OWN_PREFIX, RejectedRecord, row_of

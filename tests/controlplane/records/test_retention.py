@@ -12,14 +12,7 @@ from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.db import connection
 
-from controlplane.models import (
-    Alert,
-    HealthCheck,
-    RequestRecord,
-    Settings,
-    Suggestion,
-    Team,
-)
+from controlplane.models import Alert, HealthCheck, Settings, Suggestion, Team
 from controlplane.records import retention
 from controlplane.records.ingest import store
 from controlplane.records.models import (
@@ -31,6 +24,7 @@ from controlplane.records.models import (
     NeedMinute,
     RecordHorizon,
     RequestMinute,
+    RequestRecord,
 )
 from controlplane.records.retention import prune
 from controlplane.records.rollups import roll_up

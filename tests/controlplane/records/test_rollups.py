@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.db import connection, transaction
 
-from controlplane.models import RequestRecord
 from controlplane.records import rollups
 from controlplane.records.ingest import store
 from controlplane.records.models import (
@@ -21,6 +20,7 @@ from controlplane.records.models import (
     NeedMinute,
     RecordHorizon,
     RequestMinute,
+    RequestRecord,
 )
 from controlplane.records.rollups import CHUNK, MOST_ROWS, MinuteSums, roll_up, sum_minute
 from routing.gateway.records.record import Outcome, row_of

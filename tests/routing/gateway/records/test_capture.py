@@ -33,7 +33,9 @@ PROMPT = "what is in my prompt"
 class World:
     """A gateway whose only provider is the simulator, and what it has captured."""
 
-    def __init__(self, folder: Path, *, room: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, room: int | None = None, spool: SpoolWriter | None = None
+    ) -> None:
         self.folder = folder
         self.clock = FakeClock()
         self.gateway = Gateway(
@@ -41,7 +43,7 @@ class World:
             environ={},
             clock=self.clock,
             wall=self.clock.wall,
-            spool=SpoolWriter(folder, worker="1"),
+            spool=spool or SpoolWriter(folder, worker="1"),
         )
         if room is not None:
             self.gateway.recorder.room.free = room
@@ -204,8 +206,7 @@ async def test_room_is_given_back_whatever_becomes_of_a_request(world: World) ->
 
 
 async def test_a_full_spool_costs_captures_and_no_record(tmp_path: Path) -> None:
-    world = World(tmp_path)
-    world.gateway.recorder._spool = SpoolWriter(tmp_path, worker="1", budget_bytes=2500)
+    world = World(tmp_path, spool=SpoolWriter(tmp_path, worker="1", budget_bytes=2500))
     world.load(key=BOTH)
     await world.ask(content="long " * 1000)
 
