@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from datetime import UTC, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from django.db.models import Count, F, Max, Min, OuterRef, Q, Subquery, Sum
+from django.db.models import Count, F, Max, Min, Q, Sum
 
 from controlplane.advice.finding.limits import Passed
 from controlplane.advice.finding.rules import Model, NameTraffic, Ruled
@@ -51,6 +52,7 @@ SETTLED: Final = timedelta(minutes=1)  # records of a minute may come in after i
 DAY_S: Final = 24 * 3600
 WEEK_S: Final = 7 * DAY_S
 BAD_CALLS: Final = 3  # so many outages make a minute bad, if they are half of its calls
+AT_ONCE: Final = 500
 USUAL_MIX: Final = (3, 1)  # tokens in and out, without traffic
 
 
@@ -140,15 +142,25 @@ class Picture:
     @cached_property
     def bad_minutes(self) -> Mapping[str, AbstractSet[datetime]]:
         """By provider, the week's minutes in which most of what was asked of it failed."""
-        asked = CallMinute.objects.filter(minute=OuterRef("minute"), provider=OuterRef("provider"))
-        total = asked.order_by().values("provider").annotate(n=Sum("calls")).values("n")
-        faults = FaultMinute.objects.filter(**_between(self.week), fault__in=OUTAGES)
-        many = faults.values("minute", "provider").annotate(n=Sum("calls"))
-        rows = many.filter(n__gte=BAD_CALLS).annotate(asked=Subquery(total)).order_by()
+        # Minutes in which half of all calls failed, whatever the reason, are few: only for them it
+        # is looked why.
+        calls = CallMinute.objects.filter(**_between(self.week)).values("minute", "provider")
+        sums = calls.annotate(asked=Sum("calls"), lost=Sum("failed")).order_by()
+        poor = sums.filter(lost__gte=BAD_CALLS).filter(asked__lte=2 * F("lost"))
+        asked = {
+            (minute, provider): number
+            for minute, provider, number in poor.values_list("minute", "provider", "asked")
+            if provider in self.callable
+        }
+        faults = FaultMinute.objects.filter(fault__in=OUTAGES).values("minute", "provider")
+        out = faults.annotate(n=Sum("calls")).filter(n__gte=BAD_CALLS).order_by()
         found: defaultdict[str, set[datetime]] = defaultdict(set)
-        for minute, provider, failed, calls in rows.values_list("minute", "provider", "n", "asked"):
-            if 2 * failed >= (calls or 0) and provider in self.callable:
-                found[provider].add(minute)
+        minutes = sorted({minute for minute, _provider in asked})
+        for start in range(0, len(minutes), AT_ONCE):
+            some = out.filter(minute__in=minutes[start : start + AT_ONCE])
+            for minute, provider, failed in some.values_list("minute", "provider", "n"):
+                if 2 * failed >= asked.get((minute, provider), math.inf):
+                    found[provider].add(minute)
         return found
 
     def domain(self, provider: str) -> Mapping[str, str]:
