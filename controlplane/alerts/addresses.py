@@ -128,7 +128,9 @@ def moment(at: datetime) -> str:
 def posted(address: AlertAddress, message: Message, at: int) -> tuple[dict[str, str], bytes]:
     """Headers and body for a webhook; `at` is Unix time in seconds."""
     if address.kind == SLACK:
-        text = message.text
+        # What a provider said may not call everybody in a channel. Slack wants exactly these three
+        # escaped.
+        text = message.text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
         if message.url:
             text += f"\n{message.url}"
         return {}, msgspec.json.encode({"text": text})

@@ -88,6 +88,12 @@ def test_a_slack_shaped_webhook_gets_text_with_the_link(receiver):
     assert "x-switchyard-signature" not in got.headers
 
 
+def test_what_a_provider_said_calls_nobody_in_a_channel(receiver):
+    sent(address(receiver.url, "slack"), replace(MESSAGE, text="<!channel> & more", url=""))
+
+    assert json.loads(receiver.posted[0].body) == {"text": "&lt;!channel&gt; &amp; more"}
+
+
 @pytest.mark.parametrize("tail", ["", "/", "/a/", "/a?b=c/d", "/a/?b"])
 def test_the_path_and_the_query_go_as_they_are_written(receiver, tail):
     sent(address(receiver.url + tail))

@@ -36,7 +36,9 @@ HOST = dedent(
 )
 
 
-def test_mirror_and_publishing_hold_on_postgresql(postgres_url: str, tmp_path: Path) -> None:
+def test_what_is_mirrored_published_and_told_holds_on_postgresql(
+    postgres_url: str, tmp_path: Path
+) -> None:
     done = subprocess.run(
         [
             sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:randomly",
