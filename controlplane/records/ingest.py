@@ -19,8 +19,8 @@ from uuid import UUID
 
 from django.db import DataError, InterfaceError, OperationalError, connection, transaction
 
-from controlplane.models import CENTURY, EPOCH, RequestRecord
-from controlplane.records.models import Captured, DirtyMinute
+from controlplane.models import EPOCH, RequestRecord
+from controlplane.records.models import CENTURY, Captured, DirtyMinute
 from routing.gateway.records.record import COLUMNS
 from routing.gateway.records.spool import CAPTURED, SPOOL_DIR, spool_files, take
 
