@@ -32,6 +32,7 @@ from controlplane.records.models import (
     CapturedLook,  # noqa: F401 - as above
     DirtyMinute,  # noqa: F401 - as above
     FaultMinute,  # noqa: F401 - as above
+    Keeping,
     NeedMinute,  # noqa: F401 - as above
     RecordHorizon,  # noqa: F401 - as above
     RequestMinute,  # noqa: F401 - as above
@@ -202,19 +203,9 @@ def default_retry_first_statuses() -> list[int]:
 
 
 POSITIVE = [MinValueValidator(0.001, message="This must be more than 0.")]
-CENTURY = 36_500
 
 
-def kept_days(what: str, default: int, more: str = "") -> models.PositiveIntegerField[int, int]:
-    return models.PositiveIntegerField(
-        f"{what} (days)",
-        default=default,
-        validators=[*ONE_OR_MORE, MaxValueValidator(CENTURY)],
-        help_text=f"{more} Default: {default}.".strip(),
-    )
-
-
-class Settings(AlertSettings, Singleton):
+class Settings(Keeping, AlertSettings, Singleton):
     """What holds where a pool, a provider or the configuration says nothing else."""
 
     strategy = models.CharField(
@@ -419,15 +410,6 @@ class Settings(AlertSettings, Singleton):
         default=300,
         validators=POSITIVE,
         help_text="Default: 300.",
-    )
-
-    keep_records_days = kept_days("requests", 30, "Records of single requests.")
-    keep_sums_days = kept_days("sums", 400, "Sums of requests by the minute, for charts.")
-    keep_checks_days = kept_days("health checks", 14)
-    keep_alerts_days = kept_days("alerts", 90, "Those that are over.")
-    keep_suggestions_days = kept_days("suggestions", 180, "Those that are decided or expired.")
-    keep_history_days = kept_days(
-        "history", 365, "What objects were before, and who looked at captured requests."
     )
     updated_at = models.DateTimeField(auto_now=True)
     history = HistoricalRecords()

@@ -2,7 +2,8 @@
 Request records after they have left the workers: into the database, and to people's eyes.
 
     ingest                 empties the spool, for the control child
-    rollups retention      jobs: sums by the minute, and what is old is deleted
+    rollups sums           a job: sums by the minute
+    retention              a job: what is old is deleted
     reading                what sums say, for charts, health and suggestions
     api admin              how a record is shown
     captured_admin looking prompts and answers, and who looked at them

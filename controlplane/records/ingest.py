@@ -19,8 +19,7 @@ from uuid import UUID
 
 from django.db import DataError, InterfaceError, OperationalError, connection, transaction
 
-from controlplane.models import CENTURY
-from controlplane.records.models import EPOCH, Captured, DirtyMinute, RequestRecord
+from controlplane.records.models import CENTURY, EPOCH, Captured, DirtyMinute, RequestRecord
 from routing.gateway.records.record import COLUMNS
 from routing.gateway.records.spool import CAPTURED, SPOOL_DIR, spool_files, take
 

@@ -13,11 +13,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+from django.core.validators import MaxValueValidator
 from django.db import models
 from django.utils.functional import cached_property
 
 from controlplane.edits.models import Singleton
 from routing.gateway.records.record import OWN_PREFIX, Detail, Outcome, detail_of
+from routing.models import ONE_OR_MORE
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -26,6 +28,7 @@ BOUNDS_MS: Final = (50, 100, 200, 400, 800, 1500, 3000, 6000, 12_000, 25_000, 60
 DURATION: Final = tuple(f"duration_{n}" for n in range(len(BOUNDS_MS) + 1))
 CONTENT: Final = tuple(f"content_{n}" for n in range(len(BOUNDS_MS) + 1))
 OTHER: Final = "(other)"
+CENTURY: Final = 36_500  # days
 
 
 def word(name: str = "", help_text: str = "") -> models.TextField[str, str]:
@@ -332,3 +335,28 @@ class CapturedLook(models.Model):
 
     def __str__(self) -> str:
         return f"{self.who} at {self.at:%Y-%m-%d %H:%M:%S}: req_{self.record.hex}"
+
+
+def kept_days(what: str, default: int, more: str = "") -> models.PositiveIntegerField[int, int]:
+    return models.PositiveIntegerField(
+        f"{what} (days)",
+        default=default,
+        validators=[*ONE_OR_MORE, MaxValueValidator(CENTURY)],
+        help_text=f"{more} Default: {default}.".strip(),
+    )
+
+
+class Keeping(models.Model):
+    """How long things are kept: a part of controlplane.models.Settings."""
+
+    keep_records_days = kept_days("requests", 30, "Records of single requests.")
+    keep_sums_days = kept_days("sums", 400, "Sums of requests by the minute, for charts.")
+    keep_checks_days = kept_days("health checks", 14)
+    keep_alerts_days = kept_days("alerts", 90, "Those that are over.")
+    keep_suggestions_days = kept_days("suggestions", 180, "Those that are decided or expired.")
+    keep_history_days = kept_days(
+        "history", 365, "What objects were before, and who looked at captured requests."
+    )
+
+    class Meta:
+        abstract = True

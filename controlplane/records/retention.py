@@ -30,7 +30,7 @@ from controlplane.records.models import (
     RequestMinute,
     RequestRecord,
 )
-from controlplane.records.rollups import sum_minute
+from controlplane.records.rollups import sum_marked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,7 +64,7 @@ def prune(run: Run) -> str:
     """Delete what is older than the settings say; how much of what, in words."""
     now, settings = run.began_at, Settings.objects.filter(pk=1).first() or Settings()
     told = []
-    _forget_records(_before(now, settings.keep_records_days))
+    _forget_records(run, _before(now, settings.keep_records_days))
     done = total = 0
     for kept in _tables(now, settings):
         total += _expected(kept)
@@ -87,16 +87,17 @@ def _before(now: datetime, days: int) -> datetime:
     return (now - timedelta(days=days)).replace(second=0, microsecond=0)
 
 
-def _forget_records(before: datetime) -> None:
+def _forget_records(run: Run, before: datetime) -> None:
     """
     Sum what has not been summed of before then, and note that its records go.
 
     Noted first: a rollup that reads a minute while its records are deleted finds that out before
     it writes. A moment once noted stays, whatever the settings say later.
     """
-    marked = DirtyMinute.objects.filter(minute__lt=before).order_by("minute")
-    for minute in list(marked.values_list("minute", flat=True)):
-        sum_minute(minute)
+    sum_marked(run, before)
+    first = DirtyMinute.objects.order_by("minute").values_list("minute", flat=True).first()
+    if first is not None:
+        before = min(before, first)  # the next run does the rest
     if before > RecordHorizon.passed():
         RecordHorizon.objects.update_or_create(pk=1, defaults={"moment": before})
 

@@ -67,6 +67,7 @@ class Recorder:
         self.error = ""
         self.room = Room()
         self._spool = spool
+        self._capture_spool = spool.for_captures() if spool is not None else None
         self._captures: list[tuple[RequestRecord, Capture]] = []
         self._saving: asyncio.Task[None] | None = None
         self._clock = clock
@@ -183,7 +184,7 @@ class Recorder:
     async def _save(self) -> None:
         """Write what was captured, in a thread of its own: records do not wait for it."""
         loop = asyncio.get_running_loop()
-        spool = self._spool.for_captures() if self._spool is not None else None
+        spool = self._capture_spool
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="captures") as thread:
             while self._captures:
                 captures, self._captures = (

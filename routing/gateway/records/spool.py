@@ -134,7 +134,7 @@ class SpoolWriter:
         # Names sort by time, so that files are taken in the order of their making.
         name = f"{time.time_ns() // 1_000_000:013d}-{self._worker}-{os.getpid()}-{self._number}"
         path = self._folder / f"{name}{self._suffix}"
-        draft = path.with_suffix(".new")
+        draft = path.with_name(f"{path.name}.new")
         fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)

@@ -11,7 +11,7 @@ from controlplane.models import Settings
 from providers.models import ListedModel, Provider, ProviderModel
 from routing.models import Candidate, CanonicalModel
 from tests.support import rows
-from tests.support.traffic import Behaviour, Traffic, PoolTraffic
+from tests.support.traffic import Behaviour, PoolTraffic, Traffic
 
 NOW = datetime(2026, 3, 11, 10, 30, 20, tzinfo=UTC)
 UNTIL = NOW.replace(minute=29, second=0)

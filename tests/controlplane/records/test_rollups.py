@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.db import connection, transaction
 
-from controlplane.records import rollups
+from controlplane.records import sums
 from controlplane.records.ingest import store
 from controlplane.records.models import (
     OTHER,
@@ -22,7 +22,8 @@ from controlplane.records.models import (
     RequestMinute,
     RequestRecord,
 )
-from controlplane.records.rollups import CHUNK, MOST_ROWS, MinuteSums, roll_up, sum_minute
+from controlplane.records.rollups import CHUNK, roll_up
+from controlplane.records.sums import MOST_ROWS, MinuteSums
 from routing.gateway.records.record import Outcome, row_of
 from tests.support.builders import attempt_record, request_record
 from tests.support.processes import wait_for
@@ -191,18 +192,18 @@ def test_needs_are_counted_by_pool() -> None:
 
 
 def test_names_that_callers_make_up_do_not_fill_the_tables() -> None:
-    sums = MinuteSums()
+    made = MinuteSums()
     for number in range(2 * MOST_ROWS):
         call = f'["lab","made-up-{number}","main",1.0,null,null,2.0,404,"model_not_found"]'
         detail = f'{{"attempts":[{call}],"features":{{"needs":["need-{number}"]}}}}'
         row = (None, f"lab/made-up-{number}", "a", "failed", "", "", 0, 0, 1.0)
-        sums.add((*row, None, None, None, None, None, detail))
+        made.add((*row, None, None, None, None, None, detail))
 
-    assert len(sums.requests) == len(sums.calls) == MOST_ROWS + 1
-    assert len(sums.faults) == MOST_ROWS + 1
-    assert len(sums.needs) <= 2 * MOST_ROWS
-    assert sums.requests[OTHER, "a"][rollups._REQUESTS] == MOST_ROWS
-    assert sums.calls["(other)", "lab", "(other)"][rollups._FAILED] == MOST_ROWS
+    assert len(made.requests) == len(made.calls) == MOST_ROWS + 1
+    assert len(made.faults) == MOST_ROWS + 1
+    assert len(made.needs) <= 2 * MOST_ROWS
+    assert made.requests[OTHER, "a"][sums._REQUESTS] == MOST_ROWS
+    assert made.calls["(other)", "lab", "(other)"][sums._FAILED] == MOST_ROWS
 
 
 def test_more_records_than_are_held_in_memory_are_all_counted() -> None:
@@ -259,7 +260,7 @@ def test_who_dies_while_writing_leaves_old_sums_and_the_mark() -> None:
     def die() -> None:
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt), after("INSERT INTO controlplane_callminute", die):
+    with pytest.raises(KeyboardInterrupt), after('DELETE FROM "controlplane_callminute"', die):
         roll_up(Told())
 
     assert only(RequestMinute, "requests") == {"requests": 1}
@@ -272,10 +273,10 @@ def test_a_sum_of_what_was_there_before_does_not_replace_a_newer_one() -> None:
 
     def another_worker() -> None:
         keep(record())
-        sum_minute(NOON)
+        roll_up(Told())
 
     with after("SELECT id, canonical_model", another_worker):
-        sum_minute(NOON)
+        roll_up(Told())
 
     assert only(RequestMinute, "requests") == {"requests": 2}
 
@@ -300,7 +301,7 @@ def test_deleting_that_begins_while_a_minute_is_summed_leaves_its_sums() -> None
         RecordHorizon.objects.create(pk=1, moment=NOON + MINUTE)
         RequestRecord.purge(NOON + MINUTE)
 
-    with after('SELECT "controlplane_dirtyminute"."token"', delete):
+    with after('SELECT "controlplane_recordhorizon"', delete):
         roll_up(Told())
 
     assert only(RequestMinute, "requests") == {"requests": 2}
@@ -330,7 +331,7 @@ def after(beginning: str, work: Callable[[], None]) -> Iterator[None]:
 @pytest.mark.django_db(transaction=True)
 def test_a_mark_is_not_taken_away_while_records_are_on_their_way() -> None:
     keep(record())
-    summing = threading.Thread(target=in_thread(lambda: sum_minute(NOON)))
+    summing = threading.Thread(target=in_thread(lambda: roll_up(Told())))
     with transaction.atomic():
         keep(record())
         summing.start()
@@ -348,7 +349,7 @@ def test_records_whose_mark_is_being_taken_away_mark_their_minute_again() -> Non
     keep(record())
     ingesting = threading.Thread(target=in_thread(lambda: keep(record())))
     with transaction.atomic():
-        sum_minute(NOON)
+        roll_up(Told())
         ingesting.start()
         wait_for(lambda: not ingesting.is_alive() or is_somebody_waiting(), what="the ingest")
     ingesting.join()
@@ -363,9 +364,9 @@ def test_records_whose_mark_is_being_taken_away_mark_their_minute_again() -> Non
 def test_two_workers_at_one_minute_are_one_after_the_other() -> None:
     keep(record())
     failed: list[BaseException] = []
-    other = threading.Thread(target=in_thread(lambda: sum_minute(NOON), failed))
+    other = threading.Thread(target=in_thread(lambda: roll_up(Told()), failed))
     with transaction.atomic():
-        sum_minute(NOON)
+        roll_up(Told())
         other.start()
         wait_for(lambda: not other.is_alive() or is_somebody_waiting(), what="the other worker")
     other.join()

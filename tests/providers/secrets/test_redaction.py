@@ -57,6 +57,24 @@ def test_keys_are_known_by_their_shape_even_if_nobody_has_told_of_them(text: str
     assert text.removeprefix("Bearer ") not in Secrets().redact(f"it said {text} again")
 
 
+@pytest.mark.parametrize(
+    "begin",
+    ["sk-", "rk-", "pk-", "xai-", "nvapi-", "pplx-", "csk-", "sess-", "gsk_", "hf_", "sy_", "tgp_",
+     "fw_", "AIza", "eyJhbGciOiJIUzI.", "bearer ", "Bearer "],
+)  # fmt: skip
+def test_every_shape_is_known_by_itself(begin: str) -> None:
+    assert Secrets().redact(f'"{begin}0123456789ab"') != f'"{begin}0123456789ab"'
+
+
+def test_however_many_secrets_there_are_each_is_found() -> None:
+    many = [f"{number:04d}-secret" for number in range(1000)]
+    for count in (1, 399, 1000):
+        secrets = made(*many[:count])
+        assert secrets.redact(f"{many[0]} {many[count - 1]} 9999-secret") == (
+            f"{REDACTED} {REDACTED} 9999-secret"
+        )
+
+
 def test_passwords_in_urls_and_values_with_telling_names_are_remembered() -> None:
     secrets = Secrets()
     secrets.remember_url("http://user:letmein-123@proxy:3128")

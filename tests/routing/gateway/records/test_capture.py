@@ -22,7 +22,15 @@ from routing.gateway.records.capture import (
     text_of,
 )
 from routing.gateway.records.recorder import Recorder
-from routing.gateway.records.spool import CAPTURED, SpoolRefused, SpoolWriter, spool_files, take
+from routing.gateway.records.spool import (
+    BUDGET_BYTES,
+    CAPTURED,
+    SUFFIX,
+    SpoolRefused,
+    SpoolWriter,
+    spool_files,
+    take,
+)
 from tests.support.builders import FakeClock, content, pool, provider, snapshot
 
 BOTH = CaptureSpec(requests=True, responses=True)
@@ -34,7 +42,7 @@ class World:
     """A gateway whose only provider is the simulator, and what it has captured."""
 
     def __init__(
-        self, folder: Path, *, room: int | None = None, spool: SpoolWriter | None = None
+        self, folder: Path, *, room: int | None = None, budget_bytes: int = BUDGET_BYTES
     ) -> None:
         self.folder = folder
         self.clock = FakeClock()
@@ -43,7 +51,7 @@ class World:
             environ={},
             clock=self.clock,
             wall=self.clock.wall,
-            spool=spool or SpoolWriter(folder, worker="1"),
+            spool=SpoolWriter(folder, worker="1", budget_bytes=budget_bytes),
         )
         if room is not None:
             self.gateway.recorder.room.free = room
@@ -206,7 +214,7 @@ async def test_room_is_given_back_whatever_becomes_of_a_request(world: World) ->
 
 
 async def test_a_full_spool_costs_captures_and_no_record(tmp_path: Path) -> None:
-    world = World(tmp_path, spool=SpoolWriter(tmp_path, worker="1", budget_bytes=2500))
+    world = World(tmp_path, budget_bytes=2500)
     world.load(key=BOTH)
     await world.ask(content="long " * 1000)
 
@@ -222,6 +230,17 @@ def test_captures_leave_half_of_the_spool_to_records(tmp_path: Path) -> None:
     with pytest.raises(SpoolRefused):
         spool.append([b"x" * 400])
     spool.close()
+
+
+def test_records_and_captures_may_be_written_in_the_same_moment(tmp_path: Path) -> None:
+    spool = SpoolWriter(tmp_path, worker="1")
+    captures = spool.for_captures()
+    for _ in range(50):
+        for writer in (spool, captures):
+            writer.append([b"x"])
+            writer.close()
+
+    assert [len(list(spool_files(tmp_path, kind))) for kind in (SUFFIX, CAPTURED)] == [50, 50]
 
 
 def test_a_dropped_trail_gives_its_room_back() -> None:
