@@ -1,4 +1,4 @@
-"""Two hosts and two job workers on one PostgreSQL and one Valkey, and what happens when one dies."""
+"""Two hosts, two job workers, one PostgreSQL, one Valkey: what happens when one of them dies."""
 
 from __future__ import annotations
 
