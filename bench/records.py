@@ -94,7 +94,7 @@ def _batches(count: int, end: datetime) -> Iterator[list[tuple[object, ...]]]:
     start_ms = int(end.timestamp() * 1000) - DAY_MS
     batch: list[tuple[object, ...]] = []
     for number in range(count):
-        moved = dice.random() < 0.05
+        moved, key = dice.random() < 0.05, dice.randrange(KEYS)
         provider, other = dice.sample(range(PROVIDERS), 2)
         served = attempt_record(provider=f"provider-{provider}", model="m")
         failed = attempt_record(
@@ -107,8 +107,8 @@ def _batches(count: int, end: datetime) -> Iterator[list[tuple[object, ...]]]:
         record = request_record(
             id=identifier,
             request_id=f"req_{identifier}",
-            canonical_model=f"pool-{dice.randrange(POOLS)}",
-            key=f"key-{dice.randrange(KEYS)}",
+            canonical_model=f"pool-{(key + dice.randrange(2)) % POOLS}",  # a key asks for two
+            key=f"key-{key}",
             outcome="failed" if has_failed else "answered",
             status=502 if has_failed else 200,
             provider="" if has_failed else f"provider-{provider}",

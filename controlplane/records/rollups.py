@@ -125,8 +125,9 @@ def _replace(group: Mapping[datetime, MinuteSums], marks: Mapping[datetime, int]
                 model,
                 columns,
                 [
-                    (connection.ops.adapt_datetimefield_value(minute), *row)
+                    (at, *row)
                     for minute, sums in written.items()
+                    for at in (connection.ops.adapt_datetimefield_value(minute),)
                     for row in rows_of(sums)
                 ],
             )
