@@ -16,6 +16,7 @@ from controlplane.models import ApiKey, ConfigSource, new_key
 from controlplane.records.models import RequestMinute
 from providers.models import Provider
 from routing.models import CanonicalModel
+from tests.support import rows
 
 pytestmark = pytest.mark.django_db
 
@@ -64,11 +65,13 @@ def test_what_is_wrong_is_on_it(shown):
     now = timezone.now()
     Alert.objects.create(kind="job_missed", subject="health", text="Health is late.", since=now)
     Alert.objects.create(kind="x", subject="y", text="Long over.", since=now, ended_at=now)
+    rows.suggestion(target="small")
     HealthSnapshot.objects.create(provider="lab", status="unhealthy", reason="refused")
     text = shown()
     assert "Health is late." in text
     assert "Long over." not in text
     assert "lab: refused" in text
+    assert "for small" in text
 
 
 def test_a_refused_file_is_named_until_a_later_edit_is_applied(shown):
