@@ -8,7 +8,8 @@ to be done stands in the database, and a tick that is lost is followed by the ne
 from __future__ import annotations
 
 import os
-from typing import Final
+import re
+from typing import TYPE_CHECKING, Any, Final
 
 from celery import Celery
 from django.conf import settings
@@ -16,16 +17,29 @@ from kombu.transport import TRANSPORT_ALIASES
 
 from controlplane.jobs.schedule import TICK_S
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "controlplane.settings")
 TRANSPORT_ALIASES["folder"] = "controlplane.jobs.folder:FolderTransport"
 TICK: Final = "switchyard.tick"
 
+
+def broker_of(redis_url: str, data_dir: Path) -> dict[str, Any]:
+    """Celery's settings of the broker."""
+    if not redis_url:
+        options = {"folder": str(data_dir / "broker"), "polling_interval": 0.5}
+        return {"broker_url": "folder://localhost", "broker_transport_options": options}
+    return {
+        # What everybody else calls unix:// has a name of its own in kombu.
+        "broker_url": re.sub(r"^unix://", "redis+socket://", redis_url),
+        "broker_transport_options": {"global_keyprefix": "switchyard:jobs:"},
+    }
+
+
 app = Celery("switchyard")
 app.conf.update(
-    broker_url=os.environ.get("REDIS_URL") or "folder://localhost",
-    broker_transport_options={"global_keyprefix": "switchyard:jobs:"}
-    if os.environ.get("REDIS_URL")
-    else {"folder": str(settings.DATA_DIR / "broker"), "polling_interval": 0.5},
+    **broker_of(os.environ.get("REDIS_URL", ""), settings.DATA_DIR),
     broker_connection_retry_on_startup=True,
     task_ignore_result=True,
     task_acks_late=True,

@@ -14,6 +14,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from controlplane.celery import app
 from controlplane.jobs.beating import BeatThread
+from controlplane.jobs.schedule import SCHEDULE
 from routing.gateway.serving import lifeline
 from routing.gateway.telemetry import logs
 
@@ -50,6 +51,8 @@ class Command(BaseCommand):
             without_mingle=True,
             quiet=True,
         )
+        for spec in SCHEDULE.values():
+            _ = spec.call  # what it needs is loaded once, for all children
         gc.collect()
         gc.freeze()  # so that the children go on sharing what is there already
         worker.start()
