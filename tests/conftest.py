@@ -41,7 +41,9 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("data")
     # Every test client would look for all static files first (0.1 s); who needs them turns it on.
     without_files = {"SERVESTATIC_USE_FINDERS": False, "SERVESTATIC_USE_STATIC_ROOT": False}
-    with override_settings(DATA_DIR=folder, **without_files):
+    # A good hash of a password takes half a second by intention, and most tests sign somebody in.
+    quick = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    with override_settings(DATA_DIR=folder, PASSWORD_HASHERS=quick, **without_files):
         yield folder
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +14,10 @@ from controlplane.advice.keeping import keep
 from controlplane.advice.models import Suggestion
 from controlplane.advice.suggesting import found_in
 from tests.controlplane.advice import seeded
-from tests.support.gateways import ROOT, environment
+from tests.support.gateways import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = pytest.mark.django_db
 
@@ -134,17 +131,3 @@ def test_every_figure_is_what_the_documents_query_says(week):
         "bad_minutes_of_first", "bad_minutes_of_second", "bad_minutes_of_both", "requests", "lost",
         "failovers", "most_input_tokens", "needs",
     }  # fmt: skip
-
-
-def test_the_week_is_the_same_on_postgresql(postgres_url: str, tmp_path: Path) -> None:
-    if connection.vendor == "postgresql":
-        return
-    done = subprocess.run(
-        [
-            sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:randomly",
-            "tests/controlplane/advice/test_week.py",
-        ],
-        cwd=ROOT, env=environment(tmp_path, DATABASE_URL=postgres_url),
-        capture_output=True, text=True, timeout=200, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]

@@ -1,4 +1,4 @@
-"""Mirror and publishing on a real PostgreSQL, and two hosts at one database."""
+"""Two hosts, and two editors, at one PostgreSQL."""
 
 from __future__ import annotations
 
@@ -34,25 +34,6 @@ HOST = dedent(
         print(publish(Path(folder)).generation)
     """
 )
-
-
-def test_what_is_mirrored_published_and_told_holds_on_postgresql(
-    postgres_url: str, tmp_path: Path
-) -> None:
-    done = subprocess.run(
-        [
-            sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:randomly",
-            "tests/controlplane/config/test_mirror.py", "tests/controlplane/config/test_apply.py",
-            "tests/controlplane/publishing/test_publishing.py",
-            "tests/controlplane/revisions/test_history.py",
-            "tests/controlplane/alerts/test_merging.py",
-            "tests/controlplane/alerts/test_sending.py",
-            "tests/controlplane/alerts/test_world.py",
-        ],
-        cwd=ROOT, env=environment(tmp_path, DATABASE_URL=postgres_url),
-        capture_output=True, text=True, timeout=200, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
 
 
 def test_hosts_that_share_a_database_agree_on_one_row_of_numbers(
