@@ -38,7 +38,7 @@ from failover.models import FailoverRule
 from providers.models import Provider
 from routing.gateway.link.channel import Board, BoardTold
 from routing.gateway.link.fleet import CURRENT
-from routing.models import CanonicalModel
+from routing.models import CanonicalModel, RoutingState
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
@@ -147,6 +147,7 @@ def _pools(request: HttpRequest, window: Period) -> dict[str, Any]:
         "pools": CanonicalModel.effective().count(),
         "rules": FailoverRule.effective().count(),
         "keys": ApiKey.effective().count(),
+        "switched_off": RoutingState.standing().filter(enabled=False).count(),
     }
     worker = worker_of(request)
     if worker is None or worker.gateway.table is None:
