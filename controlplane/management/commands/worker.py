@@ -13,7 +13,7 @@ from celery.exceptions import SecurityWarning
 from django.core.management.base import BaseCommand, CommandError
 
 from controlplane.celery import app
-from controlplane.jobs.beating import BeatThread
+from controlplane.jobs.beating import BeatThread, JobsWorker
 from controlplane.jobs.schedule import SCHEDULE
 from routing.gateway.serving import lifeline
 from routing.gateway.telemetry import logs
@@ -44,7 +44,8 @@ class Command(BaseCommand):
         # Root is dangerous where messages are pickled; ours are JSON.
         warnings.filterwarnings("ignore", category=SecurityWarning)
         app.steps["worker"].add(BeatThread)
-        worker = app.Worker(
+        worker = JobsWorker(
+            app=app,
             pool="prefork",
             concurrency=PROCESSES,
             without_gossip=True,

@@ -28,10 +28,9 @@ COMPARED = {
     "controlplane_callminute": "minute, pool, provider, model, calls, served, failed",
     "controlplane_faultminute": "minute, pool, provider, model, fault, status, calls",
     "controlplane_needminute": "minute, pool, need, requests",
-    "controlplane_healthsnapshot": "provider, status",
+    "controlplane_healthsnapshot": "provider",  # how it is, the number of checks decides
     "providers_listedmodel": "provider, model_id",
     "controlplane_suggestion": "kind, target, state",
-    "controlplane_alert": "kind, subject, ended_at is null",
 }
 
 
