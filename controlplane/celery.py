@@ -33,7 +33,12 @@ def broker_of(redis_url: str, data_dir: Path) -> dict[str, Any]:
     return {
         # What everybody else calls unix:// has a name of its own in kombu.
         "broker_url": re.sub(r"^unix://", "redis+socket://", redis_url),
-        "broker_transport_options": {"global_keyprefix": "switchyard:jobs:"},
+        "broker_transport_options": {
+            "global_keyprefix": "switchyard:jobs:",
+            "socket_connect_timeout": 3,
+            "socket_timeout": 10,
+            "health_check_interval": 10,
+        },
     }
 
 
@@ -41,6 +46,7 @@ app = Celery("switchyard")
 app.conf.update(
     **broker_of(os.environ.get("REDIS_URL", ""), settings.DATA_DIR),
     broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,
     task_ignore_result=True,
     task_acks_late=True,
     task_default_queue="switchyard",
