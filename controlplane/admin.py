@@ -35,7 +35,6 @@ from controlplane.models import (
     RequestRecord,
     Settings,
     Team,
-    new_key,
 )
 from controlplane.records.admin import RequestRecordAdmin
 from controlplane.records.captured_admin import CapturedAdmin, CapturedLookAdmin
@@ -51,6 +50,7 @@ from providers.managed.admin import (
     lines,
 )
 from providers.managed.versioned_admin import VersionedForm
+from routing.gateway.auth import new_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -15,13 +15,14 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from rest_framework import serializers
 
 from controlplane.advice import drafts
-from controlplane.models import ApiKey, Team, new_key
+from controlplane.models import ApiKey, Team
 from providers.managed.api import (
     MANAGED_FIELDS,
     ManagedSerializer,
     ManagedViewSet,
     SlashOrNoneRouter,
 )
+from routing.gateway.auth import new_key
 
 API = "/api/"
 RETRY_S: Final = 5

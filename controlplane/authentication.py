@@ -15,6 +15,7 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import BasePermission
 
 from controlplane.models import ApiKey, digest_of
+from routing.gateway.auth import MISTYPED, is_mistyped
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -40,6 +41,8 @@ class KeyAuthentication(BaseAuthentication):
         master = settings.MASTER_KEY
         if master and hmac.compare_digest(digest, digest_of(master)):
             return _holder(request, KeyHolder(name="master key", is_admin=True))
+        if is_mistyped(key.encode("latin-1", "replace")):
+            raise AuthenticationFailed(MISTYPED)
         row = ApiKey.effective().filter(digest=digest).first()
         # The lookup has found an equal digest already; comparing again costs nothing and holds
         # where a database's collation would be more generous.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import secrets
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -57,17 +56,12 @@ from routing.validation import capture_problems, moment_problems
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-KEY_PREFIX = "sy_"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def digest_of(key: str) -> str:
     """SHA-256 of a key, in hex: a random key of 256 bits needs no slow hash."""
     return hashlib.sha256(key.encode()).hexdigest()
-
-
-def new_key() -> str:
-    return KEY_PREFIX + secrets.token_urlsafe(32)
 
 
 class Team(models.Model):
