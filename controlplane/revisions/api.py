@@ -23,6 +23,7 @@ from controlplane.config.text import text_of
 from controlplane.config.yaml import MAX_BYTES, ConfigErrors
 from controlplane.edits.models import Revision
 from controlplane.edits.noting import as_author, current_author
+from controlplane.edits.patience import APPLY_S, limited
 from controlplane.revisions.history import (
     NoSuchRevision,
     changes_of,
@@ -187,7 +188,7 @@ class PreviewView(APIView):
         author = current_author()
         reason = order.validated_data.get("reason", "") or author.reason
         try:
-            with as_author(author.kind, author.name, reason):
+            with as_author(author.kind, author.name, reason), limited(APPLY_S):
                 outcome = apply_text(
                     order.validated_data["yaml"],
                     filename="yaml",
@@ -290,7 +291,8 @@ class RollbackView(APIView):
         is_preview = order.validated_data["preview"]
         row = _found(number)
         try:
-            outcome = roll_back(row.pk, reason=reason, is_preview=is_preview)
+            with limited(APPLY_S):
+                outcome = roll_back(row.pk, reason=reason, is_preview=is_preview)
         except ConfigErrors as error:
             raise ValidationError(
                 {api_settings.NON_FIELD_ERRORS_KEY: list(error.errors)}

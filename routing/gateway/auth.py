@@ -1,9 +1,9 @@
 """
 Keys in memory: looked up by SHA-256 of the whole key, no database on the way.
 
-A key that we make is `sy_`, 43 letters and digits (256 bits), and the CRC-32 of all that in 8 hex digits: so
-scanners know one for certain, and a typing error is told from a key that was taken away. Keys of
-any other form, those made before and those that operators choose, are looked up as they are.
+A key that we make is `sy_`, 43 letters and digits (256 bits), and the CRC-32 of all that in 8 hex
+digits: scanners know one for certain, and a typing error is told from a key that was taken away.
+Keys of any other form, made before or chosen by operators, are looked up as they are.
 """
 
 from __future__ import annotations
