@@ -38,6 +38,7 @@ from controlplane.records.models import (
     RecordHorizon,  # noqa: F401 - as above
     RequestMinute,  # noqa: F401 - as above
 )
+from controlplane.signin.models import SignInTries  # noqa: F401 - as above
 from failover.engine.policy import (
     DEFAULT_RETRY_FIRST_STATUSES,
     DEFAULT_RETRY_STATUSES,

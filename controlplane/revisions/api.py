@@ -10,7 +10,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import NotFound, ParseError, ValidationError
-from rest_framework.parsers import BaseParser, JSONParser
+from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.response import Response
 from rest_framework.settings import api_settings
@@ -33,6 +33,7 @@ from controlplane.revisions.history import (
 )
 from providers.managed.api import OrderSerializer
 from providers.managed.models import ManagedSource
+from providers.managed.parsing import StorableJSONParser
 
 if TYPE_CHECKING:
     from typing import IO
@@ -170,7 +171,7 @@ class ExportView(APIView):
 
 class PreviewView(APIView):
     permission_model = Revision
-    parser_classes = (JSONParser, YamlParser)
+    parser_classes = (StorableJSONParser, YamlParser)
     is_preview = True
 
     @extend_schema(
