@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.db import InterfaceError, OperationalError, connections, transaction
 
-from controlplane.door import limits
 from controlplane.edits.models import EditCounter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
     from routing.gateway.app import Gateway
 
 LOOKED_S: Final = 1.0  # how long a look holds for others who ask
+LOCK_S: Final = 4
 TOLD_S: Final = 60.0  # how long /readyz tells of a write that failed
 AGAIN: Final = "so nothing was changed. Try again in a few seconds."
 NO_ANSWER: Final = f"The database does not answer, {AGAIN}"
@@ -46,6 +48,13 @@ def said_of(error: Exception) -> str:
     return ""
 
 
+def wait_briefly(connection: BaseDatabaseWrapper, **_signal: Any) -> None:
+    """The receiver of connection_created where people wait; SQLite's wait is in the settings."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET lock_timeout = {LOCK_S * 1000}")
+
+
 class _Failures:
     """The last write of this process that the database did not take."""
 
@@ -71,8 +80,9 @@ class _Look:
     Who asks while one is on its way, or shortly afterwards, gets the same answer.
     """
 
-    def __init__(self, question: Callable[[], str]) -> None:
+    def __init__(self, question: Callable[[], str], within_s: float) -> None:
         self._question = question
+        self._within_s = within_s
         self._answer: asyncio.Future[str] | None = None
         self._asked_at = 0.0
 
@@ -84,7 +94,7 @@ class _Look:
             self._asked_at = time.monotonic()
             threading.Thread(target=self._run, args=(loop, answer), daemon=True).start()
         try:
-            return await asyncio.wait_for(asyncio.shield(answer), limits.DATABASE_S)
+            return await asyncio.wait_for(asyncio.shield(answer), self._within_s)
         except TimeoutError:
             return NO_ANSWER
 
@@ -105,9 +115,9 @@ class _Look:
 
 
 class DatabaseWatch:
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, within_s: float) -> None:
         self._gateway = gateway
-        self._reads, self._writes = _Look(_read), _Look(_write)
+        self._reads, self._writes = _Look(_read, within_s), _Look(_write, within_s)
 
     async def silence(self) -> str:
         """Why nothing comes from it; "" if it answers."""

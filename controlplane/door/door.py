@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from controlplane.authentication import UNKNOWN, IsOperator
-from controlplane.door import limits
 from controlplane.door.callers import Callers, Known
 from controlplane.door.database import NO_ANSWER, DatabaseWatch
+from controlplane.door.limits import DoorLimits
 from controlplane.door.places import Full, Places
 from controlplane.door.saying import is_api, redirect, say
 from controlplane.edits.patience import Caller, waits
@@ -51,25 +51,27 @@ class _Gone(Exception):  # not an error
 
 class Door:
     def __init__(
-        self, django: Callable[[Any, Any, Any], Awaitable[None]], gateway: Gateway
+        self,
+        django: Callable[[Any, Any, Any], Awaitable[None]],
+        gateway: Gateway,
+        limits: DoorLimits | None = None,
     ) -> None:
         self._django = django
+        self._limits = limits = limits or DoorLimits()
         # Its own threads: the loop's are others', and a database that hangs keeps them.
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="door")
         self._callers = Callers(gateway, self._threads)
-        self.database = DatabaseWatch(gateway)
-        waiting, wait_s = limits.WAITING, limits.WAIT_S
-        self._known = Places(limits.AT_ONCE, each=limits.EACH, waiting=waiting, wait_s=wait_s)
-        self._strangers = Places(
-            limits.STRANGERS, each=limits.STRANGERS, waiting=waiting, wait_s=wait_s
-        )
+        self.database = DatabaseWatch(gateway, limits.database_s)
+        waiting, wait_s, strangers = limits.waiting, limits.wait_s, limits.strangers
+        self._known = Places(limits.at_once, each=limits.each, waiting=waiting, wait_s=wait_s)
+        self._strangers = Places(strangers, each=strangers, waiting=waiting, wait_s=wait_s)
         self._running: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
         try:
             caller = await self._found(headers)
-            if (refusal := _refusal(scope, headers, caller)) is not None:
+            if (refusal := _refusal(scope, headers, caller, self._limits)) is not None:
                 await self._refuse(scope, send, headers, refusal)
                 return
             places = self._strangers if caller is None else self._known
@@ -83,7 +85,7 @@ class Door:
             return
         is_handed_on = False
         try:
-            body = await _body(scope, headers, receive, is_stranger=caller is None)
+            body = await _body(scope, headers, receive, self._limits, is_stranger=caller is None)
             is_handed_on = True
             await self._serve(scope, receive, send, body, taken)
         except _Gone:
@@ -101,7 +103,7 @@ class Door:
         """Raises Full, or TimeoutError where the database does not say who it is."""
         if self._callers.shows_nothing(headers):
             return None
-        async with asyncio.timeout(limits.SILENCE_S + limits.DATABASE_S):
+        async with asyncio.timeout(self._limits.silence_s + self._limits.database_s):
             return await self._callers.find(headers)
 
     async def _refuse(
@@ -110,7 +112,7 @@ class Door:
         if status == 302:
             path, query = scope["path"], scope.get("query_string", b"").decode("latin-1")
             if path == LOGIN:
-                said = f"A sign-in is {limits.STRANGERS_BODY >> 10} KiB at most."
+                said = f"A sign-in is {self._limits.strangers_body >> 10} KiB at most."
                 await say(scope, send, 413, said, title="This was not taken")
                 return
             target = quote(path + (f"?{query}" if query else ""))
@@ -149,7 +151,7 @@ class Door:
         gone = asyncio.create_task(_until_gone(receive))
         first, either = asyncio.FIRST_COMPLETED, {task, gone}
         try:
-            await asyncio.wait(either, timeout=limits.SILENCE_S, return_when=first)
+            await asyncio.wait(either, timeout=self._limits.silence_s, return_when=first)
             if not task.done() and not gone.done() and not answer.has_begun:
                 reason = await self.database.silence()
                 if reason and not answer.has_begun and not task.done():
@@ -195,7 +197,9 @@ def _has_body(headers: dict[bytes, bytes]) -> bool:
     return b"transfer-encoding" in headers or headers.get(b"content-length", b"0").strip() != b"0"
 
 
-def _refusal(scope: Scope, headers: dict[bytes, bytes], caller: Known | None) -> int | None:
+def _refusal(
+    scope: Scope, headers: dict[bytes, bytes], caller: Known | None, limits: DoorLimits
+) -> int | None:
     """The status for a body that is not even read."""
     if not _has_body(headers):
         return None
@@ -203,18 +207,23 @@ def _refusal(scope: Scope, headers: dict[bytes, bytes], caller: Known | None) ->
         if caller is None:
             return 401
         return None if caller.may_write else 403
-    if caller is None and int(headers.get(b"content-length", b"0")) > limits.STRANGERS_BODY:
+    if caller is None and int(headers.get(b"content-length", b"0")) > limits.strangers_body:
         return 302
     return None
 
 
 async def _body(
-    scope: Scope, headers: dict[bytes, bytes], receive: Receive, *, is_stranger: bool
+    scope: Scope,
+    headers: dict[bytes, bytes],
+    receive: Receive,
+    limits: DoorLimits,
+    *,
+    is_stranger: bool,
 ) -> bytes:
     """The whole body. Raises _Unread or _Gone."""
     if not _has_body(headers):
         return b""
-    most = limits.STRANGERS_BODY if is_stranger else limits.BODY
+    most = limits.strangers_body if is_stranger else limits.body
     size = most / (1 << 20) if most >= 1 << 20 else most / (1 << 10)
     unit = "MiB" if most >= 1 << 20 else "KiB"
     what = "A body of the API" if is_api(scope["path"]) else "A form"
@@ -223,7 +232,7 @@ async def _body(
         raise _Unread(413, too_large)
     pieces, length = [], 0
     try:
-        async with asyncio.timeout(limits.UPLOAD_S):
+        async with asyncio.timeout(limits.upload_s):
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
@@ -235,7 +244,7 @@ async def _body(
                 if not message.get("more_body"):
                     return b"".join(pieces)
     except TimeoutError:
-        said = f"The body was not there within {limits.UPLOAD_S:g} seconds."
+        said = f"The body was not there within {limits.upload_s:g} seconds."
         raise _Unread(408, said) from None
 
 
