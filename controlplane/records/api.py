@@ -281,7 +281,7 @@ class NewestFirst(CursorPagination):
         try:
             cursor = super().decode_cursor(request)
             if cursor is not None:
-                UUID(cursor.position or "none")
+                UUID(str(cursor.position))
         except (NotFound, ValueError) as error:
             said = "This is no cursor. Take it from `next` or `previous` of an answer, as it is."
             raise ValidationError({self.cursor_query_param: [said]}) from error

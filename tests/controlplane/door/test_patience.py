@@ -12,6 +12,7 @@ from tests.support import rows
 from tests.support.api import ADMIN_KEY, Api
 
 pytestmark = pytest.mark.django_db
+MEMBER = {"provider_name": "lab", "model": "m"}
 TEXT = "providers:\n  lab: {kind: simulator}\n"
 
 
@@ -49,11 +50,11 @@ def test_more_objects_than_may_be_are_counted_in_the_mistake() -> None:
     [
         ("put", "failover", {"primary_model": "a", "fallback_models": ["m"] * 101}, "100"),
         ("put", "failover", {"primary_model": "a", "fallback_models": ["m"] * 100_000}, "20,000"),
-        ("post", "aliases", {"name": "a", "targets": [{"provider_name": "lab", "model": "m"}] * 1001},
+        ("post", "aliases", {"name": "a", "targets": [MEMBER] * 1001},
          "1,000"),
         ("post", "pools",
-         {"name": "a", "candidates": [{"provider_name": "lab", "model": "m"}] * 1001}, "1,000"),
-        ("post", "providers", {"name": "a", "kind": "openai", "credentials": [{"label": "x"}] * 1001},
+         {"name": "a", "candidates": [MEMBER] * 1001}, "1,000"),
+        ("post", "providers", {"name": "a", "kind": "openai", "models": [{"model": "m"}] * 1001},
          "1,000"),
         ("post", "keys", {"name": "a", "models": ["m"] * 1001}, "1,000"),
     ],

@@ -124,7 +124,7 @@ def test_every_route_refuses_what_is_no_text_on_postgresql(
         return answer.status, answer.body
 
     # Which of them is sound JSON is no question of the database.
-    assert walk(ask, [BODIES["nul"], DEEP], [SHAPES[-1]]) == []
+    assert walk(ask, [BODIES["nul"]], []) == []
     assert "Traceback" not in served.logs()
 
 
