@@ -35,7 +35,7 @@ REMEMBERED_S: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownCaller:
     """`name` is one for each, `may_write` is false for a key without the admin scope."""
 
     name: str
@@ -48,12 +48,12 @@ class Callers:
     def __init__(self, gateway: Gateway, threads: Executor) -> None:
         self._gateway = gateway
         self._threads = threads
-        self._people: OrderedDict[bytes, tuple[float, Known]] = OrderedDict()
+        self._people: OrderedDict[bytes, tuple[float, KnownCaller]] = OrderedDict()
 
     def shows_nothing(self, headers: Mapping[bytes, bytes]) -> bool:
         return _key_in(headers) is None and not _session_in(headers)
 
-    async def find(self, headers: Mapping[bytes, bytes]) -> Known | None:
+    async def find(self, headers: Mapping[bytes, bytes]) -> KnownCaller | None:
         """Who it is; None for a stranger. A key that is shown counts, as it does in the views."""
         key = _key_in(headers)
         if key is not None:
@@ -61,10 +61,10 @@ class Callers:
         session = _session_in(headers)
         return await self._person_of(session) if session else None
 
-    async def _holder_of(self, key: bytes) -> Known | None:
+    async def _holder_of(self, key: bytes) -> KnownCaller | None:
         digest = digest_of(key)
         if digest == self._gateway.master:
-            return Known(f"key {MASTER.spec.name}")
+            return KnownCaller(f"key {MASTER.spec.name}")
         table = self._gateway.table
         found = table.keys.get(digest) if table is not None else None
         if found is not None:
@@ -73,7 +73,7 @@ class Callers:
             return None
         return await self._ask(_stored_holder, digest.hex())  # made a moment ago, perhaps
 
-    async def _person_of(self, session: str) -> Known | None:
+    async def _person_of(self, session: str) -> KnownCaller | None:
         digest, now = sha256(session.encode()).digest(), time.monotonic()
         until, known = self._people.get(digest, (0.0, None))
         if now < until:
@@ -86,8 +86,10 @@ class Callers:
                 self._people.popitem(last=False)
         return known
 
-    async def _ask(self, question: Callable[[str], Known | None], about: str) -> Known | None:
-        def asked() -> Known | None:
+    async def _ask(
+        self, question: Callable[[str], KnownCaller | None], about: str
+    ) -> KnownCaller | None:
+        def asked() -> KnownCaller | None:
             close_old_connections()
             try:
                 return question(about)
@@ -97,23 +99,23 @@ class Callers:
         return await asyncio.get_running_loop().run_in_executor(self._threads, asked)
 
 
-def _holder(key: Key) -> Known | None:
+def _holder(key: Key) -> KnownCaller | None:
     expires_at = key.spec.expires_at
     if expires_at is not None and time.time() >= expires_at:
         return None
-    return Known(f"key {key.spec.name}", may_write="admin" in key.spec.scopes)
+    return KnownCaller(f"key {key.spec.name}", may_write="admin" in key.spec.scopes)
 
 
-def _stored_holder(digest: str) -> Known | None:
+def _stored_holder(digest: str) -> KnownCaller | None:
     row = ApiKey.effective().filter(digest=digest).first()
     if row is None or not row.enabled:
         return None
     if row.expires_at is not None and row.expires_at <= timezone.now():
         return None
-    return Known(f"key {row.name}", may_write="admin" in row.scopes)
+    return KnownCaller(f"key {row.name}", may_write="admin" in row.scopes)
 
 
-def _signed_in(session: str) -> Known | None:
+def _signed_in(session: str) -> KnownCaller | None:
     """Whose session it is, by the same rules as django.contrib.auth.get_user."""
     stored: Any = import_string(f"{settings.SESSION_ENGINE}.SessionStore")(session)
     user_id = stored.get(SESSION_KEY)
@@ -126,7 +128,7 @@ def _signed_in(session: str) -> Known | None:
     hashes = (user.get_session_auth_hash(), *user.get_session_auth_fallback_hash())
     if not any(constant_time_compare(shown, one) for one in hashes):
         return None
-    return Known(f"user {user_id}")
+    return KnownCaller(f"user {user_id}")
 
 
 def _key_in(headers: Mapping[bytes, bytes]) -> bytes | None:

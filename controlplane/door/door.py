@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from controlplane.authentication import UNKNOWN, IsOperator
-from controlplane.door.callers import Callers, Known
+from controlplane.door.callers import Callers, KnownCaller
 from controlplane.door.database import NO_ANSWER, DatabaseWatch
 from controlplane.door.limits import DoorLimits
-from controlplane.door.places import Full, Places
+from controlplane.door.places import NoPlace, Places
 from controlplane.door.saying import is_api, redirect, say
 from controlplane.edits.patience import Caller, waits
 from routing.gateway.auth import MISTYPED, is_mistyped, presented
@@ -77,7 +77,7 @@ class Door:
             places = self._strangers if caller is None else self._known
             taken = places.place("" if caller is None else caller.name)
             await taken.__aenter__()
-        except Full as full:
+        except NoPlace as full:
             await say(scope, send, 503, str(full), headers=RETRY)
             return
         except TimeoutError:
@@ -99,8 +99,8 @@ class Door:
             if not is_handed_on:
                 await taken.__aexit__(None, None, None)
 
-    async def _found(self, headers: dict[bytes, bytes]) -> Known | None:
-        """Raises Full, or TimeoutError where the database does not say who it is."""
+    async def _found(self, headers: dict[bytes, bytes]) -> KnownCaller | None:
+        """Raises NoPlace, or TimeoutError where the database does not say who it is."""
         if self._callers.shows_nothing(headers):
             return None
         async with asyncio.timeout(self._limits.silence_s + self._limits.database_s):
@@ -198,7 +198,7 @@ def _has_body(headers: dict[bytes, bytes]) -> bool:
 
 
 def _refusal(
-    scope: Scope, headers: dict[bytes, bytes], caller: Known | None, limits: DoorLimits
+    scope: Scope, headers: dict[bytes, bytes], caller: KnownCaller | None, limits: DoorLimits
 ) -> int | None:
     """The status for a body that is not even read."""
     if not _has_body(headers):

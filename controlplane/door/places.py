@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 
-class Full(Exception):
+class NoPlace(Exception):
     """Nobody left in time, or too many wait. The text is for the caller."""
 
 
@@ -29,7 +29,7 @@ class Places:
 
     @asynccontextmanager
     async def place(self, name: str) -> AsyncIterator[None]:
-        """Raises Full."""
+        """Raises NoPlace."""
         await self._take(name)
         try:
             yield
@@ -53,13 +53,13 @@ class Places:
     async def _wait(self, name: str) -> None:
         # One name fills half of the queue at most: the other half is for others.
         if self._queue.total() >= self._waiting or self._queue[name] >= self._waiting // 2:
-            raise Full("Too many requests wait for the admin side; try again in a few seconds.")
+            raise NoPlace("Too many requests wait for the admin side; try again in a few seconds.")
         self._queue[name] += 1
         try:
             async with asyncio.timeout(self._wait_s), self._room:
                 await self._room.wait_for(lambda: self._is_free(name))
         except TimeoutError:
-            raise Full("The admin side is busy; try again in a few seconds.") from None
+            raise NoPlace("The admin side is busy; try again in a few seconds.") from None
         finally:
             self._queue[name] -= 1
             if not self._queue[name]:

@@ -73,10 +73,9 @@ def refused(request: HttpRequest, said: str) -> HttpResponse:
 
 def _raw_path(request: HttpRequest) -> bytes:
     """The path's bytes, percent-decoded: under ASGI as it was sent."""
-    scope = getattr(request, "scope", None)
-    if scope is not None:
-        return unquote_to_bytes(scope.get("raw_path") or scope["path"].encode())
-    return unquote_to_bytes(request.path_info)  # where Django writes as %FF what is no text
+    raw: bytes = getattr(request, "scope", {}).get("raw_path", b"")
+    # Where Django has no bytes any more, it writes as %FF what is no text.
+    return unquote_to_bytes(raw or request.path_info)
 
 
 def _query(request: HttpRequest) -> bytes:

@@ -20,7 +20,13 @@ if TYPE_CHECKING:
     from django.http import HttpResponse
 
 PASSWORD = "a-long-password"
-PAGES = ("/admin/", "/admin/providers/provider/add/", "/admin/auth/user/", "/api/docs/", "/explain")
+PAGES = (
+    "/admin/",
+    "/admin/providers/provider/add/",
+    "/admin/auth/user/",
+    "/api/docs/",
+    "/admin/explain/",
+)
 
 
 def policy(answer: HttpResponse) -> dict[str, list[str]]:

@@ -9,7 +9,7 @@ import pytest
 
 from controlplane.door import Door
 from controlplane.door.limits import DoorLimits
-from controlplane.door.places import Full, Places
+from controlplane.door.places import NoPlace, Places
 from controlplane.edits import patience
 from controlplane.edits.patience import OutOfPatience, limited
 from routing.gateway.app import Gateway
@@ -128,13 +128,13 @@ def test_one_key_leaves_places_for_others_and_who_waits_is_let_in() -> None:
         async with places.place("a"), places.place("a"):
             waiting = [asyncio.create_task(enter(places, "a")) for _ in range(2)]
             await asyncio.sleep(0)
-            with pytest.raises(Full):
+            with pytest.raises(NoPlace):
                 await enter(places, "a")
             await enter(places, "b")
         await asyncio.gather(*waiting)
 
         async with places.place("a"), places.place("a"):
-            with pytest.raises(Full, match="busy"):
+            with pytest.raises(NoPlace, match="busy"):
                 await enter(Places(0, each=1, waiting=2, wait_s=0.01), "a")
 
     run(work)
