@@ -28,7 +28,7 @@ from controlplane.benches.admin import BenchAdmin
 from controlplane.config.general import SETTING_OF_KEY, effective_settings, setting_sources
 from controlplane.edits.models import Revision
 from controlplane.health import admin as health_admin  # noqa: F401 - it registers its pages
-from controlplane.models import ApiKey, ConfigSource, PublishedSnapshot, Settings, Team, new_key
+from controlplane.models import ApiKey, ConfigSource, PublishedSnapshot, Settings, Team
 from controlplane.publishing.admin import PublishedSnapshotAdmin
 from controlplane.records.admin import RequestRecordAdmin
 from controlplane.records.captured_admin import CapturedAdmin, CapturedLookAdmin
@@ -45,6 +45,7 @@ from providers.managed.admin import (
     lines,
 )
 from providers.managed.versioned_admin import VersionedForm
+from routing.gateway.auth import new_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from django.apps import AppConfig, apps
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.db.backends.signals import connection_created
 from django.db.models.signals import post_delete, post_save
 
 if TYPE_CHECKING:
@@ -27,6 +29,10 @@ class ControlPlaneConfig(AppConfig):
             model = apps.get_model(label)
             post_save.connect(note_row, sender=model, dispatch_uid=f"edit.{label}")
             post_delete.connect(note_row, sender=model, dispatch_uid=f"edit.{label}")
+        if settings.SHOWS_PAGES:
+            from controlplane.door.database import wait_briefly  # noqa: PLC0415 - as below
+
+            connection_created.connect(wait_briefly, dispatch_uid="wait_briefly")
         from providers.managed.models import caution_sources  # noqa: PLC0415 - models load after this
 
         if cautions_of not in caution_sources:

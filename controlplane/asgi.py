@@ -10,6 +10,7 @@ from typing import Any
 from django.core.asgi import get_asgi_application
 
 from controlplane.decisions.local_worker import SCOPE_KEY, LocalWorker
+from routing.gateway.answers import is_operator
 from routing.gateway.app import Gateway
 from routing.gateway.ingress import given_id, new_id
 from routing.gateway.routes import is_inference
@@ -30,7 +31,10 @@ def mount(gateway: Gateway, plane: str) -> ASGI:
     Handed to `routing.gateway.serving.worker --app`: the data plane need not know of Django.
     """
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "controlplane.settings")
-    django: ASGI = get_asgi_application()
+    django = get_asgi_application()
+    from controlplane.door import Door  # noqa: PLC0415 - it has models, which are ready only now
+
+    door = Door(django, gateway)
     is_both = plane == "both"
     paths = INFERENCE_PATHS if is_both else HEALTH_PATHS
 
@@ -42,13 +46,15 @@ def mount(gateway: Gateway, plane: str) -> ASGI:
             or (is_both and (is_inference(path) or _is_probe(scope)))
         )
         if is_for_gateway:
+            if path.rstrip("/") == "/readyz" and is_operator(gateway, dict(scope["headers"])):
+                await door.database.tell()
             await gateway(scope, receive, send)
         else:
             # Django passes it on to its threads; whatever is logged there says which request.
             REQUEST_ID.set((given_id(dict(scope["headers"])) or new_id()).decode())
             loop = asyncio.get_running_loop()
             worker = LocalWorker(gateway=gateway, loop=loop, plane=plane)
-            await django({**scope, SCOPE_KEY: worker}, receive, send)
+            await door({**scope, SCOPE_KEY: worker}, receive, send)
 
     return application
 

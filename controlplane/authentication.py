@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
@@ -15,10 +15,13 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import BasePermission
 
 from controlplane.models import ApiKey, digest_of
+from routing.gateway.auth import MISTYPED, is_mistyped
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
     from rest_framework.views import APIView
+
+UNKNOWN: Final = "This key is unknown, disabled or expired."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +43,9 @@ class KeyAuthentication(BaseAuthentication):
         master = settings.MASTER_KEY
         if master and hmac.compare_digest(digest, digest_of(master)):
             return _holder(request, KeyHolder(name="master key", is_admin=True))
+        raw = key.encode("latin-1", "replace")
+        if is_mistyped(raw):
+            raise AuthenticationFailed(MISTYPED)
         row = ApiKey.effective().filter(digest=digest).first()
         # The lookup has found an equal digest already; comparing again costs nothing and holds
         # where a database's collation would be more generous.
@@ -49,7 +55,8 @@ class KeyAuthentication(BaseAuthentication):
             or not row.enabled
             or (row.expires_at is not None and row.expires_at <= timezone.now())
         ):
-            raise AuthenticationFailed("This key is unknown, disabled or expired.")
+            said = MISTYPED if row is None and is_mistyped(raw, is_unknown=True) else UNKNOWN
+            raise AuthenticationFailed(said)
         return _holder(request, KeyHolder(name=row.name, is_admin="admin" in row.scopes))
 
     def authenticate_header(self, request: Request) -> str:
@@ -90,6 +97,14 @@ class IsOperator(BasePermission):
     }
 
     def has_permission(self, request: Request, view: APIView) -> bool:
+        if not self._may(request, view):
+            return False
+        # Every view asks here first, so what is no text is refused by each of them, whether it
+        # would have looked at its body or not, and whether there is what its path names.
+        request.data  # noqa: B018 - parsed, or a ParseError
+        return True
+
+    def _may(self, request: Request, view: APIView) -> bool:
         if isinstance(request.auth, KeyHolder):
             return request.auth.is_admin
         if not (request.user.is_active and request.user.is_staff):

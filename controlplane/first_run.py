@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from django.contrib.auth import get_user_model
 from django.db import transaction
 
-from controlplane.models import ApiKey, new_key
+from controlplane.models import ApiKey
 from providers.models import Provider
+from routing.gateway.auth import new_key
 from routing.models import Candidate, CanonicalModel
 
 ADMIN_NAME = "admin"

@@ -1,50 +1,95 @@
-"""What every page of Django says to browsers beyond its own headers, and which it never sees."""
+"""What every page of Django says to browsers beyond its own headers."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import secrets
+from typing import TYPE_CHECKING, Any, Final
 
-from asgiref.sync import iscoroutinefunction
-from django.core.exceptions import SuspiciousOperation
-from django.utils.decorators import sync_and_async_middleware
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.conf import settings
 from django.utils.deprecation import MiddlewareMixin
+
+from controlplane import nonces
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from django.http import HttpRequest
+    from django.http import HttpRequest, HttpResponse
 
-# Unfold's Alpine.js evaluates attributes, and its pages carry small scripts and styles of their
-# own; hence the two "unsafe" words. Nothing is ever loaded from, or sent to, another host.
-POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval';"
+# Unfold's Alpine.js evaluates attributes, and its pages and ours style elements by attributes:
+# hence the two "unsafe" words that are left (docs/decisions/0013-content-security-policy.md).
+# Nothing is ever loaded from, or sent to, another host.
+POLICY: Final = (
+    "default-src 'self'; script-src 'self' 'nonce-{nonce}' 'unsafe-eval';"
     " style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:;"
-    " object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
+    " object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
+HOST_ONLY: Final = "__Host-"
 
 
-@sync_and_async_middleware
-def content_security_policy(get_response: Callable[[HttpRequest], Any]) -> Callable[..., Any]:
-    if iscoroutinefunction(get_response):
+class ContentSecurityPolicy:
+    """Draws a nonce for each request, and names it in the answer's policy."""
 
-        async def answer(request: HttpRequest) -> Any:
-            response = await get_response(request)
-            response.headers.setdefault("Content-Security-Policy", POLICY)
-            return response
+    sync_capable = async_capable = True
 
-        return answer
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        self._get_response = get_response
+        self._is_async = iscoroutinefunction(get_response)
+        if self._is_async:
+            markcoroutinefunction(self)
 
-    def answer_sync(request: HttpRequest) -> Any:
-        response = get_response(request)
-        response.headers.setdefault("Content-Security-Policy", POLICY)
-        return response
+    def __call__(self, request: HttpRequest) -> Any:
+        nonce = secrets.token_urlsafe(16)
+        if self._is_async:
+            return self._answer(request, nonce)
+        nonces.current.set(nonce)
+        return _told(self._get_response(request), nonce)
 
-    return answer_sync
+    async def _answer(self, request: HttpRequest, nonce: str) -> Any:
+        nonces.current.set(nonce)
+        return _told(await self._get_response(request), nonce)
 
 
-class StorableAddresses(MiddlewareMixin):
-    """Refuses NUL in path and query: no name has it, and PostgreSQL takes it in no question."""
+def _told(response: Any, nonce: str) -> Any:
+    response.headers.setdefault("Content-Security-Policy", POLICY.format(nonce=nonce))
+    return response
+
+
+class HostCookies(MiddlewareMixin):
+    """
+    Over https, cookies that no other host and no plain page can set: `__Host-` before their names.
+
+    A request is over https if it, or a trusted proxy before it, says so, or if every origin that
+    the settings name is.
+    """
 
     def process_request(self, request: HttpRequest) -> None:
-        if "\x00" in request.path_info or "%00" in request.META.get("QUERY_STRING", ""):
-            raise SuspiciousOperation("The address holds NUL, which no name does.")
+        if not _is_https(request):
+            return
+        for name in _names():
+            value = request.COOKIES.pop(HOST_ONLY + name, None)
+            request.COOKIES.pop(name, None)
+            if value is not None:
+                request.COOKIES[name] = value
+
+    def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
+        if not _is_https(request):
+            return response
+        for name in _names():
+            morsel: Any = response.cookies.pop(name, None)
+            if morsel is None:
+                continue
+            response.cookies[HOST_ONLY + name] = morsel.value
+            renamed = response.cookies[HOST_ONLY + name]
+            for attribute, value in morsel.items():
+                renamed[attribute] = value
+            renamed["secure"], renamed["path"], renamed["domain"] = True, "/", ""
+        return response
+
+
+def _is_https(request: HttpRequest) -> bool:
+    return bool(settings.IS_SERVED_BY_HTTPS or request.is_secure())
+
+
+def _names() -> tuple[str, str]:
+    return settings.SESSION_COOKIE_NAME, settings.CSRF_COOKIE_NAME

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import secrets
 from typing import TYPE_CHECKING
 
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -40,6 +39,7 @@ from controlplane.records.models import (
 from controlplane.records.models import (
     RequestRecord as RequestRecord,  # noqa: PLC0414 - publishing stands below records
 )
+from controlplane.signin.models import SignInTries  # noqa: F401 - as above
 from failover.engine.policy import (
     DEFAULT_RETRY_FIRST_STATUSES,
     DEFAULT_RETRY_STATUSES,
@@ -57,16 +57,10 @@ from routing.validation import capture_problems, moment_problems
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-KEY_PREFIX = "sy_"
-
 
 def digest_of(key: str) -> str:
     """SHA-256 of a key, in hex: a random key of 256 bits needs no slow hash."""
     return hashlib.sha256(key.encode()).hexdigest()
-
-
-def new_key() -> str:
-    return KEY_PREFIX + secrets.token_urlsafe(32)
 
 
 class Team(models.Model):

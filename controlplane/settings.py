@@ -84,14 +84,17 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "controlplane.middleware.content_security_policy",
-    "controlplane.middleware.StorableAddresses",
+    "controlplane.middleware.ContentSecurityPolicy",
+    "controlplane.door.text.OrdinaryText",
+    "controlplane.door.text.KnownHosts",
+    "controlplane.middleware.HostCookies",
     "servestatic.middleware.ServeStaticMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "controlplane.signin.forms.TooManyTriesStatus",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "simple_history.middleware.HistoryRequestMiddleware",
 ]
@@ -101,8 +104,17 @@ TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         "DIRS": [BASE_DIR / "templates"],
-        "APP_DIRS": True,
         "OPTIONS": {
+            "loaders": [
+                (
+                    "django.template.loaders.cached.Loader",
+                    [
+                        "controlplane.nonces.Filesystem",
+                        "controlplane.nonces.AppDirectories",
+                    ],
+                ),
+            ],
+            "builtins": ["controlplane.nonces"],
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
@@ -121,7 +133,8 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         # Readers never wait for the writer, and a writer waits its turn instead of failing when
         # a read it began with turns into a write.
         "transaction_mode": "IMMEDIATE",
-        "timeout": 20,
+        # A person is told after four seconds; who writes on its own waits longer.
+        "timeout": 4 if SHOWS_PAGES else 20,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     }
 else:
@@ -140,14 +153,11 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # sign-in
 PASSWORD_HASHERS = [
     # Argon2 where its package is installed; nothing needs it.
-    *(
-        ["django.contrib.auth.hashers.Argon2PasswordHasher"]
-        if importlib.util.find_spec("argon2")
-        else []
-    ),
-    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
-    "django.contrib.auth.hashers.ScryptPasswordHasher",
+    *(["controlplane.signin.hashing.Argon2"] if importlib.util.find_spec("argon2") else []),
+    "controlplane.signin.hashing.PBKDF2",
+    "controlplane.signin.hashing.Scrypt",
 ]
+AUTHENTICATION_BACKENDS = ["controlplane.signin.backend.CountedBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
@@ -168,6 +178,9 @@ if EMAIL_URL:
 
 # logs: every process configures them the same way (routing.gateway.telemetry.logs)
 LOGGING_CONFIG = None
+
+# what a request may be: the door (controlplane.door) has read it into memory by then
+DATA_UPLOAD_MAX_MEMORY_SIZE = FILE_UPLOAD_MAX_MEMORY_SIZE = 4 << 20
 
 # what browsers are told
 X_FRAME_OPTIONS = "DENY"
@@ -259,6 +272,7 @@ UNFOLD: dict[str, Any] = {
         },
     ],
     "SHOW_VIEW_ON_SITE": False,
+    "LOGIN": {"form": "controlplane.signin.forms.SignInForm"},
     "STYLES": [lambda _request: static("switchyard/switch.css")],
     "DASHBOARD_CALLBACK": "controlplane.overview.dashboard.dashboard",
     "SIDEBAR": {

@@ -8,6 +8,8 @@ changed by it: there it may only say what is so already.
 
 from __future__ import annotations
 
+from collections.abc import Sized
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from django.core.exceptions import NON_FIELD_ERRORS
@@ -15,7 +17,7 @@ from django.core.exceptions import ValidationError as ModelError
 from django.db import transaction
 
 from controlplane.config.changes import Change, Changeset, changes_between
-from controlplane.config.document import Applied, Document, parse
+from controlplane.config.document import Applied, Document, parse, tree_to_apply
 from controlplane.config.general import SETTING_OF_KEY, TIMEOUT_KEYS
 from controlplane.config.objects import (
     CONFIG,
@@ -26,11 +28,13 @@ from controlplane.config.objects import (
 )
 from controlplane.config.references import mapping
 from controlplane.config.rows import (
+    BATCH,
     Part,
     refuse_shared_keys,
     write_objects,
 )
 from controlplane.config.yaml import ConfigErrors
+from controlplane.edits import patience
 from controlplane.edits.kinds import KINDS, SETTINGS, ObjectKey
 from controlplane.edits.noting import note, unnoticed
 from controlplane.models import ConfigSource, Settings
@@ -43,6 +47,7 @@ if TYPE_CHECKING:
     from controlplane.config.yaml import Mistake, Path, Tree
 
 # Admin has no general capture; what the file says of it may only be what holds anyway.
+MOST_OBJECTS: Final = 20_000  # of one text
 CAPTURE: Final = {"capture.requests": False, "capture.responses": False, "capture.keep_days": 7}
 
 
@@ -55,6 +60,9 @@ def apply_text(
     A preview is a real one, rolled back, so it meets every refusal that applying would. Raises
     ConfigErrors with every mistake that was found; then nothing has changed.
     """
+    # Reading takes longest, and needs no lock.
+    tree = tree_to_apply(text, filename=filename, environ=environ)
+    _refuse_too_many(tree)
     with transaction.atomic(), unnoticed():
         # The row is also the lock: two that apply, or mirror the file, do so one after the other.
         ConfigSource.load()
@@ -65,7 +73,7 @@ def apply_text(
             providers=frozenset(key.name for key in before if key.kind == "provider"),
             names=frozenset(key.name for key in before if key.kind in {"pool", "alias"}),
         )
-        document = parse(text, filename=filename, environ=environ, applied=applied)
+        document = parse(text, filename=filename, environ=environ, applied=applied, tree=tree)
         _refuse_what_is_managed(document, before)
         _write(document, before)
         after = collect()
@@ -76,6 +84,19 @@ def apply_text(
         else:
             note(change.key for change in changes)
     return Changeset(changes=changes, notes=[*document.warnings, *_left(document, before)])
+
+
+def _refuse_too_many(tree: Tree) -> None:
+    """Raise ConfigErrors for more objects than one request or command may put in order."""
+    counts = {
+        ".".join(kind.section): len(found)
+        for kind in KINDS.values()
+        if isinstance(found := mapping(tree.root, *kind.section[:-1]).get(kind.section[-1]), Sized)
+    }
+    if (number := sum(counts.values())) > MOST_OBJECTS:
+        most, held = max(counts.items(), key=itemgetter(1))
+        words = f"{number:,} objects ({most} has {held:,}) are too many, allowed: {MOST_OBJECTS:,}"
+        raise ConfigErrors([tree.mistake((), f"{words} at once")])
 
 
 def _lock_objects() -> None:
@@ -234,30 +255,47 @@ def _is_said(tree: Tree, name: str) -> bool:
 def _validate(document: Document, changes: list[Change]) -> None:
     """Raise ConfigErrors with what the models, and those who refer to what is gone, say."""
     mistakes: list[Mistake] = []
+    rows = _changed_rows(changes)
     for change in changes:
         if change.key.kind == SETTINGS or change.key.source == CONFIG:
             continue
+        patience.check()
         kind = KINDS[change.key.kind]
         model = kind.rows
-        name = {model.identity: change.key.name}
         if change.after is None:
-            problems = model(**name).deletion_problems()
+            problems = model(**{model.identity: change.key.name}).deletion_problems()
             where = _place_of(document, change.key)[:-1]
             words = f"{change.key.name} would be gone, but is in use. {' '.join(problems)}"
             mistakes += [document.tree.mistake(where, words)] if problems else []
             continue
-        row: Any = model.rows().get(**name, managed_source=DASHBOARD)
+        row = rows[change.key]
         try:
-            row.full_clean()
+            # They are saved already, so what is unique the database has judged.
+            row.full_clean(validate_unique=False, validate_constraints=False)
             for part in kind.members:
                 for member in getattr(row, part).all():
-                    member.full_clean()
+                    member.full_clean(validate_unique=False, validate_constraints=False)
             if change.key.kind == "alias":
-                row.check_targets(row.targets.count())
+                row.check_targets(len(row.targets.all()))
         except ModelError as error:
             mistakes += _told(document, change.key, error)
     if mistakes:
         raise ConfigErrors(mistakes)
+
+
+def _changed_rows(changes: list[Change]) -> dict[ObjectKey, Any]:
+    """Admin's rows that are new or changed, with their members, for a few questions in all."""
+    found: dict[ObjectKey, Any] = {}
+    for kind in KINDS.values():
+        keys = [c.key for c in changes if c.key.kind == kind.name and c.after is not None]
+        names = [key.name for key in keys if key.source == DASHBOARD]
+        model = kind.rows
+        rows = model.rows().filter(managed_source=DASHBOARD).prefetch_related(*kind.members)
+        for start in range(0, len(names), BATCH):
+            some = rows.filter(**{f"{model.identity}__in": names[start : start + BATCH]})
+            for row in some:
+                found[ObjectKey(kind.name, getattr(row, model.identity), DASHBOARD)] = row
+    return found
 
 
 def _told(document: Document, key: ObjectKey, error: ModelError) -> list[Mistake]:

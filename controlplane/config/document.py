@@ -29,6 +29,7 @@ from controlplane.config.references import mapping, reference_mistakes, referenc
 from controlplane.config.schema import ConfigurationBlock
 from controlplane.config.types import suggestion
 from controlplane.config.yaml import MAX_BYTES, Absent, ConfigErrors, Mistake, Tree
+from controlplane.edits.patience import OutOfPatience
 from providers.secrets.redaction import known
 
 if TYPE_CHECKING:
@@ -73,16 +74,34 @@ class Applied:
 
 
 def parse(
-    text: str, *, filename: str, environ: Mapping[str, str], applied: Applied | None = None
+    text: str,
+    *,
+    filename: str,
+    environ: Mapping[str, str],
+    applied: Applied | None = None,
+    tree: Tree | None = None,
 ) -> Document:
     """
     The configuration in `text` and `environ`. Raises ConfigErrors with every mistake.
 
-    It raises nothing else: where reading itself fails, that is a mistake too.
+    It raises nothing else but OutOfPatience: where reading itself fails, that is a mistake too.
+    `tree` is what `tree_to_apply` made of `text` before.
     """
     try:
-        return _read(text, filename=filename, environ=environ, applied=applied)
-    except ConfigErrors:
+        if tree is None:
+            tree = Tree(text, filename=filename, environ=environ)
+        return _read(text, tree, filename=filename, environ=environ, applied=applied)
+    except (ConfigErrors, OutOfPatience):
+        raise
+    except Exception as error:
+        raise ConfigErrors([unforeseen(filename, error)]) from error
+
+
+def tree_to_apply(text: str, *, filename: str, environ: Mapping[str, str]) -> Tree:
+    """The plain values of a text that is applied; its mistakes are told by `parse`."""
+    try:
+        return Tree(text, filename=filename, environ=environ, may_keep_secrets=True)
+    except OutOfPatience:
         raise
     except Exception as error:
         raise ConfigErrors([unforeseen(filename, error)]) from error
@@ -96,9 +115,8 @@ def unforeseen(filename: str, error: Exception) -> Mistake:
 
 
 def _read(
-    text: str, *, filename: str, environ: Mapping[str, str], applied: Applied | None
+    text: str, tree: Tree, *, filename: str, environ: Mapping[str, str], applied: Applied | None
 ) -> Document:
-    tree = Tree(text, filename=filename, environ=environ, may_keep_secrets=applied is not None)
     if applied is not None and "rules_path" in mapping(tree.root, "failover"):
         words = "cannot be applied, allowed: rules"
         raise ConfigErrors([tree.mistake(("failover", "rules_path"), words)])

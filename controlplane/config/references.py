@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from controlplane.config.types import suggestion
 from providers.adapters.registry import ADAPTERS
+from routing.gateway.auth import is_mistyped
 from routing.validation import alias_cycles
 
 if TYPE_CHECKING:
@@ -233,6 +234,13 @@ def _key_mistakes(tree: Tree) -> Iterator[Mistake]:
         yield tree.mistake(
             ("keys", index, "key"), "the same key as an earlier entry, allowed: each key once"
         )
+    for index, entry in enumerate(entries):
+        if is_mistyped(text(entry.get("key")).encode("utf-8", "replace")):
+            yield tree.mistake(
+                ("keys", index, "key"),
+                "it looks like a key made here, with a checksum that does not fit,"
+                " allowed: the key as it was made, or one of another form",
+            )
 
 
 def _unknown_name_warnings(

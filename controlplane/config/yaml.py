@@ -7,6 +7,7 @@ duplicate key, null and unset variable is reported at once, each with its line.
 
 from __future__ import annotations
 
+import io
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -16,6 +17,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
+from controlplane.edits import patience
 from providers.secrets.redaction import known
 from providers.validation import NO_TEXT, UNSTORABLE
 
@@ -164,7 +166,7 @@ class Tree:
             return None
         try:
             yaml = YAML(typ="safe", pure=True)
-            node: Node | None = yaml.compose(text.removeprefix("\ufeff"))
+            node: Node | None = yaml.compose(_Watched(text.removeprefix("\ufeff")))
             self._is_old = yaml.resolver.processing_version == (1, 1)
         except ReaderError as error:
             line = text.count("\n", 0, error.position) + 1
@@ -334,6 +336,14 @@ class _AbsentType:
 
 
 Absent: Final = _AbsentType()
+
+
+class _Watched(io.StringIO):
+    """Text whose reader may run out of patience: the parser takes a minute for 4 MiB."""
+
+    def read(self, size: int | None = -1, /) -> str:
+        patience.check()
+        return super().read(size)
 
 
 class _TooMuch(Exception):

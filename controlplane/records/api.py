@@ -13,7 +13,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import serializers, viewsets
 from rest_framework.decorators import action
-from rest_framework.exceptions import ValidationError
+from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.pagination import CursorPagination
 from rest_framework.response import Response
 
@@ -274,6 +274,17 @@ class NewestFirst(CursorPagination):
         if given is not None and not (given.isascii() and given.isdecimal() and int(given[:9])):
             raise ValidationError({self.page_size_query_param: ["This must be at least 1."]})
         return super().get_page_size(request)
+
+    def decode_cursor(self, request: Request) -> Any:
+        """Whatever is no cursor of ours is 400: a database may fail on what it would ask."""
+        try:
+            cursor = super().decode_cursor(request)
+            if cursor is not None:
+                UUID(str(cursor.position))
+        except (NotFound, ValueError) as error:
+            said = "This is no cursor. Take it from `next` or `previous` of an answer, as it is."
+            raise ValidationError({self.cursor_query_param: [said]}) from error
+        return cursor
 
 
 class RecordViewSet(viewsets.ReadOnlyModelViewSet[RequestRecord]):

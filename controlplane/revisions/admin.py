@@ -16,6 +16,7 @@ from unfold.decorators import display
 
 from controlplane.config.yaml import ConfigErrors
 from controlplane.edits.noting import current_author
+from controlplane.edits.patience import APPLY_S, limited
 from controlplane.revisions.history import NoSuchRevision, changes_of, edits_of, roll_back
 from providers.managed.admin import ReadOnly, lines
 
@@ -85,7 +86,8 @@ class RevisionAdmin(ReadOnly, ModelAdmin):
         is_preview = request.method != "POST"
         reason = current_author().reason
         try:
-            outcome = roll_back(number, reason=reason, is_preview=is_preview)
+            with limited(APPLY_S):
+                outcome = roll_back(number, reason=reason, is_preview=is_preview)
         except NoSuchRevision as error:
             raise Http404(str(error)) from error
         except ConfigErrors as error:

@@ -10,7 +10,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import NotFound, ParseError, ValidationError
-from rest_framework.parsers import BaseParser, JSONParser
+from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.response import Response
 from rest_framework.settings import api_settings
@@ -23,6 +23,7 @@ from controlplane.config.text import text_of
 from controlplane.config.yaml import MAX_BYTES, ConfigErrors
 from controlplane.edits.models import Revision
 from controlplane.edits.noting import as_author, current_author
+from controlplane.edits.patience import APPLY_S, limited
 from controlplane.revisions.history import (
     NoSuchRevision,
     changes_of,
@@ -32,6 +33,7 @@ from controlplane.revisions.history import (
 )
 from providers.managed.api import OrderSerializer
 from providers.managed.models import ManagedSource
+from providers.managed.parsing import StorableJSONParser
 
 if TYPE_CHECKING:
     from typing import IO
@@ -169,7 +171,7 @@ class ExportView(APIView):
 
 class PreviewView(APIView):
     permission_model = Revision
-    parser_classes = (JSONParser, YamlParser)
+    parser_classes = (StorableJSONParser, YamlParser)
     is_preview = True
 
     @extend_schema(
@@ -187,7 +189,7 @@ class PreviewView(APIView):
         author = current_author()
         reason = order.validated_data.get("reason", "") or author.reason
         try:
-            with as_author(author.kind, author.name, reason):
+            with as_author(author.kind, author.name, reason), limited(APPLY_S):
                 outcome = apply_text(
                     order.validated_data["yaml"],
                     filename="yaml",
@@ -290,7 +292,8 @@ class RollbackView(APIView):
         is_preview = order.validated_data["preview"]
         row = _found(number)
         try:
-            outcome = roll_back(row.pk, reason=reason, is_preview=is_preview)
+            with limited(APPLY_S):
+                outcome = roll_back(row.pk, reason=reason, is_preview=is_preview)
         except ConfigErrors as error:
             raise ValidationError(
                 {api_settings.NON_FIELD_ERRORS_KEY: list(error.errors)}

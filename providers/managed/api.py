@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from django.db.models import Model, QuerySet
 
+MOST_ENTRIES = 1_000  # of a list: candidates of a pool, models of a key
 MANAGED_FIELDS = ("managed_source", "is_shadowed", "created_at", "updated_at", "warnings")
 
 
@@ -52,6 +53,18 @@ def refuse_unknown(data: Any, fields: Mapping[str, serializers.Field[Any, Any, A
         raise ValidationError(dict.fromkeys(map(str, unknown), said))
 
 
+def refuse_too_many(data: Any) -> None:
+    """Raise ValidationError for a list that is longer than any of ours may be, before its entries
+    are looked at one by one."""
+    lists = data.items() if isinstance(data, Mapping) else ()
+    if wrong := {
+        str(name): [f"{len(value):,} are too many; at most {MOST_ENTRIES:,} are allowed"]
+        for name, value in lists
+        if isinstance(value, list) and len(value) > MOST_ENTRIES
+    }:
+        raise ValidationError(wrong)
+
+
 def refuse_config(row: Any) -> None:
     if row.is_managed_by_config:
         raise ValidationError({api_settings.NON_FIELD_ERRORS_KEY: [IS_CONFIG]})
@@ -62,6 +75,7 @@ class OrderSerializer(serializers.Serializer[Any]):
 
     def to_internal_value(self, data: Any) -> Any:
         refuse_unknown(data, self.fields)
+        refuse_too_many(data)
         return super().to_internal_value(data)
 
 
@@ -98,6 +112,7 @@ class CleanSerializer(serializers.ModelSerializer[Any]):
         if isinstance(data, Mapping):
             data = {name: value for name, value in data.items() if name not in self.ignored}
         refuse_unknown(data, self.fields)
+        refuse_too_many(data)
         return super().to_internal_value(data)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:

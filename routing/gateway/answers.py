@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Protocol
 
 import msgspec
 
+from routing.gateway.auth import authenticate
 from routing.gateway.deciding.keys import Key
 from routing.gateway.deciding.table import Table
 from routing.gateway.errors import GatewayError, bad_request, render
@@ -27,6 +29,7 @@ class AskedGateway(Protocol):
     """What is asked here of a gateway."""
 
     table: Table | None
+    master: bytes | None
     draining: bool
     status: dict[str, Any]
     scrape: Scrape | None
@@ -52,7 +55,7 @@ async def answer(gateway: AskedGateway, scope: Scope, send: Send) -> None:
         if path == "/healthz":
             body = b'{"status":"ok"}'
         elif path == "/readyz":
-            status, found = readiness(gateway)
+            status, found = readiness(gateway, is_operator=is_operator(gateway, headers))
             body = msgspec.json.encode(found)
         elif path == "/metrics" and gateway.scrape is not None and is_look:
             kinds, body = [METRICS], (await gateway.scrape(headers)).encode()
@@ -73,18 +76,33 @@ async def answer(gateway: AskedGateway, scope: Scope, send: Send) -> None:
     await send_body(send, body, last=True)
 
 
-def readiness(gateway: AskedGateway) -> tuple[int, dict[str, Any]]:
-    """The status and body of /readyz."""
+def is_operator(gateway: AskedGateway, headers: Mapping[bytes, bytes]) -> bool:
+    """Whether the request shows a key with the admin scope; without a table, the master key."""
+    keys = gateway.table.keys if gateway.table is not None else {}
+    try:
+        authenticate(headers, keys, master=gateway.master, now=time.time(), scope="admin")
+    except GatewayError:
+        return False
+    return True
+
+
+def readiness(gateway: AskedGateway, *, is_operator: bool) -> tuple[int, dict[str, Any]]:
+    """
+    The status and body of /readyz.
+
+    Strangers learn what a load balancer needs: errors name paths, processes hosts and versions.
+    """
     table = gateway.table
     ready = table is not None and not gateway.draining
-    body = {
+    body: dict[str, Any] = {
         "ready": ready,
         "draining": gateway.draining,
         "generation": table.generation if table else None,
-        "checksum": table.checksum if table else None,
-        "records": gateway.recorder.status(),
-        **gateway.status,
     }
+    if is_operator:
+        body["checksum"] = table.checksum if table else None
+        body["records"] = gateway.recorder.status()
+        body |= gateway.status
     return (200 if ready else 503), body
 
 

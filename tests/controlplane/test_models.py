@@ -17,10 +17,11 @@ from django.db import IntegrityError, transaction
 from controlplane.config.general import SETTING_OF_KEY
 from controlplane.edits.kinds import owners
 from controlplane.edits.models import EditCounter
-from controlplane.models import ApiKey, ConfigSource, Settings, digest_of, new_key
+from controlplane.models import ApiKey, ConfigSource, Settings, digest_of
 from failover.engine.policy import DEFAULT_RETRY_STATUSES, BenchPolicy, FailoverPolicy
 from providers.models import CatalogEntry
 from providers.validation import timeouts_problems
+from routing.gateway.auth import is_mistyped, new_key
 from routing.gateway.deciding.snapshot import RoutingDefaults
 from tests.support import rows
 
@@ -32,6 +33,21 @@ def test_keys_are_random_and_of_one_shape():
     made = {new_key() for _ in range(50)}
     assert len(made) == 50
     assert {(key[:3], len(key)) for key in made} == {("sy_", 46)}
+
+
+@pytest.mark.pure
+def test_a_typing_error_in_a_key_of_ours_is_told_and_no_other_form_is_judged():
+    key = new_key()
+    wrong = [key[:place] + ("x" if key[place] != "x" else "y") + key[place + 1 :]
+             for place in range(3, len(key))]  # fmt: skip
+    swapped = key[:10] + key[11] + key[10] + key[12:]
+
+    assert not is_mistyped(key.encode(), is_unknown=True)
+    assert is_mistyped(key[:-1].encode() + (b"0" if key[-1] != "0" else b"1"))
+    assert all(is_mistyped(text.encode(), is_unknown=True) or text[37] != "_" for text in wrong)
+    assert is_mistyped(swapped.encode(), is_unknown=True) or swapped == key
+    for other in ("sy_" + "A" * 43, "sy_short", "chosen-by-an-operator-" + "a" * 32, ""):
+        assert not is_mistyped(other.encode(), is_unknown=True)
 
 
 @pytest.mark.pure

@@ -274,4 +274,5 @@ def test_health_and_readiness_need_no_key(stage: Stage) -> None:
     ready = stage.gateway.request("/readyz", headers=anonymous).json()
     assert ready["ready"] is True
     assert ready["generation"] >= 1
-    assert ready["source"] == "control"
+    assert set(ready) == {"ready", "draining", "generation"}
+    assert stage.gateway.request("/readyz").json()["source"] == "control"

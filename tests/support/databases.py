@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.support.processes import die_with_parent, wait_for
+from tests.support.processes import children_of, die_with_parent, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,6 +64,26 @@ class Postgres:
         """At once, as a crash would; what was committed is there after the next start."""
         self._server.send_signal(signal.SIGQUIT)
         self._server.wait(20)
+
+    def ask(self, sql: str) -> None:
+        """One statement of its owner."""
+        import psycopg  # noqa: PLC0415 - most tests need none
+
+        with psycopg.connect(dbname="switchyard", user="switchyard", host=str(self._run)) as held:
+            held.autocommit = True
+            held.execute(sql)
+
+    def hang(self) -> None:
+        """It takes connections and questions, and answers nothing, until `go_on`."""
+        self._signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, signum: int) -> None:
+        for pid in (self._server.pid, *children_of(self._server.pid)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signum)
 
     def _tool(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
         argv = [str(self._installation / "bin" / name), *arguments]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ipaddress
 import os
 from typing import Any
 
@@ -97,6 +98,13 @@ class Command(BaseCommand):
             listener = listen(options["host"], options["port"])
         except CannotListen as error:
             raise CommandError(str(error)) from error
+        if settings.DEBUG and not ipaddress.ip_address(listener.getsockname()[0]).is_loopback:
+            listener.close()
+            raise CommandError(
+                f"DEBUG is on and --host is {options['host']}: its pages of errors show settings"
+                " and code to everybody. Allowed with DEBUG are addresses of this machine alone,"
+                " such as 127.0.0.1."
+            )
         worker = WorkerSpec(
             listener=listener,
             data_dir=settings.DATA_DIR,

@@ -12,9 +12,10 @@ from django.utils import timezone
 
 from controlplane.alerts.models import Alert
 from controlplane.health.models import HealthSnapshot
-from controlplane.models import ApiKey, ConfigSource, new_key
+from controlplane.models import ApiKey, ConfigSource
 from controlplane.records.models import RequestMinute
 from providers.models import Provider
+from routing.gateway.auth import new_key
 from routing.models import CanonicalModel
 from tests.support import rows
 
