@@ -92,8 +92,7 @@ def _run(
     before = ours()
     for peer in peers:
         gateway = peer.gateway(peer.package, next(folders))
-        refused = {part: why for part, why in peer.cannot.items() if part in parts}
-        asked = [part for part in parts if part not in peer.cannot]
+        asked, refused = asked_of(peer, parts)
         try:
             theirs = figures_of(
                 gateway, asked, ports, seconds, failovers=peer.failovers, refused=refused
@@ -107,6 +106,12 @@ def _run(
         after = ours()
         _note(found.ratios, peer.name, ratios(before, theirs, after))
         before = after
+
+
+def asked_of(peer: Peer, parts: Collection[str]) -> tuple[list[str], dict[str, str]]:
+    """Which of `parts` it is measured in, and why not in the others."""
+    refused = {part: why for part, why in peer.cannot.items() if part in parts}
+    return [part for part in parts if part not in refused], refused
 
 
 def figures_of(
