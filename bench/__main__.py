@@ -8,8 +8,12 @@ import tempfile
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-from bench import comparison, driver, inprocess, measures, profiling, report
-from bench.gateways import GatewayUnderTest, Switchyard, running, upstream
+from bench import profiling, report
+from bench.gateways import measures
+from bench.gateways.under_test import GatewayUnderTest, Switchyard, running, upstream
+from bench.inprocess import apart
+from bench.load import driver
+from bench.peers import comparison
 from bench.processes import BenchmarkFailed, allow_many_files
 
 OVER_SOCKETS = ("plain", "stream", "failover", "latency", "memory")
@@ -75,7 +79,7 @@ def _run(parts: Collection[str], gateway: GatewayUnderTest, seconds: float) -> m
     figures: measures.Figures = {}
     for part in IN_PROCESS:
         if part in parts:
-            figures |= inprocess.measure(part)
+            figures |= apart.measure(part)
     if not set(OVER_SOCKETS) & set(parts):
         return figures
     with upstream() as ports, running(gateway, ports):

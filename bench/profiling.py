@@ -21,8 +21,8 @@ import msgspec
 import uvloop
 
 from bench import scene
-from bench.gateways import upstream
-from bench.load import LoadResult
+from bench.gateways.under_test import upstream
+from bench.load.callers import LoadResult
 from bench.processes import ROOT
 from providers.adapters.spec import CredentialSpec, ProviderSpec
 from routing.gateway.app import Gateway

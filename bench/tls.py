@@ -27,8 +27,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from bench import scene
+from bench.load.upstream import Provider
 from bench.processes import BenchmarkFailed, started
-from bench.upstream import Provider
 from providers.transport import Endpoint, Transport
 from routing.gateway.serving.allocator import keep_read_buffers
 

@@ -220,6 +220,17 @@ def address_cautions(base_url: str) -> Iterator[Caution]:
         yield Caution(text="it is called by plain http: keys and prompts can be read on the way")
 
 
+def protocol_cautions(kind: str, protocols: Sequence[str]) -> Iterator[Caution]:
+    """Of what a provider is said to speak besides its kind's usual; the place is the protocol's."""
+    adapter = ADAPTERS.get(kind)
+    able = adapter.paths if adapter else ()
+    allowed = ", ".join(sorted(able)) or "none in this version"
+    for place, protocol in enumerate(protocols):
+        if protocol not in able:
+            text = f"kind {kind} cannot speak {protocol}, so it is passed over; allowed: {allowed}"
+            yield Caution(place=place, text=text)
+
+
 def key_cautions(keys: Iterable[str]) -> Iterator[Caution]:
     """Of a provider's keys; the place is the key's."""
     for place, key in enumerate(keys):

@@ -21,7 +21,7 @@ from typing import Any, Final
 
 import uvloop
 
-from bench.gateways import FOREIGN
+from bench.gateways.under_test import FOREIGN
 from bench.processes import ROOT, BenchmarkFailed, allow_many_files, stop
 from bench.soak import disturb, watch
 from bench.soak.callers import KILLED, LEFT, WRONG, Answer, Callers, Connection

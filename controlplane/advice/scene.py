@@ -22,6 +22,7 @@ from failover.cautions import (
     key_cautions,
     meaning_of,
     members_cautions,
+    protocol_cautions,
     retry_first_cautions,
     rule_cautions,
     unable,
@@ -267,6 +268,7 @@ def _about(scene: StoredScene, row: ManagedModel) -> list[str]:
         keys = {f"Key {c.label}": _revealed(c) for c in row.credentials.all()}
         return [
             *_sentences(address_cautions(row.base_url), ()),
+            *_sentences(protocol_cautions(row.kind, row.protocols), row.protocols),
             *_sentences(key_cautions(keys.values()), list(keys)),
         ]
     return []

@@ -15,6 +15,7 @@ from failover.cautions import (
     host_of,
     key_cautions,
     members_cautions,
+    protocol_cautions,
     retry_first_cautions,
     rule_cautions,
     unable,
@@ -164,6 +165,8 @@ def file_cautions(
     for name, provider in blocks.providers.items():
         for caution in address_cautions(provider.base_url):
             yield tree.mistake(("providers", name, "base_url"), caution.text)
+        for caution in protocol_cautions(provider.kind, provider.protocols):
+            yield _at(tree, ("providers", name, "protocols"), caution)
         for caution in key_cautions([provider.api_key]):
             yield tree.mistake(("providers", name, "api_key"), caution.text)
         for caution in key_cautions([credential.key for credential in provider.api_keys]):

@@ -13,7 +13,7 @@ from failover.models import FailoverRule
 from providers.models import Credential, Provider
 from routing.models import Alias, Candidate, CanonicalModel
 from tests.support import rows
-from tests.support.forms import address, candidate, inline, pool_form
+from tests.support.forms import address, candidate, inline, pool_form, provider_form
 
 pytestmark = pytest.mark.django_db
 
@@ -24,19 +24,6 @@ CONFIG = {"managed_source": "config"}
 def admin(client):
     client.force_login(User.objects.create_superuser("ada"))
     return client
-
-
-def provider_form(**fields: object) -> dict[str, object]:
-    return {
-        "name": "lab",
-        "kind": "openai",
-        "enabled": "on",
-        "trust_env_proxy": "on",
-        **dict.fromkeys(["headers", "timeouts", "health", "failure_domain", "bench"], "{}"),
-        **inline("credentials"),
-        **inline("models"),
-        **fields,
-    }
 
 
 def errors_of(answer) -> str:

@@ -12,11 +12,15 @@ from failover.cautions import (
     key_cautions,
     meaning_of,
     members_cautions,
+    protocol_cautions,
     retry_first_cautions,
     rule_cautions,
     unknown_fallbacks,
 )
-from providers.adapters.spec import NO_FACTS, ModelFacts
+from providers.adapters.registry import ADAPTERS, KNOWN_KINDS
+from providers.adapters.spec import NO_FACTS, ModelFacts, ProviderSpec
+from providers.adapters.upstream import Upstream
+from providers.validation import PROTOCOL_NAMES
 
 pytestmark = pytest.mark.pure
 
@@ -258,3 +262,26 @@ def test_plain_http_is_told_unless_it_stays_on_this_machine():
     assert "plain http" in said(address_cautions("http://far.example.com/v1"))[0][1]
     for near in ("http://localhost:1/v1", "http://127.0.0.1/v1", "http://[::1]:8/v1", ""):
         assert said(address_cautions(near)) == []
+
+
+@pytest.mark.parametrize("kind", sorted(KNOWN_KINDS))
+def test_what_a_kind_cannot_speak_is_told_and_nothing_else(kind):
+    adapter = ADAPTERS.get(kind)
+    able = set(adapter.paths) if adapter else set()
+    told = said(protocol_cautions(kind, PROTOCOL_NAMES))
+    assert [place for place, _ in told] == [
+        place for place, name in enumerate(PROTOCOL_NAMES) if name not in able
+    ]
+    for place, text in told:
+        assert f"kind {kind} cannot speak {PROTOCOL_NAMES[place]}, so it is passed over" in text
+        assert text.endswith(f"; allowed: {', '.join(sorted(able)) or 'none in this version'}")
+
+
+def test_what_is_told_of_a_protocol_is_what_a_compiled_provider_does():
+    for kind in ADAPTERS:
+        spec = ProviderSpec(
+            name="a", kind=kind, base_url="https://a.example.com", protocols=PROTOCOL_NAMES
+        )
+        spoken = Upstream.compile(spec, lambda secret: secret, {}).protocols
+        told = {PROTOCOL_NAMES[place] for place, _ in said(protocol_cautions(kind, PROTOCOL_NAMES))}
+        assert spoken == set(PROTOCOL_NAMES) - told

@@ -20,6 +20,19 @@ def inline(prefix: str, *forms: dict[str, object], stored: int = 0) -> dict[str,
     return fields
 
 
+def provider_form(**fields: object) -> dict[str, object]:
+    return {
+        "name": "lab",
+        "kind": "openai",
+        "enabled": "on",
+        "trust_env_proxy": "on",
+        **dict.fromkeys(["headers", "timeouts", "health", "failure_domain", "bench"], "{}"),
+        **inline("credentials"),
+        **inline("models"),
+        **fields,
+    }
+
+
 def pool_form(*candidates: dict[str, object], **fields: object) -> dict[str, object]:
     return {
         "name": "small",

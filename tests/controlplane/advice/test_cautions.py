@@ -10,6 +10,7 @@ from providers.managed.models import cautions_of
 from providers.models import ProviderModel
 from tests.support import rows
 from tests.support.api import ADMIN_KEY, Api
+from tests.support.forms import address, provider_form
 
 pytestmark = pytest.mark.django_db
 
@@ -139,6 +140,20 @@ def test_a_key_so_short_that_it_may_be_a_word_is_told_by_its_label(api):
     lab = {"name": "lab", "kind": "openai", "credentials": keys}
     (said,) = api("post", "providers", lab).json()["warnings"]
     assert said.startswith("Key main: it is shorter than 8 characters")
+
+
+def test_a_protocol_that_the_kind_cannot_speak_is_told_by_api_and_admin(api, client):
+    spoken = ["gemini_generate", "openai_chat"]
+    lab = {"name": "lab", "kind": "gemini", "protocols": spoken}
+    words = "openai_chat: kind gemini cannot speak openai_chat, so it is passed over; allowed:"
+    told = [f"{words} gemini_count_tokens, gemini_generate."]
+    assert api("post", "providers", lab).json()["warnings"] == told
+    assert api("patch", "providers/lab", {"protocols": spoken[:1]}).json()["warnings"] == []
+
+    client.force_login(User.objects.create_superuser("root"))
+    form = provider_form(name="other", kind="gemini", protocols="openai_chat")
+    page = client.post(address("providers_provider", "add"), form, follow=True)
+    assert told[0] in page.content.decode()
 
 
 def test_admin_says_the_same(api, client):

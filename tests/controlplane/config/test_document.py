@@ -622,6 +622,25 @@ def test_a_key_so_short_that_it_may_be_a_word_is_a_warning() -> None:
     ]
 
 
+def test_a_protocol_that_the_kind_cannot_speak_is_a_warning() -> None:
+    document = read(
+        """
+        providers:
+          a: {kind: openai, protocols: [anthropic_messages, openai_images]}
+          b: {kind: gemini, protocols: [openai_chat, gemini_generate]}
+        """
+    )
+    images, chat = document.warnings
+    assert images.startswith(
+        "c.yaml:3: providers.a.protocols[1]: kind openai cannot speak openai_images,"
+        " so it is passed over; allowed: anthropic_count_tokens, anthropic_messages,"
+    )
+    assert chat == (
+        "c.yaml:4: providers.b.protocols[0]: kind gemini cannot speak openai_chat,"
+        " so it is passed over; allowed: gemini_count_tokens, gemini_generate"
+    )
+
+
 def test_a_repeated_credential_is_a_warning() -> None:
     document = read("providers: {a: {kind: openai, api_keys: [key-long, key-long, '']}}")
     assert "api_keys[1]: the same key again, so it is left out" in document.warnings[0]

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from common import (
+from jobs import Ask, Outcome, main, told
+from openai import OpenAI
+from openai.lib.streaming.chat import ChatCompletionStreamState
+from scenes import (
     IMAGE,
     PATCH,
     PERSON,
@@ -16,15 +19,9 @@ from common import (
     TOOLS,
     WITH_RESULTS,
     WITH_TOOLS,
-    Ask,
-    Outcome,
-    main,
     question,
     result_of,
-    told,
 )
-from openai import OpenAI
-from openai.lib.streaming.chat import ChatCompletionStreamState
 
 FINISH = {"stop": "stop", "length": "length", "tool_calls": "tools", "content_filter": "refusal"}
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from common import (
+from google import genai
+from google.genai import types
+from jobs import Ask, Outcome, main, told
+from scenes import (
     PERSON,
     PNG,
     REASONING,
@@ -14,15 +17,9 @@ from common import (
     TOOLS,
     WITH_RESULTS,
     WITH_TOOLS,
-    Ask,
-    Outcome,
-    main,
     question,
     result_of,
-    told,
 )
-from google import genai
-from google.genai import types
 
 FINISH = {"STOP": "stop", "MAX_TOKENS": "length", "SAFETY": "refusal"}
 

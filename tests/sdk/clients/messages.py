@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from anthropic import Anthropic
-from common import (
+from jobs import Ask, Outcome, main, told
+from scenes import (
     IMAGE,
     PERSON,
     REASONING,
@@ -15,12 +16,8 @@ from common import (
     TOOLS,
     WITH_RESULTS,
     WITH_TOOLS,
-    Ask,
-    Outcome,
-    main,
     question,
     result_of,
-    told,
 )
 
 FINISH = {"end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length", "tool_use": "tools"}

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from common import (
+from jobs import Ask, Outcome, main, told
+from openai import OpenAI
+from scenes import (
     GRAMMAR,
     IMAGE,
     PATCH,
@@ -16,14 +18,9 @@ from common import (
     TOOLS,
     WITH_RESULTS,
     WITH_TOOLS,
-    Ask,
-    Outcome,
-    main,
     question,
     result_of,
-    told,
 )
-from openai import OpenAI
 
 TERMINAL = {"response.completed", "response.incomplete", "response.failed"}
 

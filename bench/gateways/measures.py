@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from bench import driver, scene
-from bench.gateways import GatewayUnderTest
-from bench.load import LoadResult
+from bench import scene
+from bench.gateways.under_test import GatewayUnderTest
+from bench.load import driver
+from bench.load.callers import LoadResult
 from bench.processes import BenchmarkFailed, Process, cpu_s, tree, wait_until_quiet
 
 WARM_UP_S = 1.0

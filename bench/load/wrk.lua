@@ -1,4 +1,4 @@
--- What bench/driver.py has wrk send, and the numbers it reads back as one JSON line.
+-- What bench/load/driver.py has wrk send, and the numbers it reads back as one JSON line.
 
 wrk.method = "POST"
 wrk.body = os.getenv("BENCH_BODY")

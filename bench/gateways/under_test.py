@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 class GatewayUnderTest(Protocol):
     """
-    One gateway with one worker, over the providers on `ports` of bench.upstream.
+    One gateway with one worker, over the providers on `ports` of bench.load.upstream.
 
     `url` is the whole address of its chat endpoint, `root_pid` the head of its process tree and
     `worker_pid` the process that answers. Its models are those of bench.scene, or nothing is
@@ -149,7 +149,7 @@ def _is_ready(url: str) -> bool:
 @contextmanager
 def upstream() -> Iterator[tuple[int, ...]]:
     """The ports of a fixed-answer upstream that runs as long as the block."""
-    argv = [sys.executable, "-m", "bench.upstream"]
+    argv = [sys.executable, "-m", "bench.load.upstream"]
     with started(argv, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         line = process.stdout.readline()

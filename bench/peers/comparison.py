@@ -9,10 +9,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench import measures
-from bench.gateways import GatewayUnderTest, Switchyard, running, upstream
-from bench.measures import Figures
-from bench.peers import PEERS, CannotInstall, Peer
+from bench.gateways import measures
+from bench.gateways.measures import Figures
+from bench.gateways.under_test import GatewayUnderTest, Switchyard, running, upstream
+from bench.peers.listed import PEERS
+from bench.peers.packages import CannotInstall, Peer
 from bench.processes import BenchmarkFailed
 
 OURS = "Switchyard"
@@ -91,10 +92,10 @@ def _run(
     before = ours()
     for peer in peers:
         gateway = peer.gateway(peer.package, next(folders))
-        refused: dict[str, str] = {}
+        asked, refused = asked_of(peer, parts)
         try:
             theirs = figures_of(
-                gateway, parts, ports, seconds, failovers=peer.failovers, refused=refused
+                gateway, asked, ports, seconds, failovers=peer.failovers, refused=refused
             )
         except BenchmarkFailed as error:
             print(error, file=sys.stderr)
@@ -105,6 +106,12 @@ def _run(
         after = ours()
         _note(found.ratios, peer.name, ratios(before, theirs, after))
         before = after
+
+
+def asked_of(peer: Peer, parts: Collection[str]) -> tuple[list[str], dict[str, str]]:
+    """Which of `parts` it is measured in, and why not in the others."""
+    refused = {part: why for part, why in peer.cannot.items() if part in parts}
+    return [part for part in parts if part not in refused], refused
 
 
 def figures_of(

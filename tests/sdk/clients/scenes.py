@@ -1,26 +1,15 @@
 """
-What the clients share: the jobs on standard input, their outcome on standard output.
+The scenes that every client plays: what is asked, with which tools and pictures, what tools return.
 
 A client runs in the environment of the SDK that it drives, so nothing of the repository is
-imported here. Its input is {"url", "key", "jobs": [{"scene", "model", "stream", "first"}]}; its
-output one JSON line a job: {"text", "thought", "refusal", "calls", "finish", "matched", "usage",
-"headers"}, or {"error", "status", "message"}.
+imported here.
 """
 
 from __future__ import annotations
 
-import json
-import sys
-import traceback
 import zlib
 from base64 import b64encode
-from collections.abc import Callable
 from struct import pack
-from typing import Any
-
-Outcome = dict[str, Any]
-# The scene, the model, whether it is streamed, and the model of the first of two turns.
-Ask = Callable[[str, str, bool, str], Outcome]
 
 SYSTEM = "You are the lighthouse keeper."
 UNICODE = "h\u00e9llo \U0001f600 \u4f60\u597d \u2028 \U0001d518 e\u0301 \u05e9\u05dc\u05d5\u05dd"
@@ -86,29 +75,3 @@ def question(scene: str) -> str:
 
 def result_of(scene: str, name: str) -> str:
     return FAILED if scene == "tool_error" else RESULTS[name]
-
-
-def told(headers: Any) -> dict[str, str]:
-    """What the gateway says about itself."""
-    return {
-        name.lower().removeprefix("x-switchyard-"): value
-        for name, value in dict(headers or {}).items()
-        if name.lower().startswith("x-switchyard-")
-    }
-
-
-def main(prepare: Callable[[str, str], Ask]) -> None:
-    """`prepare(url, key)` makes a client; what it returns does one job."""
-    order = json.load(sys.stdin)
-    ask = prepare(order["url"], order["key"])
-    for job in order["jobs"]:
-        try:
-            outcome = ask(job["scene"], job["model"], job["stream"], job["first"])
-        except Exception as error:  # noqa: BLE001 - whatever an SDK raises is the outcome
-            outcome = {
-                "error": type(error).__name__,
-                "status": getattr(error, "status_code", getattr(error, "code", None)),
-                "message": str(error)[:600],
-                "trace": traceback.format_exc()[-1500:],
-            }
-        print(json.dumps(outcome, default=str), flush=True)

@@ -1,10 +1,10 @@
 """
 The provider behind every gateway that is measured: fixed answers, as cheap as Python can be.
 
-`python -m bench.upstream` prints its ports on one line and serves until it is killed. A path that
-begins with /refuse answers 503; the model "held" gets one chunk and then nothing; `"stream": true`
-gets CHUNKS events, each written in an event-loop turn of its own (PACE_S apart where "paced"
-stands somewhere in the body); the rest a plain answer.
+`python -m bench.load.upstream` prints its ports on one line and serves until it is killed. A path
+that begins with /refuse answers 503; the model "held" gets one chunk and then nothing;
+`"stream": true` gets CHUNKS events, each written in an event-loop turn of its own (PACE_S apart
+where "paced" stands somewhere in the body); the rest a plain answer.
 """
 
 from __future__ import annotations

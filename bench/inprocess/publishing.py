@@ -1,13 +1,11 @@
 """
 What publishing costs: SQLite with 10,000 pools of 4, read whole, and after an edit of one.
 
-`python -m bench.publishing` prints the figures as JSON; it is a process of its own because Django
-takes its settings only once.
+Alone in its process, because Django takes its settings only once.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
 import tempfile
@@ -19,7 +17,7 @@ POOLS, CANDIDATES, PROVIDERS, EDITS, BATCH = 10_000, 4, 20, 9, 2_000
 Figures = dict[str, float]
 
 
-def measure_publishing() -> Figures:
+def measure() -> Figures:
     """Seconds to build everything anew, and from an edit of one pool until it is on disk."""
     with tempfile.TemporaryDirectory() as folder:
         os.environ.update(
@@ -85,7 +83,3 @@ def _seconds(work: Callable[[], object]) -> float:
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
-
-
-if __name__ == "__main__":
-    print(json.dumps(measure_publishing()))

@@ -14,7 +14,7 @@ from typing import TypeVar
 import msgspec
 
 from bench import scene
-from bench.load import HoldResult, LoadResult, PairResult
+from bench.load.callers import HoldResult, LoadResult, PairResult
 from bench.processes import ROOT, BenchmarkFailed, started
 
 SCRIPT = Path(__file__).with_name("wrk.lua")

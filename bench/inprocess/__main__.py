@@ -1,0 +1,19 @@
+"""`python -m bench.inprocess plan|snapshot|codecs` prints the figures of one part as JSON."""
+
+from __future__ import annotations
+
+import sys
+
+import msgspec
+
+from bench.inprocess import codecs, plans, publishing, snapshots
+
+if __name__ == "__main__":
+    match sys.argv[1]:
+        case "plan":
+            figures = plans.measure()
+        case "codecs":
+            figures = codecs.measure()
+        case _:
+            figures = snapshots.measure() | publishing.measure()
+    print(msgspec.json.encode(figures).decode())
