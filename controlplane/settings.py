@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import ipaddress
 from pathlib import Path
 from typing import Any
@@ -152,8 +151,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # sign-in
 PASSWORD_HASHERS = [
-    # Argon2 where its package is installed; nothing needs it.
-    *(["controlplane.signin.hashing.Argon2"] if importlib.util.find_spec("argon2") else []),
+    "controlplane.signin.hashing.Argon2",
     "controlplane.signin.hashing.PBKDF2",
     "controlplane.signin.hashing.Scrypt",
 ]
