@@ -79,8 +79,12 @@ def check_body_headers(headers: Headers) -> None:
         raise _too_large()
 
 
-async def read_body(receive: Receive) -> bytes:
-    """The whole body, at most 32 MiB. Raises Refused (413) or Hangup."""
+async def read_body(receive: Receive, grows: Callable[[int], None]) -> bytes:
+    """
+    The whole body, at most 32 MiB. Raises Refused (413) or Hangup.
+
+    `grows` is told how much of it there is, and may raise as well.
+    """
     message = await receive()
     body: bytes = message.get("body", b"")
     if message["type"] == "http.request" and not message.get("more_body"):
@@ -92,6 +96,7 @@ async def read_body(receive: Receive) -> bytes:
         size += len(pieces[-1])
         if size > BODY_LIMIT:
             raise _too_large()
+        grows(size)
     if message["type"] == "http.disconnect":
         raise Hangup
     return b"".join(pieces)

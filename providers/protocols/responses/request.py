@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from providers.errors import Failure
-from providers.protocols import bodies
+from providers.protocols import bodies, slices
 from providers.protocols.protocol import Judge, Protocol, Reply, Request
 from providers.protocols.responses import reshaping
 from providers.protocols.responses.stream import StreamScanner
@@ -28,7 +28,7 @@ _STANDS_FOR_INPUT: Final = frozenset({"prompt", "previous_response_id", "convers
 # A content part's type. In a text the quotes would be escaped, so a prompt cannot pretend one.
 _PART: Final = re.compile(rb'"type"\s*:\s*"(input_image|input_audio|input_file)"')
 _PART_NEEDS: Final = {b"input_image": "vision", b"input_audio": "audio", b"input_file": "files"}
-_FILLED_LIST: Final = re.compile(rb"\[\s*[^\s\]]")
+_FILLED_LIST: Final = re.compile(bodies.FILLED)
 _COUNTED: Final = ("input", "instructions", "tools", "text")
 _SEALED: Final = b'"' + MARK.encode()
 _NULL: Final = b"null"
@@ -78,7 +78,7 @@ class ResponsesRequest(Request):
         if earlier:
             return earlier
         conversation = self.fields.get("conversation")
-        named = bodies.object_of(conversation) or {}
+        named = bodies.small_object_of(conversation) or {}
         return bodies.string(conversation) or bodies.string(named.get("id")) or ""
 
     @property
@@ -109,7 +109,7 @@ class ResponsesRequest(Request):
             needs.add("tools")
             if bytes(fields.get("parallel_tool_calls", b"")) == b"true":
                 needs.add("parallel_tools")
-        for part in set(_PART.findall(bodies.shortened(fields.get("input", b"")))):
+        for part in bodies.words_in(bodies.shortened(fields.get("input", b"")), _PART):
             needs.add(_PART_NEEDS[part])
         text = bodies.object_of(fields.get("text")) or {}
         form = bodies.object_of(text.get("format")) or {}
@@ -159,6 +159,9 @@ def _without_sealed(raw: Raw) -> Raw:
     """The items of an input but for sealed reasoning, each as it came."""
     if bodies.first(raw) != b"[":
         return raw
+    if memoryview(raw).nbytes > bodies.LONG:
+        parts = slices.parts_of(bytes(raw))
+        return Raw(b"[" + b",".join([part for part in parts if not _holds_seal(part)]) + b"]")
     try:
         items = _ITEMS.decode(raw)
     except msgspec.DecodeError:  # half a surrogate pair somewhere
@@ -170,7 +173,7 @@ def _without_sealed(raw: Raw) -> Raw:
 
 def _holds_seal(item: bytes) -> bool:
     try:
-        return _SEALED in item and _is_sealed_item(bodies.decode(item))
+        return _SEALED in item and _is_sealed_item(bodies.decode_whole(item))
     except ValueError:  # a number that only its provider can judge
         return False
 
