@@ -9,7 +9,6 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
@@ -32,7 +31,8 @@ _STEP: Final = 64 << 10
 _HEAD: Final = 128  # bytes, within which a string says that it is base64
 # An image or a page costs hundreds of tokens, not a quarter of its bytes.
 _MEDIA_TOKENS = 1000
-_MOST_MEDIA: Final = 2000
+_MOST_MEDIA: Final = 2000  # nobody sends more: the rest counts as text
+_QUOTE: Final = re.compile(b'"')
 _WORD: Final = 64 << 10
 # The beginning of a list that is not empty; after so much space nobody looks further.
 FILLED: Final = rb"\[(?:[ \t\n\r]{0,4096}+[^ \t\n\r\]]|[ \t\n\r]{4096})"
@@ -49,10 +49,9 @@ def decode_text(text: str) -> Any:
 def values_of(fields: dict[str, Raw]) -> dict[str, Any]:
     """A caller's members that are not null. Raises ProtocolError for a number that none holds."""
     found: dict[str, Any] = {}
-    is_apart = slices.is_apart()
     for name, raw in fields.items():
         try:
-            value = decode_whole(bytes(raw)) if is_apart else decode(raw)
+            value = decode_whole(raw)
         except (ValueError, RecursionError) as error:
             raise ProtocolError(f"'{name}' is not JSON: {error}.", param=name) from error
         if value is not None:
@@ -60,9 +59,11 @@ def values_of(fields: dict[str, Raw]) -> dict[str, Any]:
     return found
 
 
-def decode_whole(text: bytes) -> Any:
+def decode_whole(text: bytes | Raw | memoryview) -> Any:
     """A sound body, or a part of one, which may be long. Raises ValueError for odd numbers."""
-    return slices.decode(text) if slices.is_apart() else decode(text)
+    if slices.is_apart():
+        return slices.decode(text)
+    return decode(bytes(text) if isinstance(text, memoryview) else text)
 
 
 def encode_whole(value: Any) -> bytes:
@@ -72,11 +73,20 @@ def encode_whole(value: Any) -> bytes:
 
 def encode_members(fields: dict[str, Raw]) -> bytes:
     """An object of members that stay as they are."""
+    if slices.is_apart():
+        return _joined_members(fields)
     try:
         return msgspec.json.encode(fields)
     except UnicodeEncodeError:
         pairs = (json.dumps(name).encode() + b":" + bytes(raw) for name, raw in fields.items())
         return b"{" + b",".join(pairs) + b"}"
+
+
+def _joined_members(fields: dict[str, Raw]) -> bytes:
+    pieces = list[bytes | memoryview]()
+    for name, raw in fields.items():
+        pieces += (b"," if pieces else b"{", encode(name), b":", memoryview(raw))
+    return slices.joined([*pieces, b"}" if pieces else b"{}"])
 
 
 def is_sound(text: bytes) -> bool:
@@ -204,7 +214,7 @@ def object_of(raw: Raw | None) -> dict[str, Raw] | None:
     if raw is None or first(raw) != b"{":
         return None
     if memoryview(raw).nbytes > LONG:
-        return slices.members_of(bytes(raw))
+        return slices.members_of(raw)
     return _members(raw)
 
 
@@ -223,29 +233,29 @@ def string(raw: Raw | None) -> str | None:
     return text
 
 
-def holds(pattern: re.Pattern[bytes], text: bytes | Raw) -> bool:
+def holds(pattern: re.Pattern[bytes], text: bytes | Raw | memoryview) -> bool:
     """Whether `pattern`, which matches 1 KiB at most, is somewhere in a member."""
     if memoryview(text).nbytes > LONG:
-        return slices.search(pattern, bytes(text))
+        return slices.search(pattern, text)
     return pattern.search(text) is not None
 
 
 def with_strings_replaced(text: bytes, pattern: re.Pattern[bytes], by: bytes) -> bytes:
-    """`text` with `by` for the strings whose beginning, and what is before, `pattern` matches."""
-    found = slices.found_in(pattern, text) if len(text) > LONG else pattern.finditer(text)
-    pieces, position = list[bytes](), 0
-    for match in found:
+    """`text` with `by` in the members of a name whose beginning `pattern` matches."""
+    view = memoryview(text)
+    pieces, position = list[bytes | memoryview](), 0
+    for match in slices.found_in(pattern, view, (0, len(view))):
         if match.start() >= position:
-            pieces += (text[position : match.start()], match.expand(by))
+            pieces += (view[position : match.start()], b'"%b":"%b' % (match[1], by))
             position = text.index(b'"', match.end())
-    return b"".join([*pieces, text[position:]])
+    return slices.joined([*pieces, view[position:]])
 
 
-def words_in(text: bytes, pattern: re.Pattern[bytes]) -> set[bytes]:
-    """What the group of `pattern` is wherever that matches."""
-    if len(text) > LONG:
-        return slices.words_of(text, pattern)
-    return set(pattern.findall(text))
+def words_in(raw: Raw | bytes, pattern: re.Pattern[bytes]) -> set[bytes]:
+    """What the group of `pattern` is wherever that matches, but for the insides of long base64."""
+    if memoryview(raw).nbytes > LONG:
+        return slices.words_of(raw, pattern)
+    return set(pattern.findall(shortened(raw)))
 
 
 def whole_number(raw: Raw | None) -> int | None:
@@ -264,40 +274,42 @@ def first(raw: Raw) -> bytes:
     return bytes(memoryview(raw)[:1])
 
 
-def estimate(text: bytes) -> int:
+def estimate(raw: bytes | Raw) -> int:
     """
     A rough count of tokens in a piece of JSON, four bytes to one; base64 media count 1,000 each.
 
     The same text counts the same however it is escaped.
     """
-    if len(text) > LONG:
-        return _estimate_of_long(text)
+    if len(view := memoryview(raw)) > LONG:
+        return _estimate_of_long(view)
+    text = bytes(raw)
     if b"\\" in text and b"\\u" in text:  # one byte is found 20 times as quickly as two
         text = _unescaped(text)
     if len(text) >= 2 * _STEP:
         text = shortened(text)
+    size, media, position = len(text), 0, 0
     if b";base64," not in text and b'"data"' not in text:  # 100 times as quick as the pattern
-        return len(text) // 4
-    return _without_media(text, _BASE64.finditer(text), len(text))
-
-
-def _estimate_of_long(text: bytes) -> int:
-    text = shortened(text)
-    size = slices.unescaped_size(text)
-    return _without_media(text, slices.found_in(_BASE64, text), size)
-
-
-def _without_media(text: bytes, found: Iterable[re.Match[bytes]], size: int) -> int:
-    """The count where `found` are beginnings of media in a text of `size` bytes."""
-    media, position = 0, 0
-    for match in found:
-        if match.start() < position:
-            continue  # in what has been counted
-        if media == _MOST_MEDIA:
-            break  # nobody sends so many: the rest is text
-        position = text.index(b'"', match.end())
-        size -= position - match.end()
+        return size // 4
+    while media < _MOST_MEDIA and (found := _BASE64.search(text, position)):
+        position = text.index(b'"', found.end())
+        size -= position - found.end()
         media += 1
+    return size // 4 + media * _MEDIA_TOKENS
+
+
+def _estimate_of_long(view: memoryview) -> int:
+    size, media, position = 0, 0, 0
+    for begin, end in slices.kept(view):
+        size += slices.size_of(view, (begin, end))
+        for found in slices.found_in(_BASE64, view, (begin, end)):
+            if found.start() < position:
+                continue  # inside of what has been counted
+            if media == _MOST_MEDIA:
+                break
+            quote = _QUOTE.search(view, found.end(), end)
+            position = end if quote is None else quote.start()
+            size -= position - found.end()
+            media += 1
     return max(size, 0) // 4 + media * _MEDIA_TOKENS
 
 
@@ -310,12 +322,9 @@ def shortened(text: bytes | Raw) -> bytes:
     text = bytes(text)
     if len(text) < 2 * _STEP:
         return text
-    is_long = len(text) > LONG
     pieces: list[bytes] = []
     begun, position = 0, _STEP
     while position < len(text):
-        if is_long:
-            slices.breathe()
         if text.find(b'"', position - _STEP, position) >= 0:
             position += _STEP
             continue

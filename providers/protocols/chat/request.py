@@ -131,7 +131,7 @@ class CompletionRequest(Request):
             needs.add("tools")
             if bytes(fields.get("parallel_tool_calls", b"")) == b"true":
                 needs.add("parallel_tools")
-        for part in bodies.words_in(bodies.shortened(fields["messages"]), _PART):
+        for part in bodies.words_in(fields["messages"], _PART):
             needs.add(_PART_NEEDS[part])
         if b'"audio"' in bytes(fields.get("modalities", b"")):
             needs.add("audio")
@@ -158,10 +158,10 @@ class CompletionRequest(Request):
         tokens = self._estimate
         if tokens is None:
             fields = self.fields
-            tokens = bodies.estimate(bytes(fields[self._shape.input]))
+            tokens = bodies.estimate(fields[self._shape.input])
             if not _COUNTED.isdisjoint(fields):
                 counted = (fields[name] for name in _COUNTED if name in fields)
-                tokens += sum(bodies.estimate(bytes(raw)) for raw in counted)
+                tokens += sum(bodies.estimate(raw) for raw in counted)
             self._estimate = tokens
         return tokens
 

@@ -52,7 +52,7 @@ class EmbeddingsRequest(Request):
     @property
     def estimated_input_tokens(self) -> int:
         if self._estimate is None:
-            self._estimate = bodies.estimate(bytes(self.fields["input"]))
+            self._estimate = bodies.estimate(self.fields["input"])
         return self._estimate
 
     @property

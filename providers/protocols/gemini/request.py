@@ -98,7 +98,7 @@ class GenerateRequest(Request):
         body = self._body
         if _HINT not in body:
             return body
-        return bodies.with_strings_replaced(body, _SEALED, rb'"\1":"' + BYPASS.encode())
+        return bodies.with_strings_replaced(body, _SEALED, BYPASS.encode())
 
     def read(self, content_type: bytes | None, body: bytes, judge: Judge) -> Reply | Failure:
         return reshaping.read(self, content_type, body, judge)
@@ -126,7 +126,7 @@ class GenerateRequest(Request):
 
     def _find_needs(self) -> set[str]:
         needs = set()
-        contents = bodies.shortened(self.fields["contents"])
+        contents = self.fields["contents"]
         if self.stream:
             needs.add("streaming")
         if bodies.holds(_MEDIA, contents):
@@ -303,10 +303,10 @@ def member(fields: dict[str, Raw], name: str) -> Raw | None:
 
 
 def estimate(fields: dict[str, Raw]) -> int:
-    tokens = bodies.estimate(bytes(fields["contents"]))
+    tokens = bodies.estimate(fields["contents"])
     for name in _COUNTED:
         if (raw := member(fields, name)) is not None:
-            tokens += bodies.estimate(bytes(raw))
+            tokens += bodies.estimate(raw)
     return tokens
 
 

@@ -87,8 +87,7 @@ class MessagesRequest(Request):
         if self.stream:
             needs.add("streaming")
         if self.is_long or _BLOCK.search(fields["messages"]):
-            messages = bodies.shortened(fields["messages"])
-            needs |= {_BLOCK_NEEDS[kind] for kind in _kinds(messages)}
+            needs |= {_BLOCK_NEEDS[kind] for kind in _kinds(fields["messages"])}
         if _TELLING.isdisjoint(fields):
             return needs
         thinking = bodies.object_of(fields.get("thinking")) or {}
@@ -116,9 +115,9 @@ class MessagesRequest(Request):
     def estimated_input_tokens(self) -> int:
         if self._estimate is None:
             fields = self.fields
-            tokens = bodies.estimate(bytes(fields["messages"]))
+            tokens = bodies.estimate(fields["messages"])
             counted = (fields[name] for name in _COUNTED if name in fields)
-            self._estimate = tokens + sum(bodies.estimate(bytes(raw)) for raw in counted)
+            self._estimate = tokens + sum(bodies.estimate(raw) for raw in counted)
         return self._estimate
 
     @property
@@ -147,12 +146,13 @@ def _query_of(target: str) -> str:
     return "&".join(kept)
 
 
-def _kinds(messages: bytes) -> set[str]:
+def _kinds(raw: Raw | bytes) -> set[str]:
     """The kinds of media among the blocks of `messages`, those in results of tools included."""
-    if len(messages) > bodies.LONG:
-        lists = slices.lists_of(messages)
+    if memoryview(raw).nbytes > bodies.LONG:
+        lists = slices.lists_of(raw)
         found = [_kinds(some) if len(some) <= bodies.LONG else _said(some) for some in lists]
         return set().union(*found)
+    messages = bodies.shortened(raw)
     try:
         blocks = [
             block
