@@ -18,6 +18,7 @@ from providers.protocols.slices.turns import SLICE, breathe
 MAX_MEMBERS: Final = 1024
 MAX_CONTAINERS: Final = 500_000
 _CARRIED: Final = 16 * SLICE
+_MANY: Final = 1000  # brackets, which take a while to pair up
 _PAIR: Final = 12  # bytes of an escaped surrogate pair
 OPEN_LIST, OPEN_OBJECT, QUOTE = b'[{"'  # as numbers
 
@@ -142,6 +143,8 @@ class Walk:
             if len(stack) + deepest > MAX_DEPTH:
                 raise RecursionError
         while True:
+            if len(brackets) > _MANY:
+                breathe()
             shorter = brackets.replace(b"[]", b"").replace(b"{}", b"")
             if len(shorter) == len(brackets):
                 break
