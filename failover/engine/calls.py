@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from random import Random
-from typing import Protocol
+from typing import Any, Protocol
 
 from msgspec import Struct
 
@@ -36,10 +37,13 @@ from providers.errors import (
     UpstreamTimedOut,
 )
 from providers.protocols import Problem, Request, Usage
+from providers.protocols.slices import LONG
+from providers.protocols.translating import Translated
 from providers.transport import Response, Transport, unpacked
 
 Header = tuple[bytes, bytes]
 Sleep = Callable[[float], Awaitable[None]]
+Apart = Callable[[Callable[[], Any]], Awaitable[Any]]
 
 _FAULTS: dict[type[ProviderError], Fault] = {
     ConnectFailed: Fault.CONNECT,
@@ -70,7 +74,7 @@ class Call(Struct, kw_only=True):
     `faults` are what providers are to pretend, by their names. `holds_whole`: a stream is held
     until it is whole, so that a break in its middle fails over unseen. `fitting` knows whom the
     request can be told in another protocol. `credential` is the label of the only one to call with,
-    "" for any.
+    "" for any. `apart` does beside the event loop what takes long.
     """
 
     request: Request
@@ -84,6 +88,7 @@ class Call(Struct, kw_only=True):
     faults: Mapping[str, SimulatedFault] | None = None
     holds_whole: bool = False
     credential: str = ""
+    apart: Apart | None = None
 
 
 class Served(Struct, kw_only=True):
@@ -200,9 +205,10 @@ class Calls:
         upstream = candidate.upstream
         assert upstream is not None  # noqa: S101  # the planner rejects candidates without one
         warnings: tuple[str, ...] = ()
+        apart = call.apart if request.is_long else None
         if not upstream.speaks(request.protocol.name):
             request, headers = call.fitting.told(candidate), ()
-            written = request.written()
+            written = request.written() if apart is None else await apart(request.written)
             attempt.dropped, warnings = written.dropped, written.warnings
         times = candidate.times
         send = upstream.send
@@ -219,7 +225,9 @@ class Calls:
                 protocol=request.protocol.name,
                 credential=credential,
                 headers=headers,
-                body=request.encode(candidate.model, inject=inject),
+                body=request.encode(candidate.model, inject=inject)
+                if apart is None
+                else await apart(partial(request.encode, candidate.model, inject=inject)),
                 stream=request.stream,
                 connect_s=times.connect_s,
                 deadline=deadline,
@@ -256,7 +264,11 @@ class Calls:
                     warnings=warnings,
                 )
             body = await response.read_all(deadline)
-            reply = request.read(response.header(b"content-type"), body, upstream.judge)
+            kind = response.header(b"content-type")
+            if len(body) > LONG and call.apart is not None:
+                reply = await call.apart(partial(request.read, kind, body, upstream.judge))
+            else:
+                reply = request.read(kind, body, upstream.judge)
             if isinstance(reply, Failure):
                 return reply
             attempt.content_at = self.clock()
@@ -275,6 +287,8 @@ class Calls:
         finally:
             if response is not None and not kept:
                 response.close()
+            if apart is not None and isinstance(request, Translated):
+                request.forget()
 
     async def _error_body(self, response: Response, deadline: float) -> bytes:
         # A status is verdict enough: an error body that breaks off changes nothing.

@@ -5,7 +5,7 @@ known by then of who can take the request.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final
@@ -134,6 +134,19 @@ class Candidate:
         return keys
 
 
+class Untold(Exception):
+    """`candidate` was asked about, and telling it the request belongs beside the event loop."""
+
+    def __init__(self, fitting: Fitting, candidate: Candidate) -> None:
+        super().__init__(candidate.name)
+        self.fitting = fitting
+        self.candidate = candidate
+
+    def tell(self) -> None:
+        """For a thread of its own."""
+        self.fitting.tell(self.candidate)
+
+
 class Fitting(Struct, eq=False):
     """
     `request` as its candidates would get it: read once, and written once for each who is asked
@@ -141,7 +154,8 @@ class Fitting(Struct, eq=False):
 
     `is_strict`: who cannot take every member is unfit. `misfits` are the unfit who have been asked
     about, each with the member that it cannot take. `contradiction`: why it can be told in no other
-    protocol at all.
+    protocol at all. `is_slow`: to tell somebody takes so long that it is not done here; Untold is
+    raised instead.
     """
 
     request: Request
@@ -150,17 +164,34 @@ class Fitting(Struct, eq=False):
     contradiction: ProtocolError | None = None
     prompt: Prompt | None = None
     told_by_name: dict[str, Translated] = {}
+    is_slow: bool = False
 
     def misfit(self, candidate: Candidate) -> str:
-        """The member for which `candidate` has to be left out; "" if it need not be."""
+        """
+        The member for which `candidate` has to be left out; "" if it need not be. Raises Untold.
+        """
         upstream = candidate.upstream
         if upstream is None or upstream.speaks(self.request.protocol.name):
             return ""
         name = candidate.name
-        is_known = name in self.told_by_name or name in self.misfits
-        if not is_known and (what := self._tell(candidate)):
-            self.misfits[name] = what
+        if not (name in self.told_by_name or name in self.misfits):
+            if self.is_slow:
+                raise Untold(self, candidate)
+            self.tell(candidate)
         return self.misfits.get(name, "")
+
+    def tell(self, candidate: Candidate) -> None:
+        """Find out whether `candidate` can take the request."""
+        if what := self._tell(candidate):
+            self.misfits[candidate.name] = what
+
+    def tell_all(self, candidates: Iterable[Candidate]) -> None:
+        """The same for all of them, after which nobody else is slow to be told."""
+        self.is_slow = False
+        for candidate in candidates:
+            self.misfit(candidate)
+            if (told := self.told_by_name.get(candidate.name)) is not None:
+                told.forget()
 
     def told(self, candidate: Candidate) -> Translated:
         """The request for `candidate`, which is no misfit and speaks another protocol."""

@@ -119,13 +119,15 @@ class Request(ABC):
     """
     A parsed request of one caller.
 
-    `model` is the name that it asks for. `injects` names the field that `encode` adds of its own
+    `model` is the name that it asks for. `is_long`: whatever reads or writes all of it belongs
+    beside the event loop (slices.py). `injects` names the field that `encode` adds of its own
     accord, "" for none: a provider that refuses it gets the body without.
     """
 
-    __slots__ = ("model", "protocol", "stream")
+    __slots__ = ("is_long", "model", "protocol", "stream")
 
     def __init__(self, protocol: Protocol, model: str, *, stream: bool) -> None:
+        self.is_long = False
         self.protocol = protocol
         self.model = model
         self.stream = stream

@@ -77,6 +77,12 @@ class Translated(Request):
             has_custom_tools=codec.has_custom_tools and "custom_tools" not in target.refuses,
         )
         self._written: Written | None = None
+        self.is_long = request.is_long
+
+    def forget(self) -> None:
+        """Let go of a long body that has been written; it is written again when it is needed."""
+        if self.is_long:
+            self._written = None
 
     @property
     def needs(self) -> frozenset[str]:

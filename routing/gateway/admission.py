@@ -17,10 +17,10 @@ from routing.gateway.limits import GatewayLimits
 LATE_SHARE = 0.2  # of the longest wait; from then on newest first
 
 
-def overloaded() -> GatewayError:
+def overloaded(what: str = "requests in flight") -> GatewayError:
     return GatewayError(
         503,
-        "This gateway has as many requests in flight as it takes; try again in 1s.",
+        f"This gateway has as many {what} as it takes; try again in 1s.",
         type="server_error",
         code="server_is_overloaded",
         returns_in_s=1,

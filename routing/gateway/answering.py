@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from failover.engine.attempts import Served
@@ -9,14 +10,16 @@ from failover.engine.availability import soonest_return_s
 from failover.engine.benches import Benches
 from failover.engine.outcome import Ending, Failed
 from failover.engine.streams import INTERRUPTED_CODE, Stream
+from providers.errors import ProtocolError
 from providers.protocols import Protocol
 from routing.gateway.admission import Admission
-from routing.gateway.deciding.keys import Key
 from routing.gateway.deciding.table import Table
 from routing.gateway.errors import (
     GatewayError,
     NoCandidate,
     bad_request,
+    contradicted,
+    internal_error,
     providers_failed,
     render,
 )
@@ -27,7 +30,10 @@ from routing.gateway.records.capture import Room, begin, merged
 from routing.gateway.records.record import Outcome
 from routing.gateway.records.trail import Trail
 from routing.gateway.replies import JSON, send_body, send_start, served_headers, trail_headers
+from routing.gateway.telemetry.logs import about
 from routing.gateway.visits import Visit
+
+log = logging.getLogger("switchyard.gateway")
 
 
 class Answering:
@@ -161,12 +167,6 @@ class Answering:
         await send_start(send, 200, headers)
         await send_body(send, body, last=True)
 
-    async def count_against(self, key: Key, trail: Trail) -> None:
-        allowance = await self._key_limits.admit(key.spec, trail.wanted_tokens())
-        trail.allowance = allowance
-        if allowance.refusal is not None:
-            raise allowance.refusal
-
     def settle(self, trail: Trail, ended: Served | Stream | None = None) -> None:
         """
         Give back to the key what the request held.
@@ -178,6 +178,17 @@ class Answering:
             trail.usage = ended.usage
         if trail.allowance is not None:
             self._key_limits.settle(trail.allowance, trail.spent_tokens())
+
+
+def answer_to(error: Exception, trail: Trail) -> GatewayError:
+    """What the caller is told of whatever ended its request."""
+    if isinstance(error, GatewayError):
+        return error
+    if isinstance(error, ProtocolError):
+        return contradicted(error)
+    extra = about(trail.request_id.decode())
+    log.error("a request failed inside the gateway", exc_info=error, extra=extra)
+    return internal_error()
 
 
 def _note_rejected(error: GatewayError, trail: Trail) -> None:

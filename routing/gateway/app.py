@@ -8,9 +8,9 @@ providers, and what they say is passed on. The table is taken once and kept.
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -20,13 +20,13 @@ from failover.engine.availability import mended
 from failover.engine.benches import Benches
 from failover.engine.loads import Loads
 from failover.engine.plan import Fitting, Nobody, Why
-from providers.errors import ProtocolError
 from providers.protocols import Request
+from providers.protocols.slices import LONG
 from providers.secrets.encryption import load_keyring
 from providers.secrets.redaction import known
 from providers.transport import Transport
 from routing.gateway.admission import Admission
-from routing.gateway.answering import Answering
+from routing.gateway.answering import Answering, answer_to
 from routing.gateway.answers import Scrape, answer
 from routing.gateway.auth import authenticate, digest_of
 from routing.gateway.deciding.binding import bind, holder_of, label_of, remember
@@ -39,8 +39,6 @@ from routing.gateway.deciding.state import LiveState
 from routing.gateway.deciding.table import Table, compiling
 from routing.gateway.errors import (
     GatewayError,
-    contradicted,
-    internal_error,
     nobody_may,
     not_ready,
     unknown_model,
@@ -58,13 +56,11 @@ from routing.gateway.ingress import (
     check_body_headers,
     exchange_of,
     faults_of,
-    given_id,
     holds_whole,
-    new_id,
     patience_s,
-    read_body,
     wants_strict,
 )
+from routing.gateway.intake import SLOW_TO_TELL, SMALL, Intake, begin
 from routing.gateway.keylimits.allowances import KeyLimits
 from routing.gateway.limits import GatewayLimits
 from routing.gateway.listing import resolve_for
@@ -75,12 +71,9 @@ from routing.gateway.records.trail import Trail
 from routing.gateway.replies import early_headers, pass_on
 from routing.gateway.routes import ROUTES, Route, query_key
 from routing.gateway.telemetry.failure_log import FailureLog
-from routing.gateway.telemetry.logs import about
 from routing.gateway.telemetry.metrics import Meter
 from routing.gateway.telemetry.promtext import KEY_LIMITED
 from routing.gateway.visits import Visit, Visits
-
-log = logging.getLogger("switchyard.gateway")
 
 
 class Gateway:
@@ -123,12 +116,14 @@ class Gateway:
         self.benches = Benches(rng=self._rng, wall=wall)
         self.live = LiveState(benches=self.benches, loads=Loads(workers))
         self.visits = Visits()
-        self.admission = Admission(limits or GatewayLimits())
+        limits = limits or GatewayLimits()
+        self.admission = Admission(limits)
         self.recorder = Recorder(spool=spool, worker=worker, wall=wall)
         self.meter = Meter(lambda: self.table)
         self.recorder.observers += [self.meter.observe, FailureLog().observe]
         self.key_limits = key_limits or KeyLimits()
         self.key_limits.refused = lambda limit: self.meter.add(KEY_LIMITED, limit)
+        self.intake = Intake(limits, self.admission, self.key_limits, self.meter)
         self.scrape: Scrape | None = None
         self._answering = Answering(
             key_limits=self.key_limits,
@@ -207,6 +202,7 @@ class Gateway:
         await self.recorder.aclose()
         await self.key_limits.aclose()
         await self._transport.aclose()
+        self.intake.close()
 
     def table_in_use(self) -> Table:
         """Raises GatewayError where there is none yet."""
@@ -239,33 +235,44 @@ class Gateway:
         exchange = exchange_of(scope)
         headers = dict(scope["headers"]) if exchange is None else exchange.fields
         protocol = route.protocol
-        trail = _trail(route, headers)
+        trail = begin(route, headers)
         visit: Visit | None = None
-        admission = self.admission
+        admission, intake = self.admission, self.intake
         is_admitted = False
         try:
             query = scope.get("query_string")
             in_query = query_key(query) if query and route.family is GEMINI else b""
             table, key = self._let_in(trail, headers, in_query)
             faults = faults_of(headers, key, table.providers) if SIMULATE in headers else None
+            check_body_headers(headers)
+            body = exchange.whole_body() if exchange is not None else None
+            if body is None:
+                body = await intake.read(receive, headers, key, trail)
+            elif len(body) > SMALL:
+                intake.hold(key, trail, len(body))
             if admission.in_flight < admission.limit:
                 admission.in_flight += 1
             else:
                 await admission.queue()
             is_admitted = True
-            check_body_headers(headers)
-            body = exchange.whole_body() if exchange is not None else None
-            if body is None:
-                body = await read_body(receive)
             visit = Visit(receive, send, self.clock(), asyncio.current_task())
             self.visits.begin(visit)
-            request = protocol.parse(body_of(route, body), route.asked(query))
+            if len(body) > LONG:
+                request = await intake.parse_long(route, body, route.asked(query))
+            else:
+                request = protocol.parse(body_of(route, body), route.asked(query))
             visit.request = request
             trail.note(request)
             if key.is_limited:
-                await self._answering.count_against(key, trail)
-            call = self._decided(request, table, headers, trail, visit)
+                await intake.count_against(key, trail, trail.wanted_tokens())
+            if len(body) > SLOW_TO_TELL:
+                fitting = Fitting(request, is_slow=True)
+                decide = partial(self._decided, request, table, headers, trail, visit, fitting)
+                call = await intake.decided(decide, fitting, body)
+            else:
+                call = self._decided(request, table, headers, trail, visit)
             call.headers, call.faults = protocol.forwarded(scope["headers"]), faults
+            call.apart = intake.apart(body)
             if table.captures:
                 exchange = self._answering.capture(table, trail, visit, body, exchange)
             result = await self.engine.run(call)
@@ -283,7 +290,7 @@ class Gateway:
             if visit.cut is not None and not (visit.opened and visit.hold_at is None):
                 await self._answering.refuse(visit.cut, protocol, trail, send, visit)
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller is answered
-            await self._answering.refuse(_answer_to(error, trail), protocol, trail, send, visit)
+            await self._answering.refuse(answer_to(error, trail), protocol, trail, send, visit)
         finally:
             self._leave(trail, visit, is_admitted=is_admitted)
 
@@ -305,6 +312,7 @@ class Gateway:
         headers: Mapping[bytes, bytes],
         trail: Trail,
         visit: Visit,
+        fitting: Fitting | None = None,
     ) -> Call:
         """What `request` means and who is to be tried. Raises GatewayError where nobody may be."""
         key = trail.key
@@ -316,7 +324,9 @@ class Gateway:
         trail.canonical_model = resolution.canonical_model
         strict = wants_strict(headers) if PARAMS in headers else None
         trail.features = features = features_of(request, headers, key, resolution, strict=strict)
-        fitting = Fitting(request, is_strict=features.strict_params)
+        if fitting is None:
+            fitting = Fitting(request)
+        fitting.is_strict = features.strict_params
         trail.misfits = fitting.misfits
         now = self.clock()
         planned = plan(table, resolution, features, self.live, now, self._rng, fitting)
@@ -373,28 +383,11 @@ class Gateway:
         trail.ended_at = time.monotonic()
         if trail.allowance is not None:
             self._answering.settle(trail)
+        if trail.held_bytes:
+            self.intake.release(trail)
         self.recorder.add(trail)
         if is_admitted:
             if visit is not None and visit.is_stream:
                 self.admission.end_stream()
             else:
                 self.admission.leave()
-
-
-def _trail(route: Route, headers: Mapping[bytes, bytes]) -> Trail:
-    given = given_id(headers)
-    trail = Trail(given or new_id(), time.monotonic())
-    trail.is_named = given is not None
-    trail.endpoint, trail.protocol = route.endpoint, route.protocol.name
-    return trail
-
-
-def _answer_to(error: Exception, trail: Trail) -> GatewayError:
-    """What the caller is told of whatever ended its request."""
-    if isinstance(error, GatewayError):
-        return error
-    if isinstance(error, ProtocolError):
-        return contradicted(error)
-    extra = about(trail.request_id.decode())
-    log.error("a request failed inside the gateway", exc_info=error, extra=extra)
-    return internal_error()

@@ -6,6 +6,7 @@ Only what routing needs is checked; every other field is the provider's to judge
 
 from __future__ import annotations
 
+import io
 import math
 import re
 import time
@@ -79,22 +80,27 @@ def check_body_headers(headers: Headers) -> None:
         raise _too_large()
 
 
-async def read_body(receive: Receive) -> bytes:
-    """The whole body, at most 32 MiB. Raises Refused (413) or Hangup."""
+async def read_body(receive: Receive, grows: Callable[[int], None]) -> bytes:
+    """
+    The whole body, at most 32 MiB. Raises Refused (413) or Hangup.
+
+    `grows` is told how much of it there is, and may raise as well.
+    """
     message = await receive()
     body: bytes = message.get("body", b"")
     if message["type"] == "http.request" and not message.get("more_body"):
         return body
-    pieces, size = [body], len(body)
+    whole, size = io.BytesIO(), len(body)  # it gives out what it has without a copy
+    whole.write(body)
     while message.get("more_body"):
         message = await receive()
-        pieces.append(message.get("body", b""))
-        size += len(pieces[-1])
+        size += whole.write(message.get("body", b""))
         if size > BODY_LIMIT:
             raise _too_large()
+        grows(size)
     if message["type"] == "http.disconnect":
         raise Hangup
-    return b"".join(pieces)
+    return whole.getvalue()
 
 
 def body_of(route: Route, body: bytes) -> bytes:

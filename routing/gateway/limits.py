@@ -15,6 +15,9 @@ class GatewayLimits:
     `in_flight` requests at once, `waiting` more for at most `wait_s`; the rest is shed. Streams
     whose answer has begun to flow, up to `streams` of them, do not count as in flight.
 
+    `bodies_mib` of request bodies are held at once, until their requests have ended, and
+    `key_bodies_mib` for one key; of each the first is taken whatever its size.
+
     A request's head has to be there in `head_s`, its body in `upload_s`. A body, or a reader, that
     makes no progress for `body_s` or `stall_s` is given up. A connection without a request is kept
     for `keep_alive_s`.
@@ -24,6 +27,8 @@ class GatewayLimits:
     waiting: int = 64
     wait_s: float = 0.5
     streams: int = 5000
+    bodies_mib: int = 128
+    key_bodies_mib: int = 64
     head_s: float = 10.0
     body_s: float = 30.0
     upload_s: float = 600.0

@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 from providers.adapters.simulator.faults import SimulatedFault
 from providers.adapters.simulator.scripts import SCRIPTS, Ask, Script
 from providers.errors import ConnectionReset, UpstreamTimedOut
-from providers.protocols import bodies
+from providers.protocols import bodies, slices
 from providers.transport import Response
 
 _LONGEST_S = 86_400  # uvloop takes no infinite timers
@@ -112,7 +113,11 @@ class Simulator:
         `path` is the request's own, where its protocol says something by it.
         """
         fault = self.fault.rolled(self._rng) if self.fault is not None else None
-        ask = Ask(self.name, bodies.decode(body), path)
+        if len(body) > slices.LONG:
+            told = await asyncio.to_thread(slices.apart, partial(slices.decode, body))
+        else:
+            told = bodies.decode(body)
+        ask = Ask(self.name, told, path)
         kind = fault.kind if fault else ""
         if kind == "stall":
             await self.wait(float("inf"), deadline)

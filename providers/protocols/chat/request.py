@@ -29,7 +29,7 @@ INJECTED: Final = "stream_options"
 # A content part's type. In a text the quotes would be escaped, so a prompt cannot pretend one.
 _PART: Final = re.compile(rb'"type"\s*:\s*"(image_url|input_audio|file)"')
 _PART_NEEDS: Final = {b"image_url": "vision", b"input_audio": "audio", b"file": "files"}
-_FILLED_LIST: Final = re.compile(rb"\[\s*[^\s\]]")
+_FILLED_LIST: Final = re.compile(bodies.FILLED)
 # Members that may say what a request needs, and those that are input as well.
 _TELLING: Final = frozenset(
     {"reasoning_effort", "tools", "functions", "modalities", "response_format"}
@@ -52,7 +52,7 @@ class CompletionRequest(Request):
     def __init__(
         self, protocol: Protocol, shape: Shape, fields: dict[str, Raw], model: str, *, stream: bool
     ) -> None:
-        self.protocol, self.model, self.stream = protocol, model, stream
+        self.protocol, self.model, self.stream, self.is_long = protocol, model, stream, False
         self._shape = shape
         self.fields = fields
         self._cap = _cap_of(fields)
@@ -117,7 +117,8 @@ class CompletionRequest(Request):
         fields, is_chat = self.fields, self._shape.is_chat
         if self.stream:
             needs.add("streaming")
-        if not _TELLING.isdisjoint(fields) or (is_chat and _PART.search(fields["messages"])):
+        is_telling = self.is_long or not _TELLING.isdisjoint(fields)
+        if is_telling or (is_chat and _PART.search(fields["messages"])):
             self._add_needs(needs, fields, is_chat=is_chat)
         return needs
 
@@ -130,7 +131,7 @@ class CompletionRequest(Request):
             needs.add("tools")
             if bytes(fields.get("parallel_tool_calls", b"")) == b"true":
                 needs.add("parallel_tools")
-        for part in set(_PART.findall(bodies.shortened(fields["messages"]))):
+        for part in bodies.words_in(fields["messages"], _PART):
             needs.add(_PART_NEEDS[part])
         if b'"audio"' in bytes(fields.get("modalities", b"")):
             needs.add("audio")
@@ -157,10 +158,10 @@ class CompletionRequest(Request):
         tokens = self._estimate
         if tokens is None:
             fields = self.fields
-            tokens = bodies.estimate(bytes(fields[self._shape.input]))
+            tokens = bodies.estimate(fields[self._shape.input])
             if not _COUNTED.isdisjoint(fields):
                 counted = (fields[name] for name in _COUNTED if name in fields)
-                tokens += sum(bodies.estimate(bytes(raw)) for raw in counted)
+                tokens += sum(bodies.estimate(raw) for raw in counted)
             self._estimate = tokens
         return tokens
 

@@ -54,7 +54,7 @@ class _Writing:
             body["stream"] = True
             if "stream_options" not in self.target.refuses:
                 body["stream_options"] = {"include_usage": True}
-        return Written(body=bodies.encode(body), dropped=tuple(self.dropped))
+        return Written(body=bodies.encode_whole(body), dropped=tuple(self.dropped))
 
     def drop(self, name: str) -> None:
         self.dropped[name] = None

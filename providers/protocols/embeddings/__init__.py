@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw, Struct
 
-from providers.errors import Failure
+from providers.errors import Failure, ProtocolError
 from providers.protocols import bodies, openai
 from providers.protocols.protocol import (
     NO_NEEDS,
@@ -25,6 +25,7 @@ from providers.protocols.usage import Usage
 from providers.protocols.whole import decoded, no_answer
 
 _BEGINNING: Final = re.compile(rb'["\[]')
+_FILLED: Final = re.compile(bodies.FILLED)
 
 
 class _Vectors(Struct, gc=False):
@@ -51,7 +52,7 @@ class EmbeddingsRequest(Request):
     @property
     def estimated_input_tokens(self) -> int:
         if self._estimate is None:
-            self._estimate = bodies.estimate(bytes(self.fields["input"]))
+            self._estimate = bodies.estimate(self.fields["input"])
         return self._estimate
 
     @property
@@ -64,7 +65,7 @@ class EmbeddingsRequest(Request):
         return bodies.encode_members(fields)
 
     def read(self, content_type: bytes | None, body: bytes, judge: Judge) -> Reply | Failure:
-        found = decoded(content_type, body, judge, _usage)
+        found = decoded(content_type, body, judge, _usage, has_slices=True)
         if isinstance(found, dict):
             if not (isinstance(found.get("data"), list) and found["data"]):
                 return no_answer("the reply has no data")
@@ -116,9 +117,26 @@ def _usage(body: bytes) -> Usage | None:
     The vectors are skipped, not decoded: thousands of them would hold the event loop up for half
     a second.
     """
+    if len(body) > bodies.LONG:
+        return _usage_of_long(body)
     if not body.isascii():
         body.decode()
     reply = _VECTORS.decode(body)
     if not reply.data or reply.error is not None:
         return None
     return openai.usage_of(reply.usage) or Usage()
+
+
+def _usage_of_long(body: bytes) -> Usage | None:
+    try:
+        members = bodies.members_of(body)
+    except ProtocolError as error:
+        raise ValueError(error.message) from error
+    usage, vectors = members.get("usage"), members.get("data")
+    if (
+        vectors is None
+        or not _FILLED.match(vectors)
+        or bytes(members.get("error", b"null")) != b"null"
+    ):
+        return None
+    return openai.usage_of(bodies.decode(bytes(usage)) if usage is not None else None) or Usage()

@@ -39,7 +39,7 @@ COUNT: Final = "countTokens"
 PATH: Final = "/models"
 _ROOMS: Final = ("models/", "tunedModels/")
 # A list, or Google's short form of one with a single member.
-_CONTENTS: Final = re.compile(rb"\[\s*[^\s\]]|\{")
+_CONTENTS: Final = re.compile(bodies.FILLED + rb"|\{")
 _MEDIA: Final = re.compile(rb'"(?:inline_?[dD]ata|file_?[dD]ata)"')
 # In a text the quotes would be escaped, so a prompt cannot pretend one.
 _TYPE: Final = re.compile(rb'"mime_?[tT]ype"\s*:\s*"(\w+)')
@@ -49,7 +49,7 @@ _COUNTED: Final = ("systemInstruction", "tools")
 _INNER: Final = "generateContentRequest"  # a whole request that is only counted
 _NOTHING: Final = (b"null", b"[]", b"{}", b"false")
 # The beginning of our own seal (sealing.py) in base64.
-_SEALED: Final = re.compile(rb'"(thought_?[sS]ignature)"\s*:\s*"Z3cxL[^"]*"')
+_SEALED: Final = re.compile(rb'"(thought_?[sS]ignature)"\s*:\s*"Z3cxL')
 _HINT: Final = b'"Z3cxL'
 
 
@@ -96,7 +96,9 @@ class GenerateRequest(Request):
         """
         del model, inject  # the path says the one, and nothing is injected
         body = self._body
-        return _SEALED.sub(rb'"\1":"' + BYPASS.encode() + rb'"', body) if _HINT in body else body
+        if _HINT not in body:
+            return body
+        return bodies.with_strings_replaced(body, _SEALED, BYPASS.encode())
 
     def read(self, content_type: bytes | None, body: bytes, judge: Judge) -> Reply | Failure:
         return reshaping.read(self, content_type, body, judge)
@@ -124,14 +126,14 @@ class GenerateRequest(Request):
 
     def _find_needs(self) -> set[str]:
         needs = set()
-        contents = bodies.shortened(self.fields["contents"])
+        contents = self.fields["contents"]
         if self.stream:
             needs.add("streaming")
-        if _MEDIA.search(contents):
-            kinds = set(_TYPE.findall(contents)) or {b"application"}
+        if bodies.holds(_MEDIA, contents):
+            kinds = bodies.words_in(contents, _TYPE) or {b"application"}
             needs |= {_TYPE_NEEDS.get(kind, "files") for kind in kinds}
         tools = self.fields.get("tools")
-        if tools is not None and _FUNCTIONS.search(tools):
+        if tools is not None and bodies.holds(_FUNCTIONS, tools):
             needs.add("tools")
         config = self._config
         if config:
@@ -177,13 +179,14 @@ class GenerateRequest(Request):
 class CountRequest(Request):
     """What a request would cost. It may be told as generateContent's own, which names a model."""
 
-    __slots__ = ("_body", "fields", "inner")
+    __slots__ = ("_body", "_estimate", "fields", "inner")
 
     def __init__(self, protocol: Protocol, model: str, body: bytes, fields: dict[str, Raw]) -> None:
         super().__init__(protocol, model, stream=False)
         self.fields = fields
         self.inner = bodies.object_of(member(fields, _INNER))
         self._body = body
+        self._estimate: int | None = None
 
     @property
     def needs(self) -> frozenset[str]:
@@ -191,7 +194,9 @@ class CountRequest(Request):
 
     @property
     def estimated_input_tokens(self) -> int:
-        return estimate(self.fields if self.inner is None else self.inner)
+        if self._estimate is None:
+            self._estimate = estimate(self.fields if self.inner is None else self.inner)
+        return self._estimate
 
     def upstream_path(self, model: str) -> str:
         return path_of(model, verb=COUNT)
@@ -298,10 +303,10 @@ def member(fields: dict[str, Raw], name: str) -> Raw | None:
 
 
 def estimate(fields: dict[str, Raw]) -> int:
-    tokens = bodies.estimate(bytes(fields["contents"]))
+    tokens = bodies.estimate(fields["contents"])
     for name in _COUNTED:
         if (raw := member(fields, name)) is not None:
-            tokens += bodies.estimate(bytes(raw))
+            tokens += bodies.estimate(raw)
     return tokens
 
 

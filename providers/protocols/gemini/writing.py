@@ -97,7 +97,7 @@ class _Writing:
         self._drop_the_rest()
         if self.config:
             body["generationConfig"] = self.config
-        return Written(body=bodies.encode(body), dropped=tuple(self.dropped))
+        return Written(body=bodies.encode_whole(body), dropped=tuple(self.dropped))
 
     def drop(self, name: str) -> None:
         self.dropped[name] = None

@@ -15,12 +15,12 @@ import msgspec
 from msgspec import Raw, Struct
 
 from providers.errors import Failure
-from providers.protocols import bodies
+from providers.protocols import bodies, slices
 from providers.protocols.messages import reshaping
 from providers.protocols.messages.stream import MessagesScanner
 from providers.protocols.protocol import Judge, Protocol, Reply, Request
 
-_BEGINNING: Final = re.compile(rb"\[\s*[^\s\]]")
+_BEGINNING: Final = re.compile(bodies.FILLED)
 # A content block's type. In a text the quotes would be escaped; a tool's input may hold the same,
 # so that what is found is looked at.
 _BLOCK: Final = re.compile(rb'"type"\s*:\s*"(image|document|container_upload)"')
@@ -86,9 +86,8 @@ class MessagesRequest(Request):
         needs, fields = set(), self.fields
         if self.stream:
             needs.add("streaming")
-        if _BLOCK.search(fields["messages"]):
-            messages = bodies.shortened(fields["messages"])
-            needs |= {_BLOCK_NEEDS[kind] for kind in _kinds(messages)}
+        if self.is_long or _BLOCK.search(fields["messages"]):
+            needs |= {_BLOCK_NEEDS[kind] for kind in _kinds(fields["messages"])}
         if _TELLING.isdisjoint(fields):
             return needs
         thinking = bodies.object_of(fields.get("thinking")) or {}
@@ -109,16 +108,16 @@ class MessagesRequest(Request):
 
     @property
     def session(self) -> str | None:
-        metadata = bodies.object_of(self.fields.get("metadata")) or {}
+        metadata = bodies.small_object_of(self.fields.get("metadata")) or {}
         return bodies.string(metadata.get("user_id")) or None
 
     @property
     def estimated_input_tokens(self) -> int:
         if self._estimate is None:
             fields = self.fields
-            tokens = bodies.estimate(bytes(fields["messages"]))
+            tokens = bodies.estimate(fields["messages"])
             counted = (fields[name] for name in _COUNTED if name in fields)
-            self._estimate = tokens + sum(bodies.estimate(bytes(raw)) for raw in counted)
+            self._estimate = tokens + sum(bodies.estimate(raw) for raw in counted)
         return self._estimate
 
     @property
@@ -147,8 +146,13 @@ def _query_of(target: str) -> str:
     return "&".join(kept)
 
 
-def _kinds(messages: bytes) -> set[str]:
+def _kinds(raw: Raw | bytes) -> set[str]:
     """The kinds of media among the blocks of `messages`, those in results of tools included."""
+    if memoryview(raw).nbytes > bodies.LONG:
+        lists = slices.lists_of(raw)
+        found = [_kinds(some) if len(some) <= bodies.LONG else _said(some) for some in lists]
+        return set().union(*found)
+    messages = bodies.shortened(raw)
     try:
         blocks = [
             block
@@ -160,4 +164,9 @@ def _kinds(messages: bytes) -> set[str]:
                 blocks += _BLOCKS.decode(block.content)
         return {block.type for block in blocks} & _BLOCK_NEEDS.keys()
     except (ValueError, RecursionError):  # odd shapes, which the provider may judge
-        return {kind.decode() for kind in _BLOCK.findall(messages)}
+        return _said(messages)
+
+
+def _said(messages: bytes) -> set[str]:
+    """The kinds that are named as one, wherever that is."""
+    return {kind.decode() for kind in bodies.words_in(messages, _BLOCK)}

@@ -75,7 +75,9 @@ class _Writing:
         if prompt.stream:
             body["stream"] = True
         return Written(
-            body=bodies.encode(body), dropped=tuple(self.dropped), warnings=tuple(self.warnings)
+            body=bodies.encode_whole(body),
+            dropped=tuple(self.dropped),
+            warnings=tuple(self.warnings),
         )
 
     def drop(self, name: str) -> None:

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from providers.errors import Failure
-from providers.protocols import bodies
+from providers.protocols import bodies, slices
 from providers.protocols.protocol import Judge, Protocol, Reply, Request
 from providers.protocols.responses import reshaping
 from providers.protocols.responses.stream import StreamScanner
@@ -28,9 +28,10 @@ _STANDS_FOR_INPUT: Final = frozenset({"prompt", "previous_response_id", "convers
 # A content part's type. In a text the quotes would be escaped, so a prompt cannot pretend one.
 _PART: Final = re.compile(rb'"type"\s*:\s*"(input_image|input_audio|input_file)"')
 _PART_NEEDS: Final = {b"input_image": "vision", b"input_audio": "audio", b"input_file": "files"}
-_FILLED_LIST: Final = re.compile(rb"\[\s*[^\s\]]")
+_FILLED_LIST: Final = re.compile(bodies.FILLED)
 _COUNTED: Final = ("input", "instructions", "tools", "text")
 _SEALED: Final = b'"' + MARK.encode()
+_SEAL: Final = re.compile(re.escape(_SEALED))
 _NULL: Final = b"null"
 _ITEMS: Final = msgspec.json.Decoder(list[Raw])
 
@@ -59,7 +60,8 @@ class ResponsesRequest(Request):
         """`model` replaced, all else as it came; its usage comes without being asked for."""
         del inject
         fields = {**self.fields, "model": Raw(msgspec.json.encode(model))}
-        if _SEALED in bytes(fields.get("input", b"")):
+        given = fields.get("input", b"")
+        if bodies.holds(_SEAL, given) if self.is_long else _SEALED in bytes(given):
             fields["input"] = _without_sealed(fields["input"])
         return bodies.encode_members(fields)
 
@@ -78,7 +80,7 @@ class ResponsesRequest(Request):
         if earlier:
             return earlier
         conversation = self.fields.get("conversation")
-        named = bodies.object_of(conversation) or {}
+        named = bodies.small_object_of(conversation) or {}
         return bodies.string(conversation) or bodies.string(named.get("id")) or ""
 
     @property
@@ -109,7 +111,7 @@ class ResponsesRequest(Request):
             needs.add("tools")
             if bytes(fields.get("parallel_tool_calls", b"")) == b"true":
                 needs.add("parallel_tools")
-        for part in set(_PART.findall(bodies.shortened(fields.get("input", b"")))):
+        for part in bodies.words_in(fields.get("input", b""), _PART):
             needs.add(_PART_NEEDS[part])
         text = bodies.object_of(fields.get("text")) or {}
         form = bodies.object_of(text.get("format")) or {}
@@ -128,7 +130,7 @@ class ResponsesRequest(Request):
     def estimated_input_tokens(self) -> int:
         if self._estimate is None:
             counted = (self.fields[name] for name in _COUNTED if name in self.fields)
-            self._estimate = sum(bodies.estimate(bytes(raw)) for raw in counted)
+            self._estimate = sum(bodies.estimate(raw) for raw in counted)
         return self._estimate
 
     @property
@@ -159,6 +161,12 @@ def _without_sealed(raw: Raw) -> Raw:
     """The items of an input but for sealed reasoning, each as it came."""
     if bodies.first(raw) != b"[":
         return raw
+    if memoryview(raw).nbytes > bodies.LONG:
+        pieces = list[bytes | memoryview]()
+        for part in slices.parts_of(raw):
+            if not _holds_seal(part):
+                pieces += (b"," if pieces else b"[", part)
+        return Raw(slices.joined([*pieces, b"]" if pieces else b"[]"]))
     try:
         items = _ITEMS.decode(raw)
     except msgspec.DecodeError:  # half a surrogate pair somewhere
@@ -168,9 +176,9 @@ def _without_sealed(raw: Raw) -> Raw:
     return Raw(b"[" + b",".join(kept_items) + b"]")
 
 
-def _holds_seal(item: bytes) -> bool:
+def _holds_seal(item: bytes | memoryview) -> bool:
     try:
-        return _SEALED in item and _is_sealed_item(bodies.decode(item))
+        return bodies.holds(_SEAL, item) and _is_sealed_item(bodies.decode_whole(item))
     except ValueError:  # a number that only its provider can judge
         return False
 

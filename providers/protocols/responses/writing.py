@@ -72,7 +72,7 @@ class _Writing:
         # Who asks in another protocol keeps its own history, and expects nobody else to.
         if "store" not in self.target.refuses:
             body["store"] = False
-        return Written(body=bodies.encode(body), dropped=tuple(self.dropped))
+        return Written(body=bodies.encode_whole(body), dropped=tuple(self.dropped))
 
     def drop(self, name: str) -> None:
         self.dropped[name] = None

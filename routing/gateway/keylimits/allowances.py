@@ -9,6 +9,7 @@ counted before, so a caller gains nothing on a host by that.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
 from collections.abc import Callable, Mapping
@@ -145,6 +146,43 @@ class KeyLimits:
         if allowance.taken.stopped:
             self._refuse(allowance)
         return allowance
+
+    async def add(self, allowance: Allowance, wanted: int) -> None:
+        """
+        Count the tokens that a request wants which was admitted before its body was here.
+
+        `allowance.refusal` says so if there is no room for them.
+        """
+        key = allowance.key
+        if key.tpm is None:
+            return
+        shared, taken = self.shared, Taken()
+        quota = Quota(tpm=key.tpm)
+        is_told = False
+        if shared is not None and allowance.shared_entry >= 0 and shared.redis.is_up:
+            with contextlib.suppress(RedisAway):
+                taken = await shared.take(key.digest, quota, wanted, "", count=0)
+                is_told = True
+        if not taken.stopped:
+            own = quota if self._counters.is_shared else _part(quota, self._workers)
+            try:
+                counted = self._counters.take(key.digest, own, wanted, force=is_told, count=0)
+            except Full:
+                return
+            if counted.stopped:
+                taken = counted
+            else:
+                allowance.local_entry = counted.entry
+                taken = taken if is_told else counted
+        if taken.stopped:
+            asked = Allowance(key=key, taken=taken, wanted=wanted)
+            self._refuse(asked)
+            allowance.refusal = asked.refusal
+            return
+        allowance.wanted = wanted
+        allowance.taken.tokens = taken.tokens
+        if is_told:
+            allowance.shared_entry = taken.entry
 
     def settle(self, allowance: Allowance, spent: int | None) -> None:
         """

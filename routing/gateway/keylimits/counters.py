@@ -121,16 +121,19 @@ class KeyCounters:
 
     # What callers do
 
-    def take(self, subject: bytes, quota: Quota, tokens: int, *, force: bool = False) -> Taken:
+    def take(
+        self, subject: bytes, quota: Quota, tokens: int, *, force: bool = False, count: int = 1
+    ) -> Taken:
         """
         Count a request that wants `tokens`, if `quota` has room for it; with `force` anyway.
+        `count` 0: the request itself has been counted before.
 
         Raises Full. An admitted request is given back by `settle`.
         """
         row = self._row_of(subject)
         is_locked = self._lock(row)
         try:
-            return self._take(row, quota, tokens, force=force)
+            return self._take(row, quota, tokens, force=force, count=count)
         finally:
             if is_locked:
                 self._unlock(row)
@@ -155,7 +158,7 @@ class KeyCounters:
 
     # Windows
 
-    def _take(self, row: int, quota: Quota, tokens: int, *, force: bool) -> Taken:
+    def _take(self, row: int, quota: Quota, tokens: int, *, force: bool, count: int) -> Taken:
         words, at = self._words, self._at(row)
         now = int(self._clock() * 1e6)
         now = self._expire(at, now)
@@ -191,9 +194,9 @@ class KeyCounters:
             words[place + _COUNT] = words[place + _SUM] = 0
             words[at + _NEXT] = following + 1
         words[place + _NEWEST] = now
-        words[place + _COUNT] += 1
+        words[place + _COUNT] += count
         words[place + _SUM] += tokens
-        words[at + _USED] = taken.requests = used + 1
+        words[at + _USED] = taken.requests = used + count
         words[at + _SPENT] = taken.tokens = spent + tokens
         if most is not None:
             words[at + _COLUMN_AT + self._column] += 1

@@ -42,6 +42,7 @@ TAKE: Final = LuaScript(
     + """
 local rpm, tpm, most = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local tokens, lease, lease_ms = tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6])
+local new = tonumber(ARGV[7])
 
 local state = redis.call('HMGET', window, 'f', 'n', 'u', 's')
 local first, following = tonumber(state[1] or now), tonumber(state[2] or now)
@@ -93,13 +94,13 @@ end
 
 if tpm < 0 then tokens = 0 end
 if first < following and now - start < 250000 then
-  write(following - 1, start, now, count + 1, sum + tokens)
+  write(following - 1, start, now, count + new, sum + tokens)
 else
-  write(following, now, now, 1, tokens)
+  write(following, now, now, new, tokens)
   following = following + 1
 end
 redis.call('HSET', window, 'f', string.format('%.0f', first), 'n',
-  string.format('%.0f', following), 'u', string.format('%.0f', used + 1), 's',
+  string.format('%.0f', following), 'u', string.format('%.0f', used + new), 's',
   string.format('%.0f', spent + tokens))
 redis.call('PEXPIRE', window, 120000)
 if most >= 0 then
@@ -107,7 +108,7 @@ if most >= 0 then
   redis.call('PEXPIRE', leases, lease_ms)
   running = running + 1
 end
-return {0, used + 1, spent + tokens, running, -1, 60000000, following - 1}
+return {0, used + new, spent + tokens, running, -1, 60000000, following - 1}
 """
 )
 
@@ -144,7 +145,9 @@ class SharedCounters:
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
 
-    async def take(self, subject: bytes, quota: Quota, tokens: int, lease: str) -> Taken:
+    async def take(
+        self, subject: bytes, quota: Quota, tokens: int, lease: str, *, count: int = 1
+    ) -> Taken:
         """As KeyCounters.take; `lease` names this request. Raises RedisAway within 50 ms."""
         reply = await self.redis.run(
             TAKE,
@@ -155,6 +158,7 @@ class SharedCounters:
             tokens,
             lease,
             LEASE_MS,
+            count,
         )
         try:
             stopped, requests, spent, parallel, wait_us, reset_us, entry = reply

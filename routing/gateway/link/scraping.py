@@ -17,6 +17,7 @@ from routing.gateway.records.spool import lag_s
 from routing.gateway.telemetry.logs import LineHandler
 from routing.gateway.telemetry.metrics import bench_samples, process_samples
 from routing.gateway.telemetry.promtext import (
+    BODY_BYTES,
     COMPLETE,
     GENERATION,
     IN_FLIGHT,
@@ -29,6 +30,7 @@ from routing.gateway.telemetry.promtext import (
     SNAPSHOT_REFUSED,
     STREAMS,
     TASKS,
+    UPLOADS,
     WAITING,
     WORKERS,
     Sample,
@@ -131,6 +133,8 @@ class WorkerMetrics:
             (IN_FLIGHT.name, labels, (admission.in_flight + admission.streams,)),
             (STREAMS.name, labels, (admission.streams,)),
             (WAITING.name, labels, (admission.waiting,)),
+            (UPLOADS.name, labels, (gateway.intake.reading,)),
+            (BODY_BYTES.name, labels, (gateway.intake.held_bytes,)),
             (GENERATION.name, labels, (gateway.table.generation if gateway.table else 0,)),
             (SNAPSHOT_REFUSED.name, labels, (int(bool(gateway.status.get("snapshot_error"))),)),
             (RECORDS_WAITING.name, labels, (recorder.lag,)),

@@ -143,7 +143,7 @@ def text_of(body: bytes, limit: int, secrets: Secrets, is_cut: bool = False) -> 
     """
     `body` as text that may be kept, and whether that lacks an end; `is_cut` if `body` lacks it.
     """
-    body = without_encoded(body)
+    body = without_encoded(body, limit)
     is_cut |= len(body) > limit
     text = body[:limit].decode("utf-8", "replace").replace("\0", "")
     if is_cut:  # a part of a secret would not be known as one
@@ -151,13 +151,26 @@ def text_of(body: bytes, limit: int, secrets: Secrets, is_cut: bool = False) -> 
     return "".join([_redacted(piece, secrets) for piece in _slices(text)]), is_cut
 
 
-def without_encoded(body: bytes) -> bytes:
-    """JSON in which long base64, such as an image, is shortened to its beginning and its length."""
-    pieces = body.split(b'"')
-    for number, piece in enumerate(pieces):
-        if len(piece) > ENCODED and _BASE64.fullmatch(piece, 0, ENCODED):
-            begin = piece[:SHOWN].rstrip(b"\\")
-            pieces[number] = b"%b\xe2\x80\xa6 (%d bytes)" % (begin, len(piece))
+def without_encoded(body: bytes, limit: int) -> bytes:
+    """
+    JSON in which long base64, such as an image, is shortened to its beginning and its length.
+
+    What is longer than `limit` lacks its end: 31 MiB of quotes, split at once, would hold the
+    event loop for seconds.
+    """
+    pieces: list[bytes] = []
+    size = position = 0
+    while size <= limit and position <= len(body):
+        end = body.find(b'"', position)
+        end = len(body) if end < 0 else end
+        if end - position > ENCODED and _BASE64.fullmatch(body, position, position + ENCODED):
+            begin = body[position : position + SHOWN].rstrip(b"\\")
+            piece = b"%b\xe2\x80\xa6 (%d bytes)" % (begin, end - position)
+        else:
+            piece = body[position : min(end, position + limit + 1)]
+        pieces.append(piece)
+        size += len(piece) + 1
+        position = end + 1
     return b'"'.join(pieces)
 
 

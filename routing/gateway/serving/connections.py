@@ -10,19 +10,19 @@ from __future__ import annotations
 
 import enum
 import math
-from collections import deque
 from urllib.parse import unquote
 
 import httptools
 from uvicorn._types import ASGI3Application, ASGIVersions, HTTPScope
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
 from routing.gateway.errors import GatewayError, bad_request, render
 from routing.gateway.ingress import EXCHANGE
 from routing.gateway.limits import GatewayLimits
 from routing.gateway.serving.cycle import Cycle
+from routing.gateway.serving.pacing import PacedConnection
 
 HEAD_LIMIT, LINE_LIMIT, FIELDS_LIMIT = 64 << 10, 16 << 10, 100
 LINGER_S = 5.0
@@ -57,14 +57,10 @@ class _Unacceptable(Exception):
         self.status = status
 
 
-class CallerConnection(HttpToolsProtocol):
+class CallerConnection(PacedConnection):
     server_state: ServingState
-    cycle: Cycle  # type: ignore[assignment]
-    pipeline: deque[tuple[Cycle, ASGI3Application]]  # type: ignore[assignment]
     running: Cycle | None = None
-    is_deaf = False
     _is_upgrading = False
-    _is_reading_head = True
     _requests = 0
     _arrived = 0
     _chunk_size = 0
@@ -77,15 +73,19 @@ class CallerConnection(HttpToolsProtocol):
 
     # Bytes in
 
-    def data_received(self, data: bytes) -> None:
-        if self.is_deaf:
-            return
+    def parse(self, data: bytes) -> None:
+        rest: bytes | None = data
+        while rest is not None:
+            rest = self._parsed(rest)
+
+    def _parsed(self, data: bytes) -> bytes | None:
+        """Parse `data`; what has to be parsed by a parser of its own comes back."""
         self._chunk_size = len(data)
         self._arrived += self._chunk_size
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            self._go_on_without_upgrade(data[upgrade.args[0] :])
+            return self._without_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError as error:
             self.refuse(_refusal_of(error))
         else:
@@ -96,6 +96,7 @@ class CallerConnection(HttpToolsProtocol):
             elif self._framing_since and self._arrived - self._framing_since > HEAD_LIMIT:
                 words = f"The fields behind the body are over {HEAD_LIMIT} bytes."
                 self.refuse(bad_request(words, status=431))
+        return None
 
     def on_message_begin(self) -> None:
         self.url = b""
@@ -199,6 +200,8 @@ class CallerConnection(HttpToolsProtocol):
         if self.pipeline:
             cycle, app = self.pipeline.pop()
             self._start_asgi_task(cycle, app)
+        if not self.pipeline:
+            self.go_on_soon()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.connections.discard(self)
@@ -232,7 +235,7 @@ class CallerConnection(HttpToolsProtocol):
         if len(self.url) + sum(sizes) > HEAD_LIMIT:
             raise _Unacceptable(f"The head is over {HEAD_LIMIT} bytes.", 431)
 
-    def _go_on_without_upgrade(self, rest: bytes) -> None:
+    def _without_upgrade(self, rest: bytes) -> bytes | None:
         """
         Read the request as if it had not offered another protocol, as RFC 9110 7.8 allows.
 
@@ -242,7 +245,7 @@ class CallerConnection(HttpToolsProtocol):
         method, version = self.parser.get_method(), self.parser.get_http_version().encode()
         if method == b"CONNECT":
             self.refuse(bad_request("This is no proxy.", status=405))
-            return
+            return None
         closing = [v for n, v in self.headers if n == b"connection" and b"close" in v.lower()]
         kept = [(name, value) for name, value in self.headers if name not in OFFERS]
         kept += [(b"connection", b"close")] if closing else []
@@ -250,7 +253,7 @@ class CallerConnection(HttpToolsProtocol):
         head += [b"%s: %s\r\n" % field for field in kept]
         self._is_upgrading = False
         self.parser = httptools.HttpRequestParser(self)
-        self.data_received(b"".join([*head, b"\r\n", rest]))
+        return b"".join([*head, b"\r\n", rest])
 
     # Patience
 

@@ -97,6 +97,10 @@ STREAMS: Final = _gauge(
     "streams_open", "Those of them whose streamed answer has begun to flow.", *_PROCESS
 )
 WAITING: Final = _gauge("requests_waiting", "Requests that wait for a place.", *_PROCESS)
+UPLOADS: Final = _gauge("requests_arriving", "Requests whose body is not whole yet.", *_PROCESS)
+BODY_BYTES: Final = _gauge(
+    "request_body_bytes", "Bytes of request bodies that are held against the bound.", *_PROCESS
+)
 GENERATION: Final = _gauge(
     "routing_generation", "Generation of the routing snapshot that a worker serves.", *_PROCESS
 )
@@ -134,9 +138,9 @@ COMPLETE: Final = _gauge(
 
 FAMILIES: Final = (
     REQUESTS, DURATION, FIRST_TOKEN, ATTEMPTS, ATTEMPT_FIRST_CONTENT, FAILOVERS, HEDGES, TOKENS,
-    BENCHINGS, BENCHES, IN_FLIGHT, STREAMS, WAITING, SHED, KEY_LIMITED, GENERATION,
-    SNAPSHOT_REFUSED, CONFIG_REFUSED, RECORDS, RECORDS_DROPPED, RECORDS_WAITING, RECORD_LAG,
-    LOG_DROPPED, TASKS, MEMORY, CPU, STARTED, WORKERS, COMPLETE,
+    BENCHINGS, BENCHES, IN_FLIGHT, STREAMS, WAITING, UPLOADS, BODY_BYTES, SHED, KEY_LIMITED,
+    GENERATION, SNAPSHOT_REFUSED, CONFIG_REFUSED, RECORDS, RECORDS_DROPPED, RECORDS_WAITING,
+    RECORD_LAG, LOG_DROPPED, TASKS, MEMORY, CPU, STARTED, WORKERS, COMPLETE,
 )  # fmt: skip
 BY_NAME: Final[Mapping[str, MetricFamily]] = MappingProxyType({f.name: f for f in FAMILIES})
 
