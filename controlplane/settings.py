@@ -14,6 +14,7 @@ from django.core.management.utils import get_random_secret_key
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 
+from providers.files import keep_private
 from providers.secrets.encryption import read_or_create
 from providers.secrets.redaction import known
 
@@ -25,6 +26,7 @@ if (BASE_DIR / ".env").exists():
 
 DATA_DIR = (BASE_DIR / env.str("DATA_DIR", default="var")).resolve()
 DATA_DIR.mkdir(parents=True, exist_ok=True, mode=0o700)
+keep_private(DATA_DIR)
 
 DEBUG: bool = env.bool("DEBUG", default=False)
 SECRET_KEY: str = env.str("SECRET_KEY", default="") or read_or_create(

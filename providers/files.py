@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import stat
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,6 +18,31 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MODE = 0o600
+FOLDER_MODE = 0o700
+UMASK = 0o077
+
+
+def keep_private(folder: Path) -> None:
+    """
+    Make `folder` and all that is in it its owner's alone, whoever made it and how.
+
+    What belongs to somebody else is left: they may have put it there, and we could not change it.
+    Links are not followed.
+    """
+    _restrict(folder, FOLDER_MODE)
+    for parent, folders, files in os.walk(folder):
+        for name in folders:
+            _restrict(os.path.join(parent, name), FOLDER_MODE)
+        for name in files:
+            _restrict(os.path.join(parent, name), MODE)
+
+
+def _restrict(path: Path | str, mode: int) -> None:
+    with contextlib.suppress(OSError):  # gone by now, or not ours
+        found = os.lstat(path)
+        is_ours = found.st_uid == os.geteuid() and not stat.S_ISLNK(found.st_mode)
+        if is_ours and stat.S_IMODE(found.st_mode) & UMASK:
+            os.chmod(path, stat.S_IMODE(found.st_mode) & mode)
 
 
 def write_whole(path: Path, raw: bytes, *, is_durable: bool = True) -> None:

@@ -32,6 +32,7 @@ from controlplane.revisions.history import (
 )
 from providers.managed.api import OrderSerializer
 from providers.managed.models import ManagedSource
+from providers.managed.rights import rights_of
 
 if TYPE_CHECKING:
     from typing import IO
@@ -193,6 +194,7 @@ class PreviewView(APIView):
                     filename="yaml",
                     environ={},
                     is_preview=self.is_preview,
+                    rights=rights_of(request),
                 )
         except ConfigErrors as error:
             raise ValidationError({"yaml": list(error.errors)}) from error
@@ -290,7 +292,9 @@ class RollbackView(APIView):
         is_preview = order.validated_data["preview"]
         row = _found(number)
         try:
-            outcome = roll_back(row.pk, reason=reason, is_preview=is_preview)
+            outcome = roll_back(
+                row.pk, reason=reason, is_preview=is_preview, rights=rights_of(request)
+            )
         except ConfigErrors as error:
             raise ValidationError(
                 {api_settings.NON_FIELD_ERRORS_KEY: list(error.errors)}
