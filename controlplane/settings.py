@@ -14,7 +14,7 @@ from django.core.management.utils import get_random_secret_key
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 
-from providers.files import keep_private
+from providers.files import keep_private, keep_private_database
 from providers.secrets.encryption import read_or_create
 from providers.secrets.redaction import known
 
@@ -119,6 +119,7 @@ DATABASES: dict[str, dict[str, Any]] = {
     "default": env.db("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'switchyard.sqlite3'}"),
 }
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    keep_private_database(str(DATABASES["default"]["NAME"]))
     DATABASES["default"]["OPTIONS"] = {
         # Readers never wait for the writer, and a writer waits its turn instead of failing when
         # a read it began with turns into a write.

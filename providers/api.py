@@ -256,7 +256,7 @@ class ProviderViewSet(ManagedViewSet):
         detail=True,
         methods=["post"],
         url_path="confirm",
-        permission_names=("providers.change_credential",),
+        permission_names=("providers.view_provider", "providers.change_credential"),
     )
     def confirm(self, request: Request, name: str) -> Response:
         """

@@ -24,12 +24,20 @@ def hidden(block):
 
 def hide(apps, _schema_editor):
     for row in apps.get_model("controlplane", "RecordedObject").objects.filter(kind=PROVIDER):
-        block = json.loads(row.block)
+        try:
+            block = json.loads(row.block)
+        except ValueError:
+            continue  # nothing of ours
         if (new := hidden(block)) is not block:
             row.block = json.dumps(new, separators=(",", ":"))
             row.save(update_fields=["block"])
-    for row in apps.get_model("controlplane", "Revision").objects.order_by("pk").iterator(50):
-        changes = json.loads(zlib.decompress(row.packed))
+    revisions = apps.get_model("controlplane", "Revision").objects
+    for number in list(revisions.values_list("pk", flat=True)):
+        row = revisions.get(pk=number)
+        try:
+            changes = json.loads(zlib.decompress(row.packed))
+        except (ValueError, zlib.error):
+            continue  # as above
         new = [
             [kind, *rest, hidden(before), hidden(after)] if kind == PROVIDER
             else [kind, *rest, before, after]

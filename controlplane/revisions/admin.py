@@ -94,7 +94,7 @@ class RevisionAdmin(ReadOnly, ModelAdmin):
         except ConfigErrors as error:
             return self._page(request, number, errors=error.errors)
         except PermissionDenied as error:
-            return self._page(request, number, status=403, errors=[str(error)])
+            return self._page(request, number, status=403, is_refused=True, errors=[str(error)])
         if is_preview:
             return self._page(
                 request, number, changes=shown_changes(outcome.changes), notes=outcome.notes,

@@ -93,7 +93,7 @@ TABLE: dict[str, Row] = {
         needs=("providers.change_provider",), answer=200, path="/api/providers/sim/test", body={}
     ),
     "POST /api/providers/{name}/confirm": Row(
-        needs=("providers.change_credential",),
+        needs=("providers.view_provider", "providers.change_credential"),
         answer=200,
         path="/api/providers/lab/confirm",
         body={},
