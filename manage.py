@@ -8,6 +8,8 @@ import sys
 
 
 def main() -> None:
+    if sys.argv[1:2] != ["makemigrations"]:  # which writes sources, for everybody to read
+        os.umask(0o077)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "controlplane.settings")
     if sys.argv[1:2] == ["serve"]:
         # The parent of a host starts processes, and no applications: a second of CPU time less.

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin
-from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
-from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
 from django.http import HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -17,9 +15,10 @@ from django.utils import timezone
 from django.utils.html import format_html
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
-from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextInputWidget
 
+from controlplane.access.people import GroupAdmin, UserAdmin
+from controlplane.access.reach import gain_problems
 from controlplane.advice.admin import SuggestionAdmin
 from controlplane.advice.models import Suggestion
 from controlplane.alerts.admin import AlertAdmin, WebhookAdmin
@@ -44,6 +43,7 @@ from providers.managed.admin import (
     StatusesField,
     lines,
 )
+from providers.managed.rights import Rights, rights_of
 from providers.managed.versioned_admin import VersionedForm
 from routing.gateway.auth import new_key
 
@@ -62,20 +62,9 @@ admin.site.register(PublishedSnapshot, PublishedSnapshotAdmin)
 admin.site.register(Revision, RevisionAdmin)
 admin.site.register(Bench, BenchAdmin)
 admin.site.register(Suggestion, SuggestionAdmin)
-admin.site.unregister(User)
-admin.site.unregister(Group)
-
-
-@admin.register(User)
-class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]
-    form = UserChangeForm
-    add_form = UserCreationForm
-    change_password_form = AdminPasswordChangeForm
-
-
-@admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
-    pass
+for _model, _page in ((User, UserAdmin), (Group, GroupAdmin)):
+    admin.site.unregister(_model)
+    admin.site.register(_model, _page)
 
 
 @admin.register(Team)
@@ -85,6 +74,8 @@ class TeamAdmin(HistoryAdmin):
 
 
 class ApiKeyForm(ManagedForm):
+    rights = Rights()  # of who sends it
+
     models = LinesField(
         required=False,
         label="Allowed models",
@@ -96,6 +87,12 @@ class ApiKeyForm(ManagedForm):
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
         initial=["inference"],
     )
+
+    def _post_clean(self) -> None:
+        super()._post_clean()  # type: ignore[misc]
+        before = ApiKey.objects.filter(pk=self.instance.pk).first()
+        for field, problems in gain_problems(self.rights, before, self.instance).items():
+            self.add_error(field if field in self.fields else None, problems)
 
 
 @admin.register(ApiKey)
@@ -113,6 +110,12 @@ class ApiKeyAdmin(ManagedAdmin):
         ("Limits", {"classes": ["collapse"], "fields": ["rpm", "tpm", "max_parallel"]}),
         ("Capture", {"classes": ["collapse"], "fields": ["capture"]}),
     ]
+
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **options: Any
+    ) -> Any:
+        form = super().get_form(request, obj, change, **options)
+        return type(form.__name__, (form,), {"rights": rights_of(request)})
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
         if not change:

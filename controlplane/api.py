@@ -13,7 +13,9 @@ from django.views.defaults import bad_request, page_not_found, server_error
 from drf_spectacular.utils import extend_schema_field
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from rest_framework import serializers
+from rest_framework.exceptions import PermissionDenied
 
+from controlplane.access.reach import gain_problems
 from controlplane.advice import drafts
 from controlplane.door.database import failures, said_of
 from controlplane.door.saying import is_api, page
@@ -26,6 +28,7 @@ from providers.managed.api import (
     ManagedViewSet,
     SlashOrNoneRouter,
 )
+from providers.managed.rights import rights_of
 from routing.gateway.auth import new_key
 
 RETRY_S: Final = 5
@@ -83,6 +86,10 @@ class ApiKeySerializer(ManagedSerializer):
             row.set_key(new_key())  # stands in for the one that create() makes
         if row.team is not None and row.team.pk is None:
             row.team = None  # a new team is saved with the key
+        rights = rights_of(self.context["request"])
+        if problems := gain_problems(rights, self.instance, row):
+            said = "; ".join(f"{field}: {' '.join(p)}" for field, p in problems.items())
+            raise PermissionDenied(said)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         team = attrs.get("team")

@@ -14,7 +14,9 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import BasePermission
 
+from controlplane.access.reach import reach_of
 from controlplane.models import ApiKey, digest_of
+from providers.managed.rights import NO_LIMITS, Reach
 from routing.gateway.auth import MISTYPED, is_mistyped
 
 if TYPE_CHECKING:
@@ -26,10 +28,11 @@ UNKNOWN: Final = "This key is unknown, disabled or expired."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyHolder:
-    """`request.auth` of a request that showed a valid key."""
+    """`request.auth` of a request that showed a valid key, which reaches so far."""
 
     name: str
     is_admin: bool
+    reach: Reach = NO_LIMITS
 
 
 class KeyAuthentication(BaseAuthentication):
@@ -57,7 +60,8 @@ class KeyAuthentication(BaseAuthentication):
         ):
             said = MISTYPED if row is None and is_mistyped(raw, is_unknown=True) else UNKNOWN
             raise AuthenticationFailed(said)
-        return _holder(request, KeyHolder(name=row.name, is_admin="admin" in row.scopes))
+        holder = KeyHolder(name=row.name, is_admin="admin" in row.scopes, reach=reach_of(row))
+        return _holder(request, holder)
 
     def authenticate_header(self, request: Request) -> str:
         del request
@@ -82,7 +86,8 @@ class IsOperator(BasePermission):
     Admin keys and the master key may do everything; staff what their permissions in admin allow.
 
     A view names the model that it shows as `permission_model`; without one only superusers pass.
-    Where the method does not say what it does, it names `permission_verbs`, too.
+    Where the method does not say what it does, it names `permission_verbs`, too, or whole
+    permissions as `permission_names`.
     """
 
     message = "This needs a key with the admin scope, or a sign-in with the right permission."
@@ -109,6 +114,8 @@ class IsOperator(BasePermission):
             return request.auth.is_admin
         if not (request.user.is_active and request.user.is_staff):
             return False
+        if names := getattr(view, "permission_names", ()):
+            return request.user.has_perms(names)
         model = getattr(view, "permission_model", None)
         if model is None:
             return bool(request.user.is_superuser)

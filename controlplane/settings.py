@@ -13,6 +13,7 @@ from django.core.management.utils import get_random_secret_key
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 
+from providers.files import keep_private, keep_private_database
 from providers.secrets.encryption import read_or_create
 from providers.secrets.redaction import known
 
@@ -24,6 +25,7 @@ if (BASE_DIR / ".env").exists():
 
 DATA_DIR = (BASE_DIR / env.str("DATA_DIR", default="var")).resolve()
 DATA_DIR.mkdir(parents=True, exist_ok=True, mode=0o700)
+keep_private(DATA_DIR)
 
 DEBUG: bool = env.bool("DEBUG", default=False)
 SECRET_KEY: str = env.str("SECRET_KEY", default="") or read_or_create(
@@ -128,6 +130,7 @@ DATABASES: dict[str, dict[str, Any]] = {
     "default": env.db("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'switchyard.sqlite3'}"),
 }
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    keep_private_database(str(DATABASES["default"]["NAME"]))
     DATABASES["default"]["OPTIONS"] = {
         # Readers never wait for the writer, and a writer waits its turn instead of failing when
         # a read it began with turns into a write.

@@ -5,18 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import Count
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 from unfold.decorators import display
-from unfold.widgets import UnfoldAdminSelectWidget
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from providers.adapters.registry import KNOWN_KINDS
 from providers.catalog_admin import known_of, summary
 from providers.catalog_rows import lookup
+from providers.destinations import confirm, unconfirmed
 from providers.managed.admin import (
     LinesField,
     ManagedAdmin,
@@ -25,7 +26,12 @@ from providers.managed.admin import (
     OneLineJson,
     SecretField,
 )
+from providers.managed.rights import rights_of
 from providers.models import Credential, Provider, ProviderModel
+from providers.secrets.binding import credential_owner
+from providers.secrets.encryption import CannotDecrypt
+from providers.secrets.fields import EncryptedText
+from providers.secrets.masking import kept_proxy, shown_proxy, unmasked
 from providers.validation import AUTH_SCHEMES
 
 if TYPE_CHECKING:
@@ -46,12 +52,40 @@ class CredentialForm(forms.ModelForm):  # type: ignore[type-arg]
     def clean_secret(self) -> Any:
         return SecretField.kept(self, "secret")
 
+    def clean(self) -> dict[str, Any] | None:
+        cleaned = super().clean()
+        kept, label = self.cleaned_data.get("secret"), self.cleaned_data.get("label")
+        if isinstance(kept, EncryptedText) and label and "label" in self.changed_data:
+            provider = self.instance.provider
+            owner = credential_owner(provider.managed_source, provider.name, label)
+            try:
+                self.cleaned_data["secret"] = kept.moved_to(owner)
+            except CannotDecrypt as error:
+                self.add_error("secret", str(error))
+        return cleaned
+
 
 class CredentialInline(ManagedInline):
     model = Credential
     form = CredentialForm
-    fields = ["label", "secret", "enabled", "position"]
+    fields = ["label", "secret", "enabled", "goes_to", "position"]
+    readonly_fields = ["goes_to"]
     verbose_name_plural = "credentials: used side by side, each benched by itself"
+
+    @display(description="may be sent to")
+    def goes_to(self, row: Credential) -> str:
+        """Where the key may go; in words if that is not where its provider is."""
+        if row.pk is None:
+            return ""
+        to = row.provider.destination
+        if row.is_confirmed:
+            return to
+        return format_html(
+            '<strong class="text-orange-700 dark:text-orange-400">unconfirmed</strong>'
+            " entered for {}, not sent to {}",
+            row.confirmed_for or "no address",
+            to,
+        )
 
 
 class ProviderModelInline(ManagedInline):
@@ -89,11 +123,29 @@ class ProviderForm(ManagedForm):
         " Default: none.",
     )
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        if "proxy" in self.fields:
+            self.initial["proxy"] = shown_proxy(self.instance.proxy)
+
+    def clean_headers(self) -> Any:
+        try:
+            return unmasked(self.cleaned_data["headers"], self.instance.headers)
+        except ValueError as error:
+            raise forms.ValidationError(str(error)) from error
+
+    def clean_proxy(self) -> Any:
+        try:
+            return kept_proxy(self.cleaned_data["proxy"].strip(), self.instance.proxy)
+        except ValueError as error:
+            raise forms.ValidationError(str(error)) from error
+
 
 @admin.register(Provider)
 class ProviderAdmin(ManagedAdmin):
     form = ProviderForm
     inlines = [CredentialInline, ProviderModelInline]
+    actions = ["confirm_keys"]
     list_display = ["name", "kind", "base_url", "keys", "inventory", "status", "source"]
     list_filter = ["kind", "enabled", "managed_source"]
     search_fields = ["name", "base_url", "models__model_id"]
@@ -144,7 +196,27 @@ class ProviderAdmin(ManagedAdmin):
                 choices=[("", "the kind's usual way"), *((auth, auth) for auth in AUTH_SCHEMES)],
                 widget=UnfoldAdminSelectWidget,
             )
+        if db_field.name == "proxy":
+            options["widget"] = UnfoldAdminTextInputWidget
         return super().formfield_for_dbfield(db_field, request, **options)
+
+    def has_confirm_permission(self, request: HttpRequest) -> bool:
+        return rights_of(request).may("providers.change_credential")
+
+    @admin.action(description="Confirm keys for their new address", permissions=["confirm"])
+    def confirm_keys(self, request: HttpRequest, rows: QuerySet[Any]) -> None:
+        """Let keys and headers go where their provider is now."""
+        for row in rows:
+            waiting = unconfirmed(row)
+            if not waiting or row.is_managed_by_config:
+                messages.info(request, f"{row}: there is nothing to confirm.")
+                continue
+            try:
+                confirm(row)
+            except ValueError as error:
+                messages.error(request, f"{row}: {error}.")
+                continue
+            messages.success(request, f"{row}: its keys and headers go to {row.destination} now.")
 
     @display(description="credentials", ordering="credential_count")
     def keys(self, row: Any) -> int:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.exceptions import ValidationError
 from rest_framework.response import Response
 
 from providers import catalog_api
+from providers.destinations import confirm, unconfirmed
 from providers.managed.api import (
     MANAGED_FIELDS,
     CleanSerializer,
@@ -21,7 +22,10 @@ from providers.managed.api import (
     SlashOrNoneRouter,
     refuse_twice,
 )
+from providers.managed.rights import rights_of
 from providers.models import Credential, Provider, ProviderModel
+from providers.secrets.fields import MASK, EncryptedTexts
+from providers.secrets.masking import kept_proxy, masked_proxy, shown_proxy, unmasked
 from providers.trial import try_provider
 from providers.validation import secret_problems
 
@@ -29,10 +33,57 @@ if TYPE_CHECKING:
     from rest_framework.request import Request
 
 
+@extend_schema_field({"type": "object", "additionalProperties": {"type": "string"}})
+class HeadersField(serializers.Field[Any, Any, Any, Any]):
+    """Names in clear, values masked; a masked value that is sent back keeps the stored one."""
+
+    def to_representation(self, value: Any) -> Any:
+        return value.masked() if isinstance(value, EncryptedTexts) else {}
+
+    def to_internal_value(self, data: Any) -> Any:
+        row = getattr(self.parent, "instance", None)
+        try:
+            return unmasked(data, row.headers if row is not None else {})
+        except ValueError as error:
+            raise ValidationError(str(error)) from error
+
+    @staticmethod
+    def masked(sent: Any) -> Any:
+        return dict.fromkeys(sent, MASK) if isinstance(sent, dict) else MASK
+
+
+@extend_schema_field({"type": "string"})
+class ProxyField(serializers.CharField):
+    """An address, its password masked; the mask keeps the stored one."""
+
+    def to_representation(self, value: Any) -> str:
+        return shown_proxy(value)
+
+    def to_internal_value(self, data: Any) -> Any:
+        row = getattr(self.parent, "instance", None)
+        text = super().to_internal_value(data)
+        try:
+            return kept_proxy(text, row.proxy if row is not None else None)
+        except ValueError as error:
+            raise ValidationError(str(error)) from error
+
+    @staticmethod
+    def masked(sent: Any) -> Any:
+        return masked_proxy(sent) if isinstance(sent, str) else MASK
+
+
 class CredentialSerializer(CleanSerializer):
     identity = ("label",)
     parent_field = "provider"
 
+    confirmed = serializers.BooleanField(
+        source="is_confirmed",
+        read_only=True,
+        help_text="Whether the key may go where the provider is now. If not, it is not sent.",
+    )
+    confirmed_for = serializers.CharField(
+        read_only=True, help_text="Where it was entered or confirmed for."
+    )
     secret = serializers.CharField(
         write_only=True,
         required=False,
@@ -41,7 +92,7 @@ class CredentialSerializer(CleanSerializer):
 
     class Meta:
         model = Credential
-        fields = ["label", "secret", "enabled"]
+        fields = ["label", "secret", "enabled", "confirmed", "confirmed_for"]
         validators: list[Any] = []
 
     def validate_secret(self, secret: str) -> str:
@@ -67,6 +118,17 @@ class ProviderModelSerializer(CleanSerializer):
 class ProviderSerializer(ManagedSerializer):
     parts = ("credentials", "models")
 
+    headers = HeadersField(
+        required=False, help_text="Values are written, never read back; ••• keeps the stored one."
+    )
+    proxy = ProxyField(
+        required=False,
+        allow_blank=True,
+        help_text="Its password is not shown; ••• keeps the stored one.",
+    )
+    unconfirmed = serializers.SerializerMethodField(
+        help_text="What was entered for another address or proxy, and so is not sent: in words."
+    )
     credentials = CredentialSerializer(many=True, required=False)
     models = ProviderModelSerializer(many=True, required=False)
 
@@ -89,12 +151,18 @@ class ProviderSerializer(ManagedSerializer):
             "fault",
             "credentials",
             "models",
+            "unconfirmed",
             *MANAGED_FIELDS,
         ]
         validators: list[Any] = []
 
+    @extend_schema_field(serializers.ListField(child=serializers.CharField()))
+    def get_unconfirmed(self, row: Provider) -> list[str]:
+        return unconfirmed(row)
+
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         attrs = super().validate(attrs)
+        self._refuse_without_right(attrs)
         credentials = attrs.get("credentials", [])
         refuse_twice(credentials, CredentialSerializer.identity, "credentials")
         refuse_twice(attrs.get("models", []), ProviderModelSerializer.identity, "models")
@@ -104,10 +172,37 @@ class ProviderSerializer(ManagedSerializer):
                 raise ValidationError({"credentials": [f"{credential['label']}: a key is needed"]})
         return attrs
 
+    def _refuse_without_right(self, attrs: dict[str, Any]) -> None:
+        """Keys are written by those who may write credentials, as on the provider's page."""
+        if "credentials" not in attrs:
+            return
+        stored = {c.label: c for c in self.instance.credentials.all()} if self.instance else {}
+        wanted = {entry["label"]: entry for entry in attrs["credentials"]}
+        needed = {
+            "providers.add_credential": wanted.keys() - stored.keys(),
+            "providers.delete_credential": stored.keys() - wanted.keys(),
+            "providers.change_credential": {
+                label
+                for label in wanted.keys() & stored.keys()
+                if "secret" in wanted[label]
+                or wanted[label].get("enabled", True) != stored[label].enabled
+            },
+        }
+        rights_of(self.context["request"]).require(
+            [name for name, labels in needed.items() if labels], "Writing keys"
+        )
+
 
 class TrialOrder(OrderSerializer):
     credential = serializers.CharField(
         required=False, help_text="The label of one. Default: the first that is enabled."
+    )
+
+
+class ConfirmOrder(OrderSerializer):
+    destination = serializers.CharField(
+        required=False,
+        help_text="Where they may go, as `unconfirmed` has it: refused if it is another by now.",
     )
 
 
@@ -145,10 +240,39 @@ class ProviderViewSet(ManagedViewSet):
         order.is_valid(raise_exception=True)
         label = order.validated_data.get("credential")
         usable = [c for c in provider.credentials.all() if c.label == label or c.enabled]
+        usable.sort(key=lambda c: not c.is_confirmed)  # those that may be sent come first
         chosen = next((c for c in usable if label in (None, c.label)), None)
         if label is not None and chosen is None:
             raise ValidationError({"credential": [f"there is no credential {label!r}"]})
         return Response(TrialView(dataclasses.asdict(try_provider(provider, chosen))).data)
+
+    @extend_schema(
+        operation_id="providers_confirm",
+        request=ConfirmOrder,
+        responses=ProviderSerializer,
+        filters=False,
+    )
+    @action(
+        detail=True,
+        methods=["post"],
+        url_path="confirm",
+        permission_names=("providers.view_provider", "providers.change_credential"),
+    )
+    def confirm(self, request: Request, name: str) -> Response:
+        """
+        Say that keys and headers may go where the provider is now.
+
+        They were entered for another address or proxy, and are not sent until then.
+        """
+        del name  # get_object reads it
+        order = ConfirmOrder(data=request.data)
+        order.is_valid(raise_exception=True)
+        provider = self.get_object()
+        try:
+            confirm(provider, order.validated_data.get("destination"))
+        except ValueError as error:
+            raise ValidationError({"destination": [str(error)]}) from error
+        return Response(self.get_serializer(self.get_object()).data)
 
 
 router = SlashOrNoneRouter()

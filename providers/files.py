@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import stat
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,6 +18,39 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MODE = 0o600
+FOLDER_MODE = 0o700
+UMASK = 0o077
+
+
+def keep_private(folder: Path) -> None:
+    """
+    Make `folder` and all that is in it its owner's alone, whoever made it and how.
+
+    What belongs to somebody else is left: they may have put it there, and we could not change it.
+    Links are not followed. A folder that everybody may write in, such as /tmp, is nobody's own.
+    """
+    if folder == folder.parent or folder.stat().st_mode & stat.S_ISVTX:
+        return
+    _restrict(folder, FOLDER_MODE)
+    for parent, folders, files in os.walk(folder):
+        for name in folders:
+            _restrict(f"{parent}/{name}", FOLDER_MODE)
+        for name in files:
+            _restrict(f"{parent}/{name}", MODE)
+
+
+def keep_private_database(path: str) -> None:
+    """The same for a SQLite database, wherever it is, and what SQLite keeps beside it."""
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        _restrict(path + suffix, MODE)
+
+
+def _restrict(path: Path | str, mode: int) -> None:
+    with contextlib.suppress(OSError):  # gone by now, or not ours
+        found = os.lstat(path)
+        is_ours = found.st_uid == os.geteuid() and not stat.S_ISLNK(found.st_mode)
+        if is_ours and stat.S_IMODE(found.st_mode) & UMASK:
+            os.chmod(path, stat.S_IMODE(found.st_mode) & mode)  # noqa: PTH101 - of many, as text
 
 
 def write_whole(path: Path, raw: bytes, *, is_durable: bool = True) -> None:

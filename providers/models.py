@@ -10,7 +10,9 @@ from simple_history.models import HistoricalRecords
 
 from providers.catalog.metadata import metadata_problems
 from providers.managed.models import ManagedModel
-from providers.secrets.fields import EncryptedTextField
+from providers.secrets.binding import Binding, credential_owner, header_owner, proxy_owner
+from providers.secrets.encryption import CannotDecrypt
+from providers.secrets.fields import EncryptedTextField, EncryptedTexts, EncryptedTextsField
 from providers.validation import (
     AUTH_SCHEMES,
     PROTOCOL_NAMES,
@@ -28,6 +30,8 @@ from providers.validation import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+ADDRESS_LENGTH = 500
 
 
 def refuse(problems: dict[str, list[str]]) -> None:
@@ -69,11 +73,12 @@ class Provider(ManagedModel):
         help_text="Empty: the kind's usual way.",
     )
     enabled = models.BooleanField(default=True, help_text="Off: no call goes to it.")
-    headers = models.JSONField(
+    headers = EncryptedTextsField(
         "extra headers",
         default=dict,
         blank=True,
-        help_text="Sent with every call: a JSON object of strings. Default: none.",
+        help_text="Sent with every call: a JSON object of strings. The values are stored"
+        " encrypted and not shown again; ••• keeps the stored one. Default: none.",
     )
     timeouts = models.JSONField(
         default=dict,
@@ -93,8 +98,11 @@ class Provider(ManagedModel):
         help_text='What it shares with others when it fails, for example {"vendor": "anthropic",'
         ' "region": "us"}. Default: nothing known.',
     )
-    proxy = models.CharField(
-        max_length=500, blank=True, help_text="http or https address. Empty: none of its own."
+    proxy = EncryptedTextField(
+        blank=True,
+        default="",
+        help_text="http or https address. It is stored encrypted, and its password is not shown"
+        " again. Empty: none of its own.",
     )
     trust_env_proxy = models.BooleanField(
         "use the environment's proxy",
@@ -121,7 +129,7 @@ class Provider(ManagedModel):
         blank=True,
         help_text="For kind simulator only, for example status:503 or stall. Empty: it answers.",
     )
-    # Headers and proxy addresses may carry secrets; the change history holds none.
+    # Headers and proxy addresses carry secrets; the change history holds none.
     history = HistoricalRecords(excluded_fields=["headers", "proxy"])
 
     class Meta:
@@ -143,8 +151,8 @@ class Provider(ManagedModel):
         problems: dict[str, list[str]] = {
             "name": provider_name_problems(self.name) if self.name else [],
             "base_url": base_url_problems(self.base_url) if self.base_url else [],
-            "proxy": proxy_problems(self.proxy) if self.proxy else [],
-            "headers": headers_problems(self.headers),
+            "proxy": self._proxy_problems(),
+            "headers": self._headers_problems(),
             "timeouts": timeouts_problems(self.timeouts),
             "bench": bench_problems(self.bench),
             "health": health_problems(self.health),
@@ -166,6 +174,55 @@ class Provider(ManagedModel):
             except ValueError as error:
                 problems["fault"] = [str(error)]
         refuse(problems)
+
+    def _proxy_problems(self) -> list[str]:
+        if not self.proxy.is_new:
+            return []  # it was looked at when it was entered
+        proxy = self.proxy.reveal()
+        if len(proxy) > ADDRESS_LENGTH:
+            return [f"an address has at most {ADDRESS_LENGTH} characters"]
+        return proxy_problems(proxy)
+
+    def _headers_problems(self) -> list[str]:
+        if not isinstance(self.headers, EncryptedTexts):
+            return headers_problems(self.headers)
+        new = {name: text for name, text in self.headers.items() if text.is_new or not text}
+        return headers_problems({name: text.reveal() for name, text in new.items()})
+
+    def binding_for(self, column: str, name: str = "") -> Binding:
+        """What the values of its encrypted columns are bound to."""
+        if column == "headers":
+            owner = header_owner(self.managed_source, self.name, name)
+            return Binding(owner, self.destination)
+        return Binding(proxy_owner(self.managed_source, self.name))
+
+    @property
+    def destination(self) -> str:
+        """Where its secrets go now; see providers.destinations."""
+        from providers.destinations import destination_of  # noqa: PLC0415 - as in clean()
+
+        try:
+            return destination_of(self.kind, self.base_url, self.proxy.reveal())
+        except CannotDecrypt:
+            return "by a proxy that cannot be read"
+
+    @property
+    def unconfirmed_headers(self) -> list[str]:
+        """Those that were entered for another destination: no call goes out while there is one."""
+        headers = self.headers
+        if not headers or not isinstance(headers, EncryptedTexts):
+            return []
+        to = self.destination
+        return [
+            name
+            for name, text in headers.items()
+            if text and not text.is_new and (text.bound is None or text.bound.destination != to)
+        ]
+
+    def unsent(self) -> list[str]:
+        from providers.destinations import unconfirmed  # noqa: PLC0415 - as in clean()
+
+        return unconfirmed(self)
 
     def deletion_problems(self) -> list[str]:
         problems = super().deletion_problems()
@@ -200,6 +257,23 @@ class Credential(models.Model):
 
     def __str__(self) -> str:
         return self.label
+
+    def binding_for(self, _column: str) -> Binding:
+        """What its secret is bound to."""
+        provider = self.provider
+        owner = credential_owner(provider.managed_source, provider.name, self.label)
+        return Binding(owner, provider.destination)
+
+    @property
+    def confirmed_for(self) -> str:
+        """The destination that its secret was entered or confirmed for; "" is none."""
+        return self.secret.bound.destination if self.secret.bound is not None else ""
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether its secret may go where its provider is now."""
+        bound = self.secret.bound
+        return bound is not None and bound.destination == self.provider.destination
 
 
 class ProviderModel(models.Model):

@@ -11,6 +11,7 @@ from providers.adapters.auth import auth_named
 from providers.adapters.registry import ADAPTERS
 from providers.adapters.spec import CredentialSpec, ProviderSpec
 from providers.adapters.upstream import Upstream, compile_upstream
+from providers.destinations import unconfirmed
 from providers.looking import CONNECT_S, Finding, Look, look, probe
 from providers.secrets.encryption import CannotDecrypt
 from providers.secrets.redaction import known
@@ -42,7 +43,7 @@ def try_provider(provider: Provider, credential: Credential | None) -> Trial:
     """
     Ask `provider` for its models, with `credential`, by the way that traffic takes.
 
-    Never raises for what a provider does.
+    A secret that was entered for elsewhere is not sent. Never raises for what a provider does.
     """
     label = credential.label if credential else ""
     adapter = ADAPTERS.get(provider.kind)
@@ -51,6 +52,8 @@ def try_provider(provider: Provider, credential: Credential | None) -> Trial:
         return Trial(ok=False, message=words, credential=label)
     if not (adapter.is_simulated or provider.base_url or adapter.default_base_url):
         return Trial(ok=False, message="It has no address.", credential=label)
+    if provider.unconfirmed_headers or (credential is not None and not credential.is_confirmed):
+        return Trial(ok=False, message=" ".join(unconfirmed(provider)), credential=label)
     try:
         secret = credential.secret.reveal().strip() if credential else ""
         known.remember(secret)
@@ -59,6 +62,8 @@ def try_provider(provider: Provider, credential: Credential | None) -> Trial:
         return Trial(ok=False, message=f"Its key cannot be used: {error}", credential=label)
     try:
         upstream = compile_upstream(_spec(provider, label, secret), decrypt=str, environ=os.environ)
+    except CannotDecrypt as error:
+        return Trial(ok=False, message=f"Its headers or proxy cannot be used: {error}")
     except ValueError as error:
         words = f"It cannot be reached: {known.redact(str(error))}"
         return Trial(ok=False, message=words, credential=label)
@@ -77,15 +82,15 @@ def try_provider(provider: Provider, credential: Credential | None) -> Trial:
 
 
 def _spec(provider: Provider, label: str, secret: str) -> ProviderSpec:
-    """`provider` as a snapshot would have it, with this one credential in clear."""
+    """`provider` as a snapshot would have it, with this one credential, and all of it in clear."""
     return ProviderSpec(
         name=provider.name,
         kind=provider.kind,
         base_url=provider.base_url,
         auth=provider.auth,
         credentials=(CredentialSpec(label=label, secret=secret),) if secret else (),
-        headers=provider.headers,
-        proxy=provider.proxy,
+        headers=provider.headers.revealed(),
+        proxy=provider.proxy.reveal(),
         trust_env_proxy=provider.trust_env_proxy,
         fault=provider.fault,
     )

@@ -16,6 +16,7 @@ from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from failover.cautions import unable
+from providers.destinations import is_withheld
 from providers.managed.admin import (
     ManagedAdmin,
     ManagedInline,
@@ -248,7 +249,8 @@ def _able_providers() -> frozenset[str]:
     return frozenset(
         row.name
         for row in rows
-        if not unable(
+        if not is_withheld(row)
+        and not unable(
             row.kind,
             row.base_url,
             row.headers,

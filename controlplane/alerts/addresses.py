@@ -94,6 +94,8 @@ def of_webhook(row: Webhook) -> AlertAddress:
     target = secret = problem = ""
     try:
         target, secret = row.url.reveal(), row.secret.reveal()
+        if problem := row.secret_problem:
+            secret = ""
     except CannotDecrypt as error:
         problem = str(error)
     return AlertAddress(

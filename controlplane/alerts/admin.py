@@ -17,7 +17,10 @@ from unfold.decorators import display
 
 from controlplane.alerts.kinds import KINDS
 from controlplane.validation import webhook_host_problems, webhook_url_problems
+from providers.destinations import origin_of
 from providers.managed.admin import ManagedAdmin, ManagedForm, ReadOnly, SecretField
+from providers.secrets.binding import owner_of
+from providers.secrets.fields import EncryptedText
 from providers.transport.guard import refusal_of
 
 if TYPE_CHECKING:
@@ -167,6 +170,25 @@ class WebhookForm(ManagedForm):
 
     def clean_secret(self) -> Any:
         return self.cleaned_data["secret"] or self.instance.secret
+
+    def clean(self) -> dict[str, Any] | None:
+        """What is kept belongs to the name and the host that it was entered for."""
+        cleaned = super().clean()
+        given = self.cleaned_data
+        names = ("url", "secret")
+        kept = [n for n in names if isinstance(given.get(n), EncryptedText) and given[n]]
+        if self.instance.pk is None or not kept:
+            return cleaned
+        if isinstance(given.get("url"), str) and "secret" in kept:
+            old, new = self.instance.destination, origin_of(given["url"])
+            if old != new:
+                self.add_error("secret", f"It was entered for {old}: enter it again for {new}.")
+        if "name" in self.changed_data and given.get("name"):
+            source = self.instance.managed_source
+            for name in kept:
+                owner = owner_of("webhook", source, given["name"], name)
+                self.cleaned_data[name] = given[name].moved_to(owner)
+        return cleaned
 
 
 def resolved_problems(

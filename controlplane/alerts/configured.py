@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from controlplane.alerts.models import Webhook
-from controlplane.config.objects import Block, Secret, State
+from controlplane.alerts.models import Webhook, revealed
+from controlplane.config.objects import Block, State, secret_of
 from controlplane.config.references import webhook_name
-from controlplane.config.rows import Fields, Part, holds, sync
+from controlplane.config.rows import Fields, Part, kept_or_new, sync
 from controlplane.edits.kinds import ObjectKey
 from controlplane.validation import SIGNED
-from providers.secrets.encryption import CannotDecrypt
+from providers.destinations import origin_of
 from providers.secrets.fields import EncryptedText
 
 if TYPE_CHECKING:
@@ -29,21 +29,14 @@ def webhooks(names: Collection[str] | None) -> State:
 
 
 def _block(row: Webhook) -> Block:
-    block: Block = {"url": _secret(row.url)}
+    block: Block = {"url": secret_of(row.url)}
     if row.kind != SIGNED:
         block["kind"] = row.kind
     if row.secret:
-        block["secret"] = _secret(row.secret)
+        block["secret"] = secret_of(row.secret)
     if not row.enabled:
         block["enabled"] = False
     return block
-
-
-def _secret(stored: EncryptedText) -> Secret:
-    try:
-        return Secret.of(stored.reveal())
-    except CannotDecrypt:
-        return Secret.of(stored.token)  # its key is lost; it stays what it is
 
 
 def webhook_shown(name: str, block: Block, named: Names) -> Block:
@@ -71,22 +64,21 @@ def write_webhooks(part: Part) -> bool:
         if not part.has("webhook", name) or not (block.url or part.is_kept(*path, "url")):
             continue
         row = stored.get(name)
+        url = _kept(part, (*path, "url"), block.url, row and row.url, "")
+        to = origin_of(url if isinstance(url, str) else revealed(url))
         desired[name] = {
             "managed_source": part.source,
-            "url": _kept(part, (*path, "url"), block.url, row and row.url),
-            "secret": _kept(part, (*path, "secret"), block.secret, row and row.secret),
+            "url": url,
+            "secret": _kept(part, (*path, "secret"), block.secret, row and row.secret, to),
             "kind": block.kind,
             "enabled": block.enabled,
         }
     return sync(Webhook, rows, desired, "name")
 
 
-def _kept(part: Part, path: tuple[str | int, ...], text: str, stored: Any) -> Any:
-    """What the row shall hold: the stored token, as long as it stands for the same text."""
+def _kept(part: Part, path: tuple[str | int, ...], text: str, stored: Any, to: str) -> Any:
     if part.is_kept(*path):
         if not stored:
             part.nothing_to_keep(*path)
         return stored or EncryptedText("")
-    if not text:
-        return EncryptedText("")
-    return stored if stored and holds(stored, text) else text
+    return kept_or_new(stored, text, to)

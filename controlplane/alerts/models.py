@@ -22,8 +22,9 @@ from controlplane.validation import (
 )
 from providers.managed.models import ManagedModel
 from providers.models import refuse
+from providers.secrets.binding import Binding, owner_of
 from providers.secrets.encryption import CannotDecrypt
-from providers.secrets.fields import EncryptedTextField
+from providers.secrets.fields import EncryptedText, EncryptedTextField
 from providers.validation import secret_problems
 
 
@@ -123,6 +124,36 @@ class Webhook(ManagedModel):
             ),
         ]
 
+    def binding_for(self, column: str) -> Binding:
+        """What its address and secret are bound to: the secret to the host as well."""
+        owner = owner_of("webhook", self.managed_source, self.name, column)
+        return Binding(owner, self.destination if column == "secret" else "")
+
+    @property
+    def destination(self) -> str:
+        """Which origin its messages go to."""
+        from providers.destinations import origin_of  # noqa: PLC0415 - it loads the adapters
+
+        return origin_of(revealed(self.url))
+
+    @property
+    def secret_problem(self) -> str:
+        """Why its secret signs nothing, as a sentence; "" if it does, or if there is none."""
+        bound = self.secret.bound
+        if not self.secret or self.secret.is_new:
+            return ""
+        if bound is not None and bound.destination == self.destination:
+            return ""
+        was = bound.destination if bound is not None else "no address"
+        return (
+            f"its secret was entered for {was}, and signs nothing for {self.destination}:"
+            " enter it again"
+        )
+
+    def unsent(self) -> list[str]:
+        said = self.secret_problem
+        return [f"{said[0].upper()}{said[1:]}."] if said else []
+
     @property
     def channel(self) -> str:
         """Its name among addresses of all kinds."""
@@ -159,6 +190,14 @@ class Webhook(ManagedModel):
             if len(url) > ADDRESS_LENGTH:
                 problems["url"] = [f"an address has at most {ADDRESS_LENGTH} characters"]
         refuse(problems)
+
+
+def revealed(stored: EncryptedText) -> str:
+    """The text; "" where it cannot be read."""
+    try:
+        return stored.reveal()
+    except CannotDecrypt:
+        return ""
 
 
 class AlertSettings(models.Model):

@@ -26,6 +26,7 @@ from controlplane.config.objects import (
     RULES_KEYS,
     collect,
 )
+from controlplane.config.permitted import not_theirs, refuse_what_is_not_theirs
 from controlplane.config.references import mapping
 from controlplane.config.rows import (
     BATCH,
@@ -39,9 +40,10 @@ from controlplane.edits.kinds import KINDS, SETTINGS, ObjectKey
 from controlplane.edits.noting import note, unnoticed
 from controlplane.models import ConfigSource, Settings
 from providers.managed.models import ManagedSource
+from providers.managed.rights import EVERYTHING, Rights
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from controlplane.config.objects import State
     from controlplane.config.yaml import Mistake, Path, Tree
@@ -52,13 +54,19 @@ CAPTURE: Final = {"capture.requests": False, "capture.responses": False, "captur
 
 
 def apply_text(
-    text: str, *, filename: str, environ: Mapping[str, str], is_preview: bool = False
+    text: str,
+    *,
+    filename: str,
+    environ: Mapping[str, str],
+    is_preview: bool = False,
+    rights: Rights = EVERYTHING,
 ) -> Changeset:
     """
     Make admin's objects what `text` says; with `is_preview`, only find out what would change.
 
-    A preview is a real one, rolled back, so it meets every refusal that applying would. Raises
-    ConfigErrors with every mistake that was found; then nothing has changed.
+    A preview is a real one, rolled back, so it meets every refusal that applying would; what the
+    holder of `rights` may not do of it, its notes say. Raises ConfigErrors with every mistake that
+    was found, and PermissionDenied; then nothing has changed.
     """
     # Reading takes longest, and needs no lock.
     tree = tree_to_apply(text, filename=filename, environ=environ)
@@ -79,11 +87,26 @@ def apply_text(
         after = collect()
         changes = changes_between(before, after)
         _validate(document, changes)
+        concerns = _unconfirmed(changes)
         if is_preview:
+            concerns += not_theirs(rights, changes)
             transaction.set_rollback(True)
         else:
+            refuse_what_is_not_theirs(rights, changes)
             note(change.key for change in changes)
-    return Changeset(changes=changes, notes=[*document.warnings, *_left(document, before)])
+    notes = [*document.warnings, *_left(document, before), *concerns]
+    return Changeset(changes=changes, notes=notes, concerns=concerns)
+
+
+def _unconfirmed(changes: Iterable[Change]) -> list[str]:
+    """Secrets that were kept, while where they would be sent is another place now."""
+    found = []
+    for kind, name, source in (change.key for change in changes if change.after is not None):
+        if kind in KINDS:
+            model = KINDS[kind].rows
+            row = model.rows().get(**{model.identity: name}, managed_source=source)
+            found += [f"{name}: {said}" for said in row.unsent()]
+    return found
 
 
 def _refuse_too_many(tree: Tree) -> None:

@@ -66,10 +66,15 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changeset:
-    """What was changed, or would be; `notes` are what is worth knowing of the rest."""
+    """
+    What was changed, or would be; `notes` are what is worth knowing of the rest.
+
+    `concerns`, which the notes have too, are of the changes: what is not sent, or not allowed.
+    """
 
     changes: list[Change] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    concerns: list[str] = field(default_factory=list)
 
 
 def changes_between(before: State, after: State) -> list[Change]:

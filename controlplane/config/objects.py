@@ -22,7 +22,6 @@ from failover.models import FailoverRule
 from providers.managed.models import ManagedSource, counting
 from providers.models import Credential, Provider, ProviderModel
 from providers.secrets.encryption import CannotDecrypt
-from providers.secrets.redaction import is_secret_name
 from routing.models import Alias, AliasTarget, Candidate, CanonicalModel
 from routing.validation import POOL_SETTINGS
 
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from django.db.models import Model, QuerySet
 
     from providers.managed.models import ManagedModel
+    from providers.secrets.fields import EncryptedText
 
 MANAGED: Final = "managed by configuration"
 CONFIG, DASHBOARD = str(ManagedSource.CONFIG), str(ManagedSource.DASHBOARD)
@@ -131,22 +131,17 @@ def providers(names: Collection[str] | None) -> State:
                 "base_url": row.base_url,
                 "auth": row.auth,
                 "enabled": row.enabled,
-                "api_keys": [_credential(credential) for credential in credentials[row.pk]],
+                "api_keys": [_credential(entry, row) for entry in credentials[row.pk]],
                 "models": [
                     _compact({"id": entry.model_id, "metadata": _json(entry.metadata)})
                     for entry in inventory[row.pk]
                 ],
                 "protocols": list(row.protocols),
-                "headers": {
-                    name: Secret.of(row.headers[name])
-                    if is_secret_name(name)
-                    else row.headers[name]
-                    for name in sorted(row.headers)
-                },
+                "headers": {name: secret_of(row.headers[name]) for name in sorted(row.headers)},
                 "timeouts": _json(row.timeouts),
                 "health": _json(row.health),
                 "failure_domain": _json(row.failure_domain),
-                "proxy": Secret.of(row.proxy) if _has_user(row.proxy) else row.proxy,
+                "proxy": _proxy(row),
                 "trust_env_proxy": row.trust_env_proxy,
                 "bench": _json(row.bench),
                 "fault": row.fault,
@@ -158,19 +153,28 @@ def providers(names: Collection[str] | None) -> State:
     }
 
 
-def _has_user(url: str) -> bool:
+def _proxy(row: Provider) -> Secret | str:
+    """In clear if it holds no password, nor could."""
     try:
-        return "@" in urlsplit(url).netloc
-    except ValueError:
-        return True  # no address that could be read: better not shown
+        proxy = row.proxy.reveal()
+        is_open = "@" not in urlsplit(proxy).netloc
+    except ValueError:  # CannotDecrypt is one
+        is_open = False
+    return proxy if is_open else secret_of(row.proxy)
 
 
-def _credential(row: Credential) -> Block:
+def secret_of(stored: EncryptedText) -> Secret:
     try:
-        secret = Secret.of(row.secret.reveal())
+        return Secret.of(stored.reveal())
     except CannotDecrypt:
-        secret = Secret.of(row.secret.token)  # its key is lost; it stays what it is
-    return _compact({"label": row.label, "key": secret, "enabled": row.enabled}, enabled=True)
+        return Secret.of(stored.token)  # its key is lost; it stays what it is
+
+
+def _credential(row: Credential, provider: Provider) -> Block:
+    row.provider = provider  # asking for each would be a query for each
+    return _compact(
+        {"label": row.label, "key": secret_of(row.secret), "enabled": row.enabled}, enabled=True
+    )
 
 
 def pools(names: Collection[str] | None) -> State:

@@ -18,10 +18,11 @@ from controlplane.edits.kinds import KINDS
 from controlplane.hosts.peers import refuse_to_take_secrets
 from controlplane.models import ApiKey, Team, digest_of
 from failover.models import FailoverRule
+from providers.destinations import destination_of
 from providers.managed.models import ManagedModel
 from providers.models import Credential, Provider, ProviderModel
 from providers.secrets.encryption import CannotDecrypt
-from providers.secrets.fields import keyring
+from providers.secrets.fields import EncryptedText, EncryptedTexts, keyring
 from routing.models import Alias, AliasTarget, Candidate, CanonicalModel
 from routing.validation import POOL_SETTINGS
 
@@ -155,25 +156,51 @@ def write_providers(part: Part) -> bool:
 
 def _headers(
     part: Part, name: str, block: ProviderBlock, stored: Provider | None
-) -> dict[str, str]:
-    headers = dict(block.headers)
-    for header in headers:
+) -> EncryptedTexts:
+    headers: dict[str, EncryptedText | str] = {}
+    known = stored.headers if stored is not None else {}
+    to = destination_of(block.kind, block.base_url, _proxy_text(part, name, block, stored))
+    for header, text in block.headers.items():
         if not part.is_kept("providers", name, "headers", header):
-            continue
-        if stored is None or header not in stored.headers:
-            part.nothing_to_keep("providers", name, "headers", header)
+            headers[header] = kept_or_new(known.get(header), text, to)
+        elif header in known:
+            headers[header] = known[header]
         else:
-            headers[header] = stored.headers[header]
-    return headers
+            part.nothing_to_keep("providers", name, "headers", header)
+    return EncryptedTexts.of(headers)
 
 
-def _proxy(part: Part, name: str, block: ProviderBlock, stored: Provider | None) -> str:
+def _proxy(
+    part: Part, name: str, block: ProviderBlock, stored: Provider | None
+) -> EncryptedText | str:
     if not part.is_kept("providers", name, "proxy"):
-        return block.proxy
+        return kept_or_new(stored.proxy if stored is not None else None, block.proxy, "")
     if stored is None or not stored.proxy:
         part.nothing_to_keep("providers", name, "proxy")
+        return EncryptedText("")
+    return stored.proxy  # type: ignore[no-any-return]
+
+
+def _proxy_text(part: Part, name: str, block: ProviderBlock, stored: Provider | None) -> str:
+    if not part.is_kept("providers", name, "proxy"):
+        return block.proxy
+    try:
+        return stored.proxy.reveal() if stored is not None else ""
+    except CannotDecrypt:
         return ""
-    return str(stored.proxy)
+
+
+def kept_or_new(stored: EncryptedText | None, text: str, to: str) -> EncryptedText | str:
+    """
+    What the row shall hold: the stored token, as long as it stands for the same text.
+
+    Where the text stands, it is entered: it is bound anew if its destination is another now.
+    """
+    if not text:
+        return EncryptedText("")
+    if not stored or not holds(stored, text) or stored.bound is None:
+        return text
+    return stored if stored.bound.destination == to else text
 
 
 def _parts_of(ids: Mapping[str, int], model: type[Row], **source: str) -> list[Row]:
@@ -186,6 +213,9 @@ def _parts_of(ids: Mapping[str, int], model: type[Row], **source: str) -> list[R
 
 def _write_credentials(part: Part, ids: Mapping[str, int]) -> bool:
     rows = _parts_of(ids, Credential, provider__managed_source=part.source)
+    owners = {row.pk: row for row in part.rows("provider", Provider)}
+    for row in rows:
+        row.provider = owners[row.provider_id]  # asking for each would be a query for each
     tokens = {(row.provider_id, row.label): row.secret for row in rows}
     desired: dict[tuple[int, str], Fields] = {}
     for name, block in part.of("provider", part.document.blocks.providers):
@@ -195,9 +225,13 @@ def _write_credentials(part: Part, ids: Mapping[str, int]) -> bool:
             if found.is_kept and token is None:
                 part.nothing_to_keep(*found.path)
                 continue
-            is_same = found.is_kept or (token is not None and holds(token, found.text))
+            owner = owners[ids[name]]
+            secret = token if found.is_kept else kept_or_new(token, found.text, owner.destination)
+            if isinstance(secret, str):
+                row = Credential(provider=owner, label=found.label, secret=secret)
+                secret = row.secret.stored()
             desired[key] = {
-                "secret": token if is_same else found.text,
+                "secret": secret,
                 "enabled": found.enabled,
                 "position": position,
             }

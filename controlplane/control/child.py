@@ -40,6 +40,8 @@ from controlplane.control.standing_in import standing_in
 from controlplane.edits.models import EditCounter
 from controlplane.publishing.publisher import Publication
 from controlplane.records.ingest import Ingester
+from providers.models import Credential, Provider
+from providers.rebinding import bind_stored
 from routing.gateway.link import channel
 from routing.switches.state import end_expired
 
@@ -75,6 +77,7 @@ class Publisher:
         self._clock = clock
         self._watch = FileWatch(environ)
         self._is_file_pending = True
+        self._is_binding_pending = True
         self._edits = -1
         self._rebuild_at = float("-inf")
         self._last_round = LastRound()
@@ -86,7 +89,8 @@ class Publisher:
         Never raises: what fails is in the last round, and logged once.
         """
         before = self._last_round.error
-        failures = [_failure_of(self._take_file_over), _failure_of(_end_switches)]
+        failures = [_failure_of(self._bind_secrets)]
+        failures += [_failure_of(self._take_file_over), _failure_of(_end_switches)]
         undone = "; ".join(filter(None, failures))
         try:
             last_round = replace(self._look(is_told=is_told), error=undone)
@@ -103,6 +107,12 @@ class Publisher:
                 logger.info("publishing works again")
         self._last_round = last_round
         return last_round
+
+    def _bind_secrets(self) -> None:
+        """What was migrated without the right keys, or written by an older host meanwhile."""
+        if self._is_binding_pending:
+            bind_stored(Provider, Credential)
+            self._is_binding_pending = False
 
     def _take_file_over(self) -> None:
         """Look at the file, if there is something new; what fails is tried again."""

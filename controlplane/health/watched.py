@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from controlplane.health.rules import interval_of
-from controlplane.publishing.providers import credentials_by_provider, spec_of
+from controlplane.publishing.providers import NO_KEYS, keys_by_provider, spec_of
 from failover.cautions import unable
 from providers.adapters.upstream import compile_upstream
+from providers.destinations import UNCONFIRMED
 from providers.looking import CONNECT_S, TOTAL_S, Finding, Look, look, probe
 from providers.models import Provider
 from providers.secrets.encryption import CannotDecrypt
@@ -22,6 +23,7 @@ from routing.models import RoutingState, SwitchKind
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
+    from controlplane.publishing.providers import Keys
     from providers.adapters.upstream import Credential, Upstream
 
 AT_ONCE: Final = 16
@@ -58,7 +60,7 @@ class Watched:
 
 def watched() -> list[Watched]:
     """Every provider that counts, by name."""
-    credentials = credentials_by_provider()
+    credentials = keys_by_provider()
     switched_off = set(
         RoutingState.standing()
         .filter(enabled=False, kind=SwitchKind.PROVIDER)
@@ -66,8 +68,8 @@ def watched() -> list[Watched]:
     )
     found = []
     for row in sorted(Provider.effective(), key=lambda row: str(row.name)):
-        keys = credentials.get(row.pk, [])
-        off = _off(row, is_switched_off=row.name in switched_off, has_key=bool(keys))
+        keys = credentials.get(row.pk, NO_KEYS)
+        off = _off(row, keys, is_switched_off=row.name in switched_off)
         upstream = None
         if not off:
             try:
@@ -91,12 +93,14 @@ def watched() -> list[Watched]:
     return found
 
 
-def _off(row: Provider, *, is_switched_off: bool, has_key: bool) -> str:
+def _off(row: Provider, keys: Keys, *, is_switched_off: bool) -> str:
     if not row.enabled:
         return "it is disabled"
     if is_switched_off:
         return "an operator has switched it off"
-    return unable(row.kind, row.base_url, row.headers, has_key=has_key)
+    if row.unconfirmed_headers or (keys.withheld and not keys.used):
+        return UNCONFIRMED
+    return unable(row.kind, row.base_url, row.headers, has_key=bool(keys.used))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import msgspec
 from django.utils import timezone
@@ -37,38 +37,68 @@ def timeouts_of(block: Mapping[str, Any], what: str) -> Timeouts:
     return converted(block, Timeouts, f"timeouts of {what}") if block else NO_TIMEOUTS
 
 
-def credentials_by_provider() -> Mapping[int, list[CredentialSpec]]:
-    """Those that are used, in order, by their provider's row."""
-    found: defaultdict[int, list[CredentialSpec]] = defaultdict(list)
-    for row in Credential.objects.filter(enabled=True).order_by("position", "pk"):
-        if row.secret:
-            found[row.provider_id].append(CredentialSpec(label=row.label, secret=row.secret.token))
+class Keys(NamedTuple):
+    """
+    A provider's credentials: those that are used, in order, and the labels of the `withheld`.
+
+    Withheld is what was entered for another destination than its provider's present one.
+    """
+
+    used: tuple[CredentialSpec, ...] = ()
+    withheld: tuple[str, ...] = ()
+
+
+NO_KEYS: Final = Keys()
+
+
+def keys_by_provider() -> Mapping[int, Keys]:
+    """By their provider's row; what is disabled is no part of it."""
+    found: dict[int, Keys] = {}
+    destinations: dict[int, str] = {}
+    rows = Credential.objects.filter(enabled=True).select_related("provider")
+    for row in rows.order_by("position", "pk"):
+        if not row.secret:
+            continue
+        owner = row.provider_id
+        if owner not in destinations:
+            destinations[owner] = row.provider.destination
+        keys = found.get(owner, NO_KEYS)
+        bound = row.secret.bound
+        if bound is not None and bound.destination == destinations[owner]:
+            spec = CredentialSpec(label=row.label, secret=row.secret.token)
+            found[owner] = keys._replace(used=(*keys.used, spec))
+        else:
+            found[owner] = keys._replace(withheld=(*keys.withheld, row.label))
     return found
 
 
 def spec_of(
     row: Provider,
-    credentials: Collection[CredentialSpec],
+    keys: Keys,
     *,
     models: Iterable[str] = (),
     facts: Mapping[str, ModelFacts] | None = None,
 ) -> ProviderSpec:
     """Raises ValueError if the row holds what no snapshot can."""
+    left_out = row.unconfirmed_headers
     return ProviderSpec(
         name=row.name,
         kind=row.kind,
         base_url=row.base_url,
         auth=row.auth,
         enabled=row.enabled,
-        credentials=tuple(credentials),
+        # Without one of its headers a call is not what the operator meant: none goes out.
+        credentials=() if left_out else keys.used,
         models=tuple(models),
         facts=dict(facts or {}),
         protocols=tuple(row.protocols),
-        headers=row.headers,
+        headers={n: t for n, t in row.headers.tokens().items() if n not in left_out},
         timeouts=timeouts_of(row.timeouts, f"provider {row.name}"),
-        proxy=row.proxy,
+        proxy=row.proxy.token,
         trust_env_proxy=row.trust_env_proxy,
         fault=row.fault,
+        source=row.managed_source,
+        is_unconfirmed=bool(left_out or (keys.withheld and not keys.used)),
     )
 
 
@@ -81,7 +111,7 @@ def provider_specs(
     What it lists is what its own list said last, and else, or where `inventory_mode` is
     allowlist, what it is configured to have.
     """
-    credentials = credentials_by_provider()
+    keys = keys_by_provider()
     configured: defaultdict[int, dict[str, Any]] = defaultdict(dict)
     for provider_id, model_id, metadata in ProviderModel.objects.order_by(
         "position", "pk"
@@ -101,7 +131,7 @@ def provider_specs(
         specs.append(
             spec_of(
                 row,
-                credentials.get(row.pk, ()),
+                keys.get(row.pk, NO_KEYS),
                 models=models,
                 facts=facts_of(row, configured[row.pk], also, catalogs),
             )

@@ -19,6 +19,7 @@ from controlplane.edits.noting import current_author
 from controlplane.edits.patience import APPLY_S, limited
 from controlplane.revisions.history import NoSuchRevision, changes_of, edits_of, roll_back
 from providers.managed.admin import ReadOnly, lines
+from providers.managed.rights import rights_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -87,11 +88,15 @@ class RevisionAdmin(ReadOnly, ModelAdmin):
         reason = current_author().reason
         try:
             with limited(APPLY_S):
-                outcome = roll_back(number, reason=reason, is_preview=is_preview)
+                outcome = roll_back(
+                    number, reason=reason, is_preview=is_preview, rights=rights_of(request)
+                )
         except NoSuchRevision as error:
             raise Http404(str(error)) from error
         except ConfigErrors as error:
             return self._page(request, number, errors=error.errors)
+        except PermissionDenied as error:
+            return self._page(request, number, status=403, is_refused=True, errors=[str(error)])
         if is_preview:
             return self._page(
                 request, number, changes=shown_changes(outcome.changes), notes=outcome.notes,
@@ -104,7 +109,9 @@ class RevisionAdmin(ReadOnly, ModelAdmin):
             messages.warning(request, told)
         return HttpResponseRedirect(reverse("admin:controlplane_revision_changelist"))
 
-    def _page(self, request: HttpRequest, number: int, **found: Any) -> HttpResponse:
+    def _page(
+        self, request: HttpRequest, number: int, *, status: int = 200, **found: Any
+    ) -> HttpResponse:
         context = {
             **self.admin_site.each_context(request),
             "title": f"Roll back to revision {number}",
@@ -112,7 +119,7 @@ class RevisionAdmin(ReadOnly, ModelAdmin):
             "back_url": reverse("admin:controlplane_revision_change", args=[number]),
             **found,
         }
-        return TemplateResponse(request, "admin/roll_back.html", context)
+        return TemplateResponse(request, "admin/roll_back.html", context, status=status)
 
 
 def shown_changes(changes: Iterable[Change]) -> Any:

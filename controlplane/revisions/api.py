@@ -34,6 +34,7 @@ from controlplane.revisions.history import (
 from providers.managed.api import OrderSerializer
 from providers.managed.models import ManagedSource
 from providers.managed.parsing import StorableJSONParser
+from providers.managed.rights import rights_of
 
 if TYPE_CHECKING:
     from typing import IO
@@ -195,6 +196,7 @@ class PreviewView(APIView):
                     filename="yaml",
                     environ={},
                     is_preview=self.is_preview,
+                    rights=rights_of(request),
                 )
         except ConfigErrors as error:
             raise ValidationError({"yaml": list(error.errors)}) from error
@@ -293,7 +295,9 @@ class RollbackView(APIView):
         row = _found(number)
         try:
             with limited(APPLY_S):
-                outcome = roll_back(row.pk, reason=reason, is_preview=is_preview)
+                outcome = roll_back(
+                    row.pk, reason=reason, is_preview=is_preview, rights=rights_of(request)
+                )
         except ConfigErrors as error:
             raise ValidationError(
                 {api_settings.NON_FIELD_ERRORS_KEY: list(error.errors)}

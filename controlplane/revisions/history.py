@@ -34,6 +34,7 @@ from controlplane.edits.kinds import ANY, OTHER, SETTINGS, ObjectKey
 from controlplane.edits.models import Edit, EditCounter, RecordedObject, Revision
 from controlplane.edits.noting import as_author, current_author
 from controlplane.models import PublishedSnapshot
+from providers.managed.rights import EVERYTHING, Rights
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -216,12 +217,15 @@ def state_at(number: int) -> State:
     return state
 
 
-def roll_back(number: int, *, reason: str = "", is_preview: bool = False) -> Changeset:
+def roll_back(
+    number: int, *, reason: str = "", is_preview: bool = False, rights: Rights = EVERYTHING
+) -> Changeset:
     """
     Make admin's objects what they were at a revision; or find out what that would change.
 
     What the configuration manages is left, and so are secrets: the notes name what differs.
-    Raises NoSuchRevision, and ConfigErrors if that state cannot be had any more.
+    Raises NoSuchRevision, ConfigErrors if that state cannot be had any more, and PermissionDenied
+    if the holder of `rights` may not make what it would change.
     """
     # What reads a configuration takes 0.14 s to import, which every worker's start would pay.
     from controlplane.config.apply import apply_text  # noqa: PLC0415
@@ -233,8 +237,13 @@ def roll_back(number: int, *, reason: str = "", is_preview: bool = False) -> Cha
         said = ": ".join(part for part in (f"roll back to revision {number}", reason) if part)
         with as_author(author.kind, author.name, said):
             outcome = apply_text(
-                text_of(wanted), filename=f"revision {number}", environ={}, is_preview=is_preview
+                text_of(wanted),
+                filename=f"revision {number}",
+                environ={},
+                is_preview=is_preview,
+                rights=rights,
             )
+            notes += outcome.concerns
     return Changeset(changes=outcome.changes, notes=notes)
 
 

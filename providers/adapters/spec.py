@@ -29,7 +29,7 @@ class Timeouts(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
 
 
 class CredentialSpec(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """`secret` is a Fernet token of ENCRYPTION_KEYS; `label` is what operators see."""
+    """`secret` is a token of ENCRYPTION_KEYS; `label` is what operators see."""
 
     label: str
     secret: str
@@ -95,7 +95,9 @@ class ProviderSpec(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
     known of models that this snapshot names, by upstream id. `protocols` are what it speaks
     besides its kind's usual. `proxy`: "" means none given; then the environment counts
     unless `trust_env_proxy` is off. `fault` is the simulator's setting ("" none), for example
-    "status:503".
+    "status:503". Values of `headers`, and `proxy`, are tokens; plain where an older version wrote
+    them. `source` is who manages it, which its tokens are bound to. `is_unconfirmed`: secrets were
+    left out, because they were entered for another destination; then no call goes out without.
     """
 
     name: str
@@ -112,6 +114,8 @@ class ProviderSpec(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
     proxy: str = ""
     trust_env_proxy: bool = True
     fault: str = ""
+    source: str = "dashboard"
+    is_unconfirmed: bool = False
 
 
 def split_name(name: str, is_provider: Callable[[str], bool]) -> tuple[str, str] | None:

@@ -252,6 +252,7 @@ class ManagedViewSet(VersionedViews, viewsets.ModelViewSet[Any]):
     filterset_fields: Any = ("managed_source", "enabled")
     permission_model: type[ManagedModel]
     permission_verbs: tuple[str, ...] = ()
+    permission_names: tuple[str, ...] = ()
     open_to_config: tuple[str, ...] = ()  # actions that change nothing
     prefetched: tuple[str, ...] = ()
 

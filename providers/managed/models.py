@@ -94,6 +94,10 @@ class ManagedModel(models.Model):
         """Why the row may not be deleted, as sentences; empty if it may."""
         return [IS_CONFIG] if self.is_managed_by_config else []
 
+    def unsent(self) -> list[str]:
+        """Which stored secrets were entered for elsewhere, and so are not sent; as sentences."""
+        return []
+
     @property
     def has_twin(self) -> bool:
         """Whether there is a row of the same name from the other source."""

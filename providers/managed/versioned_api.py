@@ -60,10 +60,15 @@ def _open(body: Any, serializer: Any) -> dict[str, Any]:
     return {
         name: [_open(member, fields[name].child) for member in value]
         if name in serializer.parts and isinstance(value, list)
-        else value
+        else _masked(fields[name], value)
         for name, value in body.items()
         if name in fields
     }
+
+
+def _masked(field: Any, value: Any) -> Any:
+    """`value` as its field would show it."""
+    return field.masked(value) if hasattr(field, "masked") else value
 
 
 class VersionedViews:

@@ -244,7 +244,7 @@ admin.site.unregister(Provider)
 @admin.register(Provider)
 class SwitchedProviderAdmin(SwitchColumn, ProviderAdmin):
     list_display = ["name", "kind", "base_url", "keys", "inventory", "switch", "source"]
-    actions = ["switch_off", "switch_on"]
+    actions = [*ProviderAdmin.actions, "switch_off", "switch_on"]
 
     class Media:
         js = [SCRIPT]

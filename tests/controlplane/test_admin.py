@@ -102,7 +102,7 @@ def test_a_secret_never_reaches_a_page_and_blank_keeps_it(admin):
     kept = {"id": stored.pk, "label": "renamed", "secret": "", "enabled": "on", "position": 0}
     admin.post(page, provider_form(**inline("credentials", kept, stored=1)))
     stored.refresh_from_db()
-    assert (stored.label, stored.secret.token) == ("renamed", token)
+    assert (stored.label, stored.secret.reveal()) == ("renamed", "sk-very-secret")
 
     admin.post(page, provider_form(**inline("credentials", kept | {"secret": "n"}, stored=1)))
     stored.refresh_from_db()

@@ -92,6 +92,12 @@ TABLE: dict[str, Row] = {
     "POST /api/providers/{name}/test": Row(
         needs=("providers.change_provider",), answer=200, path="/api/providers/sim/test", body={}
     ),
+    "POST /api/providers/{name}/confirm": Row(
+        needs=("providers.view_provider", "providers.change_credential"),
+        answer=200,
+        path="/api/providers/lab/confirm",
+        body={},
+    ),
     "GET /api/failover": Row(needs=rules("view"), answer=200),
     "PUT /api/failover": Row(needs=rules("add", "change"), answer=200, body=RULE),
     "DELETE /api/failover": Row(needs=rules("delete"), answer=204, body={"primary_model": "small"}),
@@ -127,7 +133,9 @@ TABLE: dict[str, Row] = {
         needs=("controlplane.add_revision",), answer=200, body={"yaml": "bench: {failures: 4}"}
     ),
     "POST /api/config/apply": Row(
-        needs=("controlplane.add_revision",), answer=200, body={"yaml": "bench: {failures: 4}"}
+        needs=("controlplane.add_revision", "controlplane.change_settings"),
+        answer=200,
+        body={"yaml": "bench: {failures: 4}"},
     ),
     "GET /api/revisions": Row(needs=("controlplane.view_revision",), answer=200),
     "GET /api/revisions/{number}": Row(

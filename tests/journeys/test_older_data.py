@@ -12,6 +12,9 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
+import sqlite3
+import stat
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,6 +48,8 @@ def unpacked(folder: Path) -> Path:
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
     folder = tmp_path_factory.mktemp("older")
     data_dir = unpacked(folder / "data")
+    for path in [data_dir, *data_dir.rglob("*")]:  # as some older umask would have it
+        path.chmod(0o755 if path.is_dir() else 0o644)
     manage("migrate", "--verbosity", "0", env=environment(data_dir))
     gateway = GatewayProcess(
         folder,
@@ -117,3 +122,30 @@ def test_objects_and_revisions_are_what_they_were(served: GatewayProcess) -> Non
     assert [c["weight"] for c in pools["from-file"]["candidates"]] == [3, 1]
     assert (rule["primary_model"], rule["fallback_models"]) == ("small", ["demo"])
     assert "kept as it was" in [revision["reason"] for revision in revisions]
+
+
+def test_everything_below_the_data_folder_is_its_owners_alone(served: GatewayProcess) -> None:
+    served.request("/api/pools")
+    found = [served.data_dir, *served.data_dir.rglob("*")]
+
+    open_to_others = [
+        f"{path.relative_to(served.data_dir)} {stat.S_IMODE(path.lstat().st_mode):o}"
+        for path in found
+        if path.lstat().st_mode & 0o077
+    ]
+    assert open_to_others == []
+    names = {path.name for path in found}
+    assert {"switchyard.sqlite3", "switchyard.sqlite3-wal", "switchyard.sqlite3-shm"} <= names
+
+
+def test_stored_keys_are_bound_to_where_they_went_and_headers_are_in_clear_no_more(
+    served: GatewayProcess,
+) -> None:
+    (lab,) = [row for row in served.request("/api/providers").json() if row["name"] == "lab"]
+    with closing(sqlite3.connect(served.data_dir / "switchyard.sqlite3")) as database:
+        tokens = [row[0] for row in database.execute("SELECT secret FROM providers_credential")]
+
+    assert [entry["confirmed"] for entry in lab["credentials"]] == [True]
+    assert lab["unconfirmed"] == []
+    assert tokens
+    assert all(token.startswith("v2:") for token in tokens)

@@ -8,7 +8,7 @@ import stat
 
 import pytest
 
-from providers.files import write_first, write_whole
+from providers.files import keep_private, keep_private_database, write_first, write_whole
 
 pytestmark = pytest.mark.pure
 
@@ -83,3 +83,57 @@ def test_whoever_is_second_leaves_the_first_ones_file(tmp_path):
 
     assert (tmp_path / "kept").read_bytes() == b"first"
     assert [entry.name for entry in tmp_path.iterdir()] == ["kept"]
+
+
+def modes(folder):
+    return {
+        str(path.relative_to(folder)): oct(stat.S_IMODE(path.lstat().st_mode))
+        for path in [folder, *folder.rglob("*")]
+    }
+
+
+def test_a_folder_that_was_everybodys_is_its_owners_with_all_that_is_in_it(tmp_path):
+    folder = tmp_path / "data"
+    (folder / "spool").mkdir(parents=True)
+    outside = tmp_path / "outside"
+    for path in (folder / "switchyard.sqlite3", folder / "spool" / "1.ready", outside):
+        path.write_bytes(b"x")
+        path.chmod(0o666)
+    (folder / "link").symlink_to(outside)
+    (folder / "read-only").write_bytes(b"x")
+    (folder / "read-only").chmod(0o444)
+    for path in (folder, folder / "spool"):
+        path.chmod(0o755)
+
+    keep_private(folder)
+
+    assert {name: mode for name, mode in modes(folder).items() if name != "link"} == {
+        ".": "0o700",
+        "spool": "0o700",
+        "switchyard.sqlite3": "0o600",
+        "spool/1.ready": "0o600",
+        "read-only": "0o400",
+    }
+    assert stat.S_IMODE(outside.stat().st_mode) == 0o666
+
+
+def test_a_folder_that_everybody_writes_in_is_left_as_it_is(tmp_path):
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    (shared / "theirs").write_bytes(b"x")
+    (shared / "theirs").chmod(0o644)
+    shared.chmod(0o1777)
+
+    keep_private(shared)
+
+    assert modes(shared) == {".": "0o1777", "theirs": "0o644"}
+
+
+def test_a_database_elsewhere_is_private_with_what_stands_beside_it(tmp_path):
+    for name in ("db", "db-wal", "db-shm"):
+        (tmp_path / name).write_bytes(b"x")
+        (tmp_path / name).chmod(0o644)
+
+    keep_private_database(str(tmp_path / "db"))
+
+    assert {mode for name, mode in modes(tmp_path).items() if name != "."} == {"0o600"}

@@ -17,7 +17,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "context_too_small": "the request is larger than its context window",
         "kept_elsewhere": "the request refers to what another provider keeps",
         "saturated": "it has reached its own limit",
-        "no_credential": "the provider has no key",
+        "no_credential": "the provider has no key, or none that is confirmed for its address",
         "failover_disabled": "failover is off, so only the first is called",
     }
 )

@@ -23,6 +23,7 @@ from pathlib import Path
 
 import uvloop
 
+from providers.files import UMASK
 from routing.gateway.app import Gateway
 from routing.gateway.limits import GatewayLimits, limits_of
 from routing.gateway.link.live import LiveFeed
@@ -157,6 +158,7 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str]) -> None:
+    os.umask(UMASK)
     arguments = _arguments(argv)
     if arguments.parent_fd is not None:
         lifeline.hold(arguments.parent_fd, limit_s=arguments.grace + arguments.drain + CUT_OFF_S)

@@ -52,7 +52,7 @@ def test_what_is_exported_makes_the_same_of_anything_else_and_keeps_secrets():
     assert exported() == text
     assert list(keys) == before
     assert ApiKey.objects.get(name="first key").digest == digest_of("sy_one")
-    assert Provider.objects.get(name="lab").headers["x-api-token"] == "hush"
+    assert Provider.objects.get(name="lab").headers["x-api-token"].reveal() == "hush"
 
 
 def test_an_export_has_the_configurations_object_and_not_the_one_that_it_shadows():
@@ -86,7 +86,7 @@ def test_an_export_passes_for_a_configuration_file_with_its_variables():
     places = {name for name in names if "PROXY" in name or "URL" in name}
     environ = {name: f"http://{name}" if name in places else f"value-{name}" for name in names}
     document = parse(text, filename="c.yaml", environ=environ)
-    assert document.blocks.providers["lab"].headers["x-team"] == "${not a variable}"
+    assert document.blocks.providers["lab"].headers["x-team"] == "value-PROVIDER_HEADER_LAB_X_TEAM"
     assert document.blocks.failover.disabled_rules == ["small"]
 
 

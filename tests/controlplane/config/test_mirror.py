@@ -123,11 +123,12 @@ def test_everything_written_has_history() -> None:
         assert model.history.count() == model.objects.count() > 0
 
 
-def test_a_token_stays_as_long_as_its_text_does() -> None:
+def test_a_token_stays_as_long_as_its_text_and_its_host_do() -> None:
     text = "providers: {a: {kind: openai, api_keys: ['${A}', '${B}']}}"
     apply(text, A="one", B="two")
     before = dict(Credential.objects.values_list("label", "secret"))
-    apply(text.replace("openai", "groq"), A="one", B="three")
+    moved = text.replace("openai", "openai, base_url: 'https://api.openai.com/other/v1'")
+    apply(moved, A="one", B="three")
     after = dict(Credential.objects.values_list("label", "secret"))
     assert after["key-1"].token == before["key-1"].token
     assert after["key-2"].token != before["key-2"].token
