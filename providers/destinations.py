@@ -7,7 +7,7 @@ in a later version is another destination, too: a release that moves one has to 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 from django.db import transaction
@@ -16,7 +16,7 @@ from providers.adapters.address import address_of, completed
 from providers.adapters.registry import ADAPTERS
 
 if TYPE_CHECKING:
-    from providers.models import Provider
+    from collections.abc import Sequence
 
 NOWHERE: Final = ""  # nothing is called
 # Why it cannot be called, as a part of a sentence.
@@ -24,6 +24,19 @@ UNCONFIRMED: Final = (
     "its key or headers were entered for another address or proxy, and have to be confirmed"
 )
 _PORTS: Final = {"http": 80, "https": 443}
+
+
+class Owner(Protocol):
+    """A provider's row (providers.models.Provider, which looks here)."""
+
+    headers: Any
+    credentials: Any
+
+    @property
+    def destination(self) -> str: ...
+    @property
+    def unconfirmed_headers(self) -> Sequence[str]: ...
+    def save(self) -> None: ...
 
 
 def destination_of(kind: str, base_url: str, proxy: str) -> str:
@@ -57,14 +70,14 @@ def origin_of(url: str) -> str:
     return f"{to.scheme}://{host}{port}".lower()
 
 
-def is_withheld(row: Provider) -> bool:
+def is_withheld(row: Owner) -> bool:
     """Whether no call goes out, because what it needs is unconfirmed."""
     keys = [c for c in row.credentials.all() if c.enabled and c.secret]
     has_only_old = bool(keys) and not any(c.is_confirmed for c in keys)
     return has_only_old or bool(row.unconfirmed_headers)
 
 
-def unconfirmed(row: Provider) -> list[str]:
+def unconfirmed(row: Owner) -> list[str]:
     """
     Which of its secrets were entered for another destination than its present one, as sentences.
 
@@ -86,7 +99,7 @@ def unconfirmed(row: Provider) -> list[str]:
 
 
 @transaction.atomic
-def confirm(row: Provider, destination: str | None = None) -> None:
+def confirm(row: Owner, destination: str | None = None) -> None:
     """
     Let its keys and headers go where it is now.
 

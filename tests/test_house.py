@@ -164,6 +164,7 @@ def test_the_contract_of_codecs_names_every_protocol() -> None:
     packages = [
         f"providers.protocols.{path.parent.name}"
         for path in (ROOT / "providers/protocols").glob("*/__init__.py")
+        if path.parent.name != "slices"  # of all protocols: how long bodies are read
     ]
 
     assert sorted(packages) == sorted(named)

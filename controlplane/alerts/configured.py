@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from controlplane.alerts.models import Webhook, revealed
 from controlplane.config.objects import Block, State, secret_of
 from controlplane.config.references import webhook_name
-from controlplane.config.rows import Fields, Part, kept_or_new, sync
+from controlplane.config.rows.part import Fields, Part, kept_or_new, sync
 from controlplane.edits.kinds import ObjectKey
 from controlplane.validation import SIGNED
 from providers.destinations import origin_of

@@ -28,12 +28,8 @@ from controlplane.config.objects import (
 )
 from controlplane.config.permitted import not_theirs, refuse_what_is_not_theirs
 from controlplane.config.references import mapping
-from controlplane.config.rows import (
-    BATCH,
-    Part,
-    refuse_shared_keys,
-    write_objects,
-)
+from controlplane.config.rows.objects import refuse_shared_keys
+from controlplane.config.rows.part import BATCH, Part, write_objects
 from controlplane.config.yaml import ConfigErrors
 from controlplane.edits import patience
 from controlplane.edits.kinds import KINDS, SETTINGS, ObjectKey

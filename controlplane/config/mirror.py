@@ -9,13 +9,8 @@ from typing import TYPE_CHECKING
 from django.db import transaction
 from django.utils import timezone
 
-from controlplane.config.rows import (
-    Fields,
-    Part,
-    differing,
-    refuse_shared_keys,
-    write_objects,
-)
+from controlplane.config.rows.objects import refuse_shared_keys
+from controlplane.config.rows.part import Fields, Part, differing, write_objects
 from controlplane.config.yaml import ConfigErrors, Mistake
 from controlplane.edits.noting import as_author, unnoticed
 from controlplane.models import ConfigSource

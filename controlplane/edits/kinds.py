@@ -50,7 +50,7 @@ class Kind:
     stand inside. `read` names the function that gives its
     objects as State (controlplane.config.objects), `shown` the one that writes an object for the
     file, `names` the one that tells which objects a Document has, of a list in its order. `write`
-    makes the rows of a Part (controlplane.config.rows) what it says.
+    makes the rows of a Part (controlplane.config.rows.part) what it says.
     """
 
     name: str
@@ -99,7 +99,7 @@ KINDS: Final[dict[str, Kind]] = {
             model="providers.Provider",
             section=("providers",),
             read="controlplane.config.objects.providers",
-            write="controlplane.config.rows.write_providers",
+            write="controlplane.config.rows.providers.write_providers",
             names="controlplane.config.apply.provider_names",
             shown="controlplane.config.text.provider_shown",
             parts={"providers.Credential": "provider", "providers.ProviderModel": "provider"},
@@ -110,7 +110,7 @@ KINDS: Final[dict[str, Kind]] = {
             model="routing.CanonicalModel",
             section=("routing", "model_pools"),
             read="controlplane.config.objects.pools",
-            write="controlplane.config.rows.write_pools",
+            write="controlplane.config.rows.objects.write_pools",
             names="controlplane.config.apply.pool_names",
             parts={"routing.Candidate": "canonical_model"},
             members=("candidates",),
@@ -120,7 +120,7 @@ KINDS: Final[dict[str, Kind]] = {
             model="routing.Alias",
             section=("aliases",),
             read="controlplane.config.objects.aliases",
-            write="controlplane.config.rows.write_aliases",
+            write="controlplane.config.rows.objects.write_aliases",
             names="controlplane.config.apply.alias_names",
             shown="controlplane.config.text.alias_shown",
             parts={"routing.AliasTarget": "alias"},
@@ -131,7 +131,7 @@ KINDS: Final[dict[str, Kind]] = {
             model="failover.FailoverRule",
             section=("failover", "rules"),
             read="controlplane.config.objects.rules",
-            write="controlplane.config.rows.write_rules",
+            write="controlplane.config.rows.objects.write_rules",
             names="controlplane.config.apply.rule_names",
             shown="controlplane.config.text.rule_shown",
         ),
@@ -140,7 +140,7 @@ KINDS: Final[dict[str, Kind]] = {
             model="controlplane.ApiKey",
             section=("keys",),
             read="controlplane.config.objects.keys",
-            write="controlplane.config.rows.write_keys",
+            write="controlplane.config.rows.objects.write_keys",
             names="controlplane.config.apply.key_names",
             shown="controlplane.config.text.key_shown",
             is_list=True,

@@ -16,13 +16,12 @@ from providers.adapters.auth import AUTHS, AuthScheme, Sent, auth_named
 from providers.adapters.headers import checked_headers, is_authorized
 from providers.adapters.judging import Judging
 from providers.adapters.registry import ADAPTERS, KNOWN_KINDS
+from providers.adapters.revealing import revealed_headers, revealed_proxy, revealed_secret
 from providers.adapters.simulator.faults import SimulatedFault, parse_fault
 from providers.adapters.simulator.provider import Simulator
-from providers.adapters.spec import CredentialSpec, ProviderSpec
+from providers.adapters.spec import ProviderSpec
 from providers.errors import Failure
 from providers.protocols import PROTOCOLS
-from providers.secrets.binding import credential_owner, header_owner, is_token, proxy_owner
-from providers.secrets.encryption import opened
 from providers.secrets.redaction import known
 from providers.transport import Endpoint, Response, Transport
 
@@ -176,12 +175,12 @@ class Upstream:
         if spec.kind not in KNOWN_KINDS:
             raise ValueError(f"kind {spec.kind!r} is not known")
         adapter = ADAPTERS.get(spec.kind) or Adapter(kind=spec.kind)
-        headers = _revealed_headers(spec, decrypt)
+        headers = revealed_headers(spec, decrypt)
         fields = checked_headers(headers)
         credentials = tuple(
             Credential(label=entry.label, key_id=f"{spec.name}:{entry.label}", secret=secret)
             for entry in spec.credentials
-            if (secret := _revealed_secret(spec, entry, decrypt))
+            if (secret := revealed_secret(spec, entry, decrypt))
         )
         if not credentials and not _needs_credential(spec, adapter):
             credentials = (Credential(label="", key_id=f"{spec.name}:", secret=""),)
@@ -194,7 +193,7 @@ class Upstream:
             return cls(spec=spec, adapter=adapter, credentials=credentials)
         address = address_of(
             base_url,
-            proxy=_revealed_proxy(spec, decrypt),
+            proxy=revealed_proxy(spec, decrypt),
             trust_env_proxy=spec.trust_env_proxy,
             environ=environ,
             version=adapter.version,
@@ -359,28 +358,6 @@ def _needs_credential(spec: ProviderSpec, adapter: Adapter) -> bool:
     """Whether no call goes out without one."""
     usually = adapter.needs_credential and not is_authorized(spec.headers)
     return usually or (spec.is_unconfirmed and not adapter.is_simulated)
-
-
-def _revealed_secret(
-    spec: ProviderSpec, entry: CredentialSpec, decrypt: Callable[[str], str]
-) -> str:
-    owner = credential_owner(spec.source, spec.name, entry.label)
-    return opened(entry.secret, owner, decrypt).strip()
-
-
-def _revealed_headers(spec: ProviderSpec, decrypt: Callable[[str], str]) -> dict[str, str]:
-    return {
-        name: opened(value, header_owner(spec.source, spec.name, name), decrypt)
-        if is_token(value)
-        else value
-        for name, value in spec.headers.items()
-    }
-
-
-def _revealed_proxy(spec: ProviderSpec, decrypt: Callable[[str], str]) -> str:
-    if not is_token(spec.proxy):
-        return spec.proxy
-    return opened(spec.proxy, proxy_owner(spec.source, spec.name), decrypt)
 
 
 @lru_cache(maxsize=256)

@@ -51,9 +51,13 @@ def test_the_last_run_and_the_next_are_told(admin_client, ran):
 
 
 def test_run_now_is_taken_note_of(admin_client):
-    assert admin_client.post("/api/jobs/health/run").status_code == 202
+    def run(name: str) -> int:
+        sent = admin_client.post(f"/api/jobs/{name}/run", content_type="application/json")
+        return sent.status_code
+
+    assert run("health") == 202
     assert Job.objects.get(name="health").is_wanted
-    assert admin_client.post("/api/jobs/nosuch/run").status_code == 404
+    assert run("nosuch") == 404
 
 
 def test_the_page_shows_the_jobs_and_the_runs_of_one(admin_client, ran):
