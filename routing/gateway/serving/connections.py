@@ -11,6 +11,7 @@ from __future__ import annotations
 import enum
 import math
 from collections import deque
+from collections.abc import Iterable
 from urllib.parse import unquote
 
 import httptools
@@ -19,15 +20,22 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from providers.adapters.headers import HOPS
+from providers.protocols import Protocol
+from routing.gateway.auth import CREDENTIAL_HEADERS
 from routing.gateway.errors import GatewayError, bad_request, render
 from routing.gateway.ingress import EXCHANGE
 from routing.gateway.limits import GatewayLimits
+from routing.gateway.routes import ROUTES, family_at
 from routing.gateway.serving.cycle import Cycle
 
 HEAD_LIMIT, LINE_LIMIT, FIELDS_LIMIT = 64 << 10, 16 << 10, 100
 LINGER_S = 5.0
 VERSIONS = frozenset({"1.1", "1.0"})
 ASGI_VERSION: ASGIVersions = {"version": "3.0", "spec_version": "2.3"}
+# Fields of which there is one: of two that differ, we and a proxy before us might take another.
+SINGLE = frozenset({*CREDENTIAL_HEADERS, b"content-type", b"content-encoding", b"host"})
+OWN_FIELDS = b"x-switchyard-"
 OFFERS = frozenset({b"connection", b"upgrade", b"http2-settings"})
 
 
@@ -117,8 +125,10 @@ class CallerConnection(HttpToolsProtocol):
         if self.parser.should_upgrade():
             self._is_upgrading = True
             return
-        self.scope = scope = self._describe(version)
         fields = dict(self.headers)
+        if len(fields) != len(self.headers):
+            _check_single(self.headers)
+        self.scope = scope = self._describe(version)
         before = self.cycle
         self.cycle = cycle = Cycle(
             scope=scope,
@@ -333,7 +343,7 @@ class CallerConnection(HttpToolsProtocol):
                 return
             running.disconnected = True
             running.notify()
-        status, headers, body = render(error)
+        status, headers, body = render(error, _protocol_at(self.url))
         headers += [
             (b"content-length", b"%d" % len(body)),
             (b"connection", b"close"),
@@ -361,6 +371,26 @@ class CallerConnection(HttpToolsProtocol):
         is_unused = phase is Phase.IDLE or (phase is Phase.HEAD and not self._requests)
         if is_unused and age_s >= quiet_s:
             self.transport.close()
+
+
+def _check_single(headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """Raises _Unacceptable for a field that may be there once, and says two things."""
+    seen: dict[bytes, bytes] = {}
+    for name, value in headers:
+        if name not in SINGLE and (name == HOPS or not name.startswith(OWN_FIELDS)):
+            continue
+        # RFC 9112 3.2: a second Host is a 400, whatever it says.
+        if name in seen and (seen[name] != value or name == b"host"):
+            shown = name.decode("latin-1")
+            raise _Unacceptable(f"There is more than one {shown} header; allowed is one.")
+        seen[name] = value
+
+
+def _protocol_at(url: bytes) -> Protocol:
+    """Whose errors a caller of `url` understands, as far as it has come."""
+    path = unquote(url.partition(b"?")[0].decode("latin-1"))
+    route = ROUTES.find(path)
+    return route.protocol if route is not None else family_at(path, {}).errors
 
 
 def _refusal_of(error: httptools.HttpParserError) -> GatewayError:
