@@ -67,7 +67,7 @@ from routing.gateway.ingress import (
 )
 from routing.gateway.keylimits.allowances import KeyLimits
 from routing.gateway.limits import GatewayLimits
-from routing.gateway.listing import resolve_for
+from routing.gateway.listing import hold_alternatives, resolve_for
 from routing.gateway.records.record import Outcome
 from routing.gateway.records.recorder import Recorder
 from routing.gateway.records.spool import SpoolWriter
@@ -314,6 +314,8 @@ class Gateway:
             raise unknown_model(resolution)
         trail.resolution = resolution
         trail.canonical_model = resolution.canonical_model
+        if key.pattern is not None:
+            hold_alternatives(key, resolution, request.alternatives)
         strict = wants_strict(headers) if PARAMS in headers else None
         trail.features = features = features_of(request, headers, key, resolution, strict=strict)
         fitting = Fitting(request, is_strict=features.strict_params)

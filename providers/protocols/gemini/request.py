@@ -20,6 +20,7 @@ from providers.protocols.gemini import reshaping
 from providers.protocols.gemini.listing import ARRAY, Listing
 from providers.protocols.gemini.parts import BYPASS, snake
 from providers.protocols.gemini.stream import ArrayScanner, StreamScanner
+from providers.protocols.names import Decided, alternatives_of
 from providers.protocols.protocol import (
     EVENT_STREAM,
     NO_NEEDS,
@@ -48,6 +49,8 @@ _FUNCTIONS: Final = re.compile(rb'"function_?[dD]eclarations"\s*:\s*(?:\[\s*[^\s
 _COUNTED: Final = ("systemInstruction", "tools")
 _INNER: Final = "generateContentRequest"  # a whole request that is only counted
 _NOTHING: Final = (b"null", b"[]", b"{}", b"false")
+_OWN: Final = ("generationConfig", "systemInstruction", "cachedContent", "safetySettings", _INNER)
+_DECIDED: Final = Decided("model", "stream", "contents", "tools", *_OWN, *map(snake, _OWN))
 # The beginning of our own seal (sealing.py) in base64.
 _SEALED: Final = re.compile(rb'"(thought_?[sS]ignature)"\s*:\s*"Z3cxL[^"]*"')
 _HINT: Final = b'"Z3cxL'
@@ -94,8 +97,10 @@ class GenerateRequest(Request):
 
         That was another protocol's, and Google refuses a signature that is not its own.
         """
-        del model, inject  # the path says the one, and nothing is injected
+        del inject  # nothing is
         body = self._body
+        if "model" in self.fields:  # the path says it, and a provider may go by this one
+            body = bodies.encode_members({**self.fields, "model": _named_as(model)})
         return _SEALED.sub(rb'"\1":"' + BYPASS.encode() + rb'"', body) if _HINT in body else body
 
     def read(self, content_type: bytes | None, body: bytes, judge: Judge) -> Reply | Failure:
@@ -163,6 +168,10 @@ class GenerateRequest(Request):
         return bodies.string(member(self.fields, "cachedContent")) or None
 
     @property
+    def alternatives(self) -> tuple[tuple[str, str], ...]:
+        return alternatives_of(self.fields)
+
+    @property
     def estimated_input_tokens(self) -> int:
         tokens = self._estimate
         if tokens is None:
@@ -183,11 +192,16 @@ class CountRequest(Request):
         super().__init__(protocol, model, stream=False)
         self.fields = fields
         self.inner = bodies.object_of(member(fields, _INNER))
+        _DECIDED.check(self.inner or ())
         self._body = body
 
     @property
     def needs(self) -> frozenset[str]:
         return NO_NEEDS
+
+    @property
+    def alternatives(self) -> tuple[tuple[str, str], ...]:
+        return alternatives_of(self.fields)
 
     @property
     def estimated_input_tokens(self) -> int:
@@ -198,12 +212,14 @@ class CountRequest(Request):
 
     def encode(self, model: str, *, inject: bool = True) -> bytes:
         del inject  # nothing is
+        fields = self.fields
+        if "model" in fields:
+            fields = {**fields, "model": _named_as(model)}
         if self.inner is None or "model" not in self.inner:
-            return self._body
-        named = Raw(msgspec.json.encode(f"models/{model.removeprefix('models/')}"))
-        inner = Raw(bodies.encode_members({**self.inner, "model": named}))
+            return self._body if fields is self.fields else bodies.encode_members(fields)
+        inner = Raw(bodies.encode_members({**self.inner, "model": _named_as(model)}))
         name = _INNER if _INNER in self.fields else snake(_INNER)
-        return bodies.encode_members({**self.fields, name: inner})
+        return bodies.encode_members({**fields, name: inner})
 
     def read(self, content_type: bytes | None, body: bytes, judge: Judge) -> Reply | Failure:
         found = decoded(content_type, body, judge)
@@ -219,6 +235,7 @@ class CountRequest(Request):
 
 def parse_generate(protocol: Protocol, body: bytes, target: str) -> GenerateRequest:
     fields = bodies.members_of(body)
+    _DECIDED.check(fields)
     if target:
         model, verb, is_sse = _named(target)
         stream = verb == STREAM
@@ -233,6 +250,7 @@ def parse_generate(protocol: Protocol, body: bytes, target: str) -> GenerateRequ
 
 def parse_count(protocol: Protocol, body: bytes, target: str) -> CountRequest:
     fields = bodies.members_of(body)
+    _DECIDED.check(fields)
     if target:
         model = _named(target).model
     else:
@@ -271,6 +289,11 @@ def _named(target: str) -> _Named:
     options = dict(parse_qsl(query))
     form = options.get("alt") or options.get("$alt") or ""
     return _Named(model, verb, form.lower() == "sse")
+
+
+def _named_as(model: str) -> Raw:
+    """A body's own word for the model that the path calls."""
+    return Raw(msgspec.json.encode(f"models/{model.removeprefix('models/')}"))
 
 
 def path_of(model: str, *, verb: str) -> str:
