@@ -29,6 +29,7 @@ ALTERNATIVES: Final = (
     "preset",
 )
 _OPTIONS: Final = "providerOptions"
+_REMEMBERED, _SHORT = 1000, 64
 _PRESET: Final = "@preset/"  # how a model's name says the same
 
 
@@ -38,14 +39,12 @@ class Decided:
     def __init__(self, *names: str) -> None:
         lists = [name for name in ALTERNATIVES if name != _OPTIONS]  # JavaScript reads those
         self._exact = {name.casefold(): name for name in (*names, *lists)}
-        self._are_lower = all(name.islower() for name in self._exact.values())
+        self._harmless = set(self._exact.values())  # of what was seen, within bounds
 
     def check(self, fields: Iterable[str]) -> None:
         """Raises ProtocolError for a name that only its case tells from one of these."""
-        if self._are_lower:
-            together = "".join(fields)
-            if together.islower() and together.isascii():
-                return  # as nearly always: 0.2 µs
+        if self._harmless.issuperset(fields):
+            return  # as nearly always: 0.1 µs
         for name in fields:
             meant = self._exact.get(name.casefold())
             if meant is not None and name != meant:
@@ -54,6 +53,8 @@ class Decided:
                     f"take it for that; it must be '{meant}'.",
                     param=name,
                 )
+            if len(self._harmless) < _REMEMBERED and len(name) < _SHORT:
+                self._harmless.add(name)
 
 
 def alternatives_of(fields: Mapping[str, Raw]) -> tuple[tuple[str, str], ...]:

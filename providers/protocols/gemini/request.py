@@ -97,10 +97,8 @@ class GenerateRequest(Request):
 
         That was another protocol's, and Google refuses a signature that is not its own.
         """
-        del inject  # nothing is
+        del model, inject  # the path says the one, and nothing is injected
         body = self._body
-        if "model" in self.fields:  # the path says it, and a provider may go by this one
-            body = bodies.encode_members({**self.fields, "model": _named_as(model)})
         return _SEALED.sub(rb'"\1":"' + BYPASS.encode() + rb'"', body) if _HINT in body else body
 
     def read(self, content_type: bytes | None, body: bytes, judge: Judge) -> Reply | Failure:
@@ -169,7 +167,7 @@ class GenerateRequest(Request):
 
     @property
     def alternatives(self) -> tuple[tuple[str, str], ...]:
-        return alternatives_of(self.fields)
+        return _alternatives_of(self.fields)
 
     @property
     def estimated_input_tokens(self) -> int:
@@ -201,7 +199,7 @@ class CountRequest(Request):
 
     @property
     def alternatives(self) -> tuple[tuple[str, str], ...]:
-        return alternatives_of(self.fields)
+        return _alternatives_of(self.fields)
 
     @property
     def estimated_input_tokens(self) -> int:
@@ -212,14 +210,12 @@ class CountRequest(Request):
 
     def encode(self, model: str, *, inject: bool = True) -> bytes:
         del inject  # nothing is
-        fields = self.fields
-        if "model" in fields:
-            fields = {**fields, "model": _named_as(model)}
         if self.inner is None or "model" not in self.inner:
-            return self._body if fields is self.fields else bodies.encode_members(fields)
-        inner = Raw(bodies.encode_members({**self.inner, "model": _named_as(model)}))
+            return self._body
+        named = Raw(msgspec.json.encode(f"models/{model.removeprefix('models/')}"))
+        inner = Raw(bodies.encode_members({**self.inner, "model": named}))
         name = _INNER if _INNER in self.fields else snake(_INNER)
-        return bodies.encode_members({**fields, name: inner})
+        return bodies.encode_members({**self.fields, name: inner})
 
     def read(self, content_type: bytes | None, body: bytes, judge: Judge) -> Reply | Failure:
         found = decoded(content_type, body, judge)
@@ -291,11 +287,6 @@ def _named(target: str) -> _Named:
     return _Named(model, verb, form.lower() == "sse")
 
 
-def _named_as(model: str) -> Raw:
-    """A body's own word for the model that the path calls."""
-    return Raw(msgspec.json.encode(f"models/{model.removeprefix('models/')}"))
-
-
 def path_of(model: str, *, verb: str) -> str:
     """Below a provider's base address. A stream always comes as events."""
     safe = "/:@"
@@ -306,6 +297,13 @@ def path_of(model: str, *, verb: str) -> str:
     name = quote(model, safe=safe)
     path = f"/{name}:{verb}" if safe else f"{PATH}/{name}:{verb}"
     return f"{path}?alt=sse" if verb == STREAM else path
+
+
+def _alternatives_of(fields: dict[str, Raw]) -> tuple[tuple[str, str], ...]:
+    """A body may name a model beside its path, and a provider may go by that one."""
+    named = bodies.string(fields.get("model"))
+    own = (("model", named.removeprefix(_ROOMS[0])),) if named else ()
+    return own + alternatives_of(fields)
 
 
 def _check_contents(fields: dict[str, Raw]) -> None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from providers.protocols.gemini import COUNT, GENERATE
 from tests.support.asking import Asked, key
 from tests.support.builders import content, pool, provider
 from tests.support.upstreams import Upstream
@@ -117,8 +116,12 @@ async def test_an_alternative_that_the_key_may_use_goes_on(asked: tuple[Asked, U
     assert json.loads(server.requests[0]["body"])["models"] == ["cheap-1", "m"]
 
 
-def test_a_model_in_geminis_body_is_the_one_that_its_path_names() -> None:
-    for protocol, verb in ((GENERATE, "generateContent"), (COUNT, "countTokens")):
-        body = {**BODIES["/v1beta/models/m:countTokens"], "model": "models/expensive"}
-        request = protocol.parse(json.dumps(body).encode(), f"/v1beta/models/m:{verb}")
-        assert json.loads(request.encode("x"))["model"] == "models/x"
+@pytest.mark.parametrize("verb", ["generateContent", "countTokens"])
+async def test_a_model_in_geminis_body_beside_that_of_its_path_is_held_against_the_key(
+    asked: tuple[Asked, Upstream], verb: str
+) -> None:
+    path = f"/v1beta/models/m:{verb}"
+    async with asked[0] as gateway:
+        for named, status in (("models/m", 200), ("models/expensive", 403)):
+            told = await gateway.post(path, {**BODIES[path], "model": named}, key="narrow")
+            assert told.status == status
