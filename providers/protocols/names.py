@@ -1,8 +1,8 @@
 """
 Names of a request's members that a provider may read otherwise than we do.
 
-JSON's names differ in case; some servers' do not (Go's encoding/json takes `Model`, and even
-`ſtream`, for `model` and `stream`), so that a second spelling would say to them what nobody here
+JSON's names differ in case; some servers' do not (Go's encoding/json takes `Model`, and
+letters that Unicode folds to its own), so that a second spelling would say to them what nobody here
 has looked at. And some providers fail over by themselves, to models that a request lists.
 """
 

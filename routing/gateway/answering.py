@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from failover.engine.attempts import Served
@@ -9,6 +10,7 @@ from failover.engine.availability import soonest_return_s
 from failover.engine.benches import Benches
 from failover.engine.outcome import Ending, Failed
 from failover.engine.streams import INTERRUPTED_CODE, Stream
+from providers.errors import ProtocolError
 from providers.protocols import Protocol
 from routing.gateway.admission import Admission
 from routing.gateway.deciding.keys import Key
@@ -17,6 +19,8 @@ from routing.gateway.errors import (
     GatewayError,
     NoCandidate,
     bad_request,
+    contradicted,
+    internal_error,
     providers_failed,
     render,
 )
@@ -27,7 +31,10 @@ from routing.gateway.records.capture import Room, begin, merged
 from routing.gateway.records.record import Outcome
 from routing.gateway.records.trail import Trail
 from routing.gateway.replies import JSON, send_body, send_start, served_headers, trail_headers
+from routing.gateway.telemetry.logs import about
 from routing.gateway.visits import Visit
+
+log = logging.getLogger("switchyard.gateway")
 
 
 class Answering:
@@ -183,3 +190,14 @@ class Answering:
 def _note_rejected(error: GatewayError, trail: Trail) -> None:
     if isinstance(error, NoCandidate) and error.nobody is not None:
         trail.rejected, trail.inputs = error.nobody.rejected, error.nobody.inputs
+
+
+def answer_to(error: Exception, trail: Trail) -> GatewayError:
+    """What the caller is told of whatever ended its request."""
+    if isinstance(error, GatewayError):
+        return error
+    if isinstance(error, ProtocolError):
+        return contradicted(error)
+    extra = about(trail.request_id.decode())
+    log.error("a request failed inside the gateway", exc_info=error, extra=extra)
+    return internal_error()

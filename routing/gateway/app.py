@@ -8,7 +8,6 @@ providers, and what they say is passed on. The table is taken once and kept.
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,13 +19,13 @@ from failover.engine.availability import mended
 from failover.engine.benches import Benches
 from failover.engine.loads import Loads
 from failover.engine.plan import Fitting, Nobody, Why
-from providers.errors import ProtocolError
+from providers.adapters.headers import HOPS
 from providers.protocols import Request
 from providers.secrets.encryption import load_keyring
 from providers.secrets.redaction import known
 from providers.transport import Transport
 from routing.gateway.admission import Admission
-from routing.gateway.answering import Answering
+from routing.gateway.answering import Answering, answer_to
 from routing.gateway.answers import Scrape, answer
 from routing.gateway.auth import authenticate, digest_of
 from routing.gateway.deciding.binding import bind, holder_of, label_of, remember
@@ -37,15 +36,9 @@ from routing.gateway.deciding.resolution import Unknown
 from routing.gateway.deciding.snapshot import Snapshot, Steps, finish
 from routing.gateway.deciding.state import LiveState
 from routing.gateway.deciding.table import Table, compiling
-from routing.gateway.errors import (
-    GatewayError,
-    contradicted,
-    internal_error,
-    nobody_may,
-    not_ready,
-    unknown_model,
-)
+from routing.gateway.errors import GatewayError, nobody_may, not_ready, unknown_model
 from routing.gateway.families import GEMINI
+from routing.gateway.hops import hop_of, hops_of
 from routing.gateway.ingress import (
     PARAMS,
     SIMULATE,
@@ -75,12 +68,9 @@ from routing.gateway.records.trail import Trail
 from routing.gateway.replies import early_headers, pass_on
 from routing.gateway.routes import ROUTES, Route, query_key
 from routing.gateway.telemetry.failure_log import FailureLog
-from routing.gateway.telemetry.logs import about
 from routing.gateway.telemetry.metrics import Meter
 from routing.gateway.telemetry.promtext import KEY_LIMITED
 from routing.gateway.visits import Visit, Visits
-
-log = logging.getLogger("switchyard.gateway")
 
 
 class Gateway:
@@ -107,7 +97,9 @@ class Gateway:
         limits: GatewayLimits | None = None,
         worker: str = "1",
         workers: int = 1,
+        hop: bytes = b"",
     ) -> None:
+        self.hop = hop
         self.worker, self.workers = worker, workers
         self.status: dict[str, Any] = {}
         self.draining = False
@@ -169,6 +161,7 @@ class Gateway:
             limits=limits,
             worker=worker,
             workers=workers,
+            hop=hop_of(data_dir),
         )
 
     def load(self, snapshot: Snapshot) -> None:
@@ -177,7 +170,8 @@ class Gateway:
 
     def loading(self, snapshot: Snapshot) -> Steps[None]:
         """load() in steps, between which requests may run."""
-        table = yield from compiling(snapshot, decrypt=self._decrypt, environ=self._environ)
+        decrypt, environ = self._decrypt, self._environ
+        table = yield from compiling(snapshot, decrypt=decrypt, environ=environ, hop=self.hop)
         yield
         before, self.table = self.table, table
         known.digests = table.keys
@@ -254,6 +248,7 @@ class Gateway:
                 await admission.queue()
             is_admitted = True
             check_body_headers(headers)
+            hops = hops_of(scope["headers"], self.hop) if HOPS in headers else ()
             body = exchange.whole_body() if exchange is not None else None
             if body is None:
                 body = await read_body(receive)
@@ -266,6 +261,8 @@ class Gateway:
                 await self._answering.count_against(key, trail)
             call = self._decided(request, table, headers, trail, visit)
             call.headers, call.faults = protocol.forwarded(scope["headers"]), faults
+            if hops:
+                call.headers, call.hops = [*call.headers, *hops], hops
             if table.captures:
                 exchange = self._answering.capture(table, trail, visit, body, exchange)
             result = await self.engine.run(call)
@@ -283,7 +280,7 @@ class Gateway:
             if visit.cut is not None and not (visit.opened and visit.hold_at is None):
                 await self._answering.refuse(visit.cut, protocol, trail, send, visit)
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller is answered
-            await self._answering.refuse(_answer_to(error, trail), protocol, trail, send, visit)
+            await self._answering.refuse(answer_to(error, trail), protocol, trail, send, visit)
         finally:
             self._leave(trail, visit, is_admitted=is_admitted)
 
@@ -389,14 +386,3 @@ def _trail(route: Route, headers: Mapping[bytes, bytes]) -> Trail:
     trail.is_named = given is not None
     trail.endpoint, trail.protocol = route.endpoint, route.protocol.name
     return trail
-
-
-def _answer_to(error: Exception, trail: Trail) -> GatewayError:
-    """What the caller is told of whatever ended its request."""
-    if isinstance(error, GatewayError):
-        return error
-    if isinstance(error, ProtocolError):
-        return contradicted(error)
-    extra = about(trail.request_id.decode())
-    log.error("a request failed inside the gateway", exc_info=error, extra=extra)
-    return internal_error()

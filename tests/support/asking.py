@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from typing import Any, Self
 
 from routing.gateway.app import Gateway
 from routing.gateway.auth import digest_of
@@ -32,7 +32,7 @@ class Asked:
         self._more = more
         self.gateway: Gateway
 
-    async def __aenter__(self) -> Asked:
+    async def __aenter__(self) -> Self:
         clock = asyncio.get_running_loop().time
         parts = {"environ": {}, "master": digest_of(MASTER.encode()), "clock": clock}
         self.gateway = Gateway(**{"decrypt": str, **parts, **self._more})
