@@ -1,11 +1,17 @@
-"""Ends a child process when its parent is gone, however the parent ended."""
+"""Ends a child process when its parent is gone, and tells the parent that the child is not hung."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import signal
 import threading
 import time
+from collections.abc import AsyncIterator
+from typing import Final
+
+BEAT_S: Final = 1.0
 
 
 def hold(fd: int, *, limit_s: float) -> None:
@@ -24,3 +30,25 @@ def _watch(fd: int, limit_s: float) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(limit_s)
     os._exit(1)
+
+
+@contextlib.asynccontextmanager
+async def beating(fd: int | None) -> AsyncIterator[None]:
+    """Meanwhile the event loop writes a byte to the pipe `fd` every second, if there is one."""
+    if fd is None:
+        yield
+        return
+    os.set_blocking(fd, False)
+    task = asyncio.create_task(_beat(fd), name="beat")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _beat(fd: int) -> None:
+    while True:
+        with contextlib.suppress(OSError):  # full: the parent does not run; closed: it is gone
+            os.write(fd, b".")
+        await asyncio.sleep(BEAT_S)
