@@ -27,10 +27,19 @@ class ControlPlaneConfig(AppConfig):
             model = apps.get_model(label)
             post_save.connect(note_row, sender=model, dispatch_uid=f"edit.{label}")
             post_delete.connect(note_row, sender=model, dispatch_uid=f"edit.{label}")
+        from controlplane.edits import poke  # noqa: PLC0415 - as above
+
+        poke.publish_alone = publish_alone
         from providers.managed.models import caution_sources  # noqa: PLC0415 - models load after this
 
         if cautions_of not in caution_sources:
             caution_sources.append(cautions_of)
+
+
+def publish_alone() -> bool:
+    from controlplane.publishing.alone import publish_alone as publish  # noqa: PLC0415 - as above
+
+    return publish()
 
 
 def cautions_of(row: ManagedModel) -> list[str]:

@@ -94,6 +94,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "simple_history.middleware.HistoryRequestMiddleware",
+    "controlplane.middleware.tell_what_is_not_live",
 ]
 
 ROOT_URLCONF = "controlplane.urls"

@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import logging
-import os
 import secrets
 import signal
 import socket
@@ -38,6 +36,7 @@ from controlplane.control.reporting import Reporter
 from controlplane.control.sharing import DatabaseShare, DiskShare
 from controlplane.control.standing_in import standing_in
 from controlplane.edits.models import EditCounter
+from controlplane.publishing.lock import hold_lock
 from controlplane.publishing.publisher import Publication
 from controlplane.records.ingest import Ingester
 from routing.gateway.link import channel
@@ -165,7 +164,7 @@ async def control(data_dir: Path, environ: Mapping[str, str]) -> None:
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stopping.set)
-    with _hold_lock(data_dir) as lock:
+    with hold_lock(data_dir) as lock:
         while not lock.is_ours():  # another `serve` has this DATA_DIR; stand by for it
             if await _is_set_within(TICK_S, stopping):
                 return
@@ -247,28 +246,3 @@ async def _is_set_within(limit_s: float, *events: asyncio.Event) -> bool:
     for wait in waits:
         wait.cancel()
     return bool(done)
-
-
-class _Lock:
-    """The right to be the hub of a DATA_DIR; the kernel frees it when its holder dies."""
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-
-    def is_ours(self) -> bool:
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-
-@contextlib.contextmanager
-def _hold_lock(data_dir: Path) -> Iterator[_Lock]:
-    run = data_dir / channel.RUN_DIR
-    run.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fd = os.open(run / "control.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        yield _Lock(fd)
-    finally:
-        os.close(fd)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from routing.gateway.link.children import LATELY_S, ChildSeen, End
+from routing.gateway.serving.lifeline import BEAT_FD
 
 if TYPE_CHECKING:
     import socket
@@ -33,8 +34,8 @@ logger = logging.getLogger("switchyard.supervisor")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildSpec:
     """
-    A process to keep running. `--parent-fd` is appended to `argv`, and `--beat-fd` if it `beats`:
-    writes a byte there every second, as long as it is itself.
+    A process to keep running. `--parent-fd` is appended to `argv`. If it `beats`, its environment
+    names a pipe that it writes a byte to every second, as long as it is itself.
     """
 
     name: str
@@ -115,7 +116,7 @@ class Child:
         *,
         cwd: Path,
         lifeline: int,
-        env: Mapping[str, str] | None = None,
+        env: Mapping[str, str],
         ready_fd: int | None = None,
     ) -> float:
         """Start it if it is not running and its time has come; seconds until then otherwise."""
@@ -130,7 +131,7 @@ class Child:
             pass_fds.append(ready_fd)
         beat_fd = self._open_beats(now)
         if beat_fd is not None:
-            argv += ["--beat-fd", str(beat_fd)]
+            env = {**env, BEAT_FD: str(beat_fd)}
             pass_fds.append(beat_fd)
         try:
             self.process = subprocess.Popen(  # noqa: S603 - our own command line
@@ -247,7 +248,7 @@ class Newcomer:
         self.patience_until = now + READY_WITHIN_S
         self.ready_read, self._ready_write = os.pipe()
 
-    def start(self, now: float, *, cwd: Path, lifeline: int, env: Mapping[str, str] | None) -> None:
+    def start(self, now: float, *, cwd: Path, lifeline: int, env: Mapping[str, str]) -> None:
         ready_fd = self._ready_write
         self.child.start_if_due(now, cwd=cwd, lifeline=lifeline, env=env, ready_fd=ready_fd)
         os.close(self._ready_write)  # so that its end is the child's end

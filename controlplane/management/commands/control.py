@@ -27,7 +27,6 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--parent-fd", type=int, help="pipe whose end: the parent is gone")
-        parser.add_argument("--beat-fd", type=int, help="pipe that is told that this process runs")
 
     def handle(self, *_args: Any, **options: Any) -> None:
         if options["parent_fd"] is not None:
@@ -35,9 +34,9 @@ class Command(BaseCommand):
         this_process_is_the_hub()
         level = logging.WARNING if options["verbosity"] == 0 else logging.INFO
         logs.configure(os.environ, process="control", level=level)
-        asyncio.run(_run(options["beat_fd"]))
+        asyncio.run(_run())
 
 
-async def _run(beat_fd: int | None) -> None:
-    async with lifeline.beating(beat_fd):
+async def _run() -> None:
+    async with lifeline.beating(os.environ):
         await control(settings.DATA_DIR, os.environ)

@@ -20,10 +20,11 @@ from msgspec import Struct
 from failover.engine.bench_entries import BenchEntry
 from providers.files import write_whole
 from routing.gateway.deciding.affinity import PinEntry
+from routing.gateway.link import children
 from routing.gateway.link.fleet import Fleet, WorkerSeen
 from routing.gateway.telemetry.promtext import Sample
 
-RUN_DIR = "run"
+RUN_DIR = children.RUN_DIR
 SNAPSHOT_FILE = "snapshot.msgpack"
 BENCHES_FILE = "benches.json"  # what the control child knows, for a start without it
 LINE_LIMIT = 32 * 1024 * 1024  # a board of 50,000 benches is about 15 MB

@@ -13,11 +13,11 @@ import msgspec
 from msgspec import Struct
 
 from providers.files import write_whole
-from routing.gateway.link.channel import RUN_DIR
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+RUN_DIR: Final = "run"  # below DATA_DIR: what is of a running host alone
 FILE: Final = "children.json"
 LATELY_S: Final = 600.0
 LOOP_ENDS, LOOP_S = 3, 60.0

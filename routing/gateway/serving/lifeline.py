@@ -8,9 +8,10 @@ import os
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
+BEAT_FD: Final = "SWITCHYARD_BEAT_FD"
 BEAT_S: Final = 1.0
 
 
@@ -33,12 +34,14 @@ def _watch(fd: int, limit_s: float) -> None:
 
 
 @contextlib.asynccontextmanager
-async def beating(fd: int | None) -> AsyncIterator[None]:
-    """Meanwhile the event loop writes a byte to the pipe `fd` every second, if there is one."""
-    if fd is None:
+async def beating(environ: Mapping[str, str]) -> AsyncIterator[None]:
+    """Meanwhile the event loop writes a byte every second to the parent's pipe, if there is one."""
+    if BEAT_FD not in environ:
         yield
         return
+    fd = int(environ[BEAT_FD])
     os.set_blocking(fd, False)
+    os.set_inheritable(fd, False)
     task = asyncio.create_task(_beat(fd), name="beat")
     try:
         yield

@@ -40,7 +40,7 @@ CUT_OFF_S = 5.0  # beyond grace and drain, when the parent is gone
 
 
 async def serve(arguments: argparse.Namespace) -> None:
-    async with lifeline.beating(arguments.beat_fd):
+    async with lifeline.beating(os.environ):
         await _serve(arguments)
 
 
@@ -152,7 +152,6 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--drain", type=float, default=30, help="seconds that requests get then")
     parser.add_argument("--limit", action="append", default=[], help="NAME=VALUE of GatewayLimits")
     parser.add_argument("--ready-fd", type=int, help="pipe that is told when callers are served")
-    parser.add_argument("--beat-fd", type=int, help="pipe that is told that this process runs")
     parser.add_argument("--parent-fd", type=int, help="pipe whose end means the parent is gone")
     arguments = parser.parse_args(argv)
     try:
