@@ -75,6 +75,7 @@ class Publisher:
         self._watch = FileWatch(environ)
         self._is_file_pending = True
         self._edits = -1
+        self._is_intact = True
         self._rebuild_at = float("-inf")
         self._last_round = LastRound()
 
@@ -122,6 +123,10 @@ class Publisher:
         # Read before building: an edit that comes in between is seen again next time.
         edits = EditCounter.objects.filter(pk=1).values_list("value", flat=True).first() or 0
         whole = self._clock() >= self._rebuild_at
+        was_intact, self._is_intact = self._is_intact, self._publication.is_intact()
+        if was_intact and not self._is_intact:
+            logger.warning("the snapshot file is not as it was published, and is written anew")
+        whole = whole or not self._is_intact
         if edits == self._edits and not whole:
             return last_round
         if edits != self._edits and not is_told:

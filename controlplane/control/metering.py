@@ -8,7 +8,8 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from providers.files import write_whole
-from routing.gateway.records.spool import lag_s
+from routing.gateway.records.aside import count_aside
+from routing.gateway.records.spool import SPOOL_DIR, lag_s
 from routing.gateway.telemetry.ledger import Ledger
 from routing.gateway.telemetry.metrics import bench_samples
 from routing.gateway.telemetry.promtext import (
@@ -16,6 +17,7 @@ from routing.gateway.telemetry.promtext import (
     CONFIG_REFUSED,
     RECORD_LAG,
     RECORDS_DROPPED,
+    SET_ASIDE,
     WORKERS,
     render,
 )
@@ -78,6 +80,7 @@ class Metering:
                 *bench_samples(benches),
                 (CONFIG_REFUSED.name, (), (int(is_config_refused),)),
                 (RECORD_LAG.name, (), (lag_s(self._data_dir),)),
+                (SET_ASIDE.name, (), (count_aside(self._data_dir / SPOOL_DIR),)),
                 (WORKERS.name, (), (self._ledger.present,)),
                 (COMPLETE.name, (), (1,)),
             ]

@@ -119,6 +119,8 @@ class LiveFeed:
     async def load_from_disk(self) -> None:
         """Take the last good snapshot, if there is one, and the benches that were known then."""
         await self._look()
+        if self._generation is None:
+            await self._take_kept()
         benches = channel.read_benches(self._data_dir)
         self._gateway.benches.merge(benches, self._gateway.clock())
 
@@ -197,6 +199,18 @@ class LiveFeed:
         self._generation = snapshot.generation
         self._error = None
         self._gateway.status["snapshot_error"] = ""
+
+    async def _take_kept(self) -> None:
+        """Serve the snapshot as it was before its file broke, until that has been written anew."""
+        try:
+            raw = (self._data_dir / channel.KEPT_SNAPSHOT_FILE).read_bytes()
+            snapshot = await _in_passing(decoding(raw))
+            snapshot, self._switch_due_at = without_overdue(snapshot, time.time())
+            await _in_passing(self._gateway.loading(snapshot))
+        except (OSError, ValueError):
+            return  # none either, or no better
+        self._generation = snapshot.generation
+        logger.error("generation %d is served as it was kept", snapshot.generation)
 
     def _refuse(self, reason: str) -> None:
         if reason != self._error:

@@ -93,6 +93,7 @@ class Recorder:
             "dropped": self.counters.dropped,
             "error": self.error,
             "captures_dropped": self.room.dropped,
+            "set_aside": self._spool.set_aside if self._spool is not None else 0,
         }
 
     def add(self, trail: Trail) -> None:
