@@ -173,9 +173,10 @@ async def control(data_dir: Path, environ: Mapping[str, str]) -> None:
         while not lock.is_ours():  # another `serve` has this DATA_DIR; stand by for it
             if await _is_set_within(TICK_S, stopping):
                 return
+        metering = Metering(data_dir)
         # One thread, so that one database connection serves all rounds, and none overlap.
         with (
-            _ingesting(data_dir),
+            _ingesting(data_dir, metering),
             standing_in(),
             ThreadPoolExecutor(max_workers=1, thread_name_prefix="publisher") as thread,
         ):
@@ -189,7 +190,7 @@ async def control(data_dir: Path, environ: Mapping[str, str]) -> None:
             def noticed() -> None:
                 loop.call_soon_threadsafe(hub.tell_edit)
 
-            hub = Hub(channel.claim_socket_path(data_dir), look, Metering(data_dir))
+            hub = Hub(channel.claim_socket_path(data_dir), look, metering)
             make = partial(Publisher, data_dir, environ, noticed=noticed)
             publisher = await loop.run_in_executor(thread, make)
             reporter = Reporter(hub, data_dir, environ)
@@ -232,9 +233,9 @@ async def _sharing(hub: Hub, data_dir: Path, environ: Mapping[str, str]) -> Asyn
 
 
 @contextlib.contextmanager
-def _ingesting(data_dir: Path) -> Iterator[None]:
+def _ingesting(data_dir: Path, metering: Metering) -> Iterator[None]:
     """Request records go into the database meanwhile; at the end, the batch under way does."""
-    ingester = Ingester(data_dir)
+    ingester = Ingester(data_dir, note_lost=metering.note_lost)
     thread = threading.Thread(target=ingester.run, args=(TICK_S,), name="ingest")
     thread.start()
     try:

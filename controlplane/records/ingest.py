@@ -13,6 +13,7 @@ import re
 import secrets
 import threading
 import time
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
@@ -30,11 +31,12 @@ from django.db import (
 from controlplane.models import CENTURY, EPOCH, RequestRecord
 from controlplane.records.models import Captured, DirtyMinute
 from routing.gateway.records.aside import is_its_fault, set_aside
-from routing.gateway.records.record import COLUMNS
+from routing.gateway.records.record import COLUMNS, row_of
 from routing.gateway.records.spool import CAPTURED, SPOOL_DIR, SUFFIX, spool_files, take
+from routing.gateway.records.underway import files_of, lost_records
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from routing.gateway.records.capture import CaptureRow
@@ -56,10 +58,15 @@ class Ingester:
     """
     Moves what lies in DATA_DIR's spool into the database, a round at a time, all in one thread.
 
+    `note_lost` is told protocol and canonical model of each request that died with its worker.
     `stop` ends a round after the batch that it is at. `error` says why the last round failed.
     """
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(
+        self, data_dir: Path, *, note_lost: Callable[[str, str], None] | None = None
+    ) -> None:
+        self._note_lost = note_lost
+        self._data_dir = data_dir
         self._folder = data_dir / SPOOL_DIR
         self._is_stopping = threading.Event()
         self._stuck: set[Path] = set()  # what is neither ingested nor can be put aside
@@ -86,7 +93,12 @@ class Ingester:
         """Ingest what there is; how many records. Never raises: what fails is in `error`."""
         done = 0
         try:
-            done += self._each(SUFFIX, self._ingest)
+            # Looked at before the spool: what a worker had written until its death is in the
+            # database by the time that the rest of what it was at is recorded as lost.
+            with self._left_behind() as left:
+                done += self._each(SUFFIX, self._ingest)
+                for taken in () if self._is_stopping.is_set() else left:
+                    done += self._record_lost(taken)
             self._each(CAPTURED, self._ingest_captures)
         except Exception as error:  # noqa: BLE001 - whatever it is, the files stay for the next round
             self.error = f"{type(error).__name__}: {error}".strip().splitlines()[0]
@@ -118,6 +130,32 @@ class Ingester:
                     raise
                 self._put_aside(path, f"{type(error).__name__}: {error}")
         return done
+
+    @contextmanager
+    def _left_behind(self) -> Iterator[list[TakenFile]]:
+        """What workers that are gone were at, taken meanwhile."""
+        taken: list[TakenFile] = []
+        try:
+            for path in files_of(self._data_dir):
+                # What cannot be opened is of no worker of ours.
+                with suppress(OSError):
+                    taken += filter(None, (take(path),))
+            yield taken
+        finally:
+            for file in taken:
+                file.release()
+
+    def _record_lost(self, taken: TakenFile) -> int:
+        records = lost_records(taken.raw(), time.time())
+        if records:
+            store([row_of(record) for record in records])
+            name = taken.path.name
+            logger.error("%d requests have no record of their worker's (%s)", len(records), name)
+        taken.path.unlink()
+        if (note_lost := self._note_lost) is not None:
+            for record in records:
+                note_lost(record.detail.protocol, record.canonical_model)
+        return len(records)
 
     def _put_aside(self, path: Path, reason: str) -> None:
         try:

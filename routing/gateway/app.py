@@ -61,10 +61,11 @@ from routing.gateway.ingress import (
 from routing.gateway.keylimits.allowances import KeyLimits
 from routing.gateway.limits import GatewayLimits
 from routing.gateway.listing import hold_alternatives, resolve_for
-from routing.gateway.records.record import Outcome
+from routing.gateway.records.record import OWN_PREFIX, Outcome
 from routing.gateway.records.recorder import Recorder
 from routing.gateway.records.spool import SpoolWriter
 from routing.gateway.records.trail import Trail
+from routing.gateway.records.underway import RUN_DIR, Underway
 from routing.gateway.replies import early_headers, pass_on
 from routing.gateway.routes import ROUTES, Route, query_key
 from routing.gateway.telemetry.failure_log import FailureLog
@@ -98,6 +99,7 @@ class Gateway:
         worker: str = "1",
         workers: int = 1,
         hop: bytes = b"",
+        underway: Underway | None = None,
     ) -> None:
         self.hop = hop
         self.worker, self.workers = worker, workers
@@ -116,7 +118,7 @@ class Gateway:
         self.live = LiveState(benches=self.benches, loads=Loads(workers))
         self.visits = Visits()
         self.admission = Admission(limits or GatewayLimits())
-        self.recorder = Recorder(spool=spool, worker=worker, wall=wall)
+        self.recorder = Recorder(spool=spool, worker=worker, wall=wall, underway=underway)
         self.meter = Meter(lambda: self.table)
         self.recorder.observers += [self.meter.observe, FailureLog().observe]
         self.key_limits = key_limits or KeyLimits()
@@ -162,6 +164,7 @@ class Gateway:
             worker=worker,
             workers=workers,
             hop=hop_of(data_dir),
+            underway=Underway(data_dir / RUN_DIR, worker=worker),
         )
 
     def load(self, snapshot: Snapshot) -> None:
@@ -326,6 +329,7 @@ class Gateway:
                 raise fitting.contradiction
             raise nobody_may(planned)
         trail.plan, policy = planned, planned.policy
+        self.recorder.underway.note(trail, key, resolution)
         if request.stream:
             visit.early_headers = early_headers(trail, request.stream_type)
             visit.hold_at = now + policy.hold_s
@@ -383,6 +387,7 @@ class Gateway:
 def _trail(route: Route, headers: Mapping[bytes, bytes]) -> Trail:
     given = given_id(headers)
     trail = Trail(given or new_id(), time.monotonic())
-    trail.is_named = given is not None
+    if given is not None:
+        trail.is_named, trail.record_id = True, new_id()[len(OWN_PREFIX) :].decode()
     trail.endpoint, trail.protocol = route.endpoint, route.protocol.name
     return trail

@@ -189,13 +189,13 @@ class TakenFile:
 
     def read(self) -> tuple[list[Row], int]:
         """Its records as rows, and how many bytes could not be read. Raises OSError."""
-        return read_frames(self._bytes())
+        return read_frames(self.raw())
 
     def captures(self) -> tuple[list[CaptureRow], int]:
         """The same of a file of captures."""
-        return _read(self._bytes(), _captures.decode)
+        return _read(self.raw(), _captures.decode)
 
-    def _bytes(self) -> bytes:
+    def raw(self) -> bytes:
         with open(self.fd, "rb", closefd=False) as file:
             file.seek(0)
             return file.read()

@@ -30,7 +30,9 @@ class Trail(Struct):
     Times are time.monotonic's, of which the event loop's own are the coarser reading. `calls` is
     None until the engine is asked. `is_named` if the request id is the caller's; `is_estimated` if
     the gateway answered by itself. `misfits` fills as candidates are found who cannot take the
-    request. Neither the request's body nor the answer's is held, unless `capture` does.
+    request. `record_id` is the record's where the request's own is the caller's; `slot` is where it
+    is noted as long as it has no record (underway.py). Neither the request's body nor the answer's
+    is held, unless `capture` does.
     """
 
     request_id: bytes
@@ -62,6 +64,8 @@ class Trail(Struct):
     is_estimated: bool = False
     misfits: Mapping[str, str] = NO_MISFITS
     capture: Capture | None = None
+    record_id: str = ""
+    slot: int = -1
 
     def note(self, request: Request) -> None:
         """Keep what the record says of the request."""
