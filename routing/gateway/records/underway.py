@@ -84,7 +84,7 @@ class Underway:
         path = self._folder / f"{name}{SUFFIX}"
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.ftruncate(self._fd, SLOTS * SLOT_BYTES)
             self._map = mmap.mmap(self._fd, SLOTS * SLOT_BYTES)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import enum
 import math
 from collections import deque
-from collections.abc import Iterable
 from urllib.parse import unquote
 
 import httptools
@@ -20,22 +19,18 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from providers.adapters.headers import HOPS
 from providers.protocols import Protocol
-from routing.gateway.auth import CREDENTIAL_HEADERS
 from routing.gateway.errors import GatewayError, bad_request, render
 from routing.gateway.ingress import EXCHANGE
 from routing.gateway.limits import GatewayLimits
 from routing.gateway.routes import ROUTES, family_at
 from routing.gateway.serving.cycle import Cycle
+from routing.gateway.serving.single import said_twice
 
 HEAD_LIMIT, LINE_LIMIT, FIELDS_LIMIT = 64 << 10, 16 << 10, 100
 LINGER_S = 5.0
 VERSIONS = frozenset({"1.1", "1.0"})
 ASGI_VERSION: ASGIVersions = {"version": "3.0", "spec_version": "2.3"}
-# Fields of which there is one: of two that differ, we and a proxy before us might take another.
-SINGLE = frozenset({*CREDENTIAL_HEADERS, b"content-type", b"content-encoding", b"host"})
-OWN_FIELDS = b"x-switchyard-"
 OFFERS = frozenset({b"connection", b"upgrade", b"http2-settings"})
 
 
@@ -127,7 +122,7 @@ class CallerConnection(HttpToolsProtocol):
             return
         fields = dict(self.headers)
         if len(fields) != len(self.headers):
-            _check_single(self.headers)
+            self._check_single()
         self.scope = scope = self._describe(version)
         before = self.cycle
         self.cycle = cycle = Cycle(
@@ -148,6 +143,10 @@ class CallerConnection(HttpToolsProtocol):
         else:  # pipelined: its turn comes when the one before is answered
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.app))
+
+    def _check_single(self) -> None:
+        if twice := said_twice(self.headers):
+            raise _Unacceptable(f"There is more than one {twice} header; allowed is one.")
 
     def _describe(self, version: str) -> HTTPScope:
         """The request as ASGI has it."""
@@ -371,19 +370,6 @@ class CallerConnection(HttpToolsProtocol):
         is_unused = phase is Phase.IDLE or (phase is Phase.HEAD and not self._requests)
         if is_unused and age_s >= quiet_s:
             self.transport.close()
-
-
-def _check_single(headers: Iterable[tuple[bytes, bytes]]) -> None:
-    """Raises _Unacceptable for a field that may be there once, and says two things."""
-    seen: dict[bytes, bytes] = {}
-    for name, value in headers:
-        if name not in SINGLE and (name == HOPS or not name.startswith(OWN_FIELDS)):
-            continue
-        # RFC 9112 3.2: a second Host is a 400, whatever it says.
-        if name in seen and (seen[name] != value or name == b"host"):
-            shown = name.decode("latin-1")
-            raise _Unacceptable(f"There is more than one {shown} header; allowed is one.")
-        seen[name] = value
 
 
 def _protocol_at(url: bytes) -> Protocol:

@@ -110,7 +110,7 @@ def test_who_is_stopped_is_told_of_in_every_answer_and_replaced_after_ten_second
 
     os.kill(worker, signal.SIGSTOP)
     wait_for(lambda: not is_alive(control), what="the control child's end", limit_s=30)
-    # It may be killed only after ten silent seconds, of which it had begun the first.
+    # The promise: not before ten silent seconds, of which it had begun the first.
     assert time.monotonic() - stopped_at > 8.5
     wait_for(lambda: not is_alive(worker), what="the worker's end", limit_s=30)
     served.wait_until_ready()
