@@ -33,10 +33,19 @@ class ControlPlaneConfig(AppConfig):
             from controlplane.door.database import wait_briefly  # noqa: PLC0415 - as below
 
             connection_created.connect(wait_briefly, dispatch_uid="wait_briefly")
+        from controlplane.edits import poke  # noqa: PLC0415 - as above
+
+        poke.publish_alone = publish_alone
         from providers.managed.models import caution_sources  # noqa: PLC0415 - models load after this
 
         if cautions_of not in caution_sources:
             caution_sources.append(cautions_of)
+
+
+def publish_alone() -> bool:
+    from controlplane.publishing.alone import publish_alone as publish  # noqa: PLC0415 - as above
+
+    return publish()
 
 
 def cautions_of(row: ManagedModel) -> list[str]:

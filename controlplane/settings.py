@@ -98,6 +98,7 @@ MIDDLEWARE = [
     "controlplane.signin.forms.TooManyTriesStatus",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "simple_history.middleware.HistoryRequestMiddleware",
+    "controlplane.middleware.tell_what_is_not_live",
 ]
 
 ROOT_URLCONF = "controlplane.urls"

@@ -7,6 +7,7 @@ nobody knows give no caution.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 from providers.adapters.headers import is_authorized
+from providers.adapters.own_address import is_own
 from providers.adapters.registry import ADAPTERS
 from providers.adapters.spec import ModelFacts, split_name
 from providers.secrets.redaction import LONG_ENOUGH
@@ -214,8 +216,13 @@ def host_of(kind: str, base_url: str) -> str:
     return urlsplit(base_url or (adapter.default_base_url if adapter else "")).hostname or ""
 
 
-def address_cautions(base_url: str) -> Iterator[Caution]:
+def address_cautions(base_url: str, environ: Mapping[str, str] = os.environ) -> Iterator[Caution]:
     parts = urlsplit(base_url)
+    if is_own(base_url, environ):
+        yield Caution(
+            text="this gateway itself listens at its address: a request that it is called for "
+            "comes back here and is refused as a loop"
+        )
     if parts.scheme == "http" and parts.hostname not in LOOPBACK:
         yield Caution(text="it is called by plain http: keys and prompts can be read on the way")
 

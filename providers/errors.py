@@ -84,6 +84,7 @@ class Fault(StrEnum):
     BAD_STREAM = "bad_stream"  # first event an error, or the end without content
     INTERRUPTED = "interrupted"  # the stream broke after content was sent
     BUSY = "busy"  # our own bound of connections to the provider is reached
+    LOOP = "loop"  # the way to the provider leads back to a gateway that the request has come by
     HEDGED = "hedged"  # called off: another candidate, called beside it, was first
     OWN = "own"  # our limits, guard refusals, the caller went away
 

@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import logging
-import os
 import secrets
 import signal
 import socket
@@ -38,6 +36,7 @@ from controlplane.control.reporting import Reporter
 from controlplane.control.sharing import DatabaseShare, DiskShare
 from controlplane.control.standing_in import standing_in
 from controlplane.edits.models import EditCounter
+from controlplane.publishing.lock import hold_lock
 from controlplane.publishing.publisher import Publication
 from controlplane.records.ingest import Ingester
 from providers.models import Credential, Provider
@@ -79,6 +78,7 @@ class Publisher:
         self._is_file_pending = True
         self._is_binding_pending = True
         self._edits = -1
+        self._is_intact = True
         self._rebuild_at = float("-inf")
         self._last_round = LastRound()
 
@@ -133,6 +133,10 @@ class Publisher:
         # Read before building: an edit that comes in between is seen again next time.
         edits = EditCounter.objects.filter(pk=1).values_list("value", flat=True).first() or 0
         whole = self._clock() >= self._rebuild_at
+        was_intact, self._is_intact = self._is_intact, self._publication.is_intact()
+        if was_intact and not self._is_intact:
+            logger.warning("the snapshot file is not as it was published, and is written anew")
+        whole = whole or not self._is_intact
         if edits == self._edits and not whole:
             return last_round
         if edits != self._edits and not is_told:
@@ -175,13 +179,14 @@ async def control(data_dir: Path, environ: Mapping[str, str]) -> None:
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stopping.set)
-    with _hold_lock(data_dir) as lock:
+    with hold_lock(data_dir) as lock:
         while not lock.is_ours():  # another `serve` has this DATA_DIR; stand by for it
             if await _is_set_within(TICK_S, stopping):
                 return
+        metering = Metering(data_dir)
         # One thread, so that one database connection serves all rounds, and none overlap.
         with (
-            _ingesting(data_dir),
+            _ingesting(data_dir, metering),
             standing_in(),
             ThreadPoolExecutor(max_workers=1, thread_name_prefix="publisher") as thread,
         ):
@@ -195,7 +200,7 @@ async def control(data_dir: Path, environ: Mapping[str, str]) -> None:
             def noticed() -> None:
                 loop.call_soon_threadsafe(hub.tell_edit)
 
-            hub = Hub(channel.claim_socket_path(data_dir), look, Metering(data_dir))
+            hub = Hub(channel.claim_socket_path(data_dir), look, metering)
             make = partial(Publisher, data_dir, environ, noticed=noticed)
             publisher = await loop.run_in_executor(thread, make)
             reporter = Reporter(hub, data_dir, environ)
@@ -238,9 +243,9 @@ async def _sharing(hub: Hub, data_dir: Path, environ: Mapping[str, str]) -> Asyn
 
 
 @contextlib.contextmanager
-def _ingesting(data_dir: Path) -> Iterator[None]:
+def _ingesting(data_dir: Path, metering: Metering) -> Iterator[None]:
     """Request records go into the database meanwhile; at the end, the batch under way does."""
-    ingester = Ingester(data_dir)
+    ingester = Ingester(data_dir, note_lost=metering.note_lost)
     thread = threading.Thread(target=ingester.run, args=(TICK_S,), name="ingest")
     thread.start()
     try:
@@ -257,28 +262,3 @@ async def _is_set_within(limit_s: float, *events: asyncio.Event) -> bool:
     for wait in waits:
         wait.cancel()
     return bool(done)
-
-
-class _Lock:
-    """The right to be the hub of a DATA_DIR; the kernel frees it when its holder dies."""
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-
-    def is_ours(self) -> bool:
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-
-@contextlib.contextmanager
-def _hold_lock(data_dir: Path) -> Iterator[_Lock]:
-    run = data_dir / channel.RUN_DIR
-    run.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fd = os.open(run / "control.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        yield _Lock(fd)
-    finally:
-        os.close(fd)

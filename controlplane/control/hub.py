@@ -325,7 +325,9 @@ class Hub:
         self.announce(last_round)
         await self._wait_until(lambda: all(w.due_generation is None for w in self._workers))
         refused = [
-            f"worker {w.hello.worker}: {w.error}" for w in self._workers if w.error is not None
+            f"worker {w.hello.worker}: {w.error or 'it has not loaded it within 2 s'}"
+            for w in self._workers
+            if w.error is not None or w.due_generation is not None
         ]
         if last_round.error:
             refused.insert(0, last_round.error)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from providers.files import write_whole
-from routing.gateway.records.spool import lag_s
+from routing.gateway.records.aside import count_aside
+from routing.gateway.records.record import Outcome
+from routing.gateway.records.spool import SPOOL_DIR, lag_s
 from routing.gateway.telemetry.ledger import Ledger
 from routing.gateway.telemetry.metrics import bench_samples
 from routing.gateway.telemetry.promtext import (
@@ -16,6 +19,8 @@ from routing.gateway.telemetry.promtext import (
     CONFIG_REFUSED,
     RECORD_LAG,
     RECORDS_DROPPED,
+    REQUESTS,
+    SET_ASIDE,
     WORKERS,
     render,
 )
@@ -44,6 +49,7 @@ class Metering:
         self._clock = clock
         self._saved_at = clock()
         self._ledger = Ledger()
+        self._lost: deque[tuple[str, str]] = deque()
         self.dropped_at: float | None = None  # Unix time: more records than before
         # The first start has no file; what cannot be read was not written by us.
         with contextlib.suppress(OSError, ValueError):
@@ -58,6 +64,14 @@ class Metering:
         if self._clock() - self._saved_at >= SAVE_EVERY_S:
             self.save()
 
+    def note_lost(self, protocol: str, model: str) -> None:
+        """A request died with its worker, which cannot count it. From any thread."""
+        self._lost.append((protocol, model))
+
+    def _count_lost(self) -> None:
+        while self._lost:
+            self._ledger.count(REQUESTS.name, (*self._lost.popleft(), Outcome.LOST.value), 1)
+
     def leave(self, instance: str) -> None:
         """The worker's connection has ended."""
         self._ledger.leave(instance)
@@ -65,6 +79,7 @@ class Metering:
 
     def save(self) -> None:
         self._saved_at = self._clock()
+        self._count_lost()
         try:
             write_whole(self._file, self._ledger.dump(), is_durable=False)
         except OSError as error:
@@ -72,12 +87,14 @@ class Metering:
 
     def text(self, benches: Iterable[BenchEntry], *, is_config_refused: bool) -> str:
         """Prometheus' text."""
+        self._count_lost()
         return render(
             [
                 *self._ledger.samples(),
                 *bench_samples(benches),
                 (CONFIG_REFUSED.name, (), (int(is_config_refused),)),
                 (RECORD_LAG.name, (), (lag_s(self._data_dir),)),
+                (SET_ASIDE.name, (), (count_aside(self._data_dir / SPOOL_DIR),)),
                 (WORKERS.name, (), (self._ledger.present,)),
                 (COMPLETE.name, (), (1,)),
             ]

@@ -27,6 +27,7 @@ from controlplane.hosts.fleet import fleet
 from controlplane.hosts.models import HostReport
 from providers.secrets.encryption import load_keyring, read_or_create
 from routing.gateway.link.channel import RUN_DIR
+from routing.gateway.link.children import read_children
 from routing.gateway.link.fleet import Fleet, HostSeen, judge
 from routing.gateway.link.version import VERSION
 
@@ -52,6 +53,7 @@ class Reporter:
 
     def __init__(self, hub: Hub, data_dir: Path, environ: Mapping[str, str]) -> None:
         self._hub = hub
+        self._data_dir = data_dir
         host = socket.gethostname()
         # A folder may be a copy of another host's, and hosts of one name may share none.
         token = read_or_create(data_dir / RUN_DIR / "host", lambda: secrets.token_hex(4))
@@ -111,6 +113,7 @@ class Reporter:
             dropped_at=self._hub.dropped_at,
             expected_workers=self._hub.expected_workers,
             workers=self._hub.workers_seen(),
+            children=read_children(self._data_dir),
         )
 
     def _exchange(self, mine: HostSeen) -> Fleet:

@@ -15,24 +15,35 @@ import os
 import select
 import signal
 import socket
-import subprocess
-import sys
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from controlplane.control.children import (
+    RESTART_MAX_S,
+    Child,
+    ChildSpec,
+    Newcomer,
+    WorkerSpec,
+    control_child,
+    job_worker,
+)
+from providers.adapters.own_address import LISTENS
+from routing.gateway.link.children import ChildSeen, write_children
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
     from types import FrameType
 
-RESTART_FIRST_S, RESTART_MAX_S = 0.1, 2.0
-STEADY_S = 10.0  # a child that lived so long is started again at once
 KILL_AFTER_S = 5.0  # beyond the time that was given
 SHORTENED_S = 5.0  # what a worker has left after a second SIGTERM
 STOP_AT_ONCE = 3  # signals
-READY_WITHIN_S = 60.0
+ASLEEP_S = 5.0  # a look that comes so much too late says nothing of the children
 BACKLOG = 2048
+
+__all__ = [
+    "CannotListen", "Supervisor", "WorkerSpec", "control_child", "job_worker", "listen", "origin",
+]  # fmt: skip
 
 logger = logging.getLogger("switchyard.supervisor")
 
@@ -66,165 +77,6 @@ def origin(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChildSpec:
-    """A process to keep running. `--parent-fd` is appended to `argv`."""
-
-    name: str
-    argv: tuple[str, ...]
-    pass_fds: tuple[int, ...] = ()
-    number: int = 0
-
-
-def control_child(*, is_quiet: bool = False) -> ChildSpec:
-    """The control child; a quiet one tells only what goes wrong."""
-    return _command("control", "control", is_quiet=is_quiet)
-
-
-def job_worker(*, is_quiet: bool = False) -> ChildSpec:
-    """The Celery worker, for hosts that run one beside."""
-    return _command("job worker", "worker", is_quiet=is_quiet)
-
-
-def _command(name: str, command: str, *, is_quiet: bool) -> ChildSpec:
-    argv = (sys.executable, "manage.py", command, "--verbosity", "0" if is_quiet else "1")
-    return ChildSpec(name=name, argv=argv)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerSpec:
-    """
-    What all workers have in common; `at(n)` is the n-th.
-
-    `grace_s`: how long they accept after SIGTERM; `drain_s`: what running requests get then;
-    `limits`: `NAME=VALUE` of routing.gateway.limits; `workers`: how many there are, so that each
-    knows its share. For plane inference a worker is given nothing that would make it import Django.
-    """
-
-    listener: socket.socket
-    data_dir: Path
-    plane: str
-    grace_s: float = 0.0
-    drain_s: float = 30.0
-    limits: tuple[str, ...] = ()
-    workers: int = 1
-
-    def at(self, number: int) -> ChildSpec:
-        fd = self.listener.fileno()
-        argv = [sys.executable, "-m", "routing.gateway.serving.worker", "--fd", str(fd)]
-        argv += ["--data-dir", str(self.data_dir), "--plane", self.plane]
-        argv += ["--worker", str(number), "--workers", str(self.workers)]
-        argv += ["--grace", f"{self.grace_s:g}", "--drain", f"{self.drain_s:g}"]
-        for limit in self.limits:
-            argv += ["--limit", limit]
-        if self.plane != "inference":
-            argv += ["--app", "controlplane.asgi:mount"]
-        return ChildSpec(name=f"worker {number}", argv=tuple(argv), pass_fds=(fd,), number=number)
-
-
-class _Child:
-    """A child and its restarts."""
-
-    def __init__(self, spec: ChildSpec) -> None:
-        self.spec = spec
-        self.process: subprocess.Popen[bytes] | None = None
-        self.kill_at = math.inf
-        self._is_replaced = False
-        self._started_at = 0.0
-        self._backoff_s = 0.0
-        self._start_at = 0.0
-
-    def start_if_due(
-        self, now: float, *, cwd: Path, lifeline: int, ready_fd: int | None = None
-    ) -> float:
-        """Start it if it is not running and its time has come; seconds until then otherwise."""
-        if self.process is not None:
-            return RESTART_MAX_S
-        if now < self._start_at:
-            return self._start_at - now
-        argv = [*self.spec.argv, "--parent-fd", str(lifeline)]
-        pass_fds = [*self.spec.pass_fds, lifeline]
-        if ready_fd is not None:
-            argv += ["--ready-fd", str(ready_fd)]
-            pass_fds.append(ready_fd)
-        self.process = subprocess.Popen(  # noqa: S603 - our own command line
-            argv,
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            pass_fds=pass_fds,
-            process_group=0,
-        )
-        self._started_at = now
-        return RESTART_MAX_S
-
-    def reap(self, now: float) -> None:
-        """Notice that it ended, and plan its restart."""
-        if self.process is None or self.process.poll() is None:
-            return
-        code = self.process.returncode
-        self.process = None
-        self.kill_at = math.inf
-        if self._is_replaced:
-            self._is_replaced = False
-            logger.info("%s has ended, and is started anew", self.spec.name)
-            return
-        if now - self._started_at >= STEADY_S:
-            self._backoff_s = 0.0
-        else:
-            self._backoff_s = min(max(self._backoff_s * 2, RESTART_FIRST_S), RESTART_MAX_S)
-        self._start_at = now + self._backoff_s
-        how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
-        logger.error("%s %s; it is started again", self.spec.name, how)
-
-    def end(self, signum: int, *, kill_at: float) -> None:
-        """Ask it to end; from `kill_at` on it may be killed."""
-        self.kill_at = kill_at
-        self.send(signum)
-
-    def replace(self, *, kill_at: float) -> None:
-        """Ask it to end, and start it anew when it has."""
-        self._is_replaced = self.process is not None
-        self.end(signal.SIGTERM, kill_at=kill_at)
-
-    def send(self, signum: int) -> None:
-        if self.process is not None and self.process.poll() is None:
-            self.process.send_signal(signum)
-
-    def is_gone(self) -> bool:
-        return self.process is None or self.process.poll() is not None
-
-    def kill_if_late(self, now: float) -> float:
-        """Seconds until it is late."""
-        if now >= self.kill_at and not self.is_gone():
-            logger.error("%s did not end in time, and is killed", self.spec.name)
-            self.send(signal.SIGKILL)
-            return RESTART_MAX_S
-        return self.kill_at - now
-
-
-class _Newcomer:
-    """A worker that is to take an old one's place once it is ready."""
-
-    def __init__(self, spec: ChildSpec, old: _Child, now: float) -> None:
-        self.child = _Child(spec)
-        self.old = old
-        self.patience_until = now + READY_WITHIN_S
-        self.ready_read, self._ready_write = os.pipe()
-
-    def start(self, now: float, *, cwd: Path, lifeline: int) -> None:
-        self.child.start_if_due(now, cwd=cwd, lifeline=lifeline, ready_fd=self._ready_write)
-        os.close(self._ready_write)  # so that its end is the child's end
-
-    def is_ready(self) -> bool | None:
-        """None as long as it is not known."""
-        if not select.select([self.ready_read], [], [], 0)[0]:
-            return None
-        return os.read(self.ready_read, 1) != b""
-
-    def close(self) -> None:
-        os.close(self.ready_read)
-
-
 class Supervisor:
     """
     Runs the control child, `worker.workers` workers and what is `beside` until SIGTERM or SIGINT.
@@ -242,16 +94,19 @@ class Supervisor:
         cwd: Path,
         beside: tuple[ChildSpec, ...] = (),
     ) -> None:
-        self._control = _Child(control)
-        self._beside = [_Child(spec) for spec in beside]
+        self._control = Child(control)
+        self._beside = [Child(spec) for spec in beside]
         self._spec = worker
-        self._workers = [_Child(worker.at(number)) for number in range(1, worker.workers + 1)]
-        self._leaving: list[_Child] = []
-        self._to_replace: list[_Child] = []
-        self._newcomer: _Newcomer | None = None
+        self._workers = [Child(worker.at(number)) for number in range(1, worker.workers + 1)]
+        self._leaving: list[Child] = []
+        self._to_replace: list[Child] = []
+        self._newcomer: Newcomer | None = None
         self._cwd = cwd
         self._lifeline = -1
         self._asked_to_stop = self._asked_to_replace = 0
+        self._looked_at = math.inf
+        self._told: tuple[ChildSeen, ...] | None = None
+        self._env = {**os.environ, LISTENS: origin(worker.listener)}
         self._wakeups: socket.socket | None = None
 
     def run(self) -> None:
@@ -267,27 +122,50 @@ class Supervisor:
             for child in self._all():
                 if child.process is not None:
                     child.process.wait()
+                child.close()
             if self._newcomer is not None:
                 self._newcomer.close()
             os.close(write_end)
             os.close(self._lifeline)
 
-    def _all(self) -> list[_Child]:
+    def _all(self) -> list[Child]:
         newcomers = [self._newcomer.child] if self._newcomer is not None else []
         return [self._control, *self._beside, *self._workers, *self._leaving, *newcomers]
 
     def _look_after_all(self, now: float) -> float:
         """Start what is missing, and go on with a replacement. Seconds until the next look."""
         waits = [child.kill_if_late(now) for child in self._all()]
-        self._leaving = [child for child in self._leaving if not child.is_gone()]
+        was_asleep = now - self._looked_at >= ASLEEP_S
+        for child in self._all():
+            child.listen_for_beats(now, was_asleep=was_asleep)
+        self._looked_at = now
+        for child in [child for child in self._leaving if child.is_gone()]:
+            child.close()
+            self._leaving.remove(child)
         if self._asked_to_replace and self._newcomer is None and not self._to_replace:
             self._asked_to_replace = 0
             self._to_replace = list(self._workers)
         self._replace(now)
         for child in (self._control, *self._beside, *self._workers):
             child.reap(now)
-            waits.append(child.start_if_due(now, cwd=self._cwd, lifeline=self._lifeline))
+            waits.append(
+                child.start_if_due(now, cwd=self._cwd, lifeline=self._lifeline, env=self._env)
+            )
+        self._tell()
         return max(min(waits), 0)
+
+    def _tell(self) -> None:
+        """Write down how the children are, if that is news."""
+        wall = time.time()
+        children = (self._control, *self._beside, *self._workers)
+        told = tuple(child.seen(wall) for child in children)
+        if told == self._told:
+            return
+        self._told = told
+        try:
+            write_children(self._spec.data_dir, told)
+        except OSError as error:
+            logger.error("nobody can be told of the processes: %s", error)  # noqa: TRY400 - one line
 
     def _replace(self, now: float) -> None:
         """One step of a replacement, if one is going on and its next step can be taken."""
@@ -295,8 +173,8 @@ class Supervisor:
         if newcomer is None:
             if self._to_replace:
                 old = self._to_replace.pop(0)
-                newcomer = _Newcomer(self._spec.at(self._free_number()), old, now)
-                newcomer.start(now, cwd=self._cwd, lifeline=self._lifeline)
+                newcomer = Newcomer(self._spec.at(self._free_number()), old, now)
+                newcomer.start(now, cwd=self._cwd, lifeline=self._lifeline, env=self._env)
                 self._newcomer = newcomer
             return
         is_ready = newcomer.is_ready()
@@ -340,7 +218,7 @@ class Supervisor:
         self._control.end(signal.SIGTERM, kill_at=time.monotonic() + KILL_AFTER_S)
         self._wait_for([self._control], passed_on=self._asked_to_stop)
 
-    def _wait_for(self, children: list[_Child], *, passed_on: int) -> bool:
+    def _wait_for(self, children: list[Child], *, passed_on: int) -> bool:
         """Until all are gone. A signal meanwhile is passed on; False at the third of all."""
         while not all(child.is_gone() for child in children):
             if self._asked_to_stop >= STOP_AT_ONCE:

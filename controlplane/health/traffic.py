@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 WINDOW: Final = timedelta(minutes=5)
 # Calls that say nothing of the provider: called off, or never made.
-SAYS_NOTHING: Final = frozenset({Fault.HEDGED, Fault.OWN, Fault.BUSY})
+SAYS_NOTHING: Final = frozenset({Fault.HEDGED, Fault.OWN, Fault.BUSY, Fault.LOOP})
 # An answer as it should be: what was wrong is the caller's.
 CALLERS: Final = frozenset({Fault.CALLER, Fault.CONTENT_FILTER, Fault.CONTEXT_LENGTH})
 

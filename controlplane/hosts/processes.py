@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from routing.gateway.link.fleet import Fleet, HostSeen, WorkerSeen
 
 VIEW: Final = "controlplane.view_hostreport"
+SHOWN_ENDS: Final = 3  # of each process
 STATES: Final = {
     CURRENT: ("success", "up to date"),
     BEHIND: ("warning", "behind"),
@@ -46,6 +47,19 @@ class ProcessView(serializers.Serializer[Any]):
     behind = serializers.IntegerField()
     lag_s = serializers.FloatField()
     error = serializers.CharField(allow_null=True)
+
+
+class EndView(serializers.Serializer[Any]):
+    at = serializers.DateTimeField()
+    how = serializers.CharField()
+
+
+class ChildView(serializers.Serializer[Any]):
+    """A process of a host. `ends` are those of the last ten minutes that nobody asked for."""
+
+    name = serializers.CharField()
+    pid = serializers.IntegerField(allow_null=True)
+    ends = EndView(many=True)
 
 
 class HostView(serializers.Serializer[Any]):
@@ -68,6 +82,10 @@ class HostView(serializers.Serializer[Any]):
     refused = serializers.ListField(child=serializers.CharField())
     refused_at = serializers.DateTimeField(allow_null=True)
     error = serializers.CharField(allow_blank=True)
+    children = ChildView(many=True)
+    child_errors = serializers.ListField(
+        child=serializers.CharField(), help_text="Of processes that end again and again."
+    )
     expected_workers = serializers.IntegerField()
     workers = ProcessView(many=True)
 
@@ -93,6 +111,9 @@ def _shown(found: Fleet) -> dict[str, Any]:
     told: dict[str, Any] = msgspec.to_builtins(found)
     for host in told["hosts"]:
         host["refused_at"] = _moment(host["refused_at"])
+        for child in host["children"]:
+            for end in child["ends"]:
+                end["at"] = _moment(end["at"])
     return told
 
 
@@ -129,6 +150,11 @@ def _host(host: HostSeen) -> dict[str, Any]:
         "state": f"{words} for {host.silent_s:.0f} s" if host.state == SILENT else words,
         "config": host.config_checksum[:12] or "no file",
         "refused_at": _moment(host.refused_at),
+        "ends": [
+            {"name": child.name, "how": end.how, "at": _moment(end.at)}
+            for child in host.children
+            for end in child.ends[-SHOWN_ENDS:]
+        ],
         "missing": max(0, host.expected_workers - len(host.workers)),
         "workers": [_worker(worker, is_silent=host.state == SILENT) for worker in host.workers],
     }

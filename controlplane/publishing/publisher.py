@@ -22,11 +22,12 @@ from providers.secrets.fields import keyring
 from providers.secrets.redaction import known
 from routing.gateway.deciding.snapshot import Content, Snapshot, decode, digest_of, pack, seal
 from routing.gateway.deciding.table import compile_table
+from routing.gateway.link import channel
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-SNAPSHOT_FILE: Final = "snapshot.msgpack"
+SNAPSHOT_FILE: Final = channel.SNAPSHOT_FILE
 ATTEMPTS: Final = 5
 
 Stamp = tuple[int, int, int]
@@ -44,6 +45,15 @@ class Publication:
         self._data_dir = data_dir
         self._builder = Builder()
         self._disk: tuple[Stamp, Snapshot] | None = None
+
+    def is_intact(self) -> bool:
+        """Whether the file is still the one that was published last."""
+        if self._disk is None:
+            return True  # nothing has been published yet
+        try:
+            return _stamp_of(self._data_dir / SNAPSHOT_FILE) == self._disk[0]
+        except OSError:
+            return False
 
     def publish(self, *, whole: bool = True) -> Snapshot:
         """
@@ -114,6 +124,7 @@ class Publication:
             if self._disk is None or self._disk[0] != stamp:
                 self._disk = (stamp, decode(path.read_bytes()))
         except (OSError, ValueError):  # none, or none of ours
+            self._disk = None
             return Snapshot(generation=0, created_at=0, checksum="", content=Content())
         return self._disk[1]
 
@@ -135,8 +146,13 @@ def _prove(content: Content, digest: str) -> None:
 
 
 def _write(data_dir: Path, raw: bytes) -> Path:
-    """Put the snapshot on disk, whole or not at all; where it is."""
+    """
+    Put the snapshot on disk, whole or not at all; where it is.
+
+    A second time, too: a worker that starts while the first is broken serves that one.
+    """
     path = data_dir / SNAPSHOT_FILE
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_whole(path, raw)
+    write_whole(data_dir / channel.KEPT_SNAPSHOT_FILE, raw, is_durable=False)
     return path

@@ -38,6 +38,7 @@ COLOURS = {
     Outcome.FAILED.value: "danger",
     Outcome.INTERRUPTED.value: "danger",
     Outcome.INTERNAL_ERROR.value: "danger",
+    Outcome.LOST.value: "danger",
 }
 
 

@@ -13,18 +13,29 @@ import re
 import secrets
 import threading
 import time
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
-from django.db import DataError, InterfaceError, OperationalError, connection, transaction
+from django.db import (
+    DatabaseError,
+    DataError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    connection,
+    transaction,
+)
 
 from controlplane.records.models import CENTURY, EPOCH, Captured, DirtyMinute, RequestRecord
-from routing.gateway.records.record import COLUMNS
-from routing.gateway.records.spool import CAPTURED, SPOOL_DIR, spool_files, take
+from routing.gateway.records.aside import is_its_fault, set_aside
+from routing.gateway.records.record import COLUMNS, row_of
+from routing.gateway.records.spool import CAPTURED, SPOOL_DIR, SUFFIX, spool_files, take
+from routing.gateway.records.underway import files_of, lost_records
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from routing.gateway.records.capture import CaptureRow
@@ -36,6 +47,8 @@ BREATH_S: Final = 0.01  # at least, between transactions: SQLite has one writer 
 RETRY_FIRST_S: Final = 0.25
 RETRY_MAX_S: Final = 5.0
 MINUTE_MS: Final = 60_000
+# What a row itself is to blame for: no such id, no such text, nothing where something has to be.
+_REFUSED: Final = (DataError, IntegrityError, ValueError, TypeError, OverflowError)
 
 logger = logging.getLogger("switchyard.ingest")
 
@@ -44,12 +57,18 @@ class Ingester:
     """
     Moves what lies in DATA_DIR's spool into the database, a round at a time, all in one thread.
 
+    `note_lost` is told protocol and canonical model of each request that died with its worker.
     `stop` ends a round after the batch that it is at. `error` says why the last round failed.
     """
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(
+        self, data_dir: Path, *, note_lost: Callable[[str, str], None] | None = None
+    ) -> None:
+        self._note_lost = note_lost
+        self._data_dir = data_dir
         self._folder = data_dir / SPOOL_DIR
         self._is_stopping = threading.Event()
+        self._stuck: set[Path] = set()  # what is neither ingested nor can be put aside
         self.error = ""
         self.ingested = 0
 
@@ -73,15 +92,13 @@ class Ingester:
         """Ingest what there is; how many records. Never raises: what fails is in `error`."""
         done = 0
         try:
-            for path in spool_files(self._folder):
-                if self._is_stopping.is_set():
-                    break
-                taken = take(path)
-                if taken is not None:
-                    done += self._ingest(taken)
-            for path in spool_files(self._folder, CAPTURED):
-                if (taken := None if self._is_stopping.is_set() else take(path)) is not None:
-                    self._ingest_captures(taken)
+            # Looked at before the spool: what a worker had written until its death is in the
+            # database by the time that the rest of what it was at is recorded as lost.
+            with self._left_behind() as left:
+                done += self._each(SUFFIX, self._ingest)
+                for taken in () if self._is_stopping.is_set() else left:
+                    done += self._record_lost(taken)
+            self._each(CAPTURED, self._ingest_captures)
         except Exception as error:  # noqa: BLE001 - whatever it is, the files stay for the next round
             self.error = f"{type(error).__name__}: {error}".strip().splitlines()[0]
             connection.close()
@@ -90,11 +107,72 @@ class Ingester:
         self.ingested += done
         return done
 
+    def _each(self, suffix: str, ingest: Callable[[TakenFile], int]) -> int:
+        """
+        Every file that may be taken, one after the other; how many records they held.
+
+        What one file is to blame for costs the others nothing. Raises what is nobody's fault.
+        """
+        done = 0
+        for path in spool_files(self._folder, suffix):
+            if self._is_stopping.is_set():
+                break
+            if path in self._stuck:
+                continue
+            try:
+                taken = take(path)
+                done += ingest(taken) if taken is not None else 0
+            except (DatabaseError, InterfaceError):
+                raise
+            except Exception as error:
+                if not is_its_fault(error):
+                    raise
+                self._put_aside(path, f"{type(error).__name__}: {error}")
+        return done
+
+    @contextmanager
+    def _left_behind(self) -> Iterator[list[TakenFile]]:
+        """What workers that are gone were at, taken meanwhile."""
+        taken: list[TakenFile] = []
+        try:
+            for path in files_of(self._data_dir):
+                # What cannot be opened is of no worker of ours.
+                with suppress(OSError):
+                    taken += filter(None, (take(path),))
+            yield taken
+        finally:
+            for file in taken:
+                file.release()
+
+    def _record_lost(self, taken: TakenFile) -> int:
+        records = lost_records(taken.raw(), time.time())
+        if records:
+            store([row_of(record) for record in records])
+            name = taken.path.name
+            logger.error("%d requests have no record of their worker's (%s)", len(records), name)
+        taken.path.unlink()
+        if (note_lost := self._note_lost) is not None:
+            for record in records:
+                note_lost(record.detail.protocol, record.canonical_model)
+        return len(records)
+
+    def _put_aside(self, path: Path, reason: str) -> None:
+        try:
+            set_aside(path, reason)
+        except OSError as error:
+            # It stays where it is, and is passed over.
+            self._stuck.add(path)
+            logger.error("%s is passed over: %s; nor can it be put aside: %s", path, reason, error)  # noqa: TRY400 - one line
+
+    def _is_torn(self, taken: TakenFile, lost: int) -> bool:
+        """Whether a part of a file could not be read; what could be is in the database then."""
+        if lost:
+            self._put_aside(taken.path, f"{lost} bytes were torn and cannot be read")
+        return lost > 0
+
     def _ingest(self, taken: TakenFile) -> int:
         try:
             found, lost = taken.read()
-            if lost:
-                logger.error("%s: %d bytes were torn and cannot be read", taken.path.name, lost)
             for start in range(0, len(found), BATCH):
                 if self._is_stopping.is_set():
                     return start
@@ -103,20 +181,21 @@ class Ingester:
                 # Half the time is other writers', so that nobody in admin waits for long.
                 if connection.vendor == "sqlite":
                     time.sleep(max((time.monotonic() - began) / 2, BREATH_S))
-            taken.path.unlink()
+            if not self._is_torn(taken, lost):
+                taken.path.unlink()
         finally:
             taken.release()
         return len(found)
 
-    def _ingest_captures(self, taken: TakenFile) -> None:
+    def _ingest_captures(self, taken: TakenFile) -> int:
         try:
             found, lost = taken.captures()
-            if lost:
-                logger.error("%s: %d bytes were torn and cannot be read", taken.path.name, lost)
             store_captures(found)
-            taken.path.unlink()
+            if not self._is_torn(taken, lost):
+                taken.path.unlink()
         finally:
             taken.release()
+        return len(found)
 
 
 def store(rows: Sequence[Row]) -> None:
@@ -125,7 +204,7 @@ def store(rows: Sequence[Row]) -> None:
         _store(rows)
     except (InterfaceError, OperationalError):
         raise  # the database is away: the rows are not to blame
-    except DataError:
+    except _REFUSED:
         for row in rows:
             _store_one(row)
 
@@ -136,7 +215,7 @@ def _store_one(row: Row) -> None:
     clean = tuple([v.replace("\0", "") if isinstance(v, str) else v for v in row])
     try:
         _store([clean])
-    except DataError as error:
+    except _REFUSED as error:
         logger.error("the record of request %s was refused: %s", clean[1], error)  # noqa: TRY400 - the database's words say it all
 
 

@@ -179,6 +179,7 @@ class RequestMinute(Minute):
     interrupted = sum_field()
     abandoned = sum_field()
     internal_error = sum_field()
+    lost = sum_field()
     failovers = sum_field()
     streams = sum_field()
     calls = sum_field()

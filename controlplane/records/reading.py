@@ -69,6 +69,7 @@ class RequestSums(_Sums):
     interrupted: int = 0
     abandoned: int = 0
     internal_error: int = 0
+    lost: int = 0
     failovers: int = 0
     streams: int = 0
     calls: int = 0
@@ -77,7 +78,8 @@ class RequestSums(_Sums):
     @property
     def errors(self) -> int:
         """Requests that got no answer, or a broken one, and that was not their callers' doing."""
-        return self.unavailable + self.failed + self.interrupted + self.internal_error
+        broken = self.interrupted + self.internal_error + self.lost
+        return self.unavailable + self.failed + broken
 
     @property
     def error_share(self) -> float | None:

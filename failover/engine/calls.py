@@ -69,7 +69,8 @@ class Call(Struct, kw_only=True):
     One request on its way to providers.
 
     `deadline` (the engine's clock, seconds) covers everything up to the first content. `headers`
-    are the caller's that go upstream. `session` chooses among a provider's credentials.
+    are the caller's that go upstream; `hops` those of them that go in any protocol. `session`
+    chooses among a provider's credentials.
     `attempts` is filled as calls are made, so that they are known even if the caller goes away.
     `faults` are what providers are to pretend, by their names. `holds_whole`: a stream is held
     until it is whole, so that a break in its middle fails over unseen. `fitting` knows whom the
@@ -86,6 +87,7 @@ class Call(Struct, kw_only=True):
     session: int | None = None
     attempts: list[Attempt] = []
     faults: Mapping[str, SimulatedFault] | None = None
+    hops: Sequence[Header] = ()
     holds_whole: bool = False
     credential: str = ""
     apart: Apart | None = None
@@ -207,7 +209,7 @@ class Calls:
         warnings: tuple[str, ...] = ()
         apart = call.apart if request.is_long else None
         if not upstream.speaks(request.protocol.name):
-            request, headers = call.fitting.told(candidate), ()
+            request, headers = call.fitting.told(candidate), call.hops
             written = request.written() if apart is None else await apart(request.written)
             attempt.dropped, warnings = written.dropped, written.warnings
         times = candidate.times

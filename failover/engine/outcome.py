@@ -22,6 +22,7 @@ class Ending(StrEnum):
     OUT_OF_QUOTA = "insufficient_quota"
     OVERLOADED = "server_is_overloaded"
     TIMED_OUT = "upstream_timeout"
+    LOOP = "loop_detected"
     CALLER = "caller"  # the first provider's 4xx goes back as it is
 
 
@@ -83,4 +84,6 @@ def ending_of(attempts: list[Attempt]) -> Ending:
         return Ending.RATE_LIMITED
     if faults == {Fault.OVERLOADED}:
         return Ending.OVERLOADED
+    if faults == {Fault.LOOP}:
+        return Ending.LOOP  # said on, so that no gateway before this one asks again
     return Ending.UPSTREAM_FAILED

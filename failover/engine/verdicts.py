@@ -92,6 +92,7 @@ VERDICTS: Mapping[Fault, Row] = MappingProxyType(
         Fault.BAD_STREAM: Row(Next.YES, Again.NO, _CANDIDATE_WINDOW),
         Fault.INTERRUPTED: Row(Next.NEVER, Again.NO, _CANDIDATE_WINDOW),
         Fault.BUSY: Row(Next.YES, Again.NO, _NOBODY),
+        Fault.LOOP: Row(Next.YES, Again.NO, _NOBODY),
         Fault.HEDGED: Row(Next.NEVER, Again.NO, _NOBODY),
         Fault.OWN: Row(Next.NEVER, Again.NO, _NOBODY),
     }

@@ -146,6 +146,8 @@ def _fault(status: int, error: ErrorObject) -> Fault:
             return Fault.CONTEXT_LENGTH  # no wait makes room for it
         case 429:
             return _among(error, _BEHIND_429) or Fault.RATE_LIMITED
+        case 508:  # only gateways say so: of the way that a request has come, not of themselves
+            return Fault.LOOP
         case 529:
             return Fault.OVERLOADED
         case 408 | 424:  # 424: Azure ML, where the model's container failed

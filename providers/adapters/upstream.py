@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 from providers.adapters.adapter import Adapter
 from providers.adapters.address import address_of, completed
 from providers.adapters.auth import AUTHS, AuthScheme, Sent, auth_named
-from providers.adapters.headers import checked_headers, is_authorized
+from providers.adapters.headers import HOPS, checked_headers, is_authorized
 from providers.adapters.judging import Judging
 from providers.adapters.registry import ADAPTERS, KNOWN_KINDS
 from providers.adapters.revealing import revealed_headers, revealed_proxy, revealed_secret
@@ -149,15 +149,17 @@ class Upstream:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         rng: Callable[[], float] = random.random,
         auths: Mapping[str, AuthScheme] = AUTHS,
+        hop: bytes = b"",
     ) -> Upstream:
         """
-        The provider behind `spec`. `environ` holds the proxy variables, `auths` the schemes.
+        The provider behind `spec`. `environ` holds the proxy variables, `auths` the schemes, `hop`
+        the id of the gateway that calls, "" for none.
 
         Raises ValueError, naming the provider and what is wrong, never a secret; what `decrypt`
         raises comes through.
         """
         try:
-            return cls._compile(spec, decrypt, environ, sleep=sleep, rng=rng, auths=auths)
+            return cls._compile(spec, decrypt, environ, sleep=sleep, rng=rng, auths=auths, hop=hop)
         except ValueError as error:
             raise ValueError(f"provider {spec.name}: {error}") from error
 
@@ -171,6 +173,7 @@ class Upstream:
         sleep: Callable[[float], Awaitable[None]],
         rng: Callable[[], float],
         auths: Mapping[str, AuthScheme],
+        hop: bytes,
     ) -> Upstream:
         if spec.kind not in KNOWN_KINDS:
             raise ValueError(f"kind {spec.kind!r} is not known")
@@ -201,6 +204,7 @@ class Upstream:
         known.remember_named([*headers.items(), *parse_qsl(urlsplit(base_url).query)])
         known.remember_url(address.endpoint.proxy)
         fields = {"host": address.host} | {k: v.encode() for k, v in _DEFAULTS} | fields
+        hop_line = b"%b: %b\r\n" % (HOPS, hop) if hop else b""
         auth = auth_named(spec.auth or adapter.auth, auths)
         heads: dict[tuple[str, str], Head] = {}
         for credential in credentials:
@@ -211,7 +215,7 @@ class Upstream:
                     own.pop(name, None)
                 line = auth.line(credential.secret)
                 last = line + b"\r\n" if line else None
-            lines = b"".join(k.encode() + b": " + v + b"\r\n" for k, v in own.items())
+            lines = b"".join(k.encode() + b": " + v + b"\r\n" for k, v in own.items()) + hop_line
             for protocol, path in adapter.paths.items():
                 target = address.path + path.encode() + address.query
                 first = b"POST " + target + b" HTTP/1.1\r\n" + lines

@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 import typing
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum, auto
 from typing import Any, Final
 
@@ -156,6 +156,11 @@ class Request(ABC):
     def state_id(self) -> str:
         """What one provider keeps for the caller, such as an earlier answer: it has to go there."""
         return ""
+
+    @property
+    def alternatives(self) -> Sequence[tuple[str, str]]:
+        """Models that a provider may answer with instead, each behind the member that names it."""
+        return ()
 
     # On its way to a provider, and back
 

@@ -20,7 +20,7 @@ class IncomingReply:
     llhttp itself refuses (tested with httptools 0.9.0): Content-Length beside Transfer-Encoding,
     a second or malformed Content-Length, folded or malformed fields, bare LF, chunk sizes that
     overflow. It does not judge versions, other transfer codings, status 000, or sizes and counts:
-    that is here.
+    that is here. A status from 1 to 99 is an answer, a nonsensical one, and not informational.
     """
 
     __slots__ = (
@@ -71,7 +71,7 @@ class IncomingReply:
     def on_headers_complete(self) -> None:
         parser = self._parser
         status = self._status = parser.get_status_code()
-        if status < 200:
+        if status == 0 or 100 <= status < 200:
             self._count_informational(status)
             return
         headers = self._headers

@@ -20,6 +20,7 @@ from failover.engine.availability import mended
 from failover.engine.benches import Benches
 from failover.engine.loads import Loads
 from failover.engine.plan import Fitting, Nobody, Why
+from providers.adapters.headers import HOPS
 from providers.protocols import Request
 from providers.protocols.slices import LONG
 from providers.secrets.encryption import load_keyring
@@ -37,13 +38,9 @@ from routing.gateway.deciding.resolution import Unknown
 from routing.gateway.deciding.snapshot import Snapshot, Steps, finish
 from routing.gateway.deciding.state import LiveState
 from routing.gateway.deciding.table import Table, compiling
-from routing.gateway.errors import (
-    GatewayError,
-    nobody_may,
-    not_ready,
-    unknown_model,
-)
+from routing.gateway.errors import GatewayError, nobody_may, not_ready, unknown_model
 from routing.gateway.families import GEMINI
+from routing.gateway.hops import hop_of, hops_of
 from routing.gateway.ingress import (
     PARAMS,
     SIMULATE,
@@ -63,11 +60,12 @@ from routing.gateway.ingress import (
 from routing.gateway.intake import SLOW_TO_TELL, SMALL, Intake, begin
 from routing.gateway.keylimits.allowances import KeyLimits
 from routing.gateway.limits import GatewayLimits
-from routing.gateway.listing import resolve_for
+from routing.gateway.listing import hold_alternatives, resolve_for
 from routing.gateway.records.record import Outcome
 from routing.gateway.records.recorder import Recorder
 from routing.gateway.records.spool import SpoolWriter
 from routing.gateway.records.trail import Trail
+from routing.gateway.records.underway import RUN_DIR, Underway
 from routing.gateway.replies import early_headers, pass_on
 from routing.gateway.routes import ROUTES, Route, query_key
 from routing.gateway.telemetry.failure_log import FailureLog
@@ -81,8 +79,8 @@ class Gateway:
     The ASGI application of one worker.
 
     `load` swaps the routing table. `guests` are keys by digest that pages of this process made for
-    one request each. `status` is what /readyz adds to what it knows itself;
-    `draining` makes /readyz say no. `workers` is how many the host has.
+    one request each. `status` is what /readyz adds to what it knows itself; `draining` makes it say
+    no. `workers` is how many the host has.
     """
 
     def __init__(
@@ -100,7 +98,10 @@ class Gateway:
         limits: GatewayLimits | None = None,
         worker: str = "1",
         workers: int = 1,
+        hop: bytes = b"",
+        underway: Underway | None = None,
     ) -> None:
+        self.hop = hop
         self.worker, self.workers = worker, workers
         self.status: dict[str, Any] = {}
         self.draining = False
@@ -118,7 +119,7 @@ class Gateway:
         self.visits = Visits()
         limits = limits or GatewayLimits()
         self.admission = Admission(limits)
-        self.recorder = Recorder(spool=spool, worker=worker, wall=wall)
+        self.recorder = Recorder(spool=spool, worker=worker, wall=wall, underway=underway)
         self.meter = Meter(lambda: self.table)
         self.recorder.observers += [self.meter.observe, FailureLog().observe]
         self.key_limits = key_limits or KeyLimits()
@@ -164,6 +165,8 @@ class Gateway:
             limits=limits,
             worker=worker,
             workers=workers,
+            hop=hop_of(data_dir),
+            underway=Underway(data_dir / RUN_DIR, worker=worker),
         )
 
     def load(self, snapshot: Snapshot) -> None:
@@ -172,7 +175,8 @@ class Gateway:
 
     def loading(self, snapshot: Snapshot) -> Steps[None]:
         """load() in steps, between which requests may run."""
-        table = yield from compiling(snapshot, decrypt=self._decrypt, environ=self._environ)
+        decrypt, environ = self._decrypt, self._environ
+        table = yield from compiling(snapshot, decrypt=decrypt, environ=environ, hop=self.hop)
         yield
         before, self.table = self.table, table
         known.digests = table.keys
@@ -245,6 +249,7 @@ class Gateway:
             table, key = self._let_in(trail, headers, in_query)
             faults = faults_of(headers, key, table.providers) if SIMULATE in headers else None
             check_body_headers(headers)
+            hops = hops_of(scope["headers"], self.hop) if HOPS in headers else ()
             body = exchange.whole_body() if exchange is not None else None
             if body is None:
                 body = await intake.read(receive, headers, key, trail)
@@ -273,6 +278,8 @@ class Gateway:
                 call = self._decided(request, table, headers, trail, visit)
             call.headers, call.faults = protocol.forwarded(scope["headers"]), faults
             call.apart = intake.apart(body)
+            if hops:
+                call.headers, call.hops = [*call.headers, *hops], hops
             if table.captures:
                 exchange = self._answering.capture(table, trail, visit, body, exchange)
             result = await self.engine.run(call)
@@ -320,12 +327,12 @@ class Gateway:
         resolution = resolve_for(key, table, request.model)
         if isinstance(resolution, Unknown):
             raise unknown_model(resolution)
-        trail.resolution = resolution
-        trail.canonical_model = resolution.canonical_model
+        trail.resolution, trail.canonical_model = resolution, resolution.canonical_model
+        if key.pattern is not None:
+            hold_alternatives(key, resolution, request.alternatives)
         strict = wants_strict(headers) if PARAMS in headers else None
         trail.features = features = features_of(request, headers, key, resolution, strict=strict)
-        if fitting is None:
-            fitting = Fitting(request)
+        fitting = fitting or Fitting(request)
         fitting.is_strict = features.strict_params
         trail.misfits = fitting.misfits
         now = self.clock()
@@ -337,6 +344,7 @@ class Gateway:
                 raise fitting.contradiction
             raise nobody_may(planned)
         trail.plan, policy = planned, planned.policy
+        self.recorder.underway.note(trail, key, resolution)
         if request.stream:
             visit.early_headers = early_headers(trail, request.stream_type)
             visit.hold_at = now + policy.hold_s

@@ -214,6 +214,7 @@ _ENDINGS: Mapping[Ending, tuple[int, str, str]] = {
     Ending.OUT_OF_QUOTA: (429, "insufficient_quota", "Every provider is out of quota"),
     Ending.OVERLOADED: (503, "server_error", "Every provider is overloaded"),
     Ending.TIMED_OUT: (504, "server_error", "The request's deadline passed"),
+    Ending.LOOP: (508, "server_error", "Every way that was tried leads back to a gateway"),
 }
 _CODES = {Ending.RATE_LIMITED: "rate_limit_exceeded"}
 
@@ -225,6 +226,7 @@ def providers_failed(failed: Failed, exhausted_status: int) -> ProvidersFailed:
         status = exhausted_status
     calls = len(failed.attempts)
     returns_in_s = failed.returns_in_s
+    is_vain = calls >= 2 or failed.ending is Ending.LOOP
     hint = ""
     if failed.ending is Ending.RATE_LIMITED and returns_in_s is not None:
         hint = f" Please try again in {retry_after(returns_in_s)}s."
@@ -234,7 +236,7 @@ def providers_failed(failed: Failed, exhausted_status: int) -> ProvidersFailed:
         type=kind,
         code=_CODES.get(failed.ending, failed.ending.value),
         returns_in_s=returns_in_s,
-        should_retry=False if calls >= 2 and not _is_true(returns_in_s) else None,
+        should_retry=False if is_vain and not _is_true(returns_in_s) else None,
         extra={"attempts": [attempt.summary() for attempt in failed.attempts]},
     )
 

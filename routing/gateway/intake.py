@@ -26,6 +26,7 @@ from routing.gateway.errors import GatewayError, Refused
 from routing.gateway.ingress import Headers, Receive, body_of, given_id, new_id, read_body
 from routing.gateway.keylimits.allowances import KeyLimits
 from routing.gateway.limits import GatewayLimits
+from routing.gateway.records.record import OWN_PREFIX
 from routing.gateway.records.trail import Trail
 from routing.gateway.routes import Route
 from routing.gateway.telemetry.metrics import Meter
@@ -157,7 +158,8 @@ def begin(route: Route, headers: Headers) -> Trail:
     """The trail of a request that has just come."""
     given = given_id(headers)
     trail = Trail(given or new_id(), time.monotonic())
-    trail.is_named = given is not None
+    if given is not None:
+        trail.is_named, trail.record_id = True, new_id()[len(OWN_PREFIX) :].decode()
     trail.endpoint, trail.protocol = route.endpoint, route.protocol.name
     return trail
 

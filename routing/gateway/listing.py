@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
@@ -14,7 +14,7 @@ from routing.gateway.deciding.keys import Key
 from routing.gateway.deciding.resolution import Resolution, Unknown
 from routing.gateway.deciding.resolver import resolve
 from routing.gateway.deciding.table import Table
-from routing.gateway.errors import bad_request, unknown_model
+from routing.gateway.errors import Refused, bad_request, unknown_model
 from routing.gateway.families import ANTHROPIC, GEMINI, OPENAI, Family
 
 PAGE_MAX: Final = 1000
@@ -53,6 +53,25 @@ def resolve_for(key: Key, table: Table, name: str) -> Resolution | Unknown:
     if isinstance(found, Unknown) and key.pattern is not None:
         return resolve(table, name, frozenset(visible_names(table, key)))
     return found
+
+
+def hold_alternatives(key: Key, resolution: Resolution, named: Iterable[tuple[str, str]]) -> None:
+    """
+    Hold the models that a request has its provider fall back to against what `key` may use.
+
+    Raises Refused for one that it may not: those would be answered with as any other.
+    """
+    providers = {c.provider for group in resolution.groups for c in group.pool.candidates}
+    for member, model in named:
+        if key.allows(model) or all(key.allows(f"{name}/{model}") for name in providers):
+            continue
+        raise Refused(
+            403,
+            f"This key may not use the model {model[:100]!r} that '{member}' names.",
+            type="permission_error",
+            code="key_not_allowed",
+            param=member,
+        )
 
 
 def answer_models(

@@ -18,6 +18,7 @@ JSON: Header = (b"content-type", b"application/json")
 _UNHELD: tuple[Header, ...] = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
 _UPSTREAM_IDS = frozenset({b"x-request-id", b"request-id"})
 REFLECTED_MAX, REFLECTED_BYTES = 32, 256  # 8 KiB: many clients take no more than that in all
+TOLD_BYTES = 1024  # of one header that may be in the caller's own words
 
 
 def trail_headers(trail: Trail) -> list[Header]:
@@ -175,10 +176,14 @@ def _is_modest(value: bytes) -> bool:
 
 
 def visible(text: str) -> bytes:
-    """`text` as a header value: ASCII without control characters."""
-    return text.encode("ascii", "backslashreplace").translate(_SPACES)
+    """`text` as a header value: ASCII without control characters, at most TOLD_BYTES of it."""
+    shown = text[:TOLD_BYTES].encode("ascii", "backslashreplace").translate(_SPACES)
+    if len(shown) <= TOLD_BYTES and len(text) <= TOLD_BYTES:
+        return shown
+    return shown[: TOLD_BYTES - len(_CUT)] + _CUT
 
 
+_CUT = b" ..."
 _SPACES = bytes(byte if 32 <= byte < 127 else 32 for byte in range(256))
 
 

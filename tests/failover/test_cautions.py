@@ -285,3 +285,28 @@ def test_what_is_told_of_a_protocol_is_what_a_compiled_provider_does():
         spoken = Upstream.compile(spec, lambda secret: secret, {}).protocols
         told = {PROTOCOL_NAMES[place] for place, _ in said(protocol_cautions(kind, PROTOCOL_NAMES))}
         assert spoken == set(PROTOCOL_NAMES) - told
+
+
+@pytest.mark.parametrize(
+    ("listens", "url", "is_own"),
+    [
+        ("http://127.0.0.1:8000", "http://127.0.0.1:8000/v1", True),
+        ("http://127.0.0.1:8000", "http://localhost:8000", True),
+        ("http://127.0.0.1:8000", "http://0.0.0.0:8000/v1", True),
+        ("http://127.0.0.1:8000", "http://127.0.0.1:8001/v1", False),
+        ("http://127.0.0.1:8000", "http://10.0.0.9:8000/v1", False),
+        ("http://0.0.0.0:8000", "http://127.0.0.9:8000/v1", True),
+        ("http://0.0.0.0:8000", "http://[::1]:8000/v1", True),
+        ("http://0.0.0.0:80", "http://localhost/v1", True),
+        ("http://0.0.0.0:8000", "http://192.0.2.1:8000/v1", False),
+        ("http://[::]:8000", "http://[::ffff:127.0.0.1]:8000/v1", True),
+        ("http://127.0.0.1:8000", "https://llm.example.com/v1", True),
+        ("http://127.0.0.1:8000", "https://api.example.com/v1", False),
+        ("", "http://127.0.0.1:8000/v1", False),
+        ("http://127.0.0.1:8000", "http://127.0.0.1:x/v1", False),
+    ],
+)
+def test_an_address_that_this_gateway_listens_at_is_warned_of(listens, url, is_own):
+    environ = {"SWITCHYARD_LISTENS": listens, "ALLOWED_HOSTS": "localhost, llm.example.com"}
+    cautions = [caution.text for caution in address_cautions(url, environ)]
+    assert any("refused as a loop" in text for text in cautions) is is_own

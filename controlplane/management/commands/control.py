@@ -34,4 +34,9 @@ class Command(BaseCommand):
         this_process_is_the_hub()
         level = logging.WARNING if options["verbosity"] == 0 else logging.INFO
         logs.configure(os.environ, process="control", level=level)
-        asyncio.run(control(settings.DATA_DIR, os.environ))
+        asyncio.run(_run())
+
+
+async def _run() -> None:
+    async with lifeline.beating(os.environ):
+        await control(settings.DATA_DIR, os.environ)

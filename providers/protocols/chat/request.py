@@ -20,6 +20,7 @@ from providers.protocols.chat import reshaping
 from providers.protocols.chat.reply import plain_usage
 from providers.protocols.chat.shape import Shape
 from providers.protocols.chat.stream import StreamScanner
+from providers.protocols.names import Decided, alternatives_of
 from providers.protocols.protocol import Judge, Protocol, Reply, Request
 
 _TRUE: Final = Raw(b"true")
@@ -35,6 +36,11 @@ _TELLING: Final = frozenset(
     {"reasoning_effort", "tools", "functions", "modalities", "response_format"}
 )
 _COUNTED: Final = frozenset({"tools", "functions", "response_format", "suffix"})
+_DECIDED: Final = Decided(
+    "model", "stream", "messages", "prompt", "n", "max_tokens", "max_completion_tokens",
+    "parallel_tool_calls", "prompt_cache_key", "safety_identifier", "user", INJECTED,
+    *_TELLING, *_COUNTED,
+)  # fmt: skip
 
 
 class CompletionRequest(Request):
@@ -154,6 +160,10 @@ class CompletionRequest(Request):
         return None
 
     @property
+    def alternatives(self) -> tuple[tuple[str, str], ...]:
+        return alternatives_of(self.fields)
+
+    @property
     def estimated_input_tokens(self) -> int:
         tokens = self._estimate
         if tokens is None:
@@ -172,6 +182,7 @@ class CompletionRequest(Request):
 
 def parse(protocol: Protocol, shape: Shape, body: bytes) -> CompletionRequest:
     fields = bodies.members_of(body)
+    _DECIDED.check(fields)
     model = bodies.model_of(fields)
     raw = fields.get(shape.input)
     if raw is None or not shape.beginning.match(raw):

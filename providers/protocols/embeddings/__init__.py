@@ -11,6 +11,7 @@ from msgspec import Raw, Struct
 
 from providers.errors import Failure, ProtocolError
 from providers.protocols import bodies, openai
+from providers.protocols.names import Decided, alternatives_of
 from providers.protocols.protocol import (
     NO_NEEDS,
     Header,
@@ -26,6 +27,7 @@ from providers.protocols.whole import decoded, no_answer
 
 _BEGINNING: Final = re.compile(rb'["\[]')
 _FILLED: Final = re.compile(bodies.FILLED)
+_DECIDED: Final = Decided("model", "stream", "input", "user")
 
 
 class _Vectors(Struct, gc=False):
@@ -48,6 +50,10 @@ class EmbeddingsRequest(Request):
     @property
     def needs(self) -> frozenset[str]:
         return NO_NEEDS
+
+    @property
+    def alternatives(self) -> tuple[tuple[str, str], ...]:
+        return alternatives_of(self.fields)
 
     @property
     def estimated_input_tokens(self) -> int:
@@ -91,6 +97,7 @@ class Embeddings(Protocol):
     def parse(self, body: bytes, target: str = "") -> Request:
         del target
         fields = bodies.members_of(body)
+        _DECIDED.check(fields)
         model = bodies.model_of(fields)
         raw = fields.get("input")
         if raw is None or not _BEGINNING.match(raw):

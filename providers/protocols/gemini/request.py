@@ -20,6 +20,7 @@ from providers.protocols.gemini import reshaping
 from providers.protocols.gemini.listing import ARRAY, Listing
 from providers.protocols.gemini.parts import BYPASS, snake
 from providers.protocols.gemini.stream import ArrayScanner, StreamScanner
+from providers.protocols.names import Decided, alternatives_of
 from providers.protocols.protocol import (
     EVENT_STREAM,
     NO_NEEDS,
@@ -48,6 +49,8 @@ _FUNCTIONS: Final = re.compile(rb'"function_?[dD]eclarations"\s*:\s*(?:\[\s*[^\s
 _COUNTED: Final = ("systemInstruction", "tools")
 _INNER: Final = "generateContentRequest"  # a whole request that is only counted
 _NOTHING: Final = (b"null", b"[]", b"{}", b"false")
+_OWN: Final = ("generationConfig", "systemInstruction", "cachedContent", "safetySettings", _INNER)
+_DECIDED: Final = Decided("model", "stream", "contents", "tools", *_OWN, *map(snake, _OWN))
 # The beginning of our own seal (sealing.py) in base64.
 _SEALED: Final = re.compile(rb'"(thought_?[sS]ignature)"\s*:\s*"Z3cxL')
 _HINT: Final = b'"Z3cxL'
@@ -165,6 +168,10 @@ class GenerateRequest(Request):
         return bodies.string(member(self.fields, "cachedContent")) or None
 
     @property
+    def alternatives(self) -> tuple[tuple[str, str], ...]:
+        return _alternatives_of(self.fields)
+
+    @property
     def estimated_input_tokens(self) -> int:
         tokens = self._estimate
         if tokens is None:
@@ -185,12 +192,17 @@ class CountRequest(Request):
         super().__init__(protocol, model, stream=False)
         self.fields = fields
         self.inner = bodies.object_of(member(fields, _INNER))
+        _DECIDED.check(self.inner or ())
         self._body = body
         self._estimate: int | None = None
 
     @property
     def needs(self) -> frozenset[str]:
         return NO_NEEDS
+
+    @property
+    def alternatives(self) -> tuple[tuple[str, str], ...]:
+        return _alternatives_of(self.fields)
 
     @property
     def estimated_input_tokens(self) -> int:
@@ -224,6 +236,7 @@ class CountRequest(Request):
 
 def parse_generate(protocol: Protocol, body: bytes, target: str) -> GenerateRequest:
     fields = bodies.members_of(body)
+    _DECIDED.check(fields)
     if target:
         model, verb, is_sse = _named(target)
         stream = verb == STREAM
@@ -238,6 +251,7 @@ def parse_generate(protocol: Protocol, body: bytes, target: str) -> GenerateRequ
 
 def parse_count(protocol: Protocol, body: bytes, target: str) -> CountRequest:
     fields = bodies.members_of(body)
+    _DECIDED.check(fields)
     if target:
         model = _named(target).model
     else:
@@ -288,6 +302,13 @@ def path_of(model: str, *, verb: str) -> str:
     name = quote(model, safe=safe)
     path = f"/{name}:{verb}" if safe else f"{PATH}/{name}:{verb}"
     return f"{path}?alt=sse" if verb == STREAM else path
+
+
+def _alternatives_of(fields: dict[str, Raw]) -> tuple[tuple[str, str], ...]:
+    """A body may name a model beside its path, and a provider may go by that one."""
+    named = bodies.string(fields.get("model"))
+    own = (("model", named.removeprefix(_ROOMS[0])),) if named else ()
+    return own + alternatives_of(fields)
 
 
 def _check_contents(fields: dict[str, Raw]) -> None:

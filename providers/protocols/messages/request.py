@@ -18,6 +18,7 @@ from providers.errors import Failure
 from providers.protocols import bodies, slices
 from providers.protocols.messages import reshaping
 from providers.protocols.messages.stream import MessagesScanner
+from providers.protocols.names import Decided, alternatives_of
 from providers.protocols.protocol import Judge, Protocol, Reply, Request
 
 _BEGINNING: Final = re.compile(bodies.FILLED)
@@ -27,6 +28,9 @@ _BLOCK: Final = re.compile(rb'"type"\s*:\s*"(image|document|container_upload)"')
 _BLOCK_NEEDS: Final = {"image": "vision", "document": "files", "container_upload": "files"}
 _TELLING: Final = frozenset({"thinking", "output_config", "output_format", "tools"})
 _COUNTED: Final = ("system", "tools", "output_config")
+_DECIDED: Final = Decided(
+    "model", "stream", "messages", "max_tokens", "metadata", "tool_choice", *_TELLING, *_COUNTED
+)
 # Some callers put their key into the query; it goes nowhere.
 _SECRETS: Final = frozenset({"key", "api_key", "api-key", "x-api-key", "access_token"})
 _SANE: Final = re.compile(r"[!-~]*")
@@ -112,6 +116,10 @@ class MessagesRequest(Request):
         return bodies.string(metadata.get("user_id")) or None
 
     @property
+    def alternatives(self) -> tuple[tuple[str, str], ...]:
+        return alternatives_of(self.fields)
+
+    @property
     def estimated_input_tokens(self) -> int:
         if self._estimate is None:
             fields = self.fields
@@ -129,6 +137,7 @@ def parse(
     protocol: Protocol, body: bytes, target: str, kind: type[MessagesRequest] = MessagesRequest
 ) -> MessagesRequest:
     fields = bodies.members_of(body)
+    _DECIDED.check(fields)
     model = bodies.model_of(fields)
     raw = fields.get("messages")
     if raw is None or not _BEGINNING.match(raw):

@@ -16,6 +16,7 @@ from msgspec import Raw, Struct
 
 from providers.errors import Failure
 from providers.protocols import bodies, slices
+from providers.protocols.names import Decided, alternatives_of
 from providers.protocols.protocol import Judge, Protocol, Reply, Request
 from providers.protocols.responses import reshaping
 from providers.protocols.responses.stream import StreamScanner
@@ -30,6 +31,11 @@ _PART: Final = re.compile(rb'"type"\s*:\s*"(input_image|input_audio|input_file)"
 _PART_NEEDS: Final = {b"input_image": "vision", b"input_audio": "audio", b"input_file": "files"}
 _FILLED_LIST: Final = re.compile(bodies.FILLED)
 _COUNTED: Final = ("input", "instructions", "tools", "text")
+_DECIDED: Final = Decided(
+    "model", "stream", "store", "background", "reasoning", "parallel_tool_calls",
+    "max_output_tokens", "prompt_cache_key", "safety_identifier", "user",
+    *_STANDS_FOR_INPUT, *_COUNTED,
+)  # fmt: skip
 _SEALED: Final = b'"' + MARK.encode()
 _SEAL: Final = re.compile(re.escape(_SEALED))
 _NULL: Final = b"null"
@@ -127,6 +133,10 @@ class ResponsesRequest(Request):
         return None
 
     @property
+    def alternatives(self) -> tuple[tuple[str, str], ...]:
+        return alternatives_of(self.fields)
+
+    @property
     def estimated_input_tokens(self) -> int:
         if self._estimate is None:
             counted = (self.fields[name] for name in _COUNTED if name in self.fields)
@@ -140,6 +150,7 @@ class ResponsesRequest(Request):
 
 def parse(protocol: Protocol, body: bytes) -> ResponsesRequest:
     fields = bodies.members_of(body)
+    _DECIDED.check(fields)
     model = bodies.model_of(fields)
     raw = fields.get("input")
     if raw is None:

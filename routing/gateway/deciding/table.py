@@ -147,11 +147,15 @@ def compile_table(
 
 
 def compiling(
-    snapshot: Snapshot, *, decrypt: Callable[[str], str], environ: Mapping[str, str]
+    snapshot: Snapshot,
+    *,
+    decrypt: Callable[[str], str],
+    environ: Mapping[str, str],
+    hop: bytes = b"",
 ) -> Steps[Table]:
-    """compile_table() in steps of some milliseconds."""
+    """compile_table() in steps of some milliseconds. `hop` is what calls say of this gateway."""
     upstreams = {
-        spec.name: compile_upstream(spec, decrypt, environ)
+        spec.name: compile_upstream(spec, decrypt, environ, hop=hop)
         for spec in snapshot.content.providers
         if spec.kind in ADAPTERS
     }

@@ -20,11 +20,13 @@ from msgspec import Struct
 from failover.engine.bench_entries import BenchEntry
 from providers.files import write_whole
 from routing.gateway.deciding.affinity import PinEntry
+from routing.gateway.link import children
 from routing.gateway.link.fleet import Fleet, WorkerSeen
 from routing.gateway.telemetry.promtext import Sample
 
-RUN_DIR = "run"
+RUN_DIR = children.RUN_DIR
 SNAPSHOT_FILE = "snapshot.msgpack"
+KEPT_SNAPSHOT_FILE = "snapshot.kept.msgpack"  # as it was before something happened to that one
 BENCHES_FILE = "benches.json"  # what the control child knows, for a start without it
 LINE_LIMIT = 32 * 1024 * 1024  # a board of 50,000 benches is about 15 MB
 PATH_LIMIT = 100  # sun_path holds 104 bytes on macOS, 108 on Linux

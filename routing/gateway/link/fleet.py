@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import Struct
 
+from routing.gateway.link.children import ChildSeen, errors_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -44,8 +46,9 @@ class HostSeen(Struct, frozen=True, kw_only=True):
 
     `config_checksum` is of its configuration file, `keys_fingerprint` of its encryption keys'
     ids. `refused` are the mistakes of the last edit of its file, `error` is what keeps it from
-    publishing. `dropped_at` is when records were last found to have been dropped. `state` is one of
-    this module's; `differs` names what is not as its peers have it.
+    publishing. `children` is what its parent process says of all its processes, `child_errors` of
+    those that end again and again. `dropped_at` is when records were last found to have been
+    dropped. `state` is one of this module's; `differs` names what is not as its peers have it.
     """
 
     id: str
@@ -63,6 +66,8 @@ class HostSeen(Struct, frozen=True, kw_only=True):
     dropped_at: float | None = None
     expected_workers: int = 0
     workers: tuple[WorkerSeen, ...] = ()
+    children: tuple[ChildSeen, ...] = ()
+    child_errors: tuple[str, ...] = ()
     state: str = CURRENT
     silent_s: float = 0.0
     differs: tuple[str, ...] = ()
@@ -125,15 +130,18 @@ def _judged(
     differs = tuple(
         words for field, words in COMPARED.items() if getattr(host, field) in odd[field]
     )
+    child_errors = tuple(errors_of(host.children, now))
     if host.silent_s >= SILENT_AFTER_S:
         state, differs = SILENT, ()
-    elif host.error or host.refused or any(worker.error for worker in workers):
+    elif host.error or host.refused or child_errors or any(worker.error for worker in workers):
         state = TROUBLED
     elif len(workers) < host.expected_workers or any(worker.behind for worker in workers):
         state = BEHIND
     else:
         state = CURRENT
-    return msgspec.structs.replace(host, workers=workers, state=state, differs=differs)
+    return msgspec.structs.replace(
+        host, workers=workers, child_errors=child_errors, state=state, differs=differs
+    )
 
 
 def _with_lag(worker: WorkerSeen, published: Sequence[tuple[int, float]], now: float) -> WorkerSeen:

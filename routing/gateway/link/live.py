@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 from routing.gateway.deciding.snapshot import Snapshot, Steps, decoding
 from routing.gateway.deciding.switches import without_overdue
 from routing.gateway.link import channel
+from routing.gateway.link.children import errors_of, read_children
 from routing.gateway.link.version import VERSION
 from routing.gateway.telemetry.failure_log import note_bench
 
@@ -83,7 +84,8 @@ class LiveFeed:
     It writes these keys of the gateway's status: `source` ("disk" until a control child has
     confirmed or replaced what was found there, then "control"), `snapshot_error`,
     `config_errors` (a refused edit of the configuration file), `control_error`, and `processes`
-    (routing.gateway.link.fleet) as soon as a control child has told of them.
+    (routing.gateway.link.fleet) as soon as a control child has told of them; and `children` and
+    `process_errors`, by what the parent process says (routing.gateway.link.children).
     """
 
     def __init__(
@@ -117,6 +119,8 @@ class LiveFeed:
     async def load_from_disk(self) -> None:
         """Take the last good snapshot, if there is one, and the benches that were known then."""
         await self._look()
+        if self._generation is None:
+            await self._take_kept()
         benches = channel.read_benches(self._data_dir)
         self._gateway.benches.merge(benches, self._gateway.clock())
 
@@ -144,6 +148,13 @@ class LiveFeed:
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             await self._look()
+            self._look_at_children()
+
+    def _look_at_children(self) -> None:
+        """Know what the parent says of the processes here: of the control child, for instance."""
+        children = read_children(self._data_dir)
+        self._gateway.status["children"] = children
+        self._gateway.status["process_errors"] = errors_of(children, time.time())
 
     async def _look(self) -> None:
         """
@@ -188,6 +199,18 @@ class LiveFeed:
         self._generation = snapshot.generation
         self._error = None
         self._gateway.status["snapshot_error"] = ""
+
+    async def _take_kept(self) -> None:
+        """Serve the snapshot as it was before its file broke, until that has been written anew."""
+        try:
+            raw = (self._data_dir / channel.KEPT_SNAPSHOT_FILE).read_bytes()
+            snapshot = await _in_passing(decoding(raw))
+            snapshot, self._switch_due_at = without_overdue(snapshot, time.time())
+            await _in_passing(self._gateway.loading(snapshot))
+        except (OSError, ValueError):
+            return  # none either, or no better
+        self._generation = snapshot.generation
+        logger.error("generation %d is served as it was kept", snapshot.generation)
 
     def _refuse(self, reason: str) -> None:
         if reason != self._error:

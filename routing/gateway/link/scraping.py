@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final
 from routing.gateway.auth import authenticate
 from routing.gateway.errors import Refused, not_ready
 from routing.gateway.link import channel
-from routing.gateway.records.spool import lag_s
+from routing.gateway.records.aside import count_aside
+from routing.gateway.records.spool import SPOOL_DIR, lag_s
 from routing.gateway.telemetry.logs import LineHandler
 from routing.gateway.telemetry.metrics import bench_samples, process_samples
 from routing.gateway.telemetry.promtext import (
@@ -26,6 +27,7 @@ from routing.gateway.telemetry.promtext import (
     RECORDS,
     RECORDS_DROPPED,
     RECORDS_WAITING,
+    SET_ASIDE,
     SHED,
     SNAPSHOT_REFUSED,
     STREAMS,
@@ -96,6 +98,7 @@ class WorkerMetrics:
                 *told.gauges,
                 *bench_samples(gateway.benches.entries(gateway.clock())),
                 (RECORD_LAG.name, (), (lag_s(self._data_dir),)),
+                (SET_ASIDE.name, (), (count_aside(self._data_dir / SPOOL_DIR),)),
                 (WORKERS.name, (), (1,)),
                 (COMPLETE.name, (), (0,)),
             ]

@@ -34,6 +34,7 @@ class Outcome(StrEnum):
     INTERRUPTED = "interrupted"  # the answer had begun, and broke off
     ABANDONED = "abandoned"  # the caller went away before the end
     INTERNAL_ERROR = "internal_error"  # a fault of the gateway itself
+    LOST = "lost"  # its worker died before the end; what became of it nobody knows
 
 
 class AttemptRecord(Struct, frozen=True, array_like=True, gc=False):

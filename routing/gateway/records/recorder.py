@@ -26,6 +26,7 @@ from routing.gateway.records.record import RequestRecord
 from routing.gateway.records.recording import RecordMaker
 from routing.gateway.records.spool import SpoolRefused, SpoolWriter
 from routing.gateway.records.trail import Trail
+from routing.gateway.records.underway import Underway
 
 BUFFER_LIMIT: Final = 10_000
 FLUSH_EVERY_S: Final = 0.2
@@ -50,8 +51,9 @@ class Recorder:
     The recorder of one worker; without a `spool`, only the observers learn of requests.
 
     `room` is what prompts and answers may take until they are written, where any are kept.
-    `observers` are called in the event loop with each record, those without a key included.
-    `clock` is that of the trails and of their attempts, in seconds; `wall` is Unix time.
+    `underway` knows of the requests that have no record yet. `observers` are called in the event
+    loop with each record, those without a key included. `clock` is that of the trails and of their
+    attempts, in seconds; `wall` is Unix time.
     """
 
     def __init__(
@@ -61,7 +63,9 @@ class Recorder:
         worker: str = "",
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
+        underway: Underway | None = None,
     ) -> None:
+        self.underway = underway or Underway(None, worker=worker)
         self.observers: list[Callable[[RequestRecord], None]] = []
         self.counters = RecorderCounts()
         self.error = ""
@@ -94,6 +98,7 @@ class Recorder:
             "dropped": self.counters.dropped,
             "error": self.error,
             "captures_dropped": self.room.dropped,
+            "set_aside": self._spool.set_aside if self._spool is not None else 0,
         }
 
     def add(self, trail: Trail) -> None:
@@ -102,6 +107,7 @@ class Recorder:
         if len(buffer) >= FLUSH_AT:
             if len(buffer) + self._in_flush >= BUFFER_LIMIT:
                 self.counters.dropped += 1
+                self.underway.end((trail,))
                 if trail.capture is not None:
                     trail.capture.release()
                 return
@@ -116,6 +122,7 @@ class Recorder:
     def start(self) -> None:
         """Begin to flush; needs a running loop."""
         self._is_closing = False
+        self.underway.open()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spool")
         self._task = asyncio.create_task(self._flush_forever(), name="recorder")
 
@@ -133,6 +140,7 @@ class Recorder:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._spool.close)
         self._thread.shutdown()
         self._task = self._thread = None
+        self.underway.close()
 
     async def _flush_forever(self) -> None:
         while not self._is_closing:
@@ -155,6 +163,7 @@ class Recorder:
                 self._make(trails[at : min(at + SLICE, start + FLUSH_AT)], records)
                 await asyncio.sleep(0)
             await self._store(records)
+            self.underway.end(trails[start : start + FLUSH_AT])
             self._in_flush -= min(FLUSH_AT, len(trails) - start)
         if not trails:
             await self._store([])

@@ -68,7 +68,9 @@ class RecordMaker:
         request_id = trail.request_id.decode()
         # In the order of the fields: by keyword it would take 1.2 µs more.
         return RequestRecord(
-            self._new_id(started_at) if trail.is_named else request_id[len(OWN_PREFIX) :],
+            (trail.record_id or self._new_id(started_at))
+            if trail.is_named
+            else request_id[len(OWN_PREFIX) :],
             request_id,
             trail.outcome,
             trail.status,

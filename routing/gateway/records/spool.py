@@ -10,8 +10,10 @@ what a worker has written survives the worker, not a crash of the machine within
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
+import stat
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -22,6 +24,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from routing.gateway.records.aside import count_aside
 from routing.gateway.records.capture import CaptureRow
 from routing.gateway.records.record import RecordRow, RequestRecord, Row, row_of
 
@@ -33,6 +36,7 @@ FILE_BYTES: Final = 4 << 20
 FILE_AGE_S: Final = 0.5
 MANY_FILES: Final = 100  # nobody takes them: fewer, larger files then
 MANY_FILES_AGE_S: Final = 10.0
+ATTEMPTS: Final = 10  # at a name that is free
 
 _HEAD: Final = Layout(">II")  # length and CRC-32 of what follows
 _encoder: Final = msgspec.msgpack.Encoder()
@@ -83,6 +87,11 @@ class SpoolWriter:
         )
 
     @property
+    def set_aside(self) -> int:
+        """How many things in the folder turned out to be no files of records."""
+        return count_aside(self._folder)
+
+    @property
     def is_open(self) -> bool:
         return self._fd is not None
 
@@ -124,27 +133,37 @@ class SpoolWriter:
         count, used = 0, 0
         with os.scandir(self._folder) as entries:
             for entry in entries:
-                with contextlib.suppress(FileNotFoundError):  # taken in the meantime
-                    used += entry.stat().st_size
+                with contextlib.suppress(OSError):  # taken in the meantime, or none of ours
+                    used += entry.stat(follow_symlinks=False).st_size
                     count += 1
         self._free = self._budget - used
         if self._free <= 0:
             raise SpoolRefused(f"the spool has reached its {self._budget} bytes")
-        self._number += 1
-        # Names sort by time, so that files are taken in the order of their making.
-        name = f"{time.time_ns() // 1_000_000:013d}-{self._worker}-{os.getpid()}-{self._number}"
-        path = self._folder / f"{name}{self._suffix}"
-        draft = path.with_name(f"{path.name}.new")
-        fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
-            draft.rename(path)  # it is seen only once it is locked
-        except BaseException:
-            os.close(fd)
-            draft.unlink(missing_ok=True)
-            raise
+        fd = self._begin_file()
         self._fd, self._size, self._opened_at = fd, 0, time.monotonic()
         self._age_limit_s = FILE_AGE_S if count < MANY_FILES else MANY_FILES_AGE_S
+
+    def _begin_file(self) -> int:
+        """A new, locked file that is seen by others once it is locked. Raises OSError."""
+        for _attempt in range(ATTEMPTS):
+            self._number += 1
+            # Names sort by time, so that files are taken in the order of their making.
+            name = f"{time.time_ns() // 1_000_000:013d}-{self._worker}-{os.getpid()}-{self._number}"
+            path = self._folder / f"{name}{self._suffix}"
+            draft = path.with_name(f"{path.name}.new")
+            try:
+                fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+            except FileExistsError:
+                continue  # somebody else's: the next number is free
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX)
+                draft.rename(path)
+            except BaseException:
+                os.close(fd)
+                draft.unlink(missing_ok=True)
+                raise
+            return fd
+        raise FileExistsError(errno.EEXIST, "other things have the names of spool files")
 
     def _append(self, frame: bytes) -> None:
         assert self._fd is not None  # noqa: S101 - write() has opened it
@@ -170,13 +189,13 @@ class TakenFile:
 
     def read(self) -> tuple[list[Row], int]:
         """Its records as rows, and how many bytes could not be read. Raises OSError."""
-        return read_frames(self._bytes())
+        return read_frames(self.raw())
 
     def captures(self) -> tuple[list[CaptureRow], int]:
         """The same of a file of captures."""
-        return _read(self._bytes(), _captures.decode)
+        return _read(self.raw(), _captures.decode)
 
-    def _bytes(self) -> bytes:
+    def raw(self) -> bytes:
         with open(self.fd, "rb", closefd=False) as file:
             file.seek(0)
             return file.read()
@@ -213,13 +232,24 @@ def _read(raw: bytes, decode: Callable[[bytes], Iterable[Value]]) -> tuple[list[
     return rows, lost
 
 
+def _check_is_file(fd: int) -> None:
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        raise OSError(errno.EINVAL, "it is no file")
+
+
 def take(path: Path) -> TakenFile | None:
-    """The file at `path`, if no worker writes it and nobody else has taken it."""
+    """
+    The file at `path`, if no worker writes it and nobody else has taken it.
+
+    Raises OSError for what is no file, or cannot be opened.
+    """
     try:
-        fd = os.open(path, os.O_RDWR)
+        # A link would lead to somebody else's file, and a pipe would never end.
+        fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
         return None
     try:
+        _check_is_file(fd)
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.fstat(fd).st_nlink:  # else another ingested it between open and lock
             return TakenFile(path=path, fd=fd)

@@ -30,8 +30,9 @@ class Trail(Struct):
     Times are time.monotonic's, of which the event loop's own are the coarser reading. `calls` is
     None until the engine is asked. `is_named` if the request id is the caller's; `is_estimated` if
     the gateway answered by itself. `misfits` fills as candidates are found who cannot take the
-    request. `held_bytes` of bodies count as held for it. Neither the request's body nor the
-    answer's is kept, unless `capture` does.
+    request. `held_bytes` of bodies count as held for it. `record_id` is the record's where the
+    request's own is the caller's; `slot` is where it is noted as long as it has no record
+    (underway.py). Neither the request's body nor the answer's is kept, unless `capture` does.
     """
 
     request_id: bytes
@@ -64,6 +65,8 @@ class Trail(Struct):
     misfits: Mapping[str, str] = NO_MISFITS
     capture: Capture | None = None
     held_bytes: int = 0
+    record_id: str = ""
+    slot: int = -1
 
     def note(self, request: Request) -> None:
         """Keep what the record says of the request."""

@@ -18,11 +18,14 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
+from providers.protocols import Protocol
 from routing.gateway.errors import GatewayError, bad_request, render
 from routing.gateway.ingress import EXCHANGE
 from routing.gateway.limits import GatewayLimits
+from routing.gateway.routes import ROUTES, family_at
 from routing.gateway.serving.cycle import Cycle
 from routing.gateway.serving.pacing import PacedConnection
+from routing.gateway.serving.single import said_twice
 
 HEAD_LIMIT, LINE_LIMIT, FIELDS_LIMIT = 64 << 10, 16 << 10, 100
 LINGER_S = 5.0
@@ -118,8 +121,10 @@ class CallerConnection(PacedConnection):
         if self.parser.should_upgrade():
             self._is_upgrading = True
             return
-        self.scope = scope = self._describe(version)
         fields = dict(self.headers)
+        if len(fields) != len(self.headers):
+            self._check_single()
+        self.scope = scope = self._describe(version)
         before = self.cycle
         self.cycle = cycle = Cycle(
             scope=scope,
@@ -139,6 +144,10 @@ class CallerConnection(PacedConnection):
         else:  # pipelined: its turn comes when the one before is answered
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.app))
+
+    def _check_single(self) -> None:
+        if twice := said_twice(self.headers):
+            raise _Unacceptable(f"There is more than one {twice} header; allowed is one.")
 
     def _describe(self, version: str) -> HTTPScope:
         """The request as ASGI has it."""
@@ -336,7 +345,7 @@ class CallerConnection(PacedConnection):
                 return
             running.disconnected = True
             running.notify()
-        status, headers, body = render(error)
+        status, headers, body = render(error, _protocol_at(self.url))
         headers += [
             (b"content-length", b"%d" % len(body)),
             (b"connection", b"close"),
@@ -364,6 +373,13 @@ class CallerConnection(PacedConnection):
         is_unused = phase is Phase.IDLE or (phase is Phase.HEAD and not self._requests)
         if is_unused and age_s >= quiet_s:
             self.transport.close()
+
+
+def _protocol_at(url: bytes) -> Protocol:
+    """Whose errors a caller of `url` understands, as far as it has come."""
+    path = unquote(url.partition(b"?")[0].decode("latin-1"))
+    route = ROUTES.find(path)
+    return route.protocol if route is not None else family_at(path, {}).errors
 
 
 def _refusal_of(error: httptools.HttpParserError) -> GatewayError:

@@ -41,6 +41,11 @@ CUT_OFF_S = 5.0  # beyond grace and drain, when the parent is gone
 
 
 async def serve(arguments: argparse.Namespace) -> None:
+    async with lifeline.beating(os.environ):
+        await _serve(arguments)
+
+
+async def _serve(arguments: argparse.Namespace) -> None:
     loop = asyncio.get_running_loop()
     limits: GatewayLimits = arguments.limits
     gateway = Gateway.from_environment(

@@ -62,6 +62,10 @@ class Ledger:
         for name in departed[: max(0, len(departed) - DEPARTED_LIMIT)]:
             _add(self._past, self._counters.pop(name))
 
+    def count(self, name: str, labels: Labels, more: float) -> None:
+        """Add what no worker tells any more."""
+        _add(self._past, {(name, labels): (more,)})
+
     def samples(self) -> list[Sample]:
         """The counters of all added up, and the gauges of those who are here."""
         total = dict(self._past)

@@ -131,6 +131,9 @@ CONFIG_REFUSED: Final = _gauge(
 RECORD_LAG: Final = _gauge(
     "record_lag_seconds", "Age of the oldest spool file that is not in the database yet."
 )
+SET_ASIDE: Final = _gauge(
+    "spool_set_aside", "Things in the spool that are no files of records, and were put aside."
+)
 WORKERS: Final = _gauge("workers", "Workers whose numbers are in here.")
 COMPLETE: Final = _gauge(
     "metrics_complete", "1: numbers of all workers of the host; 0: only of the one that answered."
@@ -140,7 +143,7 @@ FAMILIES: Final = (
     REQUESTS, DURATION, FIRST_TOKEN, ATTEMPTS, ATTEMPT_FIRST_CONTENT, FAILOVERS, HEDGES, TOKENS,
     BENCHINGS, BENCHES, IN_FLIGHT, STREAMS, WAITING, UPLOADS, BODY_BYTES, SHED, KEY_LIMITED,
     GENERATION, SNAPSHOT_REFUSED, CONFIG_REFUSED, RECORDS, RECORDS_DROPPED, RECORDS_WAITING,
-    RECORD_LAG, LOG_DROPPED, TASKS, MEMORY, CPU, STARTED, WORKERS, COMPLETE,
+    RECORD_LAG, SET_ASIDE, LOG_DROPPED, TASKS, MEMORY, CPU, STARTED, WORKERS, COMPLETE,
 )  # fmt: skip
 BY_NAME: Final[Mapping[str, MetricFamily]] = MappingProxyType({f.name: f for f in FAMILIES})
 

@@ -15,7 +15,7 @@ from controlplane.models import Team
 from providers.models import Provider
 from providers.secrets.encryption import CannotDecrypt
 from routing.gateway.deciding.snapshot import decode
-from routing.gateway.link.channel import SNAPSHOT_FILE
+from routing.gateway.link.channel import KEPT_SNAPSHOT_FILE, SNAPSHOT_FILE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -217,3 +217,19 @@ def test_neither_a_file_nor_switches_that_fail_keep_an_edit_from_being_published
 
     assert last_round.error == "IntegrityError: of the file; IntegrityError: of switches"
     assert names(folder) == ["lab"]
+
+
+@pytest.mark.parametrize("broken", [b"", b"nonsense", None])
+def test_a_broken_snapshot_is_written_anew_by_the_next_round_without_an_edit(
+    publisher: Publisher, folder: Path, broken: bytes | None
+) -> None:
+    before = publisher.round()
+    if broken is None:
+        (folder / SNAPSHOT_FILE).unlink()
+    else:
+        (folder / SNAPSHOT_FILE).write_bytes(broken)
+
+    after = publisher.round()
+    assert (after.error, after.generation) == ("", before.generation)
+    assert on_disk(folder).generation == before.generation
+    assert decode((folder / KEPT_SNAPSHOT_FILE).read_bytes()) == on_disk(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from datetime import UTC, datetime, timedelta
@@ -15,11 +16,13 @@ from controlplane.records.ingest import BATCH, Ingester
 from controlplane.records.models import RequestRecord
 from failover.engine.plan import Inputs, Standing
 from routing.gateway.ingress import new_id
+from routing.gateway.records.aside import KEPT_FILES, count_aside
 from routing.gateway.records.record import COLUMNS, OWN_PREFIX, Detail, RejectedRecord, row_of
 from routing.gateway.records.spool import SPOOL_DIR, SpoolWriter, spool_files
 from tests.support.builders import attempt_record, request_record
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 pytestmark = pytest.mark.django_db
@@ -191,16 +194,6 @@ def test_a_character_that_the_database_cannot_hold_costs_itself_and_no_record(
     assert RequestRecord.objects.count() == 3
 
 
-def test_a_file_that_cannot_be_read_is_said_and_stays(
-    spool: SpoolWriter, ingester: Ingester, tmp_path: Path
-) -> None:
-    (tmp_path / SPOOL_DIR).mkdir()
-    (tmp_path / SPOOL_DIR / "0-folder.msgpack").mkdir()
-
-    assert ingester.round() == 0
-    assert "IsADirectoryError" in ingester.error
-
-
 def test_purging_takes_what_is_older_and_nothing_else(
     spool: SpoolWriter, ingester: Ingester
 ) -> None:
@@ -211,3 +204,90 @@ def test_purging_takes_what_is_older_and_nothing_else(
 
     assert RequestRecord.purge(rows[2].started_at) == 2
     assert list(RequestRecord.objects.order_by("id")) == rows[2:]
+
+
+# One bad file stops nothing.
+
+
+def _folder(path: Path) -> None:
+    path.mkdir()
+    (path / "inside").write_text("x")
+
+
+def _loop(path: Path) -> None:
+    path.symlink_to(path)
+
+
+def _link(path: Path) -> None:
+    secret = path.parent.parent / "elsewhere"
+    secret.write_bytes(b"not ours")
+    path.symlink_to(secret)
+
+
+def _pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def _nonsense(path: Path) -> None:
+    path.write_bytes(b"\xff" * 100)
+
+
+def _not_rows(path: Path) -> None:
+    body = msgspec.msgpack.encode([{"id": 1}, "x"])
+    path.write_bytes(struct.pack(">II", len(body), zlib.crc32(body)) + body)
+
+
+BAD = [_folder, _loop, _link, _pipe, _nonsense, _not_rows]
+
+
+@pytest.mark.parametrize("suffix", [".msgpack", ".captured"])
+@pytest.mark.parametrize("make", BAD)
+def test_what_is_no_file_of_records_is_put_aside_and_the_rest_goes_on(
+    tmp_path: Path,
+    spool: SpoolWriter,
+    ingester: Ingester,
+    make: Callable[[Path], None],
+    suffix: str,
+) -> None:
+    (tmp_path / SPOOL_DIR).mkdir()
+    bad = tmp_path / SPOOL_DIR / f"0000000000001-1-1-1{suffix}"
+    make(bad)
+    spool.write([request_record()])
+    spool.close()
+
+    assert ingester.round() == 1
+    assert ingester.error == ""
+    assert left(tmp_path) == []
+    assert spool.set_aside == 1
+    assert not bad.is_symlink()
+    assert not bad.exists()
+    if make is _link:
+        assert (tmp_path / "elsewhere").read_bytes() == b"not ours"
+
+
+@pytest.mark.parametrize("make", BAD)
+def test_recording_goes_on_beside_it(
+    tmp_path: Path, spool: SpoolWriter, make: Callable[[Path], None]
+) -> None:
+    (tmp_path / SPOOL_DIR).mkdir()
+    make(tmp_path / SPOOL_DIR / "0000000000001-1-1-1.msgpack")
+    assert spool.write([request_record()]) > 0
+
+
+def test_a_row_that_no_database_takes_costs_itself_alone(
+    spool: SpoolWriter, ingester: Ingester
+) -> None:
+    spool.write([request_record(id="no uuid"), request_record()])
+    spool.close()
+
+    ingester.round()
+    assert ingester.error == ""
+    assert RequestRecord.objects.count() == 1
+
+
+def test_only_the_latest_are_kept_aside(tmp_path: Path, ingester: Ingester) -> None:
+    (tmp_path / SPOOL_DIR).mkdir()
+    for number in range(KEPT_FILES + 5):
+        _nonsense(tmp_path / SPOOL_DIR / f"{number:013d}-1-1-1.msgpack")
+    ingester.round()
+    assert count_aside(tmp_path / SPOOL_DIR) == KEPT_FILES

@@ -110,7 +110,7 @@ def test_since_is_included_and_until_is_not(api: Client) -> None:
 
 
 def test_what_is_no_filter_value_is_said(api: Client) -> None:
-    assert api.get("/api/requests?outcome=lost").status_code == 400
+    assert api.get("/api/requests?outcome=gone").status_code == 400
     assert api.get("/api/requests?since=yesterday").status_code == 400
 
 

@@ -32,6 +32,7 @@ TABLE = [
     (Fault.BAD_STREAM, 200, True, Again.NO, Scope.CANDIDATE, True, False),
     (Fault.INTERRUPTED, 200, False, Again.NO, Scope.CANDIDATE, True, False),
     (Fault.BUSY, None, True, Again.NO, Scope.NOBODY, False, False),
+    (Fault.LOOP, 508, True, Again.NO, Scope.NOBODY, False, False),
     (Fault.HEDGED, None, False, Again.NO, Scope.NOBODY, False, False),
     (Fault.OWN, None, False, Again.NO, Scope.NOBODY, False, False),
 ]

@@ -192,6 +192,15 @@ async def test_a_broken_chunk_size_ends_the_body_as_bad_framing(transport, rest)
         response.close()
 
 
+@pytest.mark.parametrize("status", [1, 42, 99, 600, 999])
+async def test_a_status_that_is_none_is_an_answer_and_nothing_to_wait_behind(transport, status):
+    nonsense = b"HTTP/1.1 %03d Odd\r\nContent-Length: 2\r\n\r\nno" % status
+    async with upstream(always(nonsense)) as server:
+        response = await call(transport, server.endpoint)
+        assert (response.status, await response.read_all(soon())) == (status, b"no")
+        response.close()
+
+
 async def test_ten_informational_responses_are_passed_over(transport):
     async with upstream(always(b"HTTP/1.1 103 Early\r\nLink: x\r\n\r\n" * 10 + OK)) as server:
         response = await call(transport, server.endpoint)

@@ -24,6 +24,7 @@ def test_only_plain_failures_of_all_have_the_status_that_the_pool_says(
         Ending.OUT_OF_QUOTA: 429,
         Ending.OVERLOADED: 503,
         Ending.TIMED_OUT: 504,
+        Ending.LOOP: 508,
     }
     assert told.status == fixed.get(ending, status)
     if ending is Ending.UPSTREAM_FAILED:

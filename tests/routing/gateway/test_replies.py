@@ -49,3 +49,12 @@ def test_names_that_callers_make_up_in_chains_fill_no_cache():
         trail = trail_of(f"m,nobody-{number}")
         plain_lines(served(trail), trail)
     assert _standing.cache_info().currsize == 1
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "\U0001f600"])
+def test_what_is_told_in_the_callers_words_is_at_most_a_kibibyte(letter):
+    trail = trail_of("m," + ",".join(f"nobody-{number}-{letter * 90}" for number in range(90)))
+    told = dict(served_headers(served(trail), trail))
+
+    assert 900 < len(told[b"x-switchyard-warning"]) <= 1024
+    assert told[b"x-switchyard-warning"].endswith(b" ...")

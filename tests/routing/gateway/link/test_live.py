@@ -525,3 +525,27 @@ async def test_whoever_is_there_hears_how_providers_are_and_whoever_comes_later_
     hub.tell_health({"a": "healthy"})
     await until(lambda: first.live.health == second.live.health == {"a": "healthy"})
     assert first.live.unhealthy == second.live.unhealthy == frozenset()
+
+
+@pytest.mark.parametrize("broken", [b"", b"nonsense", None])
+async def test_a_worker_that_starts_while_the_snapshot_is_broken_serves_it_as_it_was_kept(
+    tmp_path: Path, broken: bytes | None
+) -> None:
+    write_snapshot(tmp_path, 7)
+    whole = (tmp_path / channel.SNAPSHOT_FILE).read_bytes()
+    (tmp_path / channel.KEPT_SNAPSHOT_FILE).write_bytes(whole)
+    if broken is None:
+        (tmp_path / channel.SNAPSHOT_FILE).unlink()
+    else:
+        (tmp_path / channel.SNAPSHOT_FILE).write_bytes(broken)
+    gateway = Gateway()
+    feed = LiveFeed(gateway, tmp_path)
+    await feed.load_from_disk()
+    assert gateway.loaded == [7]
+    assert bool(gateway.status["snapshot_error"]) is (broken is not None)
+
+    write_snapshot(tmp_path, 8)
+    feed.start()
+    await until(lambda: gateway.loaded[-1] == 8)
+    await feed.aclose()
+    assert gateway.status["snapshot_error"] == ""

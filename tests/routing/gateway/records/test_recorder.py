@@ -138,7 +138,13 @@ async def test_a_spool_that_cannot_be_written_costs_records_and_nothing_else(
     assert caplog.records[1].getMessage().startswith("4 request records dropped, 3 since")
     assert recorder.counters.dropped == 4
     assert [r.request_id for r in stored(tmp_path / "spool")] == ["req_4"]
-    assert recorder.status() == {"recorded": 1, "dropped": 4, "error": "", "captures_dropped": 0}
+    assert recorder.status() == {
+        "recorded": 1,
+        "dropped": 4,
+        "error": "",
+        "captures_dropped": 0,
+        "set_aside": 0,
+    }
 
 
 async def test_an_observer_that_fails_costs_its_record_and_no_other(

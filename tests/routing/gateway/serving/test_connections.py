@@ -55,6 +55,16 @@ UNSAFE = {
     "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "path beyond ASCII": "GET /é HTTP/1.1\r\nhost: a\r\n\r\n".encode(),
 }
+TWICE = {
+    "authorization": b"authorization: Bearer a\r\nAuthorization: Bearer b\r\n",
+    "x-api-key": b"x-api-key: a\r\nx-api-key: b\r\n",
+    "api-key": b"api-key: a\r\napi-key: b\r\n",
+    "x-goog-api-key": b"x-goog-api-key: a\r\nx-goog-api-key: b\r\n",
+    "content-type": b"content-type: application/json\r\ncontent-type: text/plain\r\n",
+    "content-encoding": b"content-encoding: gzip\r\ncontent-encoding: identity\r\n",
+    "host": b"host: a\r\n",
+    "x-switchyard-timeout": b"x-switchyard-timeout: 1\r\nx-switchyard-timeout: 2\r\n",
+}
 TOO_LARGE = {
     "101 fields": b"GET /x HTTP/1.1\r\n" + b"".join(b"x%d: 1\r\n" % i for i in range(101)),
     "a line of 17 KB": b"GET /x HTTP/1.1\r\nx: " + b"a" * 17_000 + b"\r\n",
@@ -164,6 +174,36 @@ async def test_framing_that_two_servers_may_read_differently_is_a_400_and_a_clos
     assert b"\r\nconnection: close\r\n" in got
     assert json.loads(got.split(b"\r\n\r\n", 1)[1])["error"]["type"] == "invalid_request_error"
     assert patient.seen == []
+
+
+@pytest.mark.parametrize("name", TWICE)
+async def test_a_field_that_says_two_things_is_a_400_that_names_it(
+    patient: Site, name: str
+) -> None:
+    statuses, got = await patient.ask(POST + TWICE[name] + b"content-length: 0\r\n\r\n")
+
+    assert statuses == [400]
+    assert name in json.loads(got.split(b"\r\n\r\n", 1)[1])["error"]["message"]
+    assert patient.seen == []
+
+
+async def test_a_field_that_says_one_thing_twice_or_is_a_list_is_let_pass(site: Site) -> None:
+    same = b"authorization: Bearer a\r\n" * 2 + b"accept: a\r\naccept: b\r\n"
+
+    assert (await site.ask(POST + same + b"content-length: 0\r\n\r\n"))[0] == [200]
+
+
+@pytest.mark.parametrize(
+    ("path", "member"), [(b"/v1/messages", "type"), (b"/v1beta/models/m:countTokens", "error")]
+)
+async def test_what_is_refused_at_the_door_has_the_shape_of_its_path(
+    patient: Site, path: bytes, member: str
+) -> None:
+    head = b"POST " + path + b" HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n"
+    told = json.loads((await patient.ask(head))[1].split(b"\r\n\r\n", 1)[1])
+
+    assert member in told
+    assert told.get("type") == "error" or told["error"]["status"] == "INVALID_ARGUMENT"
 
 
 @pytest.mark.parametrize("name", TOO_LARGE)
