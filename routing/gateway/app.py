@@ -301,8 +301,6 @@ class Gateway:
         finally:
             self._leave(trail, visit, is_admitted=is_admitted)
 
-    # Its steps
-
     def _let_in(
         self, trail: Trail, headers: Mapping[bytes, bytes], in_query: bytes
     ) -> tuple[Table, Key]:
