@@ -17,7 +17,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 from providers.adapters.registry import KNOWN_KINDS
 from providers.catalog_admin import known_of, summary
 from providers.catalog_rows import lookup
-from providers.destinations import confirm, unconfirmed
+from providers.confirming import confirm
 from providers.managed.admin import (
     LinesField,
     ManagedAdmin,
@@ -207,7 +207,7 @@ class ProviderAdmin(ManagedAdmin):
     def confirm_keys(self, request: HttpRequest, rows: QuerySet[Any]) -> None:
         """Let keys and headers go where their provider is now."""
         for row in rows:
-            waiting = unconfirmed(row)
+            waiting = row.unsent()
             if not waiting or row.is_managed_by_config:
                 messages.info(request, f"{row}: there is nothing to confirm.")
                 continue

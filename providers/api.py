@@ -12,7 +12,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.response import Response
 
 from providers import catalog_api
-from providers.destinations import confirm, unconfirmed
+from providers.confirming import confirm
 from providers.managed.api import (
     MANAGED_FIELDS,
     CleanSerializer,
@@ -158,7 +158,7 @@ class ProviderSerializer(ManagedSerializer):
 
     @extend_schema_field(serializers.ListField(child=serializers.CharField()))
     def get_unconfirmed(self, row: Provider) -> list[str]:
-        return unconfirmed(row)
+        return row.unsent()
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         attrs = super().validate(attrs)

@@ -7,22 +7,13 @@ in a later version is another destination, too: a release that moves one has to 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from urllib.parse import urlsplit, urlunsplit
-
-from django.db import transaction
 
 from providers.adapters.address import address_of, completed
 from providers.adapters.registry import ADAPTERS
 
-if TYPE_CHECKING:
-    from providers.models import Provider
-
 NOWHERE: Final = ""  # nothing is called
-# Why it cannot be called, as a part of a sentence.
-UNCONFIRMED: Final = (
-    "its key or headers were entered for another address or proxy, and have to be confirmed"
-)
 _PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -55,50 +46,3 @@ def origin_of(url: str) -> str:
     host = f"[{to.host}]" if ":" in to.host else to.host
     port = "" if to.port == _PORTS[to.scheme] else f":{to.port}"
     return f"{to.scheme}://{host}{port}".lower()
-
-
-def is_withheld(row: Provider) -> bool:
-    """Whether no call goes out, because what it needs is unconfirmed."""
-    keys = [c for c in row.credentials.all() if c.enabled and c.secret]
-    has_only_old = bool(keys) and not any(c.is_confirmed for c in keys)
-    return has_only_old or bool(row.unconfirmed_headers)
-
-
-def unconfirmed(row: Provider) -> list[str]:
-    """
-    Which of its secrets were entered for another destination than its present one, as sentences.
-
-    They are sent nowhere until somebody who may change credentials enters or confirms them.
-    """
-    entered_for = {
-        f"Key {credential.label}": credential.confirmed_for
-        for credential in row.credentials.all()
-        if not credential.is_confirmed
-    }
-    for name in row.unconfirmed_headers:
-        bound = row.headers[name].bound
-        entered_for[f"Header {name}"] = bound.destination if bound is not None else ""
-    return [
-        f"{what} was entered for {bound or 'no address'} and is not sent to"
-        f" {row.destination or 'no address'}: enter it again, or confirm it."
-        for what, bound in entered_for.items()
-    ]
-
-
-@transaction.atomic
-def confirm(row: Provider, destination: str | None = None) -> None:
-    """
-    Let its keys and headers go where it is now.
-
-    Raises ValueError with words if that is not `destination`, or if one cannot be decrypted.
-    """
-    if destination is not None and destination != row.destination:
-        raise ValueError(f"its address is {row.destination} now, so nothing was confirmed")
-    if names := row.unconfirmed_headers:
-        anew = {name: row.headers[name].bound_anew() for name in names}
-        row.headers = {**row.headers, **anew}
-        row.save()
-    for credential in row.credentials.all():
-        if not credential.is_confirmed:
-            credential.secret = credential.secret.bound_anew()
-            credential.save()

@@ -219,10 +219,28 @@ class Provider(ManagedModel):
             if text and not text.is_new and (text.bound is None or text.bound.destination != to)
         ]
 
-    def unsent(self) -> list[str]:
-        from providers.destinations import unconfirmed  # noqa: PLC0415 - as in clean()
+    @property
+    def is_withheld(self) -> bool:
+        """Whether no call goes out, because what it needs is unconfirmed."""
+        keys = [key for key in self.credentials.all() if key.enabled and key.secret]
+        has_only_old = bool(keys) and not any(key.is_confirmed for key in keys)
+        return has_only_old or bool(self.unconfirmed_headers)
 
-        return unconfirmed(self)
+    def unsent(self) -> list[str]:
+        entered_for = {
+            f"Key {key.label}": key.confirmed_for
+            for key in self.credentials.all()
+            if not key.is_confirmed
+        }
+        for name in self.unconfirmed_headers:
+            bound = self.headers[name].bound
+            entered_for[f"Header {name}"] = bound.destination if bound is not None else ""
+        to = self.destination or "no address"
+        return [
+            f"{what} was entered for {bound or 'no address'} and is not sent to {to}: enter it"
+            " again, or confirm it."
+            for what, bound in entered_for.items()
+        ]
 
     def deletion_problems(self) -> list[str]:
         problems = super().deletion_problems()

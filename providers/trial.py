@@ -11,7 +11,6 @@ from providers.adapters.auth import auth_named
 from providers.adapters.registry import ADAPTERS
 from providers.adapters.spec import CredentialSpec, ProviderSpec
 from providers.adapters.upstream import Upstream, compile_upstream
-from providers.destinations import unconfirmed
 from providers.looking import CONNECT_S, Finding, Look, look, probe
 from providers.secrets.encryption import CannotDecrypt
 from providers.secrets.redaction import known
@@ -53,7 +52,7 @@ def try_provider(provider: Provider, credential: Credential | None) -> Trial:
     if not (adapter.is_simulated or provider.base_url or adapter.default_base_url):
         return Trial(ok=False, message="It has no address.", credential=label)
     if provider.unconfirmed_headers or (credential is not None and not credential.is_confirmed):
-        return Trial(ok=False, message=" ".join(unconfirmed(provider)), credential=label)
+        return Trial(ok=False, message=" ".join(provider.unsent()), credential=label)
     try:
         secret = credential.secret.reveal().strip() if credential else ""
         known.remember(secret)

@@ -16,7 +16,6 @@ from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from failover.cautions import unable
-from providers.destinations import is_withheld
 from providers.managed.admin import (
     ManagedAdmin,
     ManagedInline,
@@ -249,7 +248,7 @@ def _able_providers() -> frozenset[str]:
     return frozenset(
         row.name
         for row in rows
-        if not is_withheld(row)
+        if not row.is_withheld
         and not unable(
             row.kind,
             row.base_url,

@@ -30,7 +30,7 @@ from failover.cautions import (
 from failover.models import FailoverRule
 from providers.catalog.vendors import vendor_of
 from providers.catalog_rows import lookup
-from providers.destinations import UNCONFIRMED, is_withheld, unconfirmed
+from providers.confirming import UNCONFIRMED
 from providers.models import Credential, Provider, ProviderModel
 from providers.secrets.encryption import CannotDecrypt
 from routing.gateway.deciding.table import ALIAS_DEPTH
@@ -145,7 +145,7 @@ class StoredScene:
         )
 
     def _unable(self, row: Provider) -> str:
-        if is_withheld(row):
+        if row.is_withheld:
             return UNCONFIRMED
         has_key = any(credential.enabled for credential in row.credentials.all())
         return unable(row.kind, row.base_url, row.headers, has_key=has_key)
@@ -269,7 +269,7 @@ def _about(scene: StoredScene, row: ManagedModel) -> list[str]:
     if isinstance(row, Provider):
         keys = {f"Key {c.label}": _revealed(c) for c in row.credentials.all()}
         return [
-            *unconfirmed(row),
+            *row.unsent(),
             *_sentences(address_cautions(row.base_url), ()),
             *_sentences(key_cautions(keys.values()), list(keys)),
         ]

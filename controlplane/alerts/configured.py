@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from controlplane.alerts.models import Webhook, revealed
+from controlplane.alerts.models import Webhook
 from controlplane.config.objects import Block, State, secret_of
 from controlplane.config.references import webhook_name
-from controlplane.config.rows import Fields, Part, kept_or_new, sync
+from controlplane.config.rows import Fields, Part, sync
 from controlplane.edits.kinds import ObjectKey
+from controlplane.hosts.holding import kept_or_new
 from controlplane.validation import SIGNED
 from providers.destinations import origin_of
 from providers.secrets.fields import EncryptedText
@@ -65,7 +66,7 @@ def write_webhooks(part: Part) -> bool:
             continue
         row = stored.get(name)
         url = _kept(part, (*path, "url"), block.url, row and row.url, "")
-        to = origin_of(url if isinstance(url, str) else revealed(url))
+        to = origin_of(url if isinstance(url, str) else url.told())
         desired[name] = {
             "managed_source": part.source,
             "url": url,

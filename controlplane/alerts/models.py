@@ -24,7 +24,7 @@ from providers.managed.models import ManagedModel
 from providers.models import refuse
 from providers.secrets.binding import Binding, owner_of
 from providers.secrets.encryption import CannotDecrypt
-from providers.secrets.fields import EncryptedText, EncryptedTextField
+from providers.secrets.fields import EncryptedTextField
 from providers.validation import secret_problems
 
 
@@ -134,7 +134,7 @@ class Webhook(ManagedModel):
         """Which origin its messages go to."""
         from providers.destinations import origin_of  # noqa: PLC0415 - it loads the adapters
 
-        return origin_of(revealed(self.url))
+        return origin_of(self.url.told())
 
     @property
     def secret_problem(self) -> str:
@@ -190,14 +190,6 @@ class Webhook(ManagedModel):
             if len(url) > ADDRESS_LENGTH:
                 problems["url"] = [f"an address has at most {ADDRESS_LENGTH} characters"]
         refuse(problems)
-
-
-def revealed(stored: EncryptedText) -> str:
-    """The text; "" where it cannot be read."""
-    try:
-        return stored.reveal()
-    except CannotDecrypt:
-        return ""
 
 
 class AlertSettings(models.Model):

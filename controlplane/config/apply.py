@@ -14,7 +14,13 @@ from django.core.exceptions import NON_FIELD_ERRORS
 from django.core.exceptions import ValidationError as ModelError
 from django.db import transaction
 
-from controlplane.config.changes import Change, Changeset, changes_between
+from controlplane.config.changes import (
+    Change,
+    Changeset,
+    changes_between,
+    not_theirs,
+    refuse_what_is_not_theirs,
+)
 from controlplane.config.document import Applied, Document, parse
 from controlplane.config.general import SETTING_OF_KEY, TIMEOUT_KEYS
 from controlplane.config.objects import (
@@ -24,7 +30,6 @@ from controlplane.config.objects import (
     RULES_KEYS,
     collect,
 )
-from controlplane.config.permitted import not_theirs, refuse_what_is_not_theirs
 from controlplane.config.references import mapping
 from controlplane.config.rows import (
     Part,

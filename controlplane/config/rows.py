@@ -15,14 +15,13 @@ from simple_history.utils import bulk_create_with_history
 
 from controlplane.config.yaml import Mistake
 from controlplane.edits.kinds import KINDS
-from controlplane.hosts.peers import refuse_to_take_secrets
+from controlplane.hosts.holding import kept_or_new
 from controlplane.models import ApiKey, Team, digest_of
 from failover.models import FailoverRule
 from providers.destinations import destination_of
 from providers.managed.models import ManagedModel
 from providers.models import Credential, Provider, ProviderModel
-from providers.secrets.encryption import CannotDecrypt
-from providers.secrets.fields import EncryptedText, EncryptedTexts, keyring
+from providers.secrets.fields import EncryptedText, EncryptedTexts
 from routing.models import Alias, AliasTarget, Candidate, CanonicalModel
 from routing.validation import POOL_SETTINGS
 
@@ -130,11 +129,10 @@ def write_providers(part: Part) -> bool:
             "base_url": block.base_url,
             "auth": block.auth,
             "enabled": block.enabled,
-            "headers": _headers(part, name, block, stored.get(name)),
+            **_secrets(part, name, block, stored.get(name)),
             "timeouts": block.timeouts.given(),
             "health": block.health.given(),
             "failure_domain": block.failure_domain,
-            "proxy": _proxy(part, name, block, stored.get(name)),
             "trust_env_proxy": block.trust_env_proxy,
             "protocols": block.protocols,
             "bench": block.bench.given(),
@@ -154,53 +152,27 @@ def write_providers(part: Part) -> bool:
     return moved | sync(ProviderModel, listed, inventory, "provider_id", "model_id")
 
 
-def _headers(
-    part: Part, name: str, block: ProviderBlock, stored: Provider | None
-) -> EncryptedTexts:
-    headers: dict[str, EncryptedText | str] = {}
+def _secrets(part: Part, name: str, block: ProviderBlock, stored: Provider | None) -> Fields:
+    """Proxy and headers, which are bound to where the provider is with this proxy."""
+    path = ("providers", name)
+    had = stored.proxy if stored is not None else EncryptedText("")
+    proxy: EncryptedText | str = had
+    if not part.is_kept(*path, "proxy"):
+        proxy = kept_or_new(had, block.proxy, "")
+    elif not had:
+        part.nothing_to_keep(*path, "proxy")
+    proxy_text = proxy if isinstance(proxy, str) else proxy.told()
+    to = destination_of(block.kind, block.base_url, proxy_text)
     known = stored.headers if stored is not None else {}
-    to = destination_of(block.kind, block.base_url, _proxy_text(part, name, block, stored))
+    headers: dict[str, EncryptedText | str] = {}
     for header, text in block.headers.items():
-        if not part.is_kept("providers", name, "headers", header):
+        if not part.is_kept(*path, "headers", header):
             headers[header] = kept_or_new(known.get(header), text, to)
         elif header in known:
             headers[header] = known[header]
         else:
-            part.nothing_to_keep("providers", name, "headers", header)
-    return EncryptedTexts.of(headers)
-
-
-def _proxy(
-    part: Part, name: str, block: ProviderBlock, stored: Provider | None
-) -> EncryptedText | str:
-    if not part.is_kept("providers", name, "proxy"):
-        return kept_or_new(stored.proxy if stored is not None else None, block.proxy, "")
-    if stored is None or not stored.proxy:
-        part.nothing_to_keep("providers", name, "proxy")
-        return EncryptedText("")
-    return stored.proxy  # type: ignore[no-any-return]
-
-
-def _proxy_text(part: Part, name: str, block: ProviderBlock, stored: Provider | None) -> str:
-    if not part.is_kept("providers", name, "proxy"):
-        return block.proxy
-    try:
-        return stored.proxy.reveal() if stored is not None else ""
-    except CannotDecrypt:
-        return ""
-
-
-def kept_or_new(stored: EncryptedText | None, text: str, to: str) -> EncryptedText | str:
-    """
-    What the row shall hold: the stored token, as long as it stands for the same text.
-
-    Where the text stands, it is entered: it is bound anew if its destination is another now.
-    """
-    if not text:
-        return EncryptedText("")
-    if not stored or not holds(stored, text) or stored.bound is None:
-        return text
-    return stored if stored.bound.destination == to else text
+            part.nothing_to_keep(*path, "headers", header)
+    return {"proxy": proxy, "headers": EncryptedTexts.of(headers)}
 
 
 def _parts_of(ids: Mapping[str, int], model: type[Row], **source: str) -> list[Row]:
@@ -270,15 +242,6 @@ def _labelled_keys(part: Part, name: str, block: ProviderBlock) -> list[_Key]:
             )
             found.setdefault(key.text, key)
     return list(found.values())
-
-
-def holds(token: Any, text: str) -> bool:
-    """Whether a stored secret is that text."""
-    try:
-        return bool(token.reveal() == text)
-    except CannotDecrypt:
-        refuse_to_take_secrets(keyring().fingerprint)
-        return False  # made with a key that is lost: encrypt the text anew
 
 
 def write_pools(part: Part) -> bool:

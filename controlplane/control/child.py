@@ -41,7 +41,7 @@ from controlplane.edits.models import EditCounter
 from controlplane.publishing.publisher import Publication
 from controlplane.records.ingest import Ingester
 from providers.models import Credential, Provider
-from providers.rebinding import bind_stored
+from providers.secrets.rebinding import bind_stored
 from routing.gateway.link import channel
 from routing.switches.state import end_expired
 

@@ -11,7 +11,7 @@ from controlplane.health.rules import interval_of
 from controlplane.publishing.providers import NO_KEYS, keys_by_provider, spec_of
 from failover.cautions import unable
 from providers.adapters.upstream import compile_upstream
-from providers.destinations import UNCONFIRMED
+from providers.confirming import UNCONFIRMED
 from providers.looking import CONNECT_S, TOTAL_S, Finding, Look, look, probe
 from providers.models import Provider
 from providers.secrets.encryption import CannotDecrypt

@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
@@ -18,7 +18,7 @@ from providers.adapters.judging import Judging
 from providers.adapters.registry import ADAPTERS, KNOWN_KINDS
 from providers.adapters.simulator.faults import SimulatedFault, parse_fault
 from providers.adapters.simulator.provider import Simulator
-from providers.adapters.spec import CredentialSpec, ProviderSpec
+from providers.adapters.spec import ProviderSpec
 from providers.errors import Failure
 from providers.protocols import PROTOCOLS
 from providers.secrets.binding import credential_owner, header_owner, is_token, proxy_owner
@@ -176,12 +176,13 @@ class Upstream:
         if spec.kind not in KNOWN_KINDS:
             raise ValueError(f"kind {spec.kind!r} is not known")
         adapter = ADAPTERS.get(spec.kind) or Adapter(kind=spec.kind)
-        headers = _revealed_headers(spec, decrypt)
+        headers, proxy = _revealed(spec, decrypt)
         fields = checked_headers(headers)
+        owner = partial(credential_owner, spec.source, spec.name)
         credentials = tuple(
             Credential(label=entry.label, key_id=f"{spec.name}:{entry.label}", secret=secret)
             for entry in spec.credentials
-            if (secret := _revealed_secret(spec, entry, decrypt))
+            if (secret := opened(entry.secret, owner(entry.label), decrypt).strip())
         )
         if not credentials and not _needs_credential(spec, adapter):
             credentials = (Credential(label="", key_id=f"{spec.name}:", secret=""),)
@@ -194,7 +195,7 @@ class Upstream:
             return cls(spec=spec, adapter=adapter, credentials=credentials)
         address = address_of(
             base_url,
-            proxy=_revealed_proxy(spec, decrypt),
+            proxy=proxy,
             trust_env_proxy=spec.trust_env_proxy,
             environ=environ,
             version=adapter.version,
@@ -361,26 +362,17 @@ def _needs_credential(spec: ProviderSpec, adapter: Adapter) -> bool:
     return usually or (spec.is_unconfirmed and not adapter.is_simulated)
 
 
-def _revealed_secret(
-    spec: ProviderSpec, entry: CredentialSpec, decrypt: Callable[[str], str]
-) -> str:
-    owner = credential_owner(spec.source, spec.name, entry.label)
-    return opened(entry.secret, owner, decrypt).strip()
+def _revealed(spec: ProviderSpec, decrypt: Callable[[str], str]) -> tuple[dict[str, str], str]:
+    """Headers and proxy in clear; an older version wrote them so."""
 
+    def text(value: str, owner: str) -> str:
+        return opened(value, owner, decrypt) if is_token(value) else value
 
-def _revealed_headers(spec: ProviderSpec, decrypt: Callable[[str], str]) -> dict[str, str]:
-    return {
-        name: opened(value, header_owner(spec.source, spec.name, name), decrypt)
-        if is_token(value)
-        else value
+    headers = {
+        name: text(value, header_owner(spec.source, spec.name, name))
         for name, value in spec.headers.items()
     }
-
-
-def _revealed_proxy(spec: ProviderSpec, decrypt: Callable[[str], str]) -> str:
-    if not is_token(spec.proxy):
-        return spec.proxy
-    return opened(spec.proxy, proxy_owner(spec.source, spec.name), decrypt)
+    return headers, text(spec.proxy, proxy_owner(spec.source, spec.name))
 
 
 @lru_cache(maxsize=256)

@@ -2,7 +2,7 @@
 
 from django.db import migrations
 
-from providers.rebinding import bind_stored
+from providers.secrets.rebinding import bind_stored
 
 
 def bind(apps, _schema_editor):

@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db import models
 
 from providers.secrets.binding import UNBOUND, Binding, binding_of, is_token
-from providers.secrets.encryption import Keyring, load_keyring, opened
+from providers.secrets.encryption import CannotDecrypt, Keyring, load_keyring, opened
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -77,6 +77,13 @@ class EncryptedText:
         if self._row is None:
             return keyring().decrypt(self.token)
         return opened(self.token, self._own.owner, keyring().decrypt)
+
+    def told(self) -> str:
+        """The plain text; "" where it cannot be decrypted."""
+        try:
+            return self.reveal()
+        except CannotDecrypt:
+            return ""
 
     def stored(self) -> EncryptedText:
         """With a token: of its row as it is now, if it is new."""

@@ -17,9 +17,9 @@ from controlplane.control.child import Publisher
 from controlplane.models import RecordedObject, Revision
 from controlplane.revisions.history import changes_of
 from providers.models import Credential, Provider
-from providers.rebinding import bind_stored
 from providers.secrets.encryption import KEYS_FILE, read_or_create
 from providers.secrets.fields import keyring
+from providers.secrets.rebinding import bind_stored
 from tests.support import rows
 
 pytestmark = pytest.mark.django_db

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from django.db import connection
 
-from providers.destinations import confirm, destination_of, origin_of, unconfirmed
+from providers.confirming import confirm
+from providers.destinations import destination_of, origin_of
 from providers.models import Credential, Provider
 from providers.secrets.encryption import CannotDecrypt
 from providers.secrets.fields import MASK, EncryptedText, EncryptedTexts
@@ -152,7 +153,7 @@ def test_another_destination_leaves_every_secret_unconfirmed(lab, change):
     row = Provider.objects.get()
     assert not row.credentials.get().is_confirmed
     assert row.unconfirmed_headers == ["X-Team"]
-    assert [said.partition(" was entered for")[0] for said in unconfirmed(row)] == [
+    assert [said.partition(" was entered for")[0] for said in row.unsent()] == [
         "Key main",
         "Header X-Team",
     ]
@@ -162,14 +163,14 @@ def test_a_move_within_one_host_is_free(lab):
     lab.base_url, lab.proxy = "https://A.example.com:443/other", "http://else:new@proxy:1"
     lab.save()
 
-    assert unconfirmed(Provider.objects.get()) == []
+    assert Provider.objects.get().unsent() == []
 
 
 def test_going_back_is_free_too(lab):
     for base_url in (B, A):
         Provider.objects.filter(pk=lab.pk).update(base_url=base_url)
 
-    assert unconfirmed(Provider.objects.get()) == []
+    assert Provider.objects.get().unsent() == []
 
 
 def test_confirming_lets_all_of_it_go_to_the_new_place_and_keeps_the_text(lab):
@@ -181,6 +182,6 @@ def test_confirming_lets_all_of_it_go_to_the_new_place_and_keeps_the_text(lab):
     confirm(row, row.destination)
 
     after = Provider.objects.get()
-    assert unconfirmed(after) == []
+    assert after.unsent() == []
     assert after.credentials.get().secret.reveal() == "sk-hushed"
     assert after.headers.revealed() == {"X-Team": "hushed-team"}
