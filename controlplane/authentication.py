@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -11,7 +12,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.utils import timezone
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.exceptions import AuthenticationFailed, UnsupportedMediaType
 from rest_framework.permissions import BasePermission
 
 from controlplane.access.reach import reach_of
@@ -106,7 +107,8 @@ class IsOperator(BasePermission):
             return False
         # Every view asks here first, so what is no text is refused by each of them, whether it
         # would have looked at its body or not, and whether there is what its path names.
-        request.data  # noqa: B018 - parsed, or a ParseError
+        with contextlib.suppress(UnsupportedMediaType):  # no matter to who reads no body
+            request.data  # noqa: B018 - parsed, or a ParseError
         return True
 
     def _may(self, request: Request, view: APIView) -> bool:

@@ -47,7 +47,7 @@ def sender_of(email_url: str) -> str:
 
 
 def _networks(addresses: list[str]) -> list[str]:
-    """TRUSTED_PROXIES as networks. Only the server reads it: Django sees what it made of it."""
+    """TRUSTED_PROXIES as networks. Only the door reads it: Django sees what it made of it."""
     try:
         return [str(ipaddress.ip_network(address, strict=False)) for address in addresses]
     except ValueError as error:

@@ -15,9 +15,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
+from django.conf import settings
+
 from controlplane.authentication import UNKNOWN, IsOperator
 from controlplane.door.callers import Callers, KnownCaller
 from controlplane.door.database import NO_ANSWER, DatabaseWatch
+from controlplane.door.forwarding import as_forwarded, networks
 from controlplane.door.limits import DoorLimits
 from controlplane.door.places import NoPlace, Places
 from controlplane.door.saying import is_api, redirect, say
@@ -65,10 +68,12 @@ class Door:
         waiting, wait_s, strangers = limits.waiting, limits.wait_s, limits.strangers
         self._known = Places(limits.at_once, each=limits.each, waiting=waiting, wait_s=wait_s)
         self._strangers = Places(strangers, each=strangers, waiting=waiting, wait_s=wait_s)
+        self._trusted = networks(settings.TRUSTED_PROXIES)
         self._running: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
+        scope = as_forwarded(scope, headers, self._trusted)
         try:
             caller = await self._found(headers)
             if (refusal := _refusal(scope, headers, caller, self._limits)) is not None:

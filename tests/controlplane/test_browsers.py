@@ -25,7 +25,6 @@ PAGES = (
     "/admin/providers/provider/add/",
     "/admin/auth/user/",
     "/api/docs/",
-    "/admin/explain/",
 )
 
 
