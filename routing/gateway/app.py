@@ -53,6 +53,7 @@ from routing.gateway.ingress import (
     faults_of,
     given_id,
     holds_whole,
+    is_unusual,
     new_id,
     patience_s,
     read_body,
@@ -264,6 +265,7 @@ class Gateway:
                 await self._answering.count_against(key, trail)
             call = self._decided(request, table, headers, trail, visit)
             call.headers, call.faults = protocol.forwarded(scope["headers"]), faults
+            call.caller, call.is_unusual = key.spec.name, is_unusual(call.headers, body)
             if hops:
                 call.headers, call.hops = [*call.headers, *hops], hops
             if table.captures:
