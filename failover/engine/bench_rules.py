@@ -7,7 +7,7 @@ from random import Random
 from typing import Final
 
 from failover.engine.policy import BenchPolicy
-from providers.errors import Failure, Fault
+from providers.errors import MESSAGE_LIMIT, Failure, Fault
 
 BUCKETS: Final = 10
 OVERLOAD_COOLDOWN_S: Final = 5.0
@@ -64,6 +64,14 @@ def length_s(fault: Fault, policy: BenchPolicy, earlier: int, rng: Random) -> fl
         longest_s = max(policy.max_cooldown_s, base_s)
     unjittered_s = min(base_s * 2.0**earlier, longest_s) if grows else base_s
     return min(unjittered_s * rng.uniform(1 - JITTER, 1 + JITTER), longest_s)
+
+
+def sample_of(failure: Failure, *, is_stated: bool) -> str:
+    """The provider's words, and which field of its answer stated the time."""
+    if not (is_stated and failure.stated_by):
+        return failure.message[:MESSAGE_LIMIT]
+    source = f" (until the time in {failure.stated_by})"
+    return failure.message[: MESSAGE_LIMIT - len(source)] + source
 
 
 @dataclass(slots=True)

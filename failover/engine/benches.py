@@ -31,10 +31,11 @@ from failover.engine.bench_entries import (
     newer,
     released,
 )
-from failover.engine.bench_rules import History, Window, length_s, stated_s
+from failover.engine.bench_rules import History, Window, length_s, sample_of, stated_s
+from failover.engine.callers import Callers
 from failover.engine.policy import BenchPolicy
 from failover.engine.verdicts import Benching, Scope
-from providers.errors import MESSAGE_LIMIT, Failure, Fault
+from providers.errors import Failure, Fault
 
 AGAIN_S = 1.0  # at least so long after a trial that failed
 CLEARING_SUCCESSES = 2
@@ -81,6 +82,7 @@ class Benches:
         self._returned: dict[Key, float] = {}
         self._subjects: frozenset[str] = frozenset()
         self._sweep_at = inf
+        self._callers = Callers()
 
     # What planning asks
 
@@ -150,8 +152,12 @@ class Benches:
             if sitting is not None and sitting.probe_since == began:
                 sitting.probe_since = None
 
-    def succeeded(self, keys: tuple[Key, ...], span_s: float, now: float, *, began: float) -> None:
-        """A call that began at `began` was answered."""
+    def succeeded(
+        self, keys: tuple[Key, ...], span_s: float, now: float, *, began: float, caller: str = ""
+    ) -> None:
+        """A call that began at `began` was answered. `keys` begin with the candidate's."""
+        if caller:
+            self._callers.answered(keys[0][0], caller, now)
         windows = self._together.get(keys)
         if windows is None:
             windows = tuple([self._window(key, span_s) for key in keys])
@@ -174,9 +180,10 @@ class Benches:
         now: float,
         began: float,
         request_id: str,
+        caller: str = "",
     ) -> None:
         """
-        One failure, of a call that began at `began`, whose bench rule is `bench`.
+        One failure, of a call of `caller` that began at `began`, whose bench rule is `bench`.
 
         `key` is the key of its scope.
         """
@@ -191,8 +198,12 @@ class Benches:
         history.observe_failure(now)
         if bench.windowed:
             self._window(key, policy.window_s).observe(now, ok=False)
+            self._callers.failed(key, caller, policy.window_s, now)
             returning = sitting is not None and now >= sitting.until
-            if not returning and not self._trips(bench, key, policy, now):
+            trips = self._trips(bench, key, policy, now) and not self._callers.is_own(
+                key, failure.fault, policy.window_s, now
+            )
+            if not returning and not trips:
                 return
         rest_s = stated
         if rest_s is None:
@@ -287,6 +298,7 @@ class Benches:
         window = self._windows.get(key)
         if window is not None:
             window.forget()
+        self._callers.forget(key)
         wall = self.wall()
         entry = BenchEntry(
             subject=key[0],
@@ -295,7 +307,7 @@ class Benches:
             until=wall + rest_s,
             reason=failure.fault.value,
             status=failure.status,
-            sample_error=_sample(failure, is_stated=is_stated),
+            sample_error=sample_of(failure, is_stated=is_stated),
             request_id=request_id,
             count=(sitting.entry.count if sitting else 0) + 1,
             stated=is_stated,
@@ -380,11 +392,3 @@ class Benches:
         self._note_subjects()
         if self.changes is not None:
             self.changes(entry)
-
-
-def _sample(failure: Failure, *, is_stated: bool) -> str:
-    """The provider's words, and which field of its answer stated the time."""
-    if not (is_stated and failure.stated_by):
-        return failure.message[:MESSAGE_LIMIT]
-    source = f" (until the time in {failure.stated_by})"
-    return failure.message[: MESSAGE_LIMIT - len(source)] + source

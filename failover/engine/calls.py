@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from failover.engine.benches import Benches, Key
 from failover.engine.budget import RetryBudget
+from failover.engine.callers import MAY_BE_THE_CALLERS
 from failover.engine.loads import Loads, expected_tokens, total_tokens
 from failover.engine.outcome import Attempt
 from failover.engine.plan import Candidate, Fitting, Plan
@@ -75,7 +76,8 @@ class Call(Struct, kw_only=True):
     `faults` are what providers are to pretend, by their names. `holds_whole`: a stream is held
     until it is whole, so that a break in its middle fails over unseen. `fitting` knows whom the
     request can be told in another protocol. `credential` is the label of the only one to call with,
-    "" for any. `apart` does beside the event loop what takes long.
+    "" for any. `caller` is the name of the key that asks; `is_unusual`: a provider may fail at the
+    request by its size, and nobody is to blame. `apart` does beside the event loop what takes long.
     """
 
     request: Request
@@ -91,6 +93,8 @@ class Call(Struct, kw_only=True):
     holds_whole: bool = False
     credential: str = ""
     apart: Apart | None = None
+    caller: str = ""
+    is_unusual: bool = False
 
 
 class Served(Struct, kw_only=True):
@@ -148,7 +152,14 @@ class Calls:
         is_hedge: bool = False,
     ) -> Served | Failure:
         """Call `candidate` and wait for the first content, a failure, or to be cancelled."""
-        attempt = Attempt(candidate=candidate, credential=credential.label, started_at=self.clock())
+        attempt = Attempt(
+            candidate=candidate,
+            credential=credential.label,
+            started_at=self.clock(),
+            caller=call.caller,
+        )
+        if call.is_unusual:
+            attempt.is_unusual = True
         call.attempts.append(attempt)
         if is_hedge:
             attempt.is_hedge = True
@@ -317,7 +328,8 @@ class Calls:
         if keys:
             candidate, began = attempt.candidate, attempt.started_at
             span_s = candidate.bench_policy.window_s
-            self._benches.succeeded(keys, span_s, self.clock(), began=began)
+            caller = attempt.caller
+            self._benches.succeeded(keys, span_s, self.clock(), began=began, caller=caller)
             self._retries.succeeded(candidate.provider)
 
     def observe_failure(self, attempt: Attempt, failure: Failure, request_id: str) -> None:
@@ -332,6 +344,8 @@ class Calls:
             Scope.CREDENTIAL: credential,
             Scope.CREDENTIAL_MODEL: credential_model,
         }.get(bench.scope)
+        if attempt.is_unusual and failure.fault in MAY_BE_THE_CALLERS:
+            key = None
         if key is not None:
             self._benches.failed(
                 bench,
@@ -341,6 +355,7 @@ class Calls:
                 now=self.clock(),
                 began=attempt.started_at,
                 request_id=request_id,
+                caller=attempt.caller,
             )
         self.abandon(attempt, (k for k in candidate.keys(label) if k != key))
 

@@ -32,8 +32,9 @@ class Attempt(Struct, kw_only=True):
 
     `lease` is its part in the candidate's load, where that is measured. `simulated` is the fault
     that the provider pretended. `is_hedge`: it began beside another that had no content yet.
-    `dropped` are members of the request that the provider could not take. A Struct is made in
-    0.1 µs, a dataclass in 0.7; so with what else each request makes one of.
+    `dropped` are members of the request that the provider could not take. `caller` is the name of
+    the key that asks; `is_unusual`: its request is one that a provider may fail at. A Struct is
+    made in 0.1 µs, a dataclass in 0.7; so with what else each request makes one of.
     """
 
     candidate: Candidate
@@ -48,6 +49,8 @@ class Attempt(Struct, kw_only=True):
     simulated: SimulatedFault | None = None
     is_hedge: bool = False
     dropped: tuple[str, ...] = ()
+    caller: str = ""
+    is_unusual: bool = False
 
     def summary(self) -> dict[str, Any]:
         """What a caller may see of it: never a key, never a raw body."""

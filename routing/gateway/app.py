@@ -54,6 +54,7 @@ from routing.gateway.ingress import (
     exchange_of,
     faults_of,
     holds_whole,
+    is_unusual,
     patience_s,
     wants_strict,
 )
@@ -278,6 +279,7 @@ class Gateway:
                 call = self._decided(request, table, headers, trail, visit)
             call.headers, call.faults = protocol.forwarded(scope["headers"]), faults
             call.apart = intake.apart(body)
+            call.caller, call.is_unusual = key.spec.name, is_unusual(call.headers, body)
             if hops:
                 call.headers, call.hops = [*call.headers, *hops], hops
             if table.captures:

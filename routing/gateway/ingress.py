@@ -10,7 +10,7 @@ import io
 import math
 import re
 import time
-from collections.abc import Awaitable, Callable, Container, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Container, Mapping, MutableMapping, Sequence
 from random import Random
 from typing import Any, Protocol
 
@@ -34,6 +34,8 @@ Headers = Mapping[bytes, bytes]
 EXCHANGE = "switchyard.exchange"  # among a scope's extensions
 
 BODY_LIMIT = 32 << 20
+FORWARDED_FIELDS, FORWARDED_BYTES = 32, 8 << 10  # what most servers stand
+USUAL_HEADERS, USUAL_BODY = 2 << 10, 4 << 20  # what some do not stand
 SIMULATE = b"x-switchyard-simulate"
 GATE = b"x-switchyard-gate"
 PARAMS = b"x-switchyard-params"
@@ -101,6 +103,24 @@ async def read_body(receive: Receive, grows: Callable[[int], None]) -> bytes:
     if message["type"] == "http.disconnect":
         raise Hangup
     return whole.getvalue()
+
+
+def is_unusual(forwarded: Sequence[tuple[bytes, bytes]], body: bytes) -> bool:
+    """
+    Whether providers may fail at a request by its size alone, so that this says nothing of them.
+
+    Raises Refused (431) for more headers than may go upstream. With a client of OpenAI's, which
+    sends nine, this takes 0.5 µs; without any nothing.
+    """
+    size = len(b"".join([value for _name, value in forwarded])) if forwarded else 0
+    if size > FORWARDED_BYTES or len(forwarded) > FORWARDED_FIELDS:
+        names = b", ".join(dict.fromkeys(name for name, _value in forwarded)).decode("latin-1")
+        raise bad_request(
+            f"{len(forwarded)} headers of {size} bytes would go to the provider "
+            f"({names[:200]}); allowed are {FORWARDED_FIELDS} of {FORWARDED_BYTES} bytes in all",
+            status=431,
+        )
+    return size > USUAL_HEADERS or len(body) > USUAL_BODY
 
 
 def body_of(route: Route, body: bytes) -> bytes:
