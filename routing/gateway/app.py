@@ -102,8 +102,7 @@ class Gateway:
         hop: bytes = b"",
         underway: Underway | None = None,
     ) -> None:
-        self.hop = hop
-        self.worker, self.workers = worker, workers
+        self.hop, self.worker, self.workers = hop, worker, workers
         self.status: dict[str, Any] = {}
         self.draining = False
         self.table: Table | None = None
@@ -278,8 +277,8 @@ class Gateway:
             else:
                 call = self._decided(request, table, headers, trail, visit)
             call.headers, call.faults = protocol.forwarded(scope["headers"]), faults
-            call.apart = intake.apart(body)
-            call.caller, call.is_unusual = key.spec.name, is_unusual(call.headers, body)
+            call.apart, call.caller = intake.apart(body), key.spec.name
+            call.is_unusual = is_unusual(call.headers, body)
             if hops:
                 call.headers, call.hops = [*call.headers, *hops], hops
             if table.captures:
