@@ -31,8 +31,7 @@ from failover.engine.bench_entries import (
     newer,
     released,
 )
-from failover.engine.bench_rules import History, Window, length_s, sample_of, stated_s
-from failover.engine.callers import Callers
+from failover.engine.bench_rules import Callers, History, Window, length_s, sample_of, stated_s
 from failover.engine.policy import BenchPolicy
 from failover.engine.verdicts import Benching, Scope
 from providers.errors import Failure, Fault

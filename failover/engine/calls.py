@@ -16,9 +16,9 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
+from failover.engine.bench_rules import MAY_BE_THE_CALLERS
 from failover.engine.benches import Benches, Key
 from failover.engine.budget import RetryBudget
-from failover.engine.callers import MAY_BE_THE_CALLERS
 from failover.engine.loads import Loads, expected_tokens, total_tokens
 from failover.engine.outcome import Attempt
 from failover.engine.plan import Candidate, Fitting, Plan

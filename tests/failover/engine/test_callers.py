@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from failover.engine.bench_rules import MAY_BE_THE_CALLERS
 from failover.engine.benches import Benches
-from failover.engine.callers import MAY_BE_THE_CALLERS
 from failover.engine.policy import BenchPolicy
 from failover.engine.verdicts import VERDICTS, Scope
 from providers.errors import Fault
