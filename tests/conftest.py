@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-# No test fails for the machine being slow.
-settings.register_profile("suite", deadline=None)
+# No test fails for the machine being slow. `--hypothesis-profile=thorough` looks longer.
+settings.register_profile("suite", deadline=None, max_examples=40)
+settings.register_profile("thorough", deadline=None, max_examples=400)
 # For `make check`, which is waited for.
 settings.register_profile("check", deadline=None, max_examples=10)
 settings.load_profile("suite")

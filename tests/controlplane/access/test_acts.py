@@ -41,7 +41,8 @@ OLD, NEW = "https://old.example.com/v1", "https://new.example.com/v1"
 
 
 def send(client: Client, method: str, path: str, body: object) -> None:
-    getattr(client, method)(f"/api/{path}", data=body, content_type="application/json")
+    text = "" if body is None else body
+    getattr(client, method)(f"/api/{path}", data=text, content_type="application/json")
 
 
 def key_form(**fields: object) -> dict[str, object]:
