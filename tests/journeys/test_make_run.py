@@ -112,8 +112,23 @@ def curl(line: str) -> str:
     return done.stdout
 
 
-def test_the_printed_curl_answers_with_a_failover_again_and_again_and_ctrl_c_leaves_nothing(
-    make_run: MakeRun,
+def sign_in(printed: list[str]) -> httpx.Response:
+    """The page that the printed login leads to."""
+    login = dict(re.findall(r"(?m)^(Admin|Login|Password): +(\S+)", "\n".join(printed)))
+    with httpx.Client(trust_env=False, follow_redirects=True) as browser:
+        browser.get(login["Admin"])
+        return browser.post(
+            login["Admin"] + "login/?next=/admin/",
+            data={
+                "username": login["Login"],
+                "password": login["Password"],
+                "csrfmiddlewaretoken": browser.cookies["csrftoken"],
+            },
+        )
+
+
+def test_what_the_first_start_prints_works_ctrl_c_leaves_nothing_and_a_second_shows_no_key(
+    make_run: MakeRun, installed: Path
 ) -> None:
     line = make_run.wait_for_line("^curl ")
     make_run.wait_for_line("Ctrl-C")
@@ -124,42 +139,19 @@ def test_the_printed_curl_answers_with_a_failover_again_and_again_and_ctrl_c_lea
         assert re.search(r"(?mi)^x-switchyard-failover: true\r?$", answer)
         assert re.search(r"(?mi)^x-switchyard-provider: demo-healthy\r?$", answer)
     printed = make_run.lines
+    page = sign_in(printed)
+    assert page.status_code == 200
+    assert page.url.path == "/admin/"
     make_run.ctrl_c()
 
     assert make_run.lines == printed
     wait_for(lambda: not make_run.left(), what=f"the end of {make_run.left()}")
-
-
-def test_the_printed_login_opens_the_admin(make_run: MakeRun) -> None:
-    make_run.wait_for_line("Ctrl-C")
-    text = "\n".join(make_run.lines)
-    login = dict(re.findall(r"(?m)^(Admin|Login|Password): +(\S+)", text))
-
-    with httpx.Client(trust_env=False, follow_redirects=True) as browser:
-        browser.get(login["Admin"])
-        page = browser.post(
-            login["Admin"] + "login/?next=/admin/",
-            data={
-                "username": login["Login"],
-                "password": login["Password"],
-                "csrfmiddlewaretoken": browser.cookies["csrftoken"],
-            },
-        )
-
-    assert page.status_code == 200
-    assert page.url.path == "/admin/"
-
-
-def test_a_second_start_makes_nothing_and_shows_no_key(make_run: MakeRun, installed: Path) -> None:
-    make_run.wait_for_line("Ctrl-C")
-    make_run.ctrl_c()
 
     second = MakeRun(installed)
     try:
         second.wait_for_line("Ctrl-C")
     finally:
         second.ctrl_c()
-
     text = "\n".join(second.lines)
     assert "/admin/" in text
     assert "sy_" not in text
