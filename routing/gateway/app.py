@@ -19,7 +19,7 @@ from failover.engine.availability import mended
 from failover.engine.benches import Benches
 from failover.engine.loads import Loads
 from failover.engine.plan import Fitting, Nobody, Why
-from providers.adapters.headers import HOPS
+from providers.adapters.headers import VIA
 from providers.protocols import Request
 from providers.secrets.encryption import load_keyring
 from providers.secrets.redaction import known
@@ -252,7 +252,7 @@ class Gateway:
                 await admission.queue()
             is_admitted = True
             check_body_headers(headers)
-            hops = hops_of(scope["headers"], self.hop) if HOPS in headers else ()
+            hops = hops_of(scope["headers"], self.hop) if VIA in headers else ()
             body = exchange.whole_body() if exchange is not None else None
             if body is None:
                 body = await read_body(receive)
