@@ -10,9 +10,9 @@ from providers.adapters.auth import AUTH_HEADERS
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROLS: Final = re.compile(r"[\r\n\0]")
-# By which gateways a request has come, in their order (docs/configuration.md). It goes with every
-# call, and is nobody else's to set.
-HOPS: Final = b"x-switchyard-hops"
+# By whom a request has come, in their order (RFC 9110 7.6.3), so that a loop is seen. It goes with
+# every call.
+VIA: Final = b"via"
 # The transport frames the message; nobody else may say how.
 FRAMING: Final = frozenset(
     {
@@ -25,7 +25,6 @@ FRAMING: Final = frozenset(
         "trailer",
         "transfer-encoding",
         "upgrade",
-        HOPS.decode(),
     }
 )
 

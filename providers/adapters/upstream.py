@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 from providers.adapters.adapter import Adapter
 from providers.adapters.address import address_of, completed
 from providers.adapters.auth import AUTHS, AuthScheme, Sent, auth_named
-from providers.adapters.headers import HOPS, checked_headers, is_authorized
+from providers.adapters.headers import VIA, checked_headers, is_authorized
 from providers.adapters.judging import Judging
 from providers.adapters.registry import ADAPTERS, KNOWN_KINDS
 from providers.adapters.revealing import revealed_headers, revealed_proxy, revealed_secret
@@ -153,7 +153,7 @@ class Upstream:
     ) -> Upstream:
         """
         The provider behind `spec`. `environ` holds the proxy variables, `auths` the schemes, `hop`
-        the id of the gateway that calls, "" for none.
+        what its calls say in `via`, "" for nothing.
 
         Raises ValueError, naming the provider and what is wrong, never a secret; what `decrypt`
         raises comes through.
@@ -204,7 +204,7 @@ class Upstream:
         known.remember_named([*headers.items(), *parse_qsl(urlsplit(base_url).query)])
         known.remember_url(address.endpoint.proxy)
         fields = {"host": address.host} | {k: v.encode() for k, v in _DEFAULTS} | fields
-        hop_line = b"%b: %b\r\n" % (HOPS, hop) if hop else b""
+        hop_line = b"%b: %b\r\n" % (VIA, hop) if hop else b""
         auth = auth_named(spec.auth or adapter.auth, auths)
         heads: dict[tuple[str, str], Head] = {}
         for credential in credentials:

@@ -20,7 +20,7 @@ from failover.engine.availability import mended
 from failover.engine.benches import Benches
 from failover.engine.loads import Loads
 from failover.engine.plan import Fitting, Nobody, Why
-from providers.adapters.headers import HOPS
+from providers.adapters.headers import VIA
 from providers.protocols import Request
 from providers.protocols.slices import LONG
 from providers.secrets.encryption import load_keyring
@@ -249,7 +249,7 @@ class Gateway:
             table, key = self._let_in(trail, headers, in_query)
             faults = faults_of(headers, key, table.providers) if SIMULATE in headers else None
             check_body_headers(headers)
-            hops = hops_of(scope["headers"], self.hop) if HOPS in headers else ()
+            hops = hops_of(scope["headers"], self.hop) if VIA in headers else ()
             body = exchange.whole_body() if exchange is not None else None
             if body is None:
                 body = await intake.read(receive, headers, key, trail)

@@ -23,6 +23,13 @@ if TYPE_CHECKING:
     from tests.support.upstreams import Upstream
 
 
+def made_up(number: int) -> str:
+    return f"1.1 switchyard-{number:012x}"
+
+
+FIRST, SECOND = made_up(0xA).encode(), made_up(0xB).encode()
+
+
 class Served(Asked):
     """A gateway that listens; `asked` are the heads of the requests that came."""
 
@@ -61,7 +68,7 @@ def listener() -> tuple[socket.socket, str]:
 
 async def test_a_provider_that_is_this_gateway_is_asked_once_and_benched_never() -> None:
     heard, url = listener()
-    async with Served(b"a0a0a0", heard, own=url).listening() as gateway:
+    async with Served(FIRST, heard, own=url).listening() as gateway:
         for _ in range(4):
             told = await gateway.chat()
             assert told.status == 508
@@ -76,42 +83,52 @@ async def test_the_next_candidate_answers_where_the_first_is_a_loop(
 ) -> None:
     heard, url = listener()
     vendor = upstream()
-    gateway = Served(b"a0a0a0", heard, own=url, vendor=vendor.base_url)
+    gateway = Served(FIRST, heard, own=url, vendor=vendor.base_url)
     async with gateway.listening():
         told = await gateway.chat()
         assert (told.status, told.headers["x-switchyard-provider"]) == (200, "vendor")
-    sent = [value for name, value in vendor.requests[0]["headers"] if name == "x-switchyard-hops"]
-    assert sent == ["a0a0a0"]
+    sent = [value for name, value in vendor.requests[0]["headers"] if name == "via"]
+    assert sent == [FIRST.decode()]
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
 async def test_a_loop_by_another_gateway_ends_at_the_first_one_in_any_protocol(path: str) -> None:
     (one, at_one), (other, at_other) = listener(), listener()
-    first = Served(b"a0a0a0", one, other=at_other)
-    second = Served(b"b0b0b0", other, one=at_one)
+    first = Served(FIRST, one, other=at_other)
+    second = Served(SECOND, other, one=at_one)
     async with first.listening(), second.listening():
         body = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]}
         told = await first.post(path, body)
         assert told.status == 508
         assert "come back to this gateway" in told.body.decode()
         assert (len(first.asked), len(second.asked)) == (1, 1)
-        said = [value for name, value in first.asked[0] if name == b"x-switchyard-hops"]
-        assert sorted(said) == [b"a0a0a0", b"b0b0b0"]
+        said = [value for name, value in first.asked[0] if name == b"via"]
+        assert sorted(said) == [FIRST, SECOND]
 
 
 async def test_a_request_that_has_come_by_too_many_gateways_is_refused() -> None:
     heard, url = listener()
-    many = ",".join(f"c0c0c{number}" for number in range(MAX_HOPS))
-    async with Served(b"a0a0a0", heard, own=url).listening() as gateway:
-        headers = [("x-switchyard-hops", many)]
+    many = ", ".join(made_up(number) for number in range(MAX_HOPS))
+    async with Served(FIRST, heard, own=url).listening() as gateway:
+        headers = [("via", f"1.0 fred, {many}, 1.1 nginx")]
         chat = await gateway.chat(headers=headers)
         assert (chat.status, chat.json()["error"]["code"]) == (508, "loop_detected")
         assert chat.headers["x-should-retry"] == "false"
         body = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]}
         messages = await gateway.post("/v1/messages", body, headers=headers)
         assert (messages.status, messages.json()["type"]) == (508, "error")
-        odd = await gateway.chat(headers=[("x-switchyard-hops", "a0a0a0a0\u00e9")])
-        assert odd.status == 400
+
+
+async def test_what_other_proxies_say_means_nothing_and_stays_here(
+    upstream: Callable[..., Upstream],
+) -> None:
+    vendor = upstream()
+    heard, _url = listener()
+    others = [("via", ", ".join(["1.1 nginx", "1.1 varnish (cache)"] * 9)), ("via", made_up(1))]
+    async with Served(FIRST, heard, vendor=vendor.base_url).listening() as gateway:
+        assert (await gateway.chat(headers=others)).status == 200
+    sent = [value for name, value in vendor.requests[0]["headers"] if name == "via"]
+    assert sorted(sent) == sorted([FIRST.decode(), made_up(1)])
 
 
 async def test_nobody_can_have_a_provider_benched_by_hops_that_he_makes_up(
@@ -119,9 +136,9 @@ async def test_nobody_can_have_a_provider_benched_by_hops_that_he_makes_up(
 ) -> None:
     vendor = upstream("looped", "status:508")
     heard, _url = listener()
-    async with Served(b"a0a0a0", heard, vendor=vendor.base_url).listening() as gateway:
+    async with Served(FIRST, heard, vendor=vendor.base_url).listening() as gateway:
         for _ in range(5):
-            assert (await gateway.chat(headers=[("x-switchyard-hops", "c0c0c0")])).status == 508
+            assert (await gateway.chat(headers=[("via", made_up(7))])).status == 508
         assert gateway.benched() == []
 
 
