@@ -42,7 +42,7 @@ class KnownCaller:
     may_write: bool = True
 
 
-class Callers:
+class KnownCallers:
     """Finds them: keys in the routing table, what is newer and people in the database."""
 
     def __init__(self, gateway: Gateway, threads: Executor) -> None:

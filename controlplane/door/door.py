@@ -18,7 +18,7 @@ from urllib.parse import quote
 from django.conf import settings
 
 from controlplane.authentication import UNKNOWN, IsOperator
-from controlplane.door.callers import Callers, KnownCaller
+from controlplane.door.callers import KnownCaller, KnownCallers
 from controlplane.door.database import NO_ANSWER, DatabaseWatch
 from controlplane.door.forwarding import as_forwarded, networks
 from controlplane.door.limits import DoorLimits
@@ -63,7 +63,7 @@ class Door:
         self._limits = limits = limits or DoorLimits()
         # Its own threads: the loop's are others', and a database that hangs keeps them.
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="door")
-        self._callers = Callers(gateway, self._threads)
+        self._callers = KnownCallers(gateway, self._threads)
         self.database = DatabaseWatch(gateway, limits.database_s)
         waiting, wait_s, strangers = limits.waiting, limits.wait_s, limits.strangers
         self._known = Places(limits.at_once, each=limits.each, waiting=waiting, wait_s=wait_s)

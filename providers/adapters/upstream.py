@@ -16,13 +16,13 @@ from providers.adapters.auth import AUTHS, AuthScheme, Sent, auth_named
 from providers.adapters.headers import VIA, checked_headers, is_authorized
 from providers.adapters.judging import Judging
 from providers.adapters.registry import ADAPTERS, KNOWN_KINDS
-from providers.adapters.revealing import revealed_headers, revealed_proxy, revealed_secret
 from providers.adapters.simulator.faults import SimulatedFault, parse_fault
 from providers.adapters.simulator.provider import Simulator
 from providers.adapters.spec import ProviderSpec
 from providers.errors import Failure
 from providers.protocols import PROTOCOLS
 from providers.secrets.redaction import known
+from providers.secrets.revealing import revealed_headers, revealed_proxy, revealed_secret
 from providers.transport import Endpoint, Response, Transport
 
 Header = tuple[bytes, bytes]

@@ -40,7 +40,6 @@ from routing.gateway.deciding.state import LiveState
 from routing.gateway.deciding.table import Table, compiling
 from routing.gateway.errors import GatewayError, nobody_may, not_ready, unknown_model
 from routing.gateway.families import GEMINI
-from routing.gateway.hops import hop_of, hops_of
 from routing.gateway.ingress import (
     PARAMS,
     SIMULATE,
@@ -61,6 +60,7 @@ from routing.gateway.ingress import (
 from routing.gateway.intake import SLOW_TO_TELL, SMALL, Intake, begin
 from routing.gateway.keylimits.allowances import KeyLimits
 from routing.gateway.limits import GatewayLimits
+from routing.gateway.link.hops import hop_of, hops_of
 from routing.gateway.listing import hold_alternatives, resolve_for
 from routing.gateway.records.record import Outcome
 from routing.gateway.records.recorder import Recorder

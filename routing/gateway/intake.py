@@ -67,12 +67,12 @@ class Intake:
         """
         A body that is not whole yet. Raises GatewayError where there is no room for it, or Hangup.
         """
-        if key.is_limited:
-            await self.count_against(key, trail, 0)
+        self.hold(key, trail, max(int(headers.get(b"content-length", b"0")), LEAST))
         if self._admission.in_flight >= self._admission.limit:
             await self._admission.queue()
             self._admission.leave()  # it is taken again when the body is here
-        self.hold(key, trail, max(int(headers.get(b"content-length", b"0")), LEAST))
+        if key.is_limited:
+            await self.count_against(key, trail, 0)
         self.reading += 1
         try:
             return await read_body(receive, partial(self._grow, key, trail))

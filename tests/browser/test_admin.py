@@ -30,8 +30,8 @@ def add_provider(page: Page, site: GatewayProcess, name: str) -> None:
 
 
 def test_the_overview_is_where_a_sign_in_leads(page: Page, site: GatewayProcess):
-    expect(page.get_by_role("link", name=re.compile("^Providers 1 all enabled"))).to_be_visible()
-    expect(page.get_by_text("Generation", exact=False)).to_be_visible()
+    expect(page.get_by_text("What to do first")).to_be_visible()
+    expect(page.get_by_role("heading", name="Model pools")).to_be_visible()
     expect(page.get_by_text(str(site.config_file))).to_be_visible()
 
 

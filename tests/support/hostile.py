@@ -40,22 +40,36 @@ LISTS: Final[dict[str, bytes]] = {
     "brackets": b"[],",
     "deep brackets": b"[" * 40 + b"]" * 40 + b",",
 }
+OTHERS: Final = (
+    "turns", "space", "never closed", "a number", "a name", "members", "members of a member",
+)  # fmt: skip
+NAMES: Final = (*TEXTS, *LISTS, *OTHERS)
 
 
 def bodies_of(protocol: str, size: int) -> Iterator[tuple[str, bytes]]:
     """(what it is, the body), about `size` bytes each."""
-    for name, unit in TEXTS.items():
-        yield name, _with(protocol, b'"' + unit * (size // len(unit)) + b'"')
-    for name, unit in LISTS.items():
-        yield name, _with(protocol, b"[" + unit * (size // len(unit)) + unit[:-1] + b"]")
+    for name in NAMES:
+        yield name, body_of(protocol, name, size)
+
+
+def body_of(protocol: str, name: str, size: int) -> bytes:
+    """The body of this name."""
+    if (unit := TEXTS.get(name)) is not None:
+        return _with(protocol, b'"' + unit * (size // len(unit)) + b'"')
+    if (unit := LISTS.get(name)) is not None:
+        return _with(protocol, b"[" + unit * (size // len(unit)) + unit[:-1] + b"]")
+    if name == "turns":
+        return _with(protocol, b"", turns=size // 32)
+    if name == "space":
+        return _with(protocol, b" " * size + b'"x"')
+    if name == "never closed":
+        return _with(protocol, b'"' + b"x" * size)
+    if name == "a number":
+        return _with(protocol, b'"x"', b',"n":' + b"1" * size)
+    if name == "a name":
+        return _with(protocol, b'"x"', b',"' + b"x" * size + b'":1')
     many = b",".join(b'"%07d":1' % number for number in range(size // 12))
-    yield "members", _with(protocol, b'"x"', b"," + many)
-    yield "members of a member", _with(protocol, b'"x"', b',"metadata":{%b}' % many)
-    yield "space", _with(protocol, b" " * size + b'"x"')
-    yield "turns", _with(protocol, b"", turns=size // 32)
-    yield "never closed", _with(protocol, b'"' + b"x" * size)
-    yield "a number", _with(protocol, b'"x"', b',"n":' + b"1" * size)
-    yield "a name", _with(protocol, b'"x"', b',"' + b"x" * size + b'":1')
+    return _with(protocol, b'"x"', b"," + many if name == "members" else b',"metadata":{%b}' % many)
 
 
 def _with(protocol: str, prompt: bytes, more: bytes = b"", turns: int = 0) -> bytes:

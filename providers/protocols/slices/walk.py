@@ -18,7 +18,7 @@ from providers.protocols.slices.turns import SLICE, breathe
 MAX_MEMBERS: Final = 1024
 MAX_CONTAINERS: Final = 500_000
 _CARRIED: Final = 16 * SLICE
-_MANY: Final = 1000  # brackets, which take a while to pair up
+_MANY: Final = 4096  # marks, which take a while to go through
 _PAIR: Final = 12  # bytes of an escaped surrogate pair
 OPEN_LIST, OPEN_OBJECT, QUOTE = b'[{"'  # as numbers
 
@@ -190,7 +190,9 @@ class Walk:
                             commas.append(position + segment.index(b","))
                             commas.append(position + segment.rindex(b","))
                 else:
-                    for mark in _MARK.finditer(segment):
+                    for marks, mark in enumerate(_MARK.finditer(segment), 1):
+                        if marks % _MANY == 0:
+                            breathe()
                         word = mark[0]
                         if word == b",":
                             if depth == 1:

@@ -114,3 +114,21 @@ async def test_the_limits_of_a_key_hide_those_of_its_provider() -> None:
     assert b"\r\nx-ratelimit-remaining-requests: 8\r\n" in lines
     assert b"tokens" not in lines
     await limits.aclose()
+
+
+async def test_tokens_of_a_request_that_was_counted_before_are_counted_beside_it() -> None:
+    limits, spec = KeyLimits(), key(rpm=9, tpm=100, max_parallel=2)
+    first = await limits.admit(spec, 0)
+    await limits.add(first, 60)
+    second = await limits.admit(spec, 0)
+    await limits.add(second, 50)
+
+    assert first.refusal is None
+    assert second.refusal is not None
+    assert "tokens per minute (tpm)" in second.refusal.message
+    assert (first.taken.requests, first.taken.tokens, second.taken.parallel) == (1, 60, 2)
+    limits.settle(second, 0)
+    limits.settle(first, 10)
+    third = await limits.admit(spec, 90)
+    assert third.refusal is None
+    assert (third.taken.requests, third.taken.tokens, third.taken.parallel) == (3, 100, 1)

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from routing.gateway.deciding.snapshot import KeySpec
+from routing.gateway.keylimits.allowances import KeyLimits
 from routing.gateway.keylimits.counters import PARALLEL, REQUESTS, TOKENS, Quota
 from routing.gateway.keylimits.redis import (
     LuaScript,
@@ -219,3 +221,22 @@ def test_a_wrong_address_is_refused_in_words(given: str) -> None:
     with pytest.raises(ValueError, match="REDIS_URL") as caught:
         address_of(given)
     assert "geheim" not in str(caught.value)
+
+
+async def test_tokens_that_come_after_the_head_are_counted_for_all_hosts(
+    url: str, request: pytest.FixtureRequest
+) -> None:
+    spec = KeySpec(name="late", digest=key(request), rpm=9, tpm=100)
+    async with hosts(url, 2) as counters:
+        one, other = [KeyLimits(shared=shared) for shared in counters]
+        first = await one.admit(spec, 0)
+        await one.add(first, 60)
+        second = await other.admit(spec, 0)
+        await other.add(second, 50)
+        one.settle(first, 10)
+        third = await one.admit(spec, 80)
+
+    assert first.refusal is None
+    assert second.refusal is not None
+    assert third.refusal is None
+    assert (third.taken.requests, third.taken.tokens) == (3, 90)

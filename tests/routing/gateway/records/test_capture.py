@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -317,6 +318,15 @@ def test_encoded_data_is_shortened_and_what_follows_it_is_kept(escaped: bool) ->
 
 
 @pytest.mark.pure
+def test_no_more_of_a_long_body_is_looked_at_than_is_kept() -> None:
+    spent = time.thread_time()
+    text, is_cut = text_of(b'"' * (31 << 20), REQUEST_LIMIT, Secrets())
+
+    assert is_cut
+    assert len(text) <= REQUEST_LIMIT
+    assert time.thread_time() - spent < 1  # CPU time is the promise: all quotes would take 3 s
+
+
 def test_prose_in_any_script_is_no_encoded_data() -> None:
     body = json.dumps({"text": "漢字" * 500 + " word" * 200}).encode()
 

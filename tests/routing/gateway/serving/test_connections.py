@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import re
 import socket
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -463,3 +465,97 @@ async def test_half_a_request_is_told_when_the_time_is_up(patient: Site) -> None
 
     assert got.startswith(b"HTTP/1.1 503 ")
     assert b"\r\nretry-after: 1\r\nx-should-retry: true\r\n" in got
+
+
+class Busy:
+    """`longest_s`: the most that one turn of the loop has taken, in CPU time of its thread."""
+
+    def __init__(self) -> None:
+        self.longest_s = 0.0
+        self._task = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        before = time.thread_time()
+        while True:
+            await asyncio.sleep(0.001)
+            now = time.thread_time()
+            self.longest_s, before = max(self.longest_s, now - before), now
+
+    def stop(self) -> None:
+        self._task.cancel()
+
+
+AT_ONCE_S = 0.05  # CPU time: what one connection may hold the others is the promise
+
+
+async def flood(site: Site, sent: bytes) -> tuple[float, int]:
+    """How long a turn has taken at most while `sent` was served; how many answers came."""
+    reader, writer = await site.open()
+    got = asyncio.create_task(count_answers(reader))
+    busy = Busy()
+    gc.disable()  # the collector looks at all that the tests have made, which no worker has
+    await asyncio.sleep(0)
+    busy.longest_s = 0.0
+    for start in range(0, len(sent), 1 << 16):
+        writer.write(sent[start : start + (1 << 16)])
+        await writer.drain()
+    answers = await asyncio.wait_for(got, 30)
+    gc.enable()
+    busy.stop()
+    writer.close()
+    return busy.longest_s, answers
+
+
+async def count_answers(reader: asyncio.StreamReader) -> int:
+    count = 0
+    while piece := await reader.read(1 << 16):
+        count += piece.count(b"HTTP/1.1 200 ")
+    return count
+
+
+LAST = b"GET /last HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"
+
+
+async def test_pipelined_offers_of_another_protocol_neither_recurse_nor_hold_the_others(
+    patient: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    offer = b"GET /o HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n"
+
+    longest_s, answers = await flood(patient, offer * 3500 + LAST)
+
+    assert answers == 3501
+    assert longest_s < AT_ONCE_S
+    assert caplog.text == ""
+
+
+async def test_what_is_pipelined_behind_an_unanswered_request_waits_in_the_socket(
+    patient: Site,
+) -> None:
+    reader, writer = await patient.open()
+    writer.write(b"GET /endless HTTP/1.1\r\nhost: a\r\n\r\n")
+    await asyncio.wait_for(patient.asked.wait(), 10)
+    writer.write(b"GET /next HTTP/1.1\r\nhost: a\r\n\r\n" * 300_000)  # 10 MB
+
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(writer.drain(), 0.5)
+
+    writer.transport.abort()
+    assert [path for _method, path, _size in patient.seen] == ["/endless"]
+    del reader
+
+
+async def test_many_pipelined_requests_are_all_answered_and_hold_nobody(patient: Site) -> None:
+    longest_s, answers = await flood(patient, b"GET /p HTTP/1.1\r\nhost: a\r\n\r\n" * 5000 + LAST)
+
+    assert answers == 5001
+    assert longest_s < AT_ONCE_S
+
+
+async def test_chunks_of_one_byte_hold_nobody(patient: Site) -> None:
+    longest_s, answers = await flood(
+        patient, CHUNKED + b"1\r\nx\r\n" * 100_000 + b"0\r\n\r\n" + LAST
+    )
+
+    assert answers == 2
+    assert patient.seen[0] == ["POST", "/x", 100_000]
+    assert longest_s < AT_ONCE_S

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from providers.adapters.spec import CredentialSpec
-from routing.gateway.hops import MAX_HOPS, hop_of
 from routing.gateway.limits import GatewayLimits
+from routing.gateway.link.hops import MAX_HOPS, hop_of
 from routing.gateway.serving.server import Server
 from tests.support.asking import MASTER, Asked
 from tests.support.builders import content, pool, provider
