@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-EDITS = int(os.environ.get("SWITCHYARD_EDITS", "60"))
+EDITS = int(os.environ.get("SWITCHYARD_EDITS", "36"))
 PER_SECOND = 6 if EDITS < 600 else 1000 / 60
 PASSWORD = "a-long-password-of-the-tests"
 NEVER = 1_000_000_000

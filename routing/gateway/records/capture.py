@@ -160,7 +160,7 @@ def without_encoded(body: bytes, limit: int) -> bytes:
     """
     pieces: list[bytes] = []
     size = position = 0
-    while size <= limit and position <= len(body):
+    while size <= limit + 1 and position <= len(body):  # one more: what is cut is seen to be
         end = body.find(b'"', position)
         end = len(body) if end < 0 else end
         if end - position > ENCODED and _BASE64.fullmatch(body, position, position + ENCODED):
