@@ -89,16 +89,21 @@ def test_edits_of_three_editors_are_all_in_revisions_and_a_broken_one_is_taken_b
     assert {reply.status for reply in replies} == {200}
     assert set(answers) == {200}
 
+    def all_revisions() -> list[dict[str, Any]]:
+        return operator("GET", "revisions?limit=500").json()
+
     def noted() -> set[str]:
-        found = operator("GET", "revisions?limit=500").json()
-        whole = [operator("GET", f"revisions/{row['revision']}").json() for row in found]
+        whole = [operator("GET", f"revisions/{row['revision']}").json() for row in all_revisions()]
         return {edit["reason"] for row in whole for edit in row["edits"]}
 
     wanted = {f"{field}{number}" for field in FIELDS for number in range(1, EDITS + 1)}
     wait_for(lambda: wanted <= noted(), what="every edit in a revision")
-    revisions = operator("GET", "revisions?limit=500").json()
+    wait_for(
+        lambda: generation(gateway) in {row["generation"] for row in all_revisions()},
+        what="a revision of the generation that serves",
+    )
+    revisions = all_revisions()
     assert any(author["kind"] == "file" for row in revisions for author in row["authors"])
-    assert {row["generation"] for row in revisions} >= {generation(gateway)}
 
     good = revisions[0]["revision"]
     assert gateway.chat("mine").status == 200
