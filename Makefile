@@ -29,8 +29,9 @@ check: lint
 	.venv/bin/python -m pytest -q -m pure --hypothesis-profile=check \
 	  tests/controlplane tests/failover tests/providers tests/routing tests/wire tests/test_house.py
 
+# By files, since most of them start a gateway that all of their tests share.
 test: setup-dev chromium
-	.venv/bin/python -m pytest -n 3
+	.venv/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 setup-dev: .venv/bin/pip
 	cat requirements.txt requirements-dev.txt | cmp -s - .venv/installed-dev.txt || { \

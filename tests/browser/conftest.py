@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from playwright.sync_api import BrowserContext, Page
+    from playwright.sync_api import Browser, BrowserContext, Page
 
 PASSWORD = "a-long-password-of-the-tests"
 
@@ -43,32 +43,55 @@ def browser_type_launch_args() -> dict[str, Any]:
     }
 
 
+@pytest.fixture(scope="session")
+def data_dir_of_ada(tmp_path_factory: pytest.TempPathFactory, migrated_data_dir: Path) -> Path:
+    """A DATA_DIR with the login ada, to be copied."""
+    folder = tmp_path_factory.mktemp("ada") / "data"
+    shutil.copytree(migrated_data_dir, folder)
+    manage(
+        "createsuperuser", "--noinput", "--username", "ada", "--email", "ada@example.com",
+        env=environment(folder, DJANGO_SUPERUSER_PASSWORD=PASSWORD),
+    )  # fmt: skip
+    return folder
+
+
 @pytest.fixture(scope="module")
 def site(
     tmp_path_factory: pytest.TempPathFactory,
-    migrated_data_dir: Path,
+    data_dir_of_ada: Path,
     browser_type_launch_args: dict[str, Any],
 ) -> Iterator[GatewayProcess]:
     """A running Switchyard with the login ada; its configuration file has one provider."""
     del browser_type_launch_args  # without a browser nothing is started
     config = {"providers": {"from_file": {"kind": "simulator"}}}
     folder = tmp_path_factory.mktemp("site")
-    shutil.copytree(migrated_data_dir, folder / "data")
-    manage(
-        "createsuperuser", "--noinput", "--username", "ada", "--email", "ada@example.com",
-        env=environment(folder / "data", DJANGO_SUPERUSER_PASSWORD=PASSWORD),
-    )  # fmt: skip
-    gateway = GatewayProcess(
-        folder, template=migrated_data_dir, config=config, arguments=(), env={}
-    )
+    gateway = GatewayProcess(folder, template=data_dir_of_ada, config=config, arguments=(), env={})
     gateway.wait_until_ready()
     yield gateway
     gateway.stop()
 
 
+@pytest.fixture(scope="module")
+def cookies_of_ada(browser: Browser, site: GatewayProcess) -> list[Any]:
+    """What her browser holds once she has signed in."""
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(f"{site.url}/admin/")
+    page.get_by_label("Username").fill("ada")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"{site.url}/admin/")
+    found = context.cookies()
+    context.close()
+    return found
+
+
 @pytest.fixture
-def page(context: BrowserContext, site: GatewayProcess) -> Iterator[Page]:
+def page(
+    context: BrowserContext, site: GatewayProcess, cookies_of_ada: list[Any]
+) -> Iterator[Page]:
     """A signed-in page. The test fails if it meets a script error or asks another host."""
+    context.add_cookies(cookies_of_ada)
     page = context.new_page()
     page.set_default_timeout(15_000)
     troubles: list[str] = []
@@ -76,10 +99,6 @@ def page(context: BrowserContext, site: GatewayProcess) -> Iterator[Page]:
     page.on("console", lambda said: _note_refusal(said.text, troubles))
     page.on("request", lambda asked: _note_stranger(asked.url, site.url, troubles))
     page.goto(f"{site.url}/admin/")
-    page.get_by_label("Username").fill("ada")
-    page.get_by_label("Password").fill(PASSWORD)
-    page.keyboard.press("Enter")
-    page.wait_for_url(f"{site.url}/admin/")
     yield page
     assert troubles == []
 
