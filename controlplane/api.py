@@ -25,7 +25,6 @@ from routing.gateway.auth import new_key
 RETRY_S: Final = 5
 
 
-
 @extend_schema_field({"type": "string", "nullable": True})
 class TeamField(serializers.Field[Any, Any, Any, Any]):
     """A team by name, made when it is first named. Null for none."""

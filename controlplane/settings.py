@@ -277,9 +277,15 @@ UNFOLD: dict[str, Any] = {
     ],
     "SHOW_VIEW_ON_SITE": False,
     "LOGIN": {"form": "controlplane.signin.forms.SignInForm"},
-    "STYLES": [lambda _request: static("switchyard/switch.css")],
+    "STYLES": [
+        lambda _request: static("switchyard/switch.css"),
+        lambda _request: static("switchyard/reading.css"),
+    ],
     "DASHBOARD_CALLBACK": "controlplane.overview.dashboard.dashboard",
-    "SCRIPTS": [lambda _request: static("switchyard/palette.js")],
+    "SCRIPTS": [
+        lambda _request: static("switchyard/palette.js"),
+        lambda _request: static("switchyard/labels.js"),
+    ],
     "SIDEBAR": {
         "show_search": True,
         "command_search": True,
