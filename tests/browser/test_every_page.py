@@ -100,6 +100,7 @@ def test_a_page_shuts_nobody_out_and_is_as_wide_as_its_window(
 
 def test_ctrl_k_leads_anywhere_and_says_when_there_is_nothing(page: Page, filled: GatewayProcess):
     page.keyboard.press("Control+k")
+    expect(page.locator("#search-input-command")).to_be_focused()
     page.keyboard.type("nosuchthing")
     expect(page.get_by_text("Nothing is called “nosuchthing”")).to_be_visible()
     page.keyboard.press("Enter")  # a script error fails the test
