@@ -3,7 +3,7 @@
 PIP := .venv/bin/python -m pip --disable-pip-version-check --no-input -qq install \
 	--root-user-action=ignore
 
-.PHONY: run setup check test setup-dev chromium lint bench soak fuzz sdk agents lock
+.PHONY: run setup check test setup-dev chromium screenshots lint bench soak fuzz sdk agents lock
 .SILENT:
 
 run: setup
@@ -48,6 +48,11 @@ chromium:
 	  apt-get -qq update && DEBIAN_FRONTEND=noninteractive \
 	    apt-get -qq install -y --no-install-recommends chromium >/dev/null 2>&1; } || \
 	echo "chromium cannot be installed; the browser tests will be skipped."
+
+# A picture of every page of admin, in both themes, wide and narrow: make screenshots FOLDER=shots
+screenshots: setup-dev chromium
+	mkdir -p $(or $(FOLDER),screenshots)
+	SCREENSHOTS=$(abspath $(or $(FOLDER),screenshots)) .venv/bin/python -m pytest -q tests/browser/test_every_page.py
 
 lint: setup-dev
 	.venv/bin/python -m ruff check .

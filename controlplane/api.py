@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import logging
-import sys
 from typing import Any, Final
 
-from django.db import DatabaseError, InterfaceError
-from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path
-from django.views.defaults import bad_request, page_not_found, server_error
 from drf_spectacular.utils import extend_schema_field
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from rest_framework import serializers
@@ -17,11 +12,7 @@ from rest_framework.exceptions import PermissionDenied
 
 from controlplane.access.reach import gain_problems
 from controlplane.advice import drafts
-from controlplane.door.database import failures, said_of
-from controlplane.door.saying import is_api, page
-from controlplane.edits.patience import OutOfPatience
 from controlplane.models import ApiKey, Team
-from controlplane.signin import hashing
 from providers.managed.api import (
     MANAGED_FIELDS,
     ManagedSerializer,
@@ -32,8 +23,6 @@ from providers.managed.rights import rights_of
 from routing.gateway.auth import new_key
 
 RETRY_S: Final = 5
-
-logger = logging.getLogger("switchyard.admin")
 
 
 @extend_schema_field({"type": "string", "nullable": True})
@@ -115,46 +104,6 @@ class ApiKeyViewSet(ManagedViewSet):
 
     def get_queryset(self) -> Any:
         return super().get_queryset().select_related("team")
-
-
-def not_understood(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Django's 400, in the same way as its 404."""
-    if is_api(request.path_info):
-        return JsonResponse({"detail": str(exception)}, status=400)
-    return bad_request(request, exception)
-
-
-def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Django's 404, which for scripts is JSON as every other answer of the API."""
-    if is_api(request.path_info):
-        return JsonResponse({"detail": "There is nothing at this path."}, status=404)
-    return page_not_found(request, exception)
-
-
-def failed(request: HttpRequest) -> HttpResponse:
-    """Django's 500, in the same way; a 503 where waiting, or less at once, would help."""
-    error = sys.exc_info()[1]
-    if isinstance(error, OutOfPatience | hashing.Busy):
-        return _unavailable(request, str(error), str(error))
-    if isinstance(error, DatabaseError | InterfaceError) and (said := said_of(error)):
-        failures.note(said)
-        return _unavailable(request, said, " ".join(str(error).split())[:200])
-    if is_api(request.path_info):
-        said = "This failed on our side; the log says why, by the request's id."
-        return JsonResponse({"detail": said}, status=500)
-    return server_error(request)
-
-
-def _unavailable(request: HttpRequest, said: str, reason: str) -> HttpResponse:
-    logger.warning("%s %s: %s", request.method, request.path, reason)
-    response: HttpResponse
-    if is_api(request.path_info):
-        response = JsonResponse({"detail": said}, status=503)
-    else:
-        response = HttpResponse(page("Not now", said), status=503)
-    response.headers["Retry-After"] = str(RETRY_S)
-    response._has_been_logged = True  # type: ignore[attr-defined] # noqa: SLF001 - in one line, above
-    return response
 
 
 router = SlashOrNoneRouter()

@@ -13,6 +13,7 @@ from django.core.management.utils import get_random_secret_key
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 
+from controlplane.menu.rights import may_open
 from providers.files import keep_private, keep_private_database
 from providers.secrets.encryption import read_or_create
 from providers.secrets.redaction import known
@@ -257,7 +258,8 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
 
 
 def _link(title: str, icon: str, name: str) -> dict[str, Any]:
-    return {"title": title, "icon": icon, "link": reverse_lazy(name)}
+    link = reverse_lazy(name)
+    return {"title": title, "icon": icon, "name": name, "link": link, "permission": may_open(name)}
 
 
 UNFOLD: dict[str, Any] = {
@@ -275,10 +277,18 @@ UNFOLD: dict[str, Any] = {
     ],
     "SHOW_VIEW_ON_SITE": False,
     "LOGIN": {"form": "controlplane.signin.forms.SignInForm"},
-    "STYLES": [lambda _request: static("switchyard/switch.css")],
+    "STYLES": [
+        lambda _request: static("switchyard/switch.css"),
+        lambda _request: static("switchyard/reading.css"),
+    ],
     "DASHBOARD_CALLBACK": "controlplane.overview.dashboard.dashboard",
+    "SCRIPTS": [
+        lambda _request: static("switchyard/palette.js"),
+        lambda _request: static("switchyard/labels.js"),
+    ],
     "SIDEBAR": {
-        "show_search": False,
+        "show_search": True,
+        "command_search": True,
         "navigation": [
             {
                 "items": [

@@ -10,11 +10,13 @@ from controlplane.alerts.pages import pages as alert_pages
 from controlplane.decisions import pages
 from controlplane.hosts import processes
 from controlplane.jobs import pages as job_pages
+from controlplane.menu import palette
 from controlplane.overview import dashboard
 
-handler400 = "controlplane.api.not_understood"
-handler404 = "controlplane.api.not_found"
-handler500 = "controlplane.api.failed"
+handler400 = "controlplane.door.handlers.not_understood"
+handler403 = "controlplane.door.handlers.not_allowed"
+handler404 = "controlplane.door.handlers.not_found"
+handler500 = "controlplane.door.handlers.failed"
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     *pages.urlpatterns,
@@ -22,6 +24,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *job_pages.pages,
     *dashboard.pages,
     *alert_pages,
+    *palette.pages,
     path("admin/", admin.site.urls),
     path("api/", include("providers.api")),
     path("api/", include("routing.api")),

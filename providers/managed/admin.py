@@ -133,6 +133,13 @@ class PrettyJson(json.JSONEncoder):
 class OrderedFormSet(PaginationInlineFormSet):
     """Puts new rows that say nothing of their position behind the others."""
 
+    def add_fields(self, form: Any, index: int | None) -> None:
+        super().add_fields(form, index)
+        row = "new" if index is None else str(index + 1)
+        for name, field in form.fields.items():
+            # The column's heading is the field's label for eyes alone.
+            field.widget.attrs.setdefault("aria-label", f"{field.label or name}, row {row}")
+
     def clean(self) -> None:
         super().clean()
         if any(self.errors):

@@ -1,0 +1,66 @@
+"""Every entry of the menu is there for who may open its page, and for nobody else."""
+
+from __future__ import annotations
+
+import logging
+import re
+
+import pytest
+from django.conf import settings
+from django.contrib.auth.models import Permission, User
+from django.urls import reverse
+
+from controlplane.menu.rights import needs
+
+pytestmark = pytest.mark.django_db
+
+ENTRIES = [item for group in settings.UNFOLD["SIDEBAR"]["navigation"] for item in group["items"]]
+
+
+def staff(client, *permissions: str):
+    user = User.objects.create_user("sam", is_staff=True)
+    for name in permissions:
+        app, codename = name.split(".")
+        user.user_permissions.add(
+            Permission.objects.get(content_type__app_label=app, codename=codename)
+        )
+    client.force_login(user)
+    return client
+
+
+def menu_of(client) -> set[str]:
+    page = client.get(reverse("admin:password_change")).content.decode()
+    return {str(item["link"]) for item in ENTRIES} & set(re.findall(r'href="([^"]+)"', page))
+
+
+def test_who_may_nothing_sees_nothing_but_the_overview(client):
+    assert menu_of(staff(client)) == {reverse("admin:index")}
+
+
+@pytest.mark.parametrize("item", ENTRIES, ids=lambda item: str(item["title"]))
+def test_an_entry_is_seen_by_who_may_open_it(client, item):
+    link = str(item["link"])
+    wanted = needs(item["name"])
+    client = staff(client, *wanted)
+    assert link in menu_of(client)
+    assert client.get(link).status_code in {200, 302, 404}  # 404: no gateway in this process
+    for lacking in wanted:
+        User.objects.all().delete()
+        client = staff(client, *(set(wanted) - {lacking}))
+        assert link not in menu_of(client)
+        assert client.get(link, follow=True).status_code == 403
+
+
+def test_what_is_not_there_or_not_allowed_is_a_page_of_ours_and_a_line_in_the_log(client, caplog):
+    client = staff(client)
+    with caplog.at_level(logging.WARNING):
+        for link, status in {"/admin/nothing/": 404, reverse("jobs"): 403}.items():
+            answer = client.get(link)
+            assert answer.status_code == status
+            assert "To the overview" in answer.content.decode()
+        client.logout()
+        stranger = client.get("/nothing")
+    assert stranger.status_code == 404
+    assert "To the overview" not in stranger.content.decode()
+    assert len(caplog.records) == 3
+    assert not [record for record in caplog.records if record.exc_info]
