@@ -67,9 +67,7 @@ CASES = {
     **{name: Case(script=(said,)) for name, said in FINAL.items()},
     **{name: Case(script=(said,)) for name, (said, _) in NEXT.items()},
     **{
-        f"{name}-alone": Case(
-            script=(said,), is_alone=True, failover={"same_candidate_retries": 0}
-        )
+        f"{name}-alone": Case(script=(said,), is_alone=True, failover={"same_candidate_retries": 0})
         for name, (said, _) in NEXT.items()
     },
 }
