@@ -8,6 +8,7 @@ from routing.gateway.auth import authenticate, digest_of, new_key
 from routing.gateway.deciding.keys import Key
 from routing.gateway.deciding.snapshot import KeySpec
 from routing.gateway.errors import Refused
+from tests.support.asking import Asked
 
 pytestmark = pytest.mark.pure
 
@@ -36,3 +37,10 @@ def test_a_key_is_known_by_all_of_its_characters(other: bytes) -> None:
     with pytest.raises(Refused, match="not known|mistyped") as refused:
         enter(other)
     assert refused.value.status == 401
+
+
+async def test_without_a_snapshot_nobody_is_let_in() -> None:
+    async with Asked(None) as gateway:
+        told = [await gateway.chat(), await gateway.chat(key=SECRET.decode())]
+
+    assert [(one.status, one.json()["error"]["code"]) for one in told] == [(503, "not_ready")] * 2
