@@ -61,11 +61,15 @@ def _renew_rows(model: type[Model], names: list[str], told: Renewed) -> None:
 
 def _anew(stored: Any, place: str, told: Renewed) -> EncryptedText | EncryptedTexts | None:
     """None where nothing changes."""
-    if isinstance(stored, EncryptedTexts):
-        found = {name: _anew(text, f"{place} {name}", told) for name, text in stored.items()}
-        if not any(found.values()):
-            return None
-        return EncryptedTexts({name: found[name] or text for name, text in stored.items()})
+    if not isinstance(stored, EncryptedTexts):
+        return _text_anew(stored, place, told)
+    found = {name: _text_anew(text, f"{place} {name}", told) for name, text in stored.items()}
+    if not any(found.values()):
+        return None
+    return EncryptedTexts({name: found[name] or text for name, text in stored.items()})
+
+
+def _text_anew(stored: EncryptedText, place: str, told: Renewed) -> EncryptedText | None:
     if not stored:
         return None
     if keyring().is_newest(stored.token):

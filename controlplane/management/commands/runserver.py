@@ -12,6 +12,8 @@ from controlplane.management.commands.serve import refuse_debug_for_others
 
 
 class Command(Runserver):
+    addr: str  # set by handle(), before it runs
+
     def run(self, **options: Any) -> None:
         try:
             found = socket.getaddrinfo(self.addr, None)

@@ -70,7 +70,7 @@ def test_what_none_of_the_keys_opens_is_named_and_left(keys: Callable[..., None]
     keys(NEW, OLD)
     before = Credential.objects.get(provider__name="lost").secret.token
 
-    with pytest.raises(CommandError, match="opens .*lost.*main: enter"):
+    with pytest.raises(CommandError, match=r"opens .*lost.*main: enter"):
         told()
 
     assert Credential.objects.get(provider__name="lost").secret.token == before

@@ -34,7 +34,7 @@ def test_a_key_ends_at_its_time_without_an_edit() -> None:
 )
 def test_a_key_is_known_by_all_of_its_characters(other: bytes) -> None:
     assert enter(SECRET).spec.name == "k"
-    with pytest.raises(Refused, match="not known|mistyped") as refused:
+    with pytest.raises(Refused, match=r"not known|mistyped") as refused:
         enter(other)
     assert refused.value.status == 401
 
