@@ -71,7 +71,6 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
-    "django.contrib.staticfiles",
     "simple_history",
     "django_filters",
     "rest_framework",
@@ -82,6 +81,7 @@ INSTALLED_APPS = [
     "failover",
     "routing",
     "controlplane",
+    "django.contrib.staticfiles",  # behind us, whose runserver refuses what serve does
 ]
 
 MIDDLEWARE = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sqlite3
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Final
@@ -28,24 +29,43 @@ _WAITS_BRIEFLY: Final = {
     "sqlite": "PRAGMA busy_timeout = 800",
     "postgresql": "SET lock_timeout = 800",
 }
-# By what databases and their drivers say (SQLite 3.4x, PostgreSQL 12 to 17), in this order.
-_WORDS: Final = (
-    (("locked", "lock timeout", "lock_not_available"), "is held by another write"),
-    (("readonly", "read-only"), "is read-only"),
-    (("disk is full", "no space left", "disk full", "could not extend"), "is full"),
-    (("malformed", "not a database"), "is damaged"),
-)
+# By the codes of SQLite (sqlite.org/rescode.html) and PostgreSQL (its manual, appendix A).
+_HELD: Final = "is held by another write"
+_READ_ONLY: Final = "is read-only"
+_FULL: Final = "is full"
+_DAMAGED: Final = "is damaged"
+_OF_CODE: Final[dict[int | str, str]] = {
+    sqlite3.SQLITE_BUSY: _HELD,
+    sqlite3.SQLITE_LOCKED: _HELD,
+    sqlite3.SQLITE_READONLY: _READ_ONLY,
+    sqlite3.SQLITE_FULL: _FULL,
+    sqlite3.SQLITE_CORRUPT: _DAMAGED,
+    sqlite3.SQLITE_NOTADB: _DAMAGED,
+    "55P03": _HELD,
+    "25006": _READ_ONLY,
+    "53100": _FULL,
+    "XX001": _DAMAGED,
+    "XX002": _DAMAGED,
+}
+_PRIMARY: Final = 0xFF  # of SQLite's codes; the rest says more exactly why
 
 
 def said_of(error: Exception) -> str:
     """What an operator is told of `error`; "" where it is no fault of the database's."""
-    text = " ".join(str(error).split()).lower()
-    for phrases, words in _WORDS:
-        if any(phrase in text for phrase in phrases):
-            return f"The database {words}, {AGAIN}"
-    if isinstance(error, OperationalError | InterfaceError) and not text.startswith("no such "):
+    if words := _OF_CODE.get(_code_of(error)):
+        return f"The database {words}, {AGAIN}"
+    if isinstance(error, OperationalError | InterfaceError) and "no such " not in str(error):
         return NO_ANSWER
     return ""
+
+
+def _code_of(error: Exception) -> int | str:
+    """The driver's own, whose error is the cause of Django's; "" without one."""
+    cause = error.__cause__ or error
+    if isinstance(cause, sqlite3.Error):
+        code: int = getattr(cause, "sqlite_errorcode", 0)
+        return code & _PRIMARY
+    return getattr(cause, "sqlstate", None) or ""
 
 
 def wait_briefly(connection: BaseDatabaseWrapper, **_signal: Any) -> None:

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
 from django.test import Client, override_settings
 
+from controlplane.management.commands.serve import refuse_debug_for_others
 from controlplane.nonces import with_nonces
 from tests.support.gateways import ROOT, environment
 
@@ -91,8 +93,7 @@ def test_over_https_a_cookie_that_others_could_have_set_is_no_session(admin_clie
         assert admin_client.get("/admin/").status_code == 302
 
 
-@pytest.mark.parametrize(("host", "code"), [("0.0.0.0", 1), ("::", 1)])
-def test_debug_is_for_this_machine_alone(tmp_path: Path, host: str, code: int) -> None:
+def test_debug_is_for_this_machine_alone(tmp_path: Path) -> None:
     env = environment(tmp_path, DEBUG="true")
     started = subprocess.run(
         [sys.executable, "manage.py", "serve", "--host", "0.0.0.0", "--port", "0"],
@@ -102,6 +103,19 @@ def test_debug_is_for_this_machine_alone(tmp_path: Path, host: str, code: int) -
 
     assert started.returncode == 1
     assert "DEBUG is on" in started.stderr
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:1", "0:1", "[::]:1", "192.0.2.1:1"])
+def test_djangos_own_server_stands_no_more_open(address: str) -> None:
+    with override_settings(DEBUG=True), pytest.raises(CommandError, match="DEBUG is on"):
+        call_command("runserver", address)
+
+
+def test_debug_is_allowed_where_nobody_else_comes() -> None:
+    with override_settings(DEBUG=True):
+        refuse_debug_for_others("localhost", "127.0.0.1")
+        refuse_debug_for_others("::1", "::1")
+    refuse_debug_for_others("0.0.0.0", "0.0.0.0")
 
 
 @pytest.mark.django_db

@@ -80,6 +80,7 @@ def test_the_first_key_present_counts_and_the_others_are_ignored(stage: Stage) -
     right, wrong = stage.gateway.key, "sy_wrong"
 
     assert send(stage, {"api-key": wrong, "x-api-key": right})[0] == 200
+    assert send(stage, {"x_api_key": right})[0] == 401  # another name
     assert send(stage, {"x-api-key": wrong, "api-key": right})[0] == 401
     assert send(stage, {"authorization": f"Bearer {wrong}", "x-api-key": right})[0] == 401
     assert send(stage, {"x-api-key": wrong, "authorization": f"bearer {right}"})[0] == 200

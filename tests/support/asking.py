@@ -25,9 +25,13 @@ class Answer:
 
 
 class Asked:
-    """`async with Asked(content)`; `keys` by name may use the models that stand beside them."""
+    """
+    `async with Asked(content)`; `keys` by name may use the models that stand beside them.
 
-    def __init__(self, content: Content, **more: Any) -> None:
+    Without content it has no snapshot yet.
+    """
+
+    def __init__(self, content: Content | None, **more: Any) -> None:
         self.content = content
         self._more = more
         self.gateway: Gateway
@@ -36,7 +40,8 @@ class Asked:
         clock = asyncio.get_running_loop().time
         parts = {"environ": {}, "master": digest_of(MASTER.encode()), "clock": clock}
         self.gateway = Gateway(**{"decrypt": str, **parts, **self._more})
-        self.gateway.load(snapshot(self.content))
+        if self.content is not None:
+            self.gateway.load(snapshot(self.content))
         await self.gateway.startup()
         return self
 

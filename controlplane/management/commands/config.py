@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -17,6 +18,7 @@ from providers.secrets.encryption import CannotDecrypt
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
+    from collections.abc import Iterator
 
     from controlplane.config.changes import Changeset
     from controlplane.config.document import Document
@@ -89,8 +91,18 @@ class Command(BaseCommand):
             text = sys.stdin.read() if options["file"] == "-" else read_text(Path(name))
         except (OSError, ValueError) as error:
             raise CommandError(f"{name} cannot be read: {reason_of(error)}") from error
-        with as_author("command", _who(), options.get("reason", "")):
+        with self._telling(), as_author("command", _who(), options.get("reason", "")):
             return apply_text(text, filename=name, environ=os.environ, is_preview=is_preview)
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """What this host's processes said of an edit: it is saved, but who asked must know."""
+        from controlplane.edits.poke import hearing  # noqa: PLC0415 - as above
+
+        with hearing() as heard:
+            yield
+        for told in heard:
+            self.stderr.write(f"warning: {told}")
 
     def _export(self, options: dict[str, Any]) -> None:
         from controlplane.config.objects import collect, effective  # noqa: PLC0415 - as above
@@ -130,7 +142,7 @@ class Command(BaseCommand):
 
         is_preview = options["preview"]
         try:
-            with as_author("command", _who()):
+            with self._telling(), as_author("command", _who()):
                 outcome = history.roll_back(
                     options["number"], reason=options["reason"], is_preview=is_preview
                 )

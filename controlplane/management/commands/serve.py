@@ -98,13 +98,11 @@ class Command(BaseCommand):
             listener = listen(options["host"], options["port"])
         except CannotListen as error:
             raise CommandError(str(error)) from error
-        if settings.DEBUG and not ipaddress.ip_address(listener.getsockname()[0]).is_loopback:
+        try:
+            refuse_debug_for_others(options["host"], listener.getsockname()[0])
+        except CommandError:
             listener.close()
-            raise CommandError(
-                f"DEBUG is on and --host is {options['host']}: its pages of errors show settings"
-                " and code to everybody. Allowed with DEBUG are addresses of this machine alone,"
-                " such as 127.0.0.1."
-            )
+            raise
         worker = WorkerSpec(
             listener=listener,
             data_dir=settings.DATA_DIR,
@@ -120,3 +118,12 @@ class Command(BaseCommand):
         )
         self.stdout.flush()
         Supervisor(control_child(), worker, cwd=settings.BASE_DIR).run()
+
+
+def refuse_debug_for_others(host: str, address: str) -> None:
+    """Raises CommandError where others could reach `address` while DEBUG is on."""
+    if settings.DEBUG and not ipaddress.ip_address(address).is_loopback:
+        raise CommandError(
+            f"DEBUG is on and the address is {host}: its pages of errors show settings and code to"
+            " everybody. Allowed with DEBUG are addresses of this machine alone, such as 127.0.0.1."
+        )

@@ -259,6 +259,12 @@ def test_an_edit_by_the_api_is_live_in_every_worker_before_it_answers(
         assert made.status == 201, made.body
         assert [served.chat(name).status for _ in range(6)] == [200] * 6
 
+    master, served.key = served.key, served.request("/api/keys", {"name": "gone"}).json()["key"]
+    headers = {"authorization": f"Bearer {master}"}
+    assert [served.chat("pool-0").status for _ in range(6)] == [200] * 6
+    assert served.request("/api/keys/gone", method="DELETE", headers=headers).status == 204
+    assert [served.chat("pool-0").status for _ in range(6)] == [401] * 6
+
 
 def test_a_database_that_is_down_keeps_nobody_from_the_last_good_snapshot(
     gateway_process: StartGateway,

@@ -90,11 +90,18 @@ async def test_a_killed_worker_breaks_its_own_requests_alone_and_another_serves_
 async def test_an_end_cuts_no_stream_inside_the_drain_time(
     gateway_process: StartGateway, upstream: StartUpstream
 ) -> None:
+    """And what is held back fails over, as ever."""
     server = upstream("up", "ok:chunks=6:gate=2")
-    gateway = gateway_process(
-        pool_over(server), "--plane", "inference", "--workers", "2", "--grace", "0.5"
-    )
+    config = pool_over(server)
+    models = ["first~reset_after:4:gate=2", "m"]
+    config["routing"]["model_pools"]["held"] = {
+        "candidates": [{"provider": "up", "model": model} for model in models],
+        "failover": {"gate": "whole_answer"},
+    }
+    gateway = gateway_process(config, "--plane", "inference", "--workers", "2", "--grace", "0.5")
     streams = await asyncio.gather(*[open_stream(gateway) for _ in range(STREAMS)])
+    held = asyncio.create_task(ask(gateway, chat_request(gateway, "held", stream=True)))
+    await soon(lambda: sum(e["chunks"] == 2 for e in server.requests) > STREAMS, "its two chunks")
 
     gateway.process.send_signal(signal.SIGTERM)
     await soon(lambda: is_refused(gateway), "the refusal of new callers")
@@ -104,6 +111,9 @@ async def test_an_end_cuts_no_stream_inside_the_drain_time(
     assert [answer.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n") for answer in answers] == (
         [True] * STREAMS
     )
+    status, head, body = await held
+    assert (status, body.endswith(b"data: [DONE]\n\n")) == (200, True)
+    assert "\r\nx-switchyard-failover: true\r\n" in head
     assert await asyncio.to_thread(gateway.process.wait, 30) == 0
 
 

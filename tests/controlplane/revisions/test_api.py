@@ -171,6 +171,20 @@ def test_a_person_sees_revisions_and_rolls_back_after_a_preview_with_a_reason(cl
     assert "as it was then" in client.get(url).content.decode()
 
 
+def test_nobody_adds_changes_or_deletes_a_revision(tmp_path, admin_client):
+    rows.provider("lab")
+    publish(tmp_path)
+    number = Revision.objects.get().pk
+    page = "/admin/controlplane/revision/"
+    for path in (f"{page}add/", f"{page}{number}/change/", f"{page}{number}/delete/"):
+        assert admin_client.post(path, {"reason": "forged", "post": "yes"}).status_code == 403
+    api = Client(headers={"authorization": "Bearer sy_admin"})
+    rows.api_key("admin", "sy_admin", scopes=["admin"])
+    for method in ("post", "put", "patch", "delete"):
+        assert getattr(api, method)(f"/api/revisions/{number}").status_code == 405
+    assert Revision.objects.get().reason == ""
+
+
 def test_who_may_only_look_cannot_roll_back(client, tmp_path):
     user = User.objects.create_user("bob", is_staff=True)
     user.user_permissions.add(Permission.objects.get(codename="view_revision"))

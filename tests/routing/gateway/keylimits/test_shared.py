@@ -240,3 +240,22 @@ async def test_tokens_that_come_after_the_head_are_counted_for_all_hosts(
     assert second.refusal is not None
     assert third.refusal is None
     assert (third.taken.requests, third.taken.tokens) == (3, 90)
+
+
+async def test_a_replica_that_takes_no_writes_is_as_good_as_away(
+    url: str, request: pytest.FixtureRequest
+) -> None:
+    spec = KeySpec(name="replica", digest=key(request), rpm=1)
+    async with hosts(url, 1) as [shared]:
+        limits = KeyLimits(shared=shared)
+        operator = Redis(url)
+        operator.start()
+        await until_up(operator)
+        await operator.ask(b"REPLICAOF", b"127.0.0.1", b"1")
+        try:
+            with pytest.raises(RedisAway, match="READONLY"):
+                await shared.take(key(request), Quota(rpm=1), 0, "")
+            assert (await limits.admit(spec, 0)).refusal is None
+        finally:
+            await operator.ask(b"REPLICAOF", b"NO", b"ONE")
+            await operator.aclose()

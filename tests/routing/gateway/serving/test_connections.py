@@ -403,6 +403,25 @@ async def test_a_caller_who_reads_slowly_is_not_given_up(site: Site) -> None:
     await asyncio.wait_for(site.hung_up.wait(), 10)
 
 
+async def test_who_closes_the_sending_side_has_left(site: Site) -> None:
+    reader, writer = await site.open()
+    writer.write(b"GET /endless HTTP/1.1\r\nhost: a\r\n\r\n")
+    reading = asyncio.create_task(discard(reader))  # so that it is no caller who never reads
+    await asyncio.wait_for(site.asked.wait(), 10)
+    assert not site.hung_up.is_set()
+    writer.write_eof()
+
+    await asyncio.wait_for(site.hung_up.wait(), 10)
+    await reading
+    writer.close()
+
+
+async def discard(reader: asyncio.StreamReader) -> None:
+    with contextlib.suppress(ConnectionError):
+        while await reader.read(1 << 16):
+            pass
+
+
 async def test_who_hangs_up_behind_pipelined_requests_stops_the_one_that_runs(site: Site) -> None:
     _reader, writer = await site.open()
     writer.write(b"GET /endless HTTP/1.1\r\nhost: a\r\n\r\nGET /2 HTTP/1.1\r\nhost: a\r\n\r\n")
