@@ -21,12 +21,15 @@ Graph = dict[str, frozenset[str]]
 
 
 def modules(*folders: str) -> dict[str, Path]:
-    """The modules under `folders` of the root, by dotted name. Migrations are Django's."""
+    """
+    The modules under `folders` of the root, by dotted name. Migrations are Django's; folders
+    whose name begins with a dot hold what was installed.
+    """
     found = {}
     for folder in folders:
         for path in sorted((ROOT / folder).rglob("*.py")):
             parts = path.relative_to(ROOT).with_suffix("").parts
-            if "migrations" not in parts:
+            if "migrations" not in parts and not any(part.startswith(".") for part in parts):
                 found[".".join(parts).removesuffix(".__init__")] = path
     return found
 
