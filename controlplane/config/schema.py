@@ -52,6 +52,7 @@ from controlplane.config.types import (
     Text,
     UserPath,
     WebhookKind,
+    StatusPage,
     WebhookUrl,
     Whole,
 )
@@ -198,6 +199,7 @@ class ProviderModelBlock(FileBlock):
 class HealthBlock(FileBlock):
     interval_s: Seconds | None = None
     paid_probe_model: Text | None = None
+    status_page: StatusPage | None = None
 
 
 class CredentialBlock(FileBlock):

@@ -14,6 +14,7 @@ from unfold.decorators import display
 
 from controlplane.health.checks import check_now
 from controlplane.health.models import HealthCheck, HealthSnapshot
+from controlplane.health.status_pages import words_of
 from controlplane.health.statuses import is_stale
 from controlplane.health.strips import NOT_CHECKED, in_words, strips
 from providers.listed import recent
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 STYLE: Final = "switchyard/health.css"
 CHECKS: Final = 20  # the newest, on a provider's page
+HEALTH_FIELDS: Final = ("health_now", "hours", "status_page", "own_list")  # of a provider's page
 CHECK: Final = "providers.change_provider"
 
 
@@ -70,6 +72,15 @@ def _ago(at: datetime, now: datetime) -> str:
     if seconds < 60:
         return f"{max(seconds, 0):.0f} s ago"
     return f"{timesince(at, now, depth=1)} ago"
+
+
+def page_of(row: HealthSnapshot | None) -> str:
+    """What its own status page says, or why nobody knows."""
+    if row is None or row.page_read_at is None:
+        return "none is read"
+    if row.page_error:
+        return f"It could not be read at {row.page_read_at:%Y-%m-%d %H:%M} UTC: {row.page_error}"
+    return words_of(row)
 
 
 def models_of(row: HealthSnapshot | None) -> str:
@@ -126,6 +137,7 @@ class HealthAdmin(CheckAction, ReadOnly, ModelAdmin):  # type: ignore[misc] # un
         "health",
         "hours",
         "registered",
+        "status_page",
         "listed",
         "own_list",
         "last_success_at",
@@ -135,7 +147,15 @@ class HealthAdmin(CheckAction, ReadOnly, ModelAdmin):  # type: ignore[misc] # un
         "updated_at",
         "checks",
     ]
-    readonly_fields = ["provider_page", "health", "hours", "listed", "own_list", "checks"]
+    readonly_fields = [
+        "provider_page",
+        "health",
+        "hours",
+        "status_page",
+        "listed",
+        "own_list",
+        "checks",
+    ]
 
     class Media:
         css = {"all": [STYLE]}
@@ -159,6 +179,10 @@ class HealthAdmin(CheckAction, ReadOnly, ModelAdmin):  # type: ignore[misc] # un
     @display(description="health", ordering="status")
     def health(self, row: HealthSnapshot) -> str:
         return word_of(row, timezone.now())
+
+    @display(description="status page")
+    def status_page(self, row: HealthSnapshot) -> str:
+        return page_of(row)
 
     @display(description="models", ordering="discovered_models")
     def listed(self, row: HealthSnapshot) -> str:
@@ -238,12 +262,16 @@ class CheckedProviderAdmin(CheckAction, SwitchedProviderAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         groups = list(super().get_fieldsets(request, obj))
         if obj is not None:
-            groups.insert(1, ("Health", {"fields": ["health_now", "hours", "own_list"]}))
+            groups.insert(1, ("Health", {"fields": HEALTH_FIELDS}))
         return groups
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[Any]:
-        own = ["health_now", "hours", "own_list"] if obj is not None else []
+        own = HEALTH_FIELDS if obj is not None else []
         return [*super().get_readonly_fields(request, obj), *own]
+
+    @display(description="status page")
+    def status_page(self, row: Any) -> str:
+        return page_of(HealthSnapshot.objects.filter(pk=row.name).first())
 
     @display(description="health")
     def health_now(self, row: Any) -> str:
