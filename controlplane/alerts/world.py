@@ -158,7 +158,9 @@ def _unhealthy(table: Table, now: datetime) -> list[Sick]:
     intervals = _intervals()
     return [
         Sick(
-            provider=row.provider, reason=row.reason or row.last_error, page=status_pages.words_of(row)
+            provider=row.provider,
+            reason=row.reason or row.last_error,
+            page=status_pages.words_of(row),
         )
         for row in rows
         if row.provider in table.able

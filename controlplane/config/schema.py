@@ -47,12 +47,12 @@ from controlplane.config.types import (
     SecondsOrNone,
     Secret,
     Status,
+    StatusPage,
     Strategy,
     Target,
     Text,
     UserPath,
     WebhookKind,
-    StatusPage,
     WebhookUrl,
     Whole,
 )

@@ -16,11 +16,19 @@ from controlplane.health.checks import check_now
 from controlplane.health.models import HealthCheck, HealthSnapshot
 from controlplane.health.status_pages import words_of
 from controlplane.health.statuses import is_stale
-from controlplane.health.strips import NOT_CHECKED, in_words, strips
+from controlplane.health.strips import (
+    NOT_CHECKED,
+    candidate_strips,
+    in_words,
+    not_called,
+    strips,
+)
 from providers.listed import recent
 from providers.managed.admin import ReadOnly
 from providers.models import Provider
-from routing.switches.admin import SCRIPT, SwitchedProviderAdmin
+from routing.admin import CanonicalModelAdmin
+from routing.models import Candidate, CanonicalModel
+from routing.switches.admin import SCRIPT, CandidateAdmin, SwitchedProviderAdmin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -100,9 +108,9 @@ def strip_of(fields: Iterable[StripField]) -> str:
             '<i class="health-{}" title="{} {}"></i>',
             (
                 (
-                    "none" if field.status == NOT_CHECKED else field.status,
+                    "none" if field.says_nothing else field.status,
                     f"{field.began_at:%H:%M}",
-                    field.status,
+                    field.note or field.status,
                 )
                 for field in fields
             ),
@@ -298,3 +306,61 @@ class CheckedProviderAdmin(CheckAction, SwitchedProviderAdmin):
     @display(description="its list lately")
     def own_list(self, row: Any) -> str:
         return recent_of(row.name)
+
+
+admin.site.unregister(Candidate)
+
+
+@admin.register(Candidate)
+class CheckedCandidateAdmin(CandidateAdmin):
+    list_display = [*CandidateAdmin.list_display, "hours"]
+
+    class Media:
+        js = [SCRIPT]
+        css = {"all": [STYLE]}
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        changes = super().get_changelist_instance(request)
+        attach_strips(changes.result_list, timezone.now())
+        return changes
+
+    @display(description="last hours")
+    def hours(self, row: Any) -> str:
+        return strip_of(row.strip)
+
+
+admin.site.unregister(CanonicalModel)
+
+
+@admin.register(CanonicalModel)
+class CheckedPoolAdmin(CanonicalModelAdmin):
+    class Media:
+        js = [SCRIPT]
+        css = {"all": [STYLE]}
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        groups = list(super().get_fieldsets(request, obj))
+        if obj is not None:
+            groups.insert(1, ("Candidates lately", {"fields": ["hours"]}))
+        return groups
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[Any]:
+        own = ["hours"] if obj is not None else []
+        return [*super().get_readonly_fields(request, obj), *own]
+
+    @display(description="last hours")
+    def hours(self, row: CanonicalModel) -> str:
+        candidates: list[Any] = list(row.candidates.select_related("canonical_model"))
+        attach_strips(candidates, timezone.now())
+        shown = ((str(candidate), strip_of(candidate.strip)) for candidate in candidates)
+        rows = format_html_join("", "<tr><td>{}</td><td>{}</td></tr>", shown)
+        return format_html('<table class="health-table"><tbody>{}</tbody></table>', rows)
+
+
+def attach_strips(candidates: Iterable[Any], now: datetime) -> None:
+    """Each gets its `strip`: of its calls in its pool."""
+    rows = list(candidates)
+    found = candidate_strips({row.canonical_model.name for row in rows}, now) if rows else {}
+    for row in rows:
+        key = (row.canonical_model.name, row.provider_name, row.model)
+        row.strip = found.get(key) or not_called(now)

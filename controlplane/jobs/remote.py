@@ -14,7 +14,7 @@ from kombu.transport import redis
 
 
 class RemoteChannel(redis.Channel):  # type: ignore[misc] # kombu has no types
-    def _connparams(self, asynchronous: bool = False) -> Any:  # noqa: FBT001, FBT002 - kombu's
+    def _connparams(self, asynchronous: bool = False) -> Any:
         if self.connection is None or self.connection.client is None:
             raise ConnectionResetError("the connection to the broker was lost")
         return super()._connparams(asynchronous=asynchronous)

@@ -272,9 +272,7 @@ def pools_traffic(window: Period, now: datetime, pools: list[str]) -> dict[str, 
     """The sums and the strip of each of `pools` that had requests."""
     step_s = window.cell_s
     since = now - timedelta(seconds=window.length_s)
-    lines = series(
-        window.sums, since, now, step_s=step_s, by=("pool",), what=OF_A_POOL, pool=pools
-    )
+    lines = series(window.sums, since, now, step_s=step_s, by=("pool",), what=OF_A_POOL, pool=pools)
     begins = steps(since, now, step_s)
     return {
         pool: PoolSums(

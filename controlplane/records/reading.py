@@ -275,8 +275,8 @@ def _number(moment: datetime, step_s: int) -> int:
 def _rows(
     of: type[Model], since: datetime, until: datetime, only: dict[str, Chosen]
 ) -> QuerySet[Any]:
-    whole = {"minute": 0} if of is RequestHour else {}
-    begin = since.replace(second=0, microsecond=0, **whole)
+    minute = 0 if of is RequestHour else since.minute
+    begin = since.replace(minute=minute, second=0, microsecond=0)
     rows = of._default_manager.order_by().filter(minute__gte=begin, minute__lt=until)  # noqa: SLF001 - Django's own API
     chosen = {
         f"{name}__in" if isinstance(value, list) else name: value for name, value in only.items()

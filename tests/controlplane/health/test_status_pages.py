@@ -35,9 +35,9 @@ def page():
 
 
 def says(page, indicator: str, description: str) -> None:
-    page.answer = (
-        b'{"page": {"id": "x"}, "status": {"indicator": "%b", "description": "%b"}}'
-        % (indicator.encode(), description.encode())
+    page.answer = b'{"page": {"id": "x"}, "status": {"indicator": "%b", "description": "%b"}}' % (
+        indicator.encode(),
+        description.encode(),
     )
 
 
