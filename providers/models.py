@@ -89,7 +89,8 @@ class Provider(ManagedModel):
         "health checks",
         default=dict,
         blank=True,
-        help_text='As JSON. Default: {"interval_s": 60, "paid_probe_model": "", "status_page": ""}.',
+        help_text='As JSON. Default: {"interval_s": 60, "paid_probe_model": "",'
+        ' "status_page": ""}.',
     )
     failure_domain = models.JSONField(
         default=dict,

@@ -271,7 +271,7 @@ def pools_page(request: HttpRequest) -> HttpResponse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lately:
-    """What is known of candidates beside their standing: by provider and model, and by pool, too."""
+    """What is known of candidates beside their standing; strips are of one pool each."""
 
     flags: Mapping[tuple[str, str], str]
     strips: Mapping[tuple[str, str, str], tuple[StripField, ...]]
