@@ -98,7 +98,8 @@ def _bounded(some: list[Cause]) -> list[Cause]:
 
 def _all(world: World) -> Iterator[Cause]:
     for sick in world.unhealthy:
-        why = " ".join(filter(None, (sick.reason, sick.page)))
+        reason = f"{sick.reason.rstrip('.')}." if sick.page else sick.reason
+        why = f"{reason} {sick.page}".strip()
         yield Cause.of("provider_unhealthy", sick.provider, why)
     for pool in world.pools:
         yield from _of_pool(pool)

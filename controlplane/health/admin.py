@@ -218,7 +218,7 @@ def checks_of(provider: str) -> str:
         "<tbody>{}</tbody></table>",
         format_html_join(
             "",
-            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+            '<tr><td class="health-when">{}</td><td>{}</td><td>{}</td><td>{}</td></tr>',
             (
                 (
                     f"{row.at:%Y-%m-%d %H:%M:%S}",
