@@ -7,6 +7,7 @@ Each kind of address has one sender; what it answered is what an operator needs 
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -15,9 +16,10 @@ from django.core.mail import EmailMessage
 
 from controlplane.alerts.addresses import EMAIL, mailed, posted
 from controlplane.validation import SIGNED, SLACK
+from providers.adapters.address import address_of
 from providers.errors import ProviderError
-from providers.outside import exchange
 from providers.secrets.redaction import known, safe_text
+from providers.transport.outside import exchange
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -63,12 +65,18 @@ async def _post(address: AlertAddress, message: Message) -> Receipt:
 
 async def _exchange(address: AlertAddress, message: Message) -> tuple[int, bytes]:
     known.remember(address.target, address.secret)
+    # A proxy would connect to what it likes: with a guard there is none.
+    trusts_proxy = not address.is_guarded
+    to = address_of(address.target, proxy="", trust_env_proxy=trusts_proxy, environ=os.environ)
+    path = to.path or b"/"
+    if address.target.partition("?")[0].endswith("/") and not path.endswith(b"/"):
+        path += b"/"
     headers, body = posted(address, message, int(time.time()))
     deadline = asyncio.get_running_loop().time() + SEND_S
     async with exchange(
-        "POST",
-        address.target,
-        {"content-type": "application/json", **headers},
+        to.endpoint,
+        b"POST " + path + to.query,
+        {"host": to.host.decode(), "content-type": "application/json", **headers},
         body,
         is_guarded=address.is_guarded,
         connect_s=CONNECT_S,

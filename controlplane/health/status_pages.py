@@ -11,6 +11,7 @@ Anthropic answer in the same shape, checked 2026-11.
 from __future__ import annotations
 
 import asyncio
+import os
 from dataclasses import dataclass
 from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Final
@@ -18,9 +19,10 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from controlplane.health.models import HealthSnapshot
+from providers.adapters.address import address_of
 from providers.errors import ProviderError
-from providers.outside import exchange
 from providers.secrets.redaction import known
+from providers.transport.outside import exchange
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -109,11 +111,13 @@ async def read(url: str, *, is_guarded: bool) -> Word:
 
 
 async def _read(url: str, *, is_guarded: bool) -> Word:
+    # A proxy would connect to what it likes: with a guard there is none.
+    to = address_of(url, proxy="", trust_env_proxy=not is_guarded, environ=os.environ)
     deadline = asyncio.get_running_loop().time() + WITHIN_S
     async with exchange(
-        "GET",
-        url,
-        {"accept": "application/json"},
+        to.endpoint,
+        b"GET " + to.path + to.query,
+        {"host": to.host.decode(), "accept": "application/json"},
         is_guarded=is_guarded,
         connect_s=CONNECT_S,
         deadline=deadline,
