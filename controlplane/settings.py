@@ -13,7 +13,6 @@ from django.core.management.utils import get_random_secret_key
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 
-from controlplane.access.menu import may_open
 from providers.files import keep_private, keep_private_database
 from providers.secrets.encryption import read_or_create
 from providers.secrets.redaction import known
@@ -257,13 +256,8 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
 # admin
 
 
-def _link(title: str, icon: str, name: str, *permissions: str) -> dict[str, Any]:
-    return {
-        "title": title,
-        "icon": icon,
-        "link": reverse_lazy(name),
-        "permission": may_open(name, *permissions),
-    }
+def _link(title: str, icon: str, name: str) -> dict[str, Any]:
+    return {"title": title, "icon": icon, "link": reverse_lazy(name)}
 
 
 UNFOLD: dict[str, Any] = {
@@ -304,17 +298,11 @@ UNFOLD: dict[str, Any] = {
             {
                 "title": "Routing",
                 "items": [
-                    _link("Pools now", "monitor_heart", "pools-now", "routing.view_canonicalmodel"),
+                    _link("Pools now", "monitor_heart", "pools-now"),
                     _link("Suggestions", "lightbulb", "admin:controlplane_suggestion_changelist"),
                     _link("Bench board", "event_seat", "admin:failover_bench_changelist"),
-                    _link("Explain", "psychology_alt", "explain", "routing.view_canonicalmodel"),
-                    _link(
-                        "Try it",
-                        "send",
-                        "try-it",
-                        "routing.view_canonicalmodel",
-                        "controlplane.add_requestrecord",
-                    ),
+                    _link("Explain", "psychology_alt", "explain"),
+                    _link("Try it", "send", "try-it"),
                     _link("Model pools", "hub", "admin:routing_canonicalmodel_changelist"),
                     _link("Candidates", "toggle_on", "admin:routing_candidate_changelist"),
                     _link("Aliases", "label", "admin:routing_alias_changelist"),
@@ -346,14 +334,9 @@ UNFOLD: dict[str, Any] = {
             {
                 "title": "System",
                 "items": [
-                    _link("Processes", "lan", "processes", "controlplane.view_hostreport"),
-                    _link("Jobs", "schedule", "jobs", "controlplane.view_job"),
-                    _link(
-                        "Alert addresses",
-                        "forward_to_inbox",
-                        "alert-addresses",
-                        "controlplane.view_webhook",
-                    ),
+                    _link("Processes", "lan", "processes"),
+                    _link("Jobs", "schedule", "jobs"),
+                    _link("Alert addresses", "forward_to_inbox", "alert-addresses"),
                     _link("Configuration", "code", "admin:controlplane_configsource_changelist"),
                     _link(
                         "Switch history",
