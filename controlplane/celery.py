@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "controlplane.settings")
 TRANSPORT_ALIASES["folder"] = "controlplane.jobs.folder:FolderTransport"
+for _scheme in ("redis", "rediss"):
+    TRANSPORT_ALIASES[_scheme] = "controlplane.jobs.remote:RemoteTransport"
 TICK: Final = "switchyard.tick"
 
 

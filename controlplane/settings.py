@@ -296,6 +296,12 @@ UNFOLD: dict[str, Any] = {
                     _link(
                         "Requests", "receipt_long", "admin:controlplane_requestrecord_changelist"
                     ),
+                    _link("Captured", "article", "admin:controlplane_captured_changelist"),
+                    _link(
+                        "Looks at captured",
+                        "visibility",
+                        "admin:controlplane_capturedlook_changelist",
+                    ),
                     _link("Alerts", "notifications", "admin:controlplane_alert_changelist"),
                 ],
             },

@@ -14,6 +14,7 @@ from providers.secrets.binding import Binding, credential_owner, header_owner, p
 from providers.secrets.encryption import CannotDecrypt
 from providers.secrets.fields import EncryptedTextField, EncryptedTexts, EncryptedTextsField
 from providers.validation import (
+    ADDRESS_LENGTH,
     AUTH_SCHEMES,
     PROTOCOL_NAMES,
     base_url_problems,
@@ -30,8 +31,6 @@ from providers.validation import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-ADDRESS_LENGTH = 500
 
 
 def refuse(problems: dict[str, list[str]]) -> None:
@@ -90,7 +89,8 @@ class Provider(ManagedModel):
         "health checks",
         default=dict,
         blank=True,
-        help_text='As JSON. Default: {"interval_s": 60, "paid_probe_model": ""}.',
+        help_text='As JSON. Default: {"interval_s": 60, "paid_probe_model": "",'
+        ' "status_page": ""}.',
     )
     failure_domain = models.JSONField(
         default=dict,
@@ -155,7 +155,7 @@ class Provider(ManagedModel):
             "headers": self._headers_problems(),
             "timeouts": timeouts_problems(self.timeouts),
             "bench": bench_problems(self.bench),
-            "health": health_problems(self.health),
+            "health": health_problems(self.health, is_guarded=not self.is_managed_by_config),
             "protocols": choice_problems(self.protocols, PROTOCOL_NAMES),
             "failure_domain": text_map_problems(self.failure_domain),
         }

@@ -14,10 +14,12 @@ from urllib.parse import urlsplit
 
 from providers.adapters.auth import AUTHS
 from providers.adapters.headers import FRAMING
+from providers.transport.guard import host_refusal
 
 PROVIDER_NAME = re.compile(r"[A-Za-z0-9._-]+")
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL's text holds neither
 NO_TEXT = "text must not hold NUL or half of a surrogate pair"
+ADDRESS_LENGTH = 500
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 AUTH_SCHEMES = AUTHS
 # What a provider may be said to speak, including what no codec of ours speaks yet.
@@ -137,16 +139,32 @@ def bench_problems(block: object) -> list[str]:
     return problems
 
 
-def health_problems(block: object) -> list[str]:
+HEALTH_TEXTS = {
+    "paid_probe_model": "a model id",
+    "status_page": "the address of its status page",
+}
+
+
+def health_problems(block: object, *, is_guarded: bool) -> list[str]:
+    """`is_guarded`: its status page may not lead to this machine or its network."""
     if not isinstance(block, Mapping):
         return ['must be a JSON object, for example {"interval_s": 60}']
-    numbers = {key: value for key, value in block.items() if key != "paid_probe_model"}
+    numbers = {key: value for key, value in block.items() if key not in HEALTH_TEXTS}
+    allowed = ", ".join(("interval_s", *HEALTH_TEXTS))
     problems = [
-        problem.replace("allowed are interval_s", "allowed are interval_s, paid_probe_model")
+        problem.replace("allowed are interval_s", f"allowed are {allowed}")
         for problem in number_problems(numbers, {"interval_s": SECONDS})
     ]
-    if not isinstance(block.get("paid_probe_model", ""), str):
-        problems.append("paid_probe_model: must be a model id, or empty for none")
+    for key, what in HEALTH_TEXTS.items():
+        if not isinstance(block.get(key, ""), str):
+            problems.append(f"{key}: must be {what}, or empty for none")
+    page = block.get("status_page")
+    if page and isinstance(page, str):
+        found = status_page_problems(page)
+        refusal = "" if found or not is_guarded else host_refusal(urlsplit(page).hostname or "")
+        if refusal:
+            found = [f"{refusal}, which is refused here; it may stand in the configuration file"]
+        problems += [f"status_page: {problem}" for problem in found]
     return problems
 
 
@@ -212,6 +230,12 @@ def choice_problems(entries: object, known: Collection[str]) -> list[str]:
 
 def base_url_problems(url: str) -> list[str]:
     return _url_problems(url, ("http", "https"), "https://api.example.com/v1", may_have_user=False)
+
+
+def status_page_problems(url: str) -> list[str]:
+    if len(url) > ADDRESS_LENGTH:
+        return [f"an address has at most {ADDRESS_LENGTH} characters"]
+    return _url_problems(url, ("http", "https"), "https://status.example.com", may_have_user=False)
 
 
 def proxy_problems(url: str) -> list[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.db.models import Count, F, Max, Min, Q, Sum
 
-from controlplane.advice.finding.limits import Passed
+from controlplane.advice.finding.limits import Passed, is_always_limited
 from controlplane.advice.finding.rules import Model, NameTraffic, Ruled
 from controlplane.advice.finding.values import (
     ERRORS,
@@ -117,27 +117,51 @@ class Picture:
         return self._whole_tallies.get((seat.provider, seat.model), NO_CALLS)
 
     @cached_property
-    def _whole_tallies(self) -> Mapping[tuple[str, ...], Tally]:
+    def _whole_tallies(self) -> Mapping[tuple[str, str], Tally]:
         limited = {key[1:] for key, tally in self.tallies.items() if tally.limited}
         names = {provider for provider, _model in limited}
-        return _tallies(self.day, "provider", "model", provider__in=names) if names else {}
+        if not names:
+            return {}
+        found = _tallies(self.day, "provider", "model", provider__in=names)
+        return {(provider, model): tally for (provider, model), tally in found.items()}
 
     def passed(self, seat: Seat) -> Sequence[Passed]:
         """Each of the day's minutes in which it was rate limited: what passed all the same."""
-        of_it = {**_between(self.day), "provider": seat.provider, "model": seat.model}
-        faults = FaultMinute.objects.filter(**of_it, fault=Fault.RATE_LIMITED).values("minute")
-        limited = dict(faults.annotate(n=Sum("calls")).order_by().values_list("minute", "n"))
-        calls = CallMinute.objects.filter(**of_it).values("minute")
-        sums = calls.annotate(
-            n=Sum("calls"),
-            tokens=Sum(F("input_tokens") + F("output_tokens")),
-            ms=Sum("duration_ms"),
+        return self._passed.get((seat.provider, seat.model), ())
+
+    @cached_property
+    def _passed(self) -> Mapping[tuple[str, str], Sequence[Passed]]:
+        """Of all that are always limited, however many there are: two queries."""
+        always = {key for key, tally in self._whole_tallies.items() if is_always_limited(tally)}
+        if not always:
+            return {}
+        of_them = {
+            **_between(self.day),
+            "provider__in": {provider for provider, _model in always},
+            "model__in": {model for _provider, model in always},
+        }
+        key = ("provider", "model", "minute")
+        faults = FaultMinute.objects.filter(**of_them, fault=Fault.RATE_LIMITED).values(*key)
+        counts = faults.annotate(n=Sum("calls")).order_by().values_list(*key, "n")
+        limited = {(provider, model, at): number for provider, model, at, number in counts}
+        sums = (
+            CallMinute.objects.filter(**of_them)
+            .values(*key)
+            .annotate(
+                n=Sum("calls"),
+                tokens=Sum(F("input_tokens") + F("output_tokens")),
+                ms=Sum("duration_ms"),
+            )
         )
-        return [
-            Passed(calls=max(0, n - limited[minute]), tokens=tokens, busy_s=ms / 1000)
-            for minute, n, tokens, ms in sums.order_by().values_list("minute", "n", "tokens", "ms")
-            if minute in limited
-        ]
+        found: defaultdict[tuple[str, str], list[Passed]] = defaultdict(list)
+        for provider, model, minute, calls, tokens, ms in sums.order_by().values_list(
+            *key, "n", "tokens", "ms"
+        ):
+            refused = limited.get((provider, model, minute))
+            if refused is not None and (provider, model) in always:
+                passed = Passed(calls=max(0, calls - refused), tokens=tokens, busy_s=ms / 1000)
+                found[provider, model].append(passed)
+        return found
 
     @cached_property
     def bad_minutes(self) -> Mapping[str, AbstractSet[datetime]]:

@@ -52,4 +52,4 @@ class Suggestion(models.Model):
         indexes = [models.Index(fields=["state", "kind"], name="suggestion_by_state")]
 
     def __str__(self) -> str:
-        return f"{self.get_kind_display()} for {self.target}"
+        return f"{self.get_kind_display().capitalize()} for {self.target}"

@@ -11,11 +11,13 @@ from controlplane.advice.finding.limits import is_always_limited, limits
 from controlplane.advice.finding.pools import dead, spares
 from controlplane.advice.finding.rules import rules
 from controlplane.advice.finding.shares import orders, weights
+from controlplane.advice.finding.values import Ground
 from controlplane.advice.keeping import keep
 from controlplane.advice.outcomes import fill_outcomes
+from controlplane.health.status_pages import words_by_provider
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from controlplane.advice.finding.values import Proposal
     from controlplane.jobs.running import Run
@@ -23,9 +25,17 @@ if TYPE_CHECKING:
 
 def suggest(run: Run) -> str:
     """One pass over the configuration and the rollups; what it found, in words."""
-    kept = keep(found_in(Picture(run.began_at)), run.began_at)
+    pages = words_by_provider()
+    found = (with_pages(proposal, pages) for proposal in found_in(Picture(run.began_at)))
+    kept = keep(found, run.began_at)
     judged = fill_outcomes(run.began_at)
     return f"{kept}; {judged} outcomes" if judged else str(kept)
+
+
+def with_pages(proposal: Proposal, pages: Mapping[str, str]) -> Proposal:
+    """With what the status pages of the providers that it is about say: beside the figures."""
+    said = tuple(Ground(text=pages[name]) for name in sorted(proposal.providers & pages.keys()))
+    return replace(proposal, grounds=(*proposal.grounds, *said)) if said else proposal
 
 
 def found_in(seen: Picture) -> Iterator[Proposal]:

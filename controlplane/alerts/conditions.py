@@ -46,10 +46,11 @@ class Cause:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sick:
-    """A provider that health checks found unhealthy, and why."""
+    """A provider that health checks found unhealthy, and why; `page` is what itself says of it."""
 
     provider: str
     reason: str
+    page: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +98,9 @@ def _bounded(some: list[Cause]) -> list[Cause]:
 
 def _all(world: World) -> Iterator[Cause]:
     for sick in world.unhealthy:
-        yield Cause.of("provider_unhealthy", sick.provider, sick.reason)
+        reason = f"{sick.reason.rstrip('.')}." if sick.page else sick.reason
+        why = f"{reason} {sick.page}".strip()
+        yield Cause.of("provider_unhealthy", sick.provider, why)
     for pool in world.pools:
         yield from _of_pool(pool)
     yield from _of_credentials(world.benches)

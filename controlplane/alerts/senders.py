@@ -19,8 +19,7 @@ from controlplane.validation import SIGNED, SLACK
 from providers.adapters.address import address_of
 from providers.errors import ProviderError
 from providers.secrets.redaction import known, safe_text
-from providers.transport import Transport
-from providers.transport.guard import refusal_of
+from providers.transport.outside import exchange
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -73,36 +72,21 @@ async def _exchange(address: AlertAddress, message: Message) -> tuple[int, bytes
     if address.target.partition("?")[0].endswith("/") and not path.endswith(b"/"):
         path += b"/"
     headers, body = posted(address, message, int(time.time()))
-    head = _head(path + to.query, to.host, headers, len(body))
-    transport = Transport(guard=refusal_of if address.is_guarded else None)
-    try:
-        deadline = asyncio.get_running_loop().time() + SEND_S
-        response = await transport.send(
-            to.endpoint, head, body, connect_s=CONNECT_S, deadline=deadline
-        )
+    deadline = asyncio.get_running_loop().time() + SEND_S
+    async with exchange(
+        to.endpoint,
+        b"POST " + path + to.query,
+        {"host": to.host.decode(), "content-type": "application/json", **headers},
+        body,
+        is_guarded=address.is_guarded,
+        connect_s=CONNECT_S,
+        deadline=deadline,
+    ) as response:
         try:
-            try:
-                first = await response.read(deadline)
-            except ProviderError:
-                first = b""  # the status says enough
-            return response.status, first[: 4 * KEPT]
-        finally:
-            response.close()
-    finally:
-        await transport.aclose()
-
-
-def _head(target: bytes, host: bytes, headers: Mapping[str, str], length: int) -> bytes:
-    lines = [
-        b"POST %b HTTP/1.1" % target,
-        b"host: %b" % host,
-        b"user-agent: switchyard",
-        b"content-type: application/json",
-        b"content-length: %d" % length,
-        b"connection: close",
-        *(f"{name}: {value}".encode() for name, value in headers.items()),
-    ]
-    return b"\r\n".join([*lines, b"", b""])
+            first = await response.read(deadline)
+        except ProviderError:
+            first = b""  # the status says enough
+        return response.status, first[: 4 * KEPT]
 
 
 async def _mail(address: AlertAddress, message: Message) -> Receipt:

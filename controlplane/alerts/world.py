@@ -21,6 +21,7 @@ from django.db.models import Max, Sum
 
 from controlplane.alerts.conditions import PoolTraffic, Sick, World
 from controlplane.config.general import effective_settings
+from controlplane.health import status_pages
 from controlplane.health.models import HealthSnapshot, HealthStatus
 from controlplane.hosts.fleet import fleet
 from controlplane.jobs.lease import WATCHER, is_worker_silent, missed
@@ -156,7 +157,11 @@ def _unhealthy(table: Table, now: datetime) -> list[Sick]:
     rows = HealthSnapshot.objects.filter(status=HealthStatus.UNHEALTHY, registered=True)
     intervals = _intervals()
     return [
-        Sick(provider=row.provider, reason=row.reason or row.last_error)
+        Sick(
+            provider=row.provider,
+            reason=row.reason or row.last_error,
+            page=status_pages.words_of(row),
+        )
         for row in rows
         if row.provider in table.able
         and row.checked_at is not None

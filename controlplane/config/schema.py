@@ -47,6 +47,7 @@ from controlplane.config.types import (
     SecondsOrNone,
     Secret,
     Status,
+    StatusPage,
     Strategy,
     Target,
     Text,
@@ -198,6 +199,7 @@ class ProviderModelBlock(FileBlock):
 class HealthBlock(FileBlock):
     interval_s: Seconds | None = None
     paid_probe_model: Text | None = None
+    status_page: StatusPage | None = None
 
 
 class CredentialBlock(FileBlock):

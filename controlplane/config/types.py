@@ -31,6 +31,7 @@ from providers.validation import (
     model_name_problems,
     provider_name_problems,
     proxy_problems,
+    status_page_problems,
 )
 from routing.validation import MAX_YEAR, MIN_YEAR, moment_problems
 
@@ -197,6 +198,7 @@ ProviderName = Annotated[Text, AfterValidator(_provider_name)]
 Target = Annotated[Text, AfterValidator(_target)]
 Secret = Annotated[Text, AfterValidator(_secret)]
 BaseUrl = Annotated[Text, _by(base_url_problems, length=500)]
+StatusPage = Annotated[Text, _by(status_page_problems, length=500)]
 Proxy = Annotated[Text, _by(proxy_problems, length=500)]
 Strategy = Annotated[Text, one_of(STRATEGIES)]
 Params = Annotated[Text, one_of(["lenient", "strict"])]

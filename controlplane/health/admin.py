@@ -14,12 +14,21 @@ from unfold.decorators import display
 
 from controlplane.health.checks import check_now
 from controlplane.health.models import HealthCheck, HealthSnapshot
+from controlplane.health.status_pages import words_of
 from controlplane.health.statuses import is_stale
-from controlplane.health.strips import NOT_CHECKED, in_words, strips
+from controlplane.health.strips import (
+    NOT_CHECKED,
+    candidate_strips,
+    in_words,
+    not_called,
+    strips,
+)
 from providers.listed import recent
 from providers.managed.admin import ReadOnly
 from providers.models import Provider
-from routing.switches.admin import SCRIPT, SwitchedProviderAdmin
+from routing.admin import CanonicalModelAdmin
+from routing.models import Candidate, CanonicalModel
+from routing.switches.admin import SCRIPT, CandidateAdmin, SwitchedProviderAdmin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -32,6 +41,7 @@ if TYPE_CHECKING:
 
 STYLE: Final = "switchyard/health.css"
 CHECKS: Final = 20  # the newest, on a provider's page
+HEALTH_FIELDS: Final = ("health_now", "hours", "status_page", "own_list")  # of a provider's page
 CHECK: Final = "providers.change_provider"
 
 
@@ -72,6 +82,15 @@ def _ago(at: datetime, now: datetime) -> str:
     return f"{timesince(at, now, depth=1)} ago"
 
 
+def page_of(row: HealthSnapshot | None) -> str:
+    """What its own status page says, or why nobody knows."""
+    if row is None or row.page_read_at is None:
+        return "none is read"
+    if row.page_error:
+        return f"It could not be read at {row.page_read_at:%Y-%m-%d %H:%M} UTC: {row.page_error}"
+    return words_of(row)
+
+
 def models_of(row: HealthSnapshot | None) -> str:
     if row is None or row.discovered_models is None:
         return "none listed"
@@ -89,9 +108,9 @@ def strip_of(fields: Iterable[StripField]) -> str:
             '<i class="health-{}" title="{} {}"></i>',
             (
                 (
-                    "none" if field.status == NOT_CHECKED else field.status,
+                    "none" if field.says_nothing else field.status,
                     f"{field.began_at:%H:%M}",
-                    field.status,
+                    field.note or field.status,
                 )
                 for field in fields
             ),
@@ -126,6 +145,7 @@ class HealthAdmin(CheckAction, ReadOnly, ModelAdmin):  # type: ignore[misc] # un
         "health",
         "hours",
         "registered",
+        "status_page",
         "listed",
         "own_list",
         "last_success_at",
@@ -135,7 +155,15 @@ class HealthAdmin(CheckAction, ReadOnly, ModelAdmin):  # type: ignore[misc] # un
         "updated_at",
         "checks",
     ]
-    readonly_fields = ["provider_page", "health", "hours", "listed", "own_list", "checks"]
+    readonly_fields = [
+        "provider_page",
+        "health",
+        "hours",
+        "status_page",
+        "listed",
+        "own_list",
+        "checks",
+    ]
 
     class Media:
         css = {"all": [STYLE]}
@@ -159,6 +187,10 @@ class HealthAdmin(CheckAction, ReadOnly, ModelAdmin):  # type: ignore[misc] # un
     @display(description="health", ordering="status")
     def health(self, row: HealthSnapshot) -> str:
         return word_of(row, timezone.now())
+
+    @display(description="status page")
+    def status_page(self, row: HealthSnapshot) -> str:
+        return page_of(row)
 
     @display(description="models", ordering="discovered_models")
     def listed(self, row: HealthSnapshot) -> str:
@@ -186,7 +218,7 @@ def checks_of(provider: str) -> str:
         "<tbody>{}</tbody></table>",
         format_html_join(
             "",
-            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+            '<tr><td class="health-when">{}</td><td>{}</td><td>{}</td><td>{}</td></tr>',
             (
                 (
                     f"{row.at:%Y-%m-%d %H:%M:%S}",
@@ -238,12 +270,16 @@ class CheckedProviderAdmin(CheckAction, SwitchedProviderAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         groups = list(super().get_fieldsets(request, obj))
         if obj is not None:
-            groups.insert(1, ("Health", {"fields": ["health_now", "hours", "own_list"]}))
+            groups.insert(1, ("Health", {"fields": HEALTH_FIELDS}))
         return groups
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[Any]:
-        own = ["health_now", "hours", "own_list"] if obj is not None else []
+        own = HEALTH_FIELDS if obj is not None else []
         return [*super().get_readonly_fields(request, obj), *own]
+
+    @display(description="status page")
+    def status_page(self, row: Any) -> str:
+        return page_of(HealthSnapshot.objects.filter(pk=row.name).first())
 
     @display(description="health")
     def health_now(self, row: Any) -> str:
@@ -270,3 +306,61 @@ class CheckedProviderAdmin(CheckAction, SwitchedProviderAdmin):
     @display(description="its list lately")
     def own_list(self, row: Any) -> str:
         return recent_of(row.name)
+
+
+admin.site.unregister(Candidate)
+
+
+@admin.register(Candidate)
+class CheckedCandidateAdmin(CandidateAdmin):
+    list_display = [*CandidateAdmin.list_display, "hours"]
+
+    class Media:
+        js = [SCRIPT]
+        css = {"all": [STYLE]}
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        changes = super().get_changelist_instance(request)
+        attach_strips(changes.result_list, timezone.now())
+        return changes
+
+    @display(description="last hours")
+    def hours(self, row: Any) -> str:
+        return strip_of(row.strip)
+
+
+admin.site.unregister(CanonicalModel)
+
+
+@admin.register(CanonicalModel)
+class CheckedPoolAdmin(CanonicalModelAdmin):
+    class Media:
+        js = [SCRIPT]
+        css = {"all": [STYLE]}
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        groups = list(super().get_fieldsets(request, obj))
+        if obj is not None:
+            groups.insert(1, ("Candidates lately", {"fields": ["hours"]}))
+        return groups
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[Any]:
+        own = ["hours"] if obj is not None else []
+        return [*super().get_readonly_fields(request, obj), *own]
+
+    @display(description="last hours")
+    def hours(self, row: CanonicalModel) -> str:
+        candidates: list[Any] = list(row.candidates.select_related("canonical_model"))
+        attach_strips(candidates, timezone.now())
+        shown = ((str(candidate), strip_of(candidate.strip)) for candidate in candidates)
+        rows = format_html_join("", "<tr><td>{}</td><td>{}</td></tr>", shown)
+        return format_html('<table class="health-table"><tbody>{}</tbody></table>', rows)
+
+
+def attach_strips(candidates: Iterable[Any], now: datetime) -> None:
+    """Each gets its `strip`: of its calls in its pool."""
+    rows = list(candidates)
+    found = candidate_strips({row.canonical_model.name for row in rows}, now) if rows else {}
+    for row in rows:
+        key = (row.canonical_model.name, row.provider_name, row.model)
+        row.strip = found.get(key) or not_called(now)

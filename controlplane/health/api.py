@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.urls import re_path
 from django.utils import timezone
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -17,6 +17,21 @@ from providers.models import Provider
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
+
+
+class StatusPageView(serializers.Serializer[Any]):
+    """A provider's own word of itself. It changes no status."""
+
+    indicator = serializers.CharField(
+        source="page_indicator",
+        allow_blank=True,
+        help_text="As the page says it, usually none, minor, major or critical.",
+    )
+    description = serializers.CharField(source="page_says", allow_blank=True)
+    error = serializers.CharField(
+        source="page_error", allow_blank=True, help_text="Why it could not be read."
+    )
+    read_at = serializers.DateTimeField(source="page_read_at")
 
 
 class HealthView(serializers.Serializer[Any]):
@@ -39,6 +54,11 @@ class HealthView(serializers.Serializer[Any]):
     checked_at = serializers.DateTimeField(allow_null=True)
     updated_at = serializers.DateTimeField(allow_null=True)
     stale = serializers.BooleanField()
+    status_page = serializers.SerializerMethodField()
+
+    @extend_schema_field(StatusPageView(allow_null=True))
+    def get_status_page(self, row: HealthSnapshot) -> dict[str, Any] | None:
+        return None if row.page_read_at is None else dict(StatusPageView(row).data)
 
 
 class HealthListView(APIView):

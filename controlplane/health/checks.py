@@ -18,7 +18,7 @@ import msgspec
 from django.db import transaction
 from django.utils import timezone
 
-from controlplane.health import rules, traffic
+from controlplane.health import rules, status_pages, traffic
 from controlplane.health.discovery import take_list
 from controlplane.health.models import HealthCheck, HealthSnapshot, HealthStatus, HealthVersion
 from controlplane.health.watched import look_at_all, watched
@@ -103,6 +103,7 @@ class Checking:
         for number, one in enumerate(everybody, 1):
             self._settle(one, rows[one.name], found.get(one.name), world)
             progress(number, len(everybody))
+        status_pages.read_due(everybody, self._began)
         return _told(found, before, rows)
 
     def _rows(self, everybody: list[Watched]) -> dict[str, HealthSnapshot]:

@@ -20,7 +20,8 @@ class HealthSnapshot(models.Model):
     `failures` counts the checks in a row that could not reach it or got 5xx. `last_error` is why
     the check at `last_error_at` got no list, `availability_error` what makes it less than healthy
     now ("" nothing). After `stale_at` it is stale, unless it is checked again. `probed_at` is when
-    it was called last to check it, `probe_error` what was wrong then.
+    it was called last to check it, `probe_error` what was wrong then. `page_*` is what its status
+    page said at `page_read_at`, or why it could not be read; no status comes of it.
     """
 
     provider = models.CharField(max_length=100, primary_key=True)
@@ -43,6 +44,10 @@ class HealthSnapshot(models.Model):
     probed_at = models.DateTimeField(null=True)
     probe_error = models.CharField(max_length=500, blank=True)
     updated_at = models.DateTimeField(null=True)
+    page_indicator = models.CharField(max_length=20, blank=True)
+    page_says = models.CharField(max_length=200, blank=True)
+    page_error = models.CharField(max_length=200, blank=True)
+    page_read_at = models.DateTimeField(null=True)
 
     class Meta:
         ordering = ["provider"]

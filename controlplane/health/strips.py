@@ -1,4 +1,4 @@
-"""How providers were in the last hours, as strips of small fields."""
+"""How providers and candidates were in the last hours, as strips of small fields."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from controlplane.health.models import HealthCheck, HealthStatus
+from controlplane.health.rules import ERROR_SHARE
+from controlplane.records.models import CallMinute
+from controlplane.records.reading import series, steps
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
     from datetime import datetime
+
+    from controlplane.records.reading import CallSums
 
 FIELDS: Final = 36
 FIELD: Final = timedelta(minutes=10)
@@ -24,14 +29,21 @@ WORST_FIRST: Final = (
     HealthStatus.HEALTHY,
 )
 NOT_CHECKED: Final = "not checked"
+NOT_CALLED: Final = "not called"
+MOSTLY: Final = 0.5  # of a candidate's calls failed: nobody could rely on it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StripField:
-    """`status` is a word of HealthStatus, or "not checked"."""
+    """`status` is a word of HealthStatus, "not checked" or "not called"; `note` says more."""
 
     began_at: datetime
     status: str
+    note: str = ""
+
+    @property
+    def says_nothing(self) -> bool:
+        return self.status in (NOT_CHECKED, NOT_CALLED)
 
 
 def strips(providers: Collection[str], now: datetime) -> Mapping[str, tuple[StripField, ...]]:
@@ -54,12 +66,51 @@ def strips(providers: Collection[str], now: datetime) -> Mapping[str, tuple[Stri
     }
 
 
+def candidate_strips(
+    pools: Collection[str], now: datetime
+) -> Mapping[tuple[str, str, str], tuple[StripField, ...]]:
+    """By pool, provider and model, of those that were called: what became of their calls."""
+    window = (now - (FIELDS - 1) * FIELD, now)
+    step_s = int(FIELD.total_seconds())
+    begins = steps(*window, step_s)
+    lines = series(
+        CallMinute,
+        *window,
+        step_s=step_s,
+        by=("pool", "provider", "model"),
+        what=("calls", "failed"),
+        pool=list(pools),
+    )
+    return {
+        (pool, provider, model): tuple(map(_of_calls, begins, line))
+        for (pool, provider, model), line in lines.items()
+    }
+
+
+def not_called(now: datetime) -> tuple[StripField, ...]:
+    """The strip of a candidate that has none."""
+    begins = steps(now - (FIELDS - 1) * FIELD, now, int(FIELD.total_seconds()))
+    return tuple(StripField(began_at=at, status=NOT_CALLED) for at in begins)
+
+
+def _of_calls(began_at: datetime, sums: CallSums) -> StripField:
+    if not sums.calls:
+        return StripField(began_at=began_at, status=NOT_CALLED)
+    status = HealthStatus.HEALTHY
+    if sums.failed > ERROR_SHARE * sums.calls:
+        status = HealthStatus.DEGRADED
+    if sums.failed >= MOSTLY * sums.calls:
+        status = HealthStatus.UNHEALTHY
+    note = f"{sums.failed:,} of {sums.calls:,} calls failed"
+    return StripField(began_at=began_at, status=status.value, note=note)
+
+
 def in_words(strip: Iterable[StripField]) -> str:
     """The same for those who do not see colours."""
     counts = Counter(field.status for field in strip)
     words = [
         f"{status} {100 * counts[status] // FIELDS} %"
-        for status in (*(s.value for s in reversed(WORST_FIRST)), NOT_CHECKED)
+        for status in (*(s.value for s in reversed(WORST_FIRST)), NOT_CHECKED, NOT_CALLED)
         if counts[status]
     ]
     return f"the last {HOURS} hours: {', '.join(words)}"

@@ -35,7 +35,8 @@ class Watched:
     """
     A provider. `off` is why nobody looks at it ("" somebody does); `upstream` is then None.
 
-    `probe_model` is the model that may be called, and paid for, to see whether it answers.
+    `probe_model` is the model that may be called, and paid for, to see whether it answers;
+    `status_page` the address of what it says of itself. Either is "" for none.
     """
 
     row: Provider
@@ -43,6 +44,7 @@ class Watched:
     upstream: Upstream | None
     interval_s: float
     probe_model: str
+    status_page: str
 
     @property
     def name(self) -> str:
@@ -80,17 +82,22 @@ def watched() -> list[Watched]:
                 off = known.redact(str(error))
         if upstream is not None and not upstream.credentials:
             upstream, off = None, "it has no key"
-        paid = row.health.get("paid_probe_model", "") if isinstance(row.health, dict) else ""
+        block = row.health if isinstance(row.health, dict) else {}
         found.append(
             Watched(
                 row=row,
                 off=off,
                 upstream=upstream,
-                interval_s=interval_of(row.health if isinstance(row.health, dict) else {}),
-                probe_model=paid if isinstance(paid, str) else "",
+                interval_s=interval_of(block),
+                probe_model=_text(block.get("paid_probe_model")),
+                status_page=_text(block.get("status_page")),
             )
         )
     return found
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _off(row: Provider, keys: Keys, *, is_switched_off: bool) -> str:

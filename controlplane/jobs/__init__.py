@@ -5,6 +5,7 @@ What is done periodically, once, however many workers there are.
     running    one run under the database's lease, with its progress, noted as a JobRun
     tasks      the Celery tasks of the schedule, and the tick that sends what is due
     folder     the embedded broker: messages are files
+    remote     the broker that REDIS_URL names
     beating    beat as a thread of the worker
     api pages  for operators: what ran, what is next, run now, pause
 

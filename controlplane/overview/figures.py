@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from controlplane.records.models import RequestMinute
+from controlplane.records.models import RequestHour, RequestMinute
 from controlplane.records.reading import RequestSums, added, percentile, series, steps, totals
 
 if TYPE_CHECKING:
@@ -14,6 +14,18 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 NONE: Final = "none"
+HOUR_S: Final = 3600
+CELLS: Final = 30
+# All that is said of a single pool.
+OF_A_POOL: Final = (
+    "requests",
+    "failovers",
+    "unavailable",
+    "failed",
+    "interrupted",
+    "internal_error",
+    "lost",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,9 +38,22 @@ class Period:
     step_s: int
 
     @property
+    def sums(self) -> type[RequestMinute | RequestHour]:
+        """Where its figures come from: a long window would have too many minutes to read."""
+        return RequestHour if self.step_s % HOUR_S == 0 else RequestMinute
+
+    @property
+    def cell_s(self) -> int:
+        """A part of a pool's strip, of which there are some CELLS."""
+        least = HOUR_S if self.sums is RequestHour else 60
+        return max(self.length_s // CELLS // least, 1) * least
+
+    @property
     def refresh_s(self) -> int:
         """How often the page looks again: a long window changes slowly, and costs more."""
-        return 5 if self.length_s <= 6 * 3600 else 60
+        if self.length_s <= HOUR_S:
+            return 5
+        return 60 if self.sums is RequestHour else 30
 
 
 PERIODS: Final = {
@@ -37,8 +62,8 @@ PERIODS: Final = {
         Period(key="15m", words="15 minutes", length_s=900, step_s=60),
         Period(key="1h", words="hour", length_s=3600, step_s=60),
         Period(key="6h", words="6 hours", length_s=6 * 3600, step_s=600),
-        Period(key="1d", words="day", length_s=86_400, step_s=1800),
-        Period(key="7d", words="week", length_s=7 * 86_400, step_s=4 * 3600),
+        Period(key="1d", words="day", length_s=86_400, step_s=HOUR_S),
+        Period(key="7d", words="week", length_s=7 * 86_400, step_s=4 * HOUR_S),
     )
 }
 USUAL: Final = PERIODS["1h"]
@@ -64,7 +89,7 @@ class Traffic:
 def traffic(window: Period, now: datetime) -> Traffic:
     """The figures of the window that ends at `now`, and its charts."""
     since = now - timedelta(seconds=window.length_s)
-    line = series(RequestMinute, since, now, step_s=window.step_s)[()]
+    line = series(window.sums, since, now, step_s=window.step_s)[()]
     begins = steps(since, now, window.step_s)
     total = added(line, RequestSums())
     return Traffic(
@@ -212,9 +237,6 @@ def dollars(value: float) -> str:
     return f"${value:,.2f}" if value >= 0.01 or value == 0 else f"${value:.6f}"
 
 
-CELLS: Final = 30
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
     """A part of a strip: its colour's name, and what it says."""
@@ -225,7 +247,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolSums:
-    """`strip` are CELLS parts of the window, the oldest first."""
+    """`strip` are parts of the window, the oldest first; `total` has OF_A_POOL alone."""
 
     total: RequestSums
     strip: tuple[Cell, ...]
@@ -240,7 +262,7 @@ class PoolSums:
 def busiest(window: Period, now: datetime, most: int) -> list[str]:
     """The pools that had most errors, then failovers, then requests."""
     since = now - timedelta(seconds=window.length_s)
-    sums = totals(RequestMinute, since, now, by=("pool",))
+    sums = totals(window.sums, since, now, by=("pool",), what=OF_A_POOL)
     found = [(one, pool) for (pool,), one in sums.items() if pool]
     found.sort(key=lambda each: (-each[0].errors, -each[0].failovers, -each[0].requests, each[1]))
     return [pool for _one, pool in found[:most]]
@@ -248,9 +270,9 @@ def busiest(window: Period, now: datetime, most: int) -> list[str]:
 
 def pools_traffic(window: Period, now: datetime, pools: list[str]) -> dict[str, PoolSums]:
     """The sums and the strip of each of `pools` that had requests."""
-    step_s = max(window.length_s // CELLS // 60, 1) * 60
+    step_s = window.cell_s
     since = now - timedelta(seconds=window.length_s)
-    lines = series(RequestMinute, since, now, step_s=step_s, by=("pool",), pool=pools)
+    lines = series(window.sums, since, now, step_s=step_s, by=("pool",), what=OF_A_POOL, pool=pools)
     begins = steps(since, now, step_s)
     return {
         pool: PoolSums(

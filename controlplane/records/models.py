@@ -160,16 +160,14 @@ for _name in (*DURATION, *CONTENT):
     Minute.add_to_class(_name, sum_field())
 
 
-class RequestMinute(Minute):
+class RequestCounts(Minute):
     """
-    Requests that came in within a minute, by pool and key.
-
-    `duration_*` is of all of them, `content_*` (the time to the first content) of those that had
-    some. A request of no pool has the name that it asked for resolved to nothing: "".
+    What is counted of requests. `duration_*` is of all of them, `content_*` (the time to the first
+    content) of those that had some. A request of no pool has the name that it asked for resolved to
+    nothing: "".
     """
 
     pool = models.CharField(max_length=200)
-    key = models.CharField(max_length=200)
     requests = sum_field()
     answered = sum_field()
     caller_error = sum_field()
@@ -186,6 +184,15 @@ class RequestMinute(Minute):
     most_input_tokens = sum_field()
 
     class Meta:
+        abstract = True
+
+
+class RequestMinute(RequestCounts):
+    """Requests that came in within a minute, by pool and key."""
+
+    key = models.CharField(max_length=200)
+
+    class Meta:
         constraints = [
             models.UniqueConstraint(fields=["minute", "pool", "key"], name="request_minute_once"),
         ]
@@ -193,6 +200,21 @@ class RequestMinute(Minute):
 
     def __str__(self) -> str:
         return f"{self.minute:%Y-%m-%d %H:%M} {self.pool} {self.key}"
+
+
+class RequestHour(RequestCounts):
+    """
+    The same of the hour that begins with `minute`, by pool alone: for long windows, which would
+    have sixty rows of every key to read.
+    """
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["minute", "pool"], name="request_hour_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.minute:%Y-%m-%d %H} {self.pool}"
 
 
 class CallMinute(Minute):
@@ -280,6 +302,20 @@ class DirtyMinute(models.Model):
 
     def __str__(self) -> str:
         return f"{self.minute:%Y-%m-%d %H:%M}"
+
+
+class DirtyHour(models.Model):
+    """
+    An hour of whose minutes some have been summed since it was: first at `since`, last at
+    `marked_at`. Written with them, in their transaction.
+    """
+
+    hour = models.DateTimeField(primary_key=True)
+    since = models.DateTimeField()
+    marked_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.hour:%Y-%m-%d %H}"
 
 
 class RecordHorizon(Singleton):

@@ -6,6 +6,10 @@ What the sums of request records say: over a window, or step by step through it.
     faults(since, until, provider="lab")                           {("timeout",): 3}
     percentile(sums.durations, 0.95)                               milliseconds
 
+RequestHour has the same as RequestMinute for windows of days, in whole hours and without keys; of
+the hour under way it is up to a minute behind. `what` are the sums that are wanted, where not all
+are: the others are zeros.
+
 `by` are names of columns, and the keys are their values in that order; without `by` there is one
 key, (). Other keywords choose rows: a name, or a list of them. A window has every minute that it
 touches. Sums are as late as ingest and rollup: some twelve seconds after a request has ended it is
@@ -27,13 +31,15 @@ from controlplane.records.models import (
     CallMinute,
     FaultMinute,
     NeedMinute,
-    RequestMinute,
+    RequestHour,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from django.db.models import Model, QuerySet
+
+    from controlplane.records.models import RequestCounts
 
 MINUTE_S: Final = 60
 _NOTHING: Final = (0,) * (len(BOUNDS_MS) + 1)
@@ -58,7 +64,7 @@ class _Sums:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestSums(_Sums):
-    """Sums of RequestMinute."""
+    """Sums of RequestMinute or RequestHour."""
 
     requests: int = 0
     answered: int = 0
@@ -107,11 +113,12 @@ class CallSums(_Sums):
 
 @overload
 def totals(
-    of: type[RequestMinute],
+    of: type[RequestCounts],
     since: datetime,
     until: datetime,
     *,
     by: Sequence[str] = (),
+    what: Collection[str] = (),
     **only: Chosen,
 ) -> dict[Names, RequestSums]: ...
 @overload
@@ -121,32 +128,35 @@ def totals(
     until: datetime,
     *,
     by: Sequence[str] = (),
+    what: Collection[str] = (),
     **only: Chosen,
 ) -> dict[Names, CallSums]: ...
 def totals(
-    of: type[RequestMinute | CallMinute],
+    of: type[RequestCounts | CallMinute],
     since: datetime,
     until: datetime,
     *,
     by: Sequence[str] = (),
+    what: Collection[str] = (),
     **only: Chosen,
 ) -> Any:
     """The sums of the window, by names. Without `by`, there is always one."""
-    kind, rows, sums = _kind(of), _rows(of, since, until, only), _columns(of)
+    kind, rows, sums = _kind(of), _rows(of, since, until, only), _columns(of, what)
     if not by:
         row = rows.aggregate(**sums)
-        return {(): kind() if row["_calls"] is None else _sums(kind, row)}
+        return {(): kind() if None in row.values() else _sums(kind, row)}
     return {_names(row, by): _sums(kind, row) for row in rows.values(*by).annotate(**sums)}
 
 
 @overload
 def series(
-    of: type[RequestMinute],
+    of: type[RequestCounts],
     since: datetime,
     until: datetime,
     *,
     step_s: int = MINUTE_S,
     by: Sequence[str] = (),
+    what: Collection[str] = (),
     **only: Chosen,
 ) -> dict[Names, list[RequestSums]]: ...
 @overload
@@ -157,21 +167,23 @@ def series(
     *,
     step_s: int = MINUTE_S,
     by: Sequence[str] = (),
+    what: Collection[str] = (),
     **only: Chosen,
 ) -> dict[Names, list[CallSums]]: ...
 def series(
-    of: type[RequestMinute | CallMinute],
+    of: type[RequestCounts | CallMinute],
     since: datetime,
     until: datetime,
     *,
     step_s: int = MINUTE_S,
     by: Sequence[str] = (),
+    what: Collection[str] = (),
     **only: Chosen,
 ) -> Any:
     """
     The sums of each step of the window, by names: as many as `steps` has, zeros where nothing was.
 
-    `step_s` is a multiple of a minute.
+    `step_s` is a multiple of a minute, or of an hour.
     """
     kind, zero = _kind(of), _kind(of)()
     begins = steps(since, until, step_s)
@@ -180,7 +192,7 @@ def series(
         return found
     first = _number(begins[0], step_s)
     rows = _rows(of, begins[0], until, only).annotate(step=_Step(F("minute"), step_s))
-    for row in rows.values("step", *by).annotate(**_columns(of)):
+    for row in rows.values("step", *by).annotate(**_columns(of, what)):
         line = found.setdefault(_names(row, by), [zero] * len(begins))
         line[row["step"] - first] = _sums(kind, row)
     return found
@@ -263,7 +275,8 @@ def _number(moment: datetime, step_s: int) -> int:
 def _rows(
     of: type[Model], since: datetime, until: datetime, only: dict[str, Chosen]
 ) -> QuerySet[Any]:
-    begin = since.replace(second=0, microsecond=0)
+    minute = 0 if of is RequestHour else since.minute
+    begin = since.replace(minute=minute, second=0, microsecond=0)
     rows = of._default_manager.order_by().filter(minute__gte=begin, minute__lt=until)  # noqa: SLF001 - Django's own API
     chosen = {
         f"{name}__in" if isinstance(value, list) else name: value for name, value in only.items()
@@ -280,23 +293,27 @@ def _names(row: dict[str, Any], by: Sequence[str]) -> Names:
     return tuple([row[name] for name in by])
 
 
-def _kind(of: type[RequestMinute | CallMinute]) -> type[RequestSums | CallSums]:
-    return RequestSums if of is RequestMinute else CallSums
+def _kind(of: type[RequestCounts | CallMinute]) -> type[RequestSums | CallSums]:
+    return CallSums if of is CallMinute else RequestSums
 
 
 _LISTS: Final = {"durations": DURATION, "contents": CONTENT}
 _MOST: Final = "most_input_tokens"
 
 
-def _columns(of: type[RequestMinute | CallMinute]) -> dict[str, Any]:
-    """The sum of every column, under its name after an underscore: the name itself is taken."""
-    columns = [f.name for f in fields(_kind(of)) if f.name not in _LISTS] + [*DURATION, *CONTENT]
+def _columns(of: type[RequestCounts | CallMinute], what: Collection[str]) -> dict[str, Any]:
+    """The sum of each column, under its name after an underscore: the name itself is taken."""
+    names = [field.name for field in fields(_kind(of)) if not what or field.name in what]
+    columns = [column for name in names for column in _LISTS.get(name, (name,))]
     return {f"_{name}": (Max if name == _MOST else Sum)(name) for name in columns}
 
 
 def _sums(kind: type[RequestSums | CallSums], row: dict[str, Any]) -> RequestSums | CallSums:
-    values = {f.name: row[f"_{f.name}"] for f in fields(kind) if f.name not in _LISTS}
-    values["cost_usd"] = float(values["cost_usd"])
+    names = (field.name for field in fields(kind))
+    values = {name: row[f"_{name}"] for name in names if f"_{name}" in row}
+    if "cost_usd" in values:
+        values["cost_usd"] = float(values["cost_usd"])
     for name, columns in _LISTS.items():
-        values[name] = tuple([row[f"_{column}"] for column in columns])
+        if f"_{columns[0]}" in row:
+            values[name] = tuple([row[f"_{column}"] for column in columns])
     return kind(**values)

@@ -27,6 +27,7 @@ from controlplane.records.models import (
     FaultMinute,
     NeedMinute,
     RecordHorizon,
+    RequestHour,
     RequestMinute,
     RequestRecord,
 )
@@ -106,7 +107,7 @@ def _tables(now: datetime, settings: Settings) -> Iterator[Expiring]:
     records = RequestRecord.first_id_at(RecordHorizon.passed())
     yield Expiring(model=RequestRecord, time="id", before=records, is_indexed=True)
     sums = _before(now, settings.keep_sums_days)
-    for model in (RequestMinute, CallMinute, FaultMinute, NeedMinute):
+    for model in (RequestMinute, RequestHour, CallMinute, FaultMinute, NeedMinute):
         yield Expiring(model=model, time="minute", before=sums, is_indexed=True)
     yield Expiring(model=Captured, time="expires_at", before=now, is_indexed=True)
     checks = _before(now, settings.keep_checks_days)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.db import connection, transaction
 
+from controlplane.records.hours import mark_hours, sum_hours
 from controlplane.records.models import (
     CallMinute,
     DirtyMinute,
@@ -53,8 +54,10 @@ _TABLES: Final[Sequence[tuple[Any, Sequence[str], Callable[[MinuteSums], Iterato
 
 
 def roll_up(run: Run) -> str:
-    """Sum the minutes that records have come in for, oldest first."""
-    return sum_marked(run)
+    """Sum the minutes that records have come in for, oldest first, and then their hours."""
+    told = sum_marked(run)
+    sum_hours(run.began_at)
+    return told
 
 
 def sum_marked(run: Run, before: datetime | None = None) -> str:
@@ -131,6 +134,7 @@ def _replace(group: Mapping[datetime, MinuteSums], marks: Mapping[datetime, int]
                     for row in rows_of(sums)
                 ],
             )
+        mark_hours(written)
         done = [minute for minute, token in found.items() if token == marks[minute]]
         DirtyMinute.objects.filter(minute__in=done).delete()
 

@@ -5,6 +5,7 @@ HTTP/1.1 to upstreams: pooled, bounded, one deadline per wait.
     pool.ConnectionPool   idle and open connections of one endpoint
     dialing.Dialer        resolve, connect to the first address that answers, TLS
     guard                 which addresses are called for operators only
+    outside.exchange      one exchange with an address that is no provider's
     proxy                 CONNECT tunnels and absolute-form requests
     connection.Connection one socket, its parser, its one timer: the fast path
     response.Response     what the caller reads and closes

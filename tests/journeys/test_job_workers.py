@@ -190,4 +190,4 @@ def test_a_server_that_is_away_costs_no_request_and_no_record(world: World, serv
     assert load.failed == []
     wait_for(lambda: records() == before + load.asked, what="every record to be there", limit_s=60)
     world.runs_again("rollup", "sums to go on")
-    assert any(worker.process.poll() is None for worker in world.workers)
+    assert all(worker.process.poll() is None for worker in world.workers)

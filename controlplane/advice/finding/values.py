@@ -210,6 +210,18 @@ class Proposal:
     confidence: float
     price_change: float | None = None
 
+    @property
+    def providers(self) -> frozenset[str]:
+        """Whose calls the figures are about."""
+        found: set[str] = set()
+        for ground in self.grounds:
+            found.update(ground.figures.get("providers", ()))
+            for key in ("candidate", "model"):
+                provider, slash, _model = str(ground.figures.get(key, "")).partition("/")
+                if slash:
+                    found.add(provider)
+        return frozenset(found)
+
     def change(self) -> dict[str, Json]:
         return {"text": self.text, "edits": [step.as_json() for step in self.steps]}
 

@@ -26,7 +26,7 @@
                 legend: { display: told.lines.length > 1, position: "bottom", labels: { color: text, boxWidth: 10, boxHeight: 10 } },
             },
             scales: {
-                x: { stacked: isStacked, grid: { display: false }, ticks: { color: text, maxTicksLimit: 6, maxRotation: 0 } },
+                x: { stacked: isStacked, grid: { display: false }, ticks: { color: text, maxTicksLimit: 6, maxRotation: 0, autoSkipPadding: 12 } },
                 y: { stacked: isStacked, beginAtZero: true, grid: { color: grid }, ticks: { color: text, maxTicksLimit: 5 }, title: { display: true, text: told.unit, color: text } },
             },
         };

@@ -13,7 +13,7 @@ from controlplane.advice.suggesting import found_in
 from controlplane.jobs.lease import want
 from controlplane.jobs.running import run_job
 from controlplane.models import Settings
-from controlplane.records.models import CallMinute, NeedMinute, RequestMinute
+from controlplane.records.models import CallMinute, FaultMinute, NeedMinute, RequestMinute
 from providers.models import ListedModel, Provider, ProviderModel
 from routing.models import RoutingState
 from tests.support import rows
@@ -144,12 +144,16 @@ def test_whom_operators_keep_out_is_not_looked_at():
 
 
 def test_a_pass_over_calls_asks_no_more_for_more_pools(django_assert_max_num_queries):
-    minute = timezone.now().replace(second=0, microsecond=0) - timedelta(minutes=9)
+    """Not even where each of them is rate limited all the time, which is looked into."""
+    now = timezone.now().replace(second=0, microsecond=0)
     for number in range(20):
         name = f"pool-{number}"
         rows.pool(name, f"north/m-{number}", f"south/m-{number}")
-        call = {"minute": minute, "pool": name, "provider": "north", "model": f"m-{number}"}
-        insert(CallMinute, [{**call, "calls": 3}])
+        of_it = {"pool": name, "provider": "north", "model": f"m-{number}"}
+        calls = [{**of_it, "minute": now - timedelta(minutes=n), "calls": 3} for n in range(9, 49)]
+        insert(CallMinute, calls)
+        insert(FaultMinute, [{**each, "fault": "rate_limited", "calls": 1} for each in calls])
         asked(name)
     with django_assert_max_num_queries(30):
-        list(found_in(Picture(timezone.now())))
+        found = list(found_in(Picture(timezone.now())))
+    assert [p.steps[0].new for p in found if p.kind == "limit"] == [2] * 20

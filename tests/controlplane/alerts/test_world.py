@@ -11,6 +11,7 @@ import pytest
 from django.utils import timezone
 
 from controlplane.advice.models import Suggestion
+from controlplane.alerts.conditions import causes
 from controlplane.alerts.world import Pictures, look
 from controlplane.benches.store import BenchStore
 from controlplane.health.models import HealthSnapshot
@@ -82,10 +83,14 @@ def test_a_bench_that_was_released_counts_no_more(pools):
 
 
 def test_an_unhealthy_provider_takes_its_candidates_out(pools):
-    sick("a")
+    at = timezone.now().replace(hour=9, minute=5)
+    sick("a", page_indicator="major", page_says="Partial Outage", page_read_at=at)
 
     assert pools() == {"one": "unavailable", "two": "degraded"}
-    assert [one.provider for one in look(timezone.now(), Pictures()).unhealthy] == ["a"]
+    told = [c for c in causes(look(timezone.now(), Pictures())) if c.kind == "provider_unhealthy"]
+    (cause,) = told
+    page = f"Its status page said at {at:%Y-%m-%d} 09:05 UTC: major: Partial Outage."
+    assert cause.text == f"Provider a is unhealthy. Nobody answers. {page}"
 
 
 def test_a_pool_that_nobody_can_serve_even_at_rest_is_told(pools):

@@ -9,12 +9,14 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client, override_settings
 from django.urls import reverse
+from django.utils import timezone
 
 from controlplane.decisions.deciding import ENDPOINTS, is_as_recorded
 from controlplane.models import PublishedSnapshot, SnapshotContent
 from controlplane.publishing.snapshots import keep
-from controlplane.records.models import RequestRecord
+from controlplane.records.models import CallMinute, RequestRecord
 from failover.engine.plan import Inputs
+from providers.models import ListedModel
 from routing.gateway.auth import digest_of
 from routing.gateway.deciding.snapshot import CandidateSpec, KeySpec
 from routing.gateway.explain.explaining import Explanation
@@ -27,6 +29,7 @@ from routing.gateway.records.record import (
 )
 from tests.support import rows
 from tests.support.builders import content, pool, provider, snapshot
+from tests.support.traffic import insert
 from tests.support.workers import WorkerClient, local_worker
 
 if TYPE_CHECKING:
@@ -291,6 +294,21 @@ def test_the_pages_are_for_staff_with_the_permission(client: Client):
     User.objects.all().delete()
     client.force_login(staff("routing.view_canonicalmodel"))
     assert [client.get(page).status_code for page in pages] == [200, 403, 200]
+
+
+def test_pools_now_flags_candidates_and_shows_what_became_of_their_calls(client: Client):
+    now = timezone.now().replace(second=0, microsecond=0)
+    seen = {"first_seen_at": now, "last_seen_at": now}
+    ListedModel.objects.create(provider="a", model_id="other", **seen)
+    insert(
+        CallMinute,
+        [{"minute": now, "pool": "m", "provider": "a", "model": "x", "calls": 9, "failed": 9}],
+    )
+    client.force_login(staff("routing.view_canonicalmodel"))
+    page = client.get(reverse("pools-now")).content.decode()
+    named = page.count("a/x</strong>")
+    assert page.count("not in the provider&#x27;s list") == named > 0
+    assert 'aria-label="the last 6 hours: unhealthy 2 %, not called 97 %"' in page
 
 
 def test_a_page_without_a_gateway_is_404():

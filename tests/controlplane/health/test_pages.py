@@ -12,11 +12,13 @@ from django.urls import reverse
 from django.utils import timezone
 
 from controlplane.health.models import HealthCheck, HealthSnapshot
-from controlplane.health.strips import FIELD, FIELDS, in_words, strips
+from controlplane.health.strips import FIELD, FIELDS, candidate_strips, in_words, strips
 from controlplane.jobs.models import Job
+from controlplane.records.models import CallMinute
 from providers.models import ListedModel
 from tests.support import rows
 from tests.support.api import ADMIN_KEY, Api
+from tests.support.traffic import insert
 
 pytestmark = pytest.mark.django_db
 
@@ -155,6 +157,36 @@ def test_candidates_that_are_not_listed_are_flagged_in_their_list_and_on_their_p
         reverse("admin:routing_canonicalmodel_change", args=[pool.pk]),
     ):
         assert words in admin.get(page).content.decode()
+
+
+def test_a_candidate_has_a_strip_of_its_calls_in_its_pool(admin, django_assert_max_num_queries):
+    now = timezone.now().replace(second=0, microsecond=0)
+    pools = [rows.pool(f"pool{number}", "lab/m") for number in range(9)]
+    of_it = {"pool": "pool0", "provider": "lab", "model": "m"}
+    insert(
+        CallMinute,
+        [
+            {**of_it, "minute": now - n * FIELD, "calls": 20, "failed": failed}
+            for n, failed in enumerate((0, 2, 3, 10), 1)
+        ],
+    )
+
+    strip = candidate_strips(["pool0", "pool1"], now)["pool0", "lab", "m"]
+    told = [(field.status, field.note) for field in strip if not field.says_nothing]
+    assert told == [
+        ("unhealthy", "10 of 20 calls failed"),
+        ("degraded", "3 of 20 calls failed"),
+        ("healthy", "2 of 20 calls failed"),
+        ("healthy", "0 of 20 calls failed"),
+    ]
+    words = "the last 6 hours: healthy 5 %, degraded 2 %, unhealthy 2 %, not called"
+    with django_assert_max_num_queries(12):
+        listed = admin.get(reverse("admin:routing_candidate_changelist")).content.decode()
+    assert listed.count(f'aria-label="{words}') == 1
+    assert listed.count("the last 6 hours: not called 100 %") == 2 * 8  # as label and as title
+    page = admin.get(reverse("admin:routing_canonicalmodel_change", args=[pools[0].pk]))
+    assert f'aria-label="{words}' in page.content.decode()
+    assert admin.get(reverse("admin:routing_canonicalmodel_add")).status_code == 200
 
 
 def test_of_the_checks_of_one_field_the_worst_shows():

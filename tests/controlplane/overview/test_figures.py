@@ -16,6 +16,7 @@ from controlplane.overview.figures import (
     short,
     traffic,
 )
+from controlplane.records.hours import mark_hours, sum_hours
 from controlplane.records.models import RequestMinute
 
 pytestmark = pytest.mark.django_db
@@ -61,6 +62,8 @@ def test_a_window_without_requests_is_empty():
 @pytest.mark.parametrize("key", PERIODS)
 def test_charts_have_a_value_for_every_step(key):
     minute(3, requests=4, failovers=1, failed=1)
+    mark_hours(RequestMinute.objects.values_list("minute", flat=True))
+    sum_hours(NOW + timedelta(hours=1))
     window = PERIODS[key]
     for chart in traffic(window, NOW).charts:
         assert len(chart["labels"]) in {window.length_s // window.step_s + n for n in (0, 1)}

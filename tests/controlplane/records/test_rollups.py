@@ -11,18 +11,22 @@ import pytest
 from django.db import connection, transaction
 
 from controlplane.records import sums
+from controlplane.records.hours import mark_hours, sum_hours
 from controlplane.records.ingest import store
 from controlplane.records.models import (
     OTHER,
     CallMinute,
+    DirtyHour,
     DirtyMinute,
     FaultMinute,
     NeedMinute,
     RecordHorizon,
+    RequestHour,
     RequestMinute,
     RequestRecord,
 )
-from controlplane.records.rollups import CHUNK, roll_up
+from controlplane.records.reading import totals
+from controlplane.records.rollups import CHUNK, roll_up, sum_marked
 from controlplane.records.sums import MOST_ROWS, MinuteSums
 from routing.gateway.records.record import Outcome, row_of
 from tests.support.builders import attempt_record, request_record
@@ -324,7 +328,62 @@ def after(beginning: str, work: Callable[[], None]) -> Iterator[None]:
     assert is_done
 
 
+# Hours
+
+
+def test_an_hour_is_the_sum_of_its_minutes_however_late_they_come() -> None:
+    def is_true() -> bool:
+        window = (NOON, NOON + 120 * MINUTE)
+        by_minutes = totals(RequestMinute, *window, by=("pool",))
+        return totals(RequestHour, *window, by=("pool",)) == by_minutes
+
+    rolled_up(
+        record(canonical_model="small", key="a", input_tokens=30, cost_usd=0.25),
+        record(canonical_model="small", key="b", input_tokens=10, minutes=1, failover=True),
+        record(canonical_model="large", key="a", minutes=59),
+        record(canonical_model="small", key="a", minutes=60),
+    )
+
+    found = RequestHour.objects.order_by("minute", "pool")
+    assert list(found.values_list("minute", "pool", "requests", "failovers")) == [
+        (NOON, "large", 1, 0),
+        (NOON, "small", 2, 1),
+        (NOON + 60 * MINUTE, "small", 1, 0),
+    ]
+    assert is_true()
+    rolled_up(record(canonical_model="small", input_tokens=50, minutes=2))
+    assert is_true()
+    assert found.get(minute=NOON, pool="small").most_input_tokens == 50
+    assert not DirtyHour.objects.exists()
+
+
+def test_the_hour_under_way_is_made_when_its_mark_is_a_minute_old() -> None:
+    keep(record())
+    roll_up(Told(NOON + 10 * MINUTE))
+    assert not RequestHour.objects.exists()
+    DirtyHour.objects.update(since=NOON + 9 * MINUTE)
+    roll_up(Told(NOON + 10 * MINUTE))
+    assert only(RequestHour, "requests") == {"requests": 1}
+
+
 # At once, on PostgreSQL: SQLite lets one write at a time
+
+
+@at_once
+@pytest.mark.django_db(transaction=True)
+def test_the_mark_of_an_hour_is_not_taken_away_while_minutes_are_on_their_way() -> None:
+    mark_hours([NOON])
+    keep(record())
+    summing = threading.Thread(target=in_thread(lambda: sum_hours(NOON + 120 * MINUTE)))
+    with transaction.atomic():
+        sum_marked(Told())
+        summing.start()
+        wait_for(lambda: not summing.is_alive() or is_somebody_waiting(), what="the sums of hours")
+    summing.join()
+    sum_hours(NOON + 120 * MINUTE)
+
+    assert only(RequestHour, "requests") == {"requests": 1}
+    assert not DirtyHour.objects.exists()
 
 
 @at_once
