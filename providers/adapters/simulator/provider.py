@@ -113,10 +113,15 @@ class Simulator:
         `path` is the request's own, where its protocol says something by it.
         """
         fault = self.fault.rolled(self._rng) if self.fault is not None else None
-        if len(body) > slices.LONG:
-            told = await asyncio.to_thread(slices.apart, partial(slices.decode, body))
-        else:
-            told = bodies.decode(body)
+        try:
+            if len(body) > slices.LONG:
+                told = await asyncio.to_thread(slices.apart, partial(slices.decode, body))
+            else:
+                told = bodies.decode(body)
+        except (ValueError, RecursionError) as error:
+            # A number beyond all ranges, say: ingress reads what routing needs, and no more.
+            refusal = SCRIPTS[protocol].error(400, f"the body cannot be read: {error}")
+            return SimulatedResponse(self, 400, [_JSON], [refusal])
         ask = Ask(self.name, told, path)
         kind = fault.kind if fault else ""
         if kind == "stall":

@@ -24,7 +24,7 @@ class EmbeddingsScript(Script):
         is_batch = isinstance(given, list) and not all(isinstance(item, int) for item in given)
         items: list[Any] = given if is_batch and isinstance(given, list) else [given]
         asked = request.get("dimensions")
-        size = asked if isinstance(asked, int) and 0 < asked <= _MOST_DIMENSIONS else _DIMENSIONS
+        size = asked if type(asked) is int and 0 < asked <= _MOST_DIMENSIONS else _DIMENSIONS
         packed = request.get("encoding_format") == "base64"
         entries = [
             {
