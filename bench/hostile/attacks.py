@@ -140,7 +140,8 @@ async def pipelined(field: Field, notes: Notes, rng: Random, _until: float) -> N
     sound = post(CHAT, chat(SIMULATED))
     kinds = (
         (b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n", 3000), (sound, 300),
-        (post(CHAT, chat("nobody"), key="wrong"), 1000), (b"GET / HTTP/1.1\r\nhost: a\r\n\r\n", 100),
+        (post(CHAT, chat("nobody"), key="wrong"), 1000),
+        (b"GET / HTTP/1.1\r\nhost: a\r\n\r\n", 100),
         (b"GET /v1/models HTTP/1.1\r\nhost: a\r\nx-api-key: %b\r\n\r\n" % HOSTILE.encode(), 500),
     )  # fmt: skip
     one, count = rng.choice(kinds)
@@ -215,7 +216,8 @@ async def loops(field: Field, notes: Notes, rng: Random, _until: float) -> None:
 async def heads(field: Field, notes: Notes, rng: Random, _until: float) -> None:
     """Large and many header fields, at and above what is allowed."""
     fields = rng.choice((
-        [("x-a", "a" * (16 << 10))], [("x-a", "a" * (1 << 20))], [(f"x-{n}", "a") for n in range(96)],
+        [("x-a", "a" * (16 << 10))], [("x-a", "a" * (1 << 20))],
+        [(f"x-{n}", "a") for n in range(96)],
         [(f"x-{n}", "a") for n in range(5000)], [(f"openai-{n}", "a" * 6000) for n in range(10)],
         [("cookie", "a=b; " * 3000)], [("cookie", "sessionid=" + "a" * 9000)],
         [("x-forwarded-for", "1.2.3.4, " * 1500)], [("authorization", "Bearer " + "a" * 15000)],

@@ -32,7 +32,7 @@ class Notes:
 
     def __str__(self) -> str:
         found = sorted(self.answers.items())
-        return ", ".join(f"{count:,} × {name}" for name, count in found) or "none"
+        return ", ".join(f"{count:,} of {name}" for name, count in found) or "none"
 
 
 class Field:

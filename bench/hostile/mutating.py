@@ -22,20 +22,31 @@ NUMBERS: Final = (
     b"01", b"-0", b"1e9", b"true", b"null", b"1.5",
 )  # fmt: skip
 VALUES: Final[tuple[Any, ...]] = (
-    None, True, -1, 2.5, 2**70, "", " ", "\x00", "\ud83d", "a" * 3000, [], {}, [[]], [None], {"": 1},
-    "data:image/png;base64,", "0", "https://localhost/", {"type": "text", "text": []},
+    None, True, -1, 2.5, 2**70, "", " ", "\x00", "\ud83d", "a" * 3000, [], {}, [[]], [None],
+    {"": 1},    "data:image/png;base64,", "0", "https://localhost/", {"type": "text", "text": []},
 )  # fmt: skip
 BYTES: Final = (
-    b"\x00", b"\r\n", b"\n", b"\xff\xfe", b"%00", b"%", b"\xed\xa0\x80", b" ", b"\t", b'"', b"[" * 500,
-    b'{"a":' * 200, b"\\u0000", b"\\ud800", b"..", b"//", b"'", b";", b"=", b"&", b"\xc3\x28",
+    b"\x00", b"\r\n", b"\n", b"\xff\xfe", b"%00", b"%", b"\xed\xa0\x80", b" ", b"\t", b'"',
+    b"[" * 500,    b'{"a":' * 200, b"\\u0000", b"\\ud800", b"..", b"//", b"'", b";", b"=", b"&", b"\xc3\x28",
 )  # fmt: skip
 NAMES: Final = (
     b"host", b"content-length", b"transfer-encoding", b"expect", b"upgrade", b"connection", b"via",
-    b"x-request-id", b"x-forwarded-for", b"x-switchyard-session", b"x-switchyard-simulate", b"cookie",
-    b"x-switchyard-timeout", b"x-switchyard-provider", b"x-switchyard-gate", b"content-encoding",
+    b"x-request-id", b"x-forwarded-for", b"x-switchyard-session", b"x-switchyard-simulate",
+    b"cookie",    b"x-switchyard-timeout", b"x-switchyard-provider", b"x-switchyard-gate", b"content-encoding",
     b"content-type", b"accept", b"range", b"if-none-match", b"authorization", b"x-api-key",
     b"anthropic-beta", b"openai-organization", b"x-csrftoken", b"accept-language", b"referer",
     b"origin", b"traceparent",
+)  # fmt: skip
+OF_NAMES: Final = (
+    b"", b"x", b"-1", b"\xff", b"a" * 5000, b"gzip, chunked", b"100-continue", b"websocket", b"h2c",
+    b"1.1 x, " * 50, b"nan", b"[]", b"\x80=\x01; sessionid",
+)  # fmt: skip
+PARAMETERS: Final = (
+    b"limit", b"offset", b"cursor", b"key", b"o", b"q", b"p", b"e", b"ordering", b"id__in",
+    b"status__exact", b"pk__regex", b"_popup", b"format",
+)  # fmt: skip
+OF_PARAMETERS: Final = (
+    b"", b"-1", b"9" * 30, b"%00", b"%ff", b"abc", b"%F0%9F", b"[", b"*", b"a" * 99,
 )  # fmt: skip
 _DIGITS: Final = re.compile(rb"-?\d+(?:\.\d+)?")
 
@@ -149,12 +160,7 @@ def target_changed(draft: Draft, rng: Random) -> None:
 
 def query_changed(draft: Draft, rng: Random) -> None:
     mark = b"&" if b"?" in draft.target else b"?"
-    name = rng.choice((b"limit", b"offset", b"cursor", b"key", b"o", b"q", b"p", b"e", b"ordering",
-                       b"id__in", b"status__exact", b"pk__regex", b"_popup", b"format"))  # fmt: skip
-    value = rng.choice(
-        (b"", b"-1", b"9" * 30, b"%00", b"%ff", b"abc", b"%F0%9F", b"[", b"*", b"a" * 99)
-    )
-    draft.target += b"%b%b=%b" % (mark, name, value)
+    draft.target += b"%b%b=%b" % (mark, rng.choice(PARAMETERS), rng.choice(OF_PARAMETERS))
 
 
 def method_changed(draft: Draft, rng: Random) -> None:
@@ -162,8 +168,7 @@ def method_changed(draft: Draft, rng: Random) -> None:
 
 
 def header_added(draft: Draft, rng: Random) -> None:
-    value = rng.choice((b"", b"x", b"-1", b"\xff", b"a" * 5000, b"gzip, chunked", b"100-continue",
-                        b"websocket", b"h2c", b"1.1 x, " * 50, b"nan", b"[]", b"\x80=\x01; sessionid"))  # fmt: skip
+    value = rng.choice(OF_NAMES)
     place = rng.randrange(len(draft.fields) + 1)
     draft.fields.insert(place, (rng.choice(NAMES), value))
 
@@ -210,16 +215,14 @@ def _unframed(draft: Draft, rng: Random) -> bytes:
     """Told in a way from which nobody can say for certain where it ends."""
     length = len(draft.body)
     chunked = (b"transfer-encoding", rng.choice((b"chunked", b"Chunked", b"gzip, chunked", b"x")))
-    size = (b"content-length", rng.choice((b"%d" % (length + 9), b"%d" % max(length - 9, 0), b"-1",
-                                           b"1e3", b"", b"9" * 25, b"%d, %d" % (length, length),
-                                           b"0x%x" % length)))  # fmt: skip
-    pieces = b"%b\r\n%b\r\n%b" % (
-        rng.choice(
-            (b"%x" % length, b"%x;a=b" % length, b"%x" % (length + 5), b"-1", b"g", b"f" * 20)
-        ),
-        draft.body,
-        rng.choice((b"0\r\n\r\n", b"0\r\na: b\r\n\r\n", b"", b"0\r\n" + b"a: b\r\n" * 300, b"00")),
-    )
+    lengths = (
+        b"%d" % (length + 9), b"%d" % max(length - 9, 0), b"-1", b"1e3", b"", b"9" * 25,
+        b"%d, %d" % (length, length), b"0x%x" % length,
+    )  # fmt: skip
+    size = (b"content-length", rng.choice(lengths))
+    sizes = (b"%x" % length, b"%x;a=b" % length, b"%x" % (length + 5), b"-1", b"g", b"f" * 20)
+    ends = (b"0\r\n\r\n", b"0\r\na: b\r\n\r\n", b"", b"0\r\n" + b"a: b\r\n" * 300, b"00")
+    pieces = b"%b\r\n%b\r\n%b" % (rng.choice(sizes), draft.body, rng.choice(ends))
     draft.how.append("unframed")
     roll = rng.random()
     if roll < 0.35:

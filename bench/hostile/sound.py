@@ -138,8 +138,9 @@ API: Final[tuple[tuple[str, str, Any], ...]] = (
 PAGES: Final = (
     "/admin/", "/admin/providers/provider/?q=sim&o=1.-2&p=0", "/admin/routing/canonicalmodel/",
     "/admin/controlplane/requestrecord/?status__exact=200&q=m&p=1",
-    "/admin/controlplane/apikey/add/", "/admin/autocomplete/?term=s&app_label=routing"
-    "&model_name=candidate&field_name=provider", "/admin/providers/provider/sim/change/",
+    "/admin/controlplane/apikey/add/",
+    "/admin/autocomplete/?term=s&app_label=routing&model_name=candidate&field_name=provider",
+    "/admin/providers/provider/sim/change/",
 )  # fmt: skip
 FORM: Final = {"csrfmiddlewaretoken": TOKEN, "name": "spare", "target": "m", "enabled": "on",
                "reason": "r", "_save": "Save"}  # fmt: skip
