@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any, Final
+from threading import Lock
+from typing import Any, ClassVar, Final
 
 from django.db import DatabaseError, InterfaceError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path
 from django.views.defaults import bad_request, page_not_found, server_error
-from drf_spectacular.utils import extend_schema_field
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from rest_framework import serializers
 from rest_framework.exceptions import PermissionDenied
+from rest_framework.request import Request
 
 from controlplane.access.reach import gain_problems
 from controlplane.advice import drafts
@@ -157,12 +159,33 @@ def _unavailable(request: HttpRequest, said: str, reason: str) -> HttpResponse:
     return response
 
 
+class SchemaView(SpectacularAPIView):
+    """
+    The API's schema, made and written once by each process: it takes a second, which strangers
+    could ask for again and again, and two at a time fail in its generator.
+    """
+
+    permission_classes = ()
+    _turn = Lock()
+    _written: ClassVar[dict[str, str | bytes]] = {}
+
+    @extend_schema(exclude=True)
+    def get(self, request: Request, *_args: Any, **_named: Any) -> HttpResponse:
+        renderer = request.accepted_renderer
+        with self._turn:
+            if renderer.media_type not in self._written:
+                generator: Any = self.generator_class()
+                made = generator.get_schema(request=None, public=True)
+                self._written[renderer.media_type] = renderer.render(made, renderer.media_type, {})
+        return HttpResponse(self._written[renderer.media_type], content_type=renderer.media_type)
+
+
 router = SlashOrNoneRouter()
 router.register("keys", ApiKeyViewSet, basename="api-key")
 urlpatterns = [
     *router.urls,
     *drafts.urlpatterns,
-    path("schema/", SpectacularAPIView.as_view(permission_classes=[]), name="api-schema"),
+    path("schema/", SchemaView.as_view(), name="api-schema"),
     path(
         "docs/",
         SpectacularSwaggerView.as_view(url_name="api-schema", permission_classes=[]),

@@ -23,16 +23,18 @@ NUMBERS: Final = (
 )  # fmt: skip
 VALUES: Final[tuple[Any, ...]] = (
     None, True, -1, 2.5, 2**70, "", " ", "\x00", "\ud83d", "a" * 3000, [], {}, [[]], [None],
-    {"": 1},    "data:image/png;base64,", "0", "https://localhost/", {"type": "text", "text": []},
+    {"": 1}, "data:image/png;base64,", "0", "https://localhost/", {"type": "text", "text": []},
 )  # fmt: skip
 BYTES: Final = (
     b"\x00", b"\r\n", b"\n", b"\xff\xfe", b"%00", b"%", b"\xed\xa0\x80", b" ", b"\t", b'"',
-    b"[" * 500,    b'{"a":' * 200, b"\\u0000", b"\\ud800", b"..", b"//", b"'", b";", b"=", b"&", b"\xc3\x28",
+    b"[" * 500, b'{"a":' * 200, b"\\u0000", b"\\ud800", b"..", b"//", b"'", b";", b"=", b"&",
+    b"\xc3\x28",
 )  # fmt: skip
 NAMES: Final = (
     b"host", b"content-length", b"transfer-encoding", b"expect", b"upgrade", b"connection", b"via",
     b"x-request-id", b"x-forwarded-for", b"x-switchyard-session", b"x-switchyard-simulate",
-    b"cookie",    b"x-switchyard-timeout", b"x-switchyard-provider", b"x-switchyard-gate", b"content-encoding",
+    b"cookie", b"x-switchyard-timeout", b"x-switchyard-provider", b"x-switchyard-gate",
+    b"content-encoding",
     b"content-type", b"accept", b"range", b"if-none-match", b"authorization", b"x-api-key",
     b"anthropic-beta", b"openai-organization", b"x-csrftoken", b"accept-language", b"referer",
     b"origin", b"traceparent",
