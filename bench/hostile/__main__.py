@@ -46,13 +46,13 @@ class Hostility:
     """A run: `phases` are what was sent besides mutated requests, and from when to when."""
 
     def __init__(
-        self, gateway: WholeGateway, ports: Sequence[int], asked: argparse.Namespace
+        self, gateway: WholeGateway, steady: int, ports: Sequence[int], asked: argparse.Namespace
     ) -> None:
         self.gateway = gateway
         self.ordinary = Ordinary()
         self.samples: list[watch.Sample] = []
         self.phases: list[tuple[str, float, float, float]] = []
-        self._ports = ports
+        self._ports = (steady, ports)
         self._seed: int = asked.seed
         self._only: list[str] = asked.only
 
@@ -89,7 +89,7 @@ class Hostility:
 
     async def _begin(self) -> None:
         host, port = await self.gateway.address()
-        self.gateway.write(json.dumps(configuration(self._ports, f"{host}:{port}")))
+        self.gateway.write(json.dumps(configuration(*self._ports, f"{host}:{port}")))
         self.field = Field(host, port)
         form = f"csrfmiddlewaretoken={TOKEN}&username={USER}&password={PASSWORD}&next=/admin/"
         lines = (f"cookie: csrftoken={TOKEN}", "content-type: application/x-www-form-urlencoded")
@@ -197,15 +197,16 @@ def main(argv: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with (
         tempfile.TemporaryDirectory(prefix="switchyard-hostile-") as temporary,
+        under_test.upstream() as (steady, *_),
         under_test.upstream() as ports,
     ):
         folder = asked.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         people = {"DJANGO_SUPERUSER_PASSWORD": PASSWORD, "SWITCHYARD_MASTER_KEY": MASTER}
-        gateway = WholeGateway(folder, configuration(ports), **people)
+        gateway = WholeGateway(folder, configuration(steady, ports), **people)
         try:
             gateway.manage("createsuperuser", "--noinput", "--username", USER, "--email", "")
-            run = Hostility(gateway, ports, asked)
+            run = Hostility(gateway, steady, ports, asked)
             if asked.number is not None:
                 uvloop.run(run.once(asked.number))
                 return 0

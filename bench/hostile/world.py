@@ -14,13 +14,16 @@ USER, PASSWORD = "root", "right-horse-battery-staple"
 ORDINARY_MODEL, SIMULATED, TOLD, LOOPS = "ordinary", "m", "told", ("loop", "loop-a", "loop-b")
 
 
-def configuration(ports: Sequence[int], address: str = "") -> dict[str, Any]:
-    """Over the fixed upstream; with loops, once the gateway's own address is known."""
+def configuration(steady: int, ports: Sequence[int], address: str = "") -> dict[str, Any]:
+    """
+    The ordinary caller's provider is at the port `steady`, the others' at `ports`. With loops, once
+    the gateway's own address is known.
+    """
     providers: dict[str, Any] = {
-        "steady": _provider("openai_compatible", f"http://127.0.0.1:{ports[0]}/v1"),
-        "chats": _provider("openai_compatible", f"http://127.0.0.1:{ports[1]}/v1"),
-        "claude": _provider("anthropic", f"http://127.0.0.1:{ports[2]}"),
-        "gem": _provider("gemini", f"http://127.0.0.1:{ports[3]}"),
+        "steady": _provider("openai_compatible", f"http://127.0.0.1:{steady}/v1"),
+        "chats": _provider("openai_compatible", f"http://127.0.0.1:{ports[0]}/v1"),
+        "claude": _provider("anthropic", f"http://127.0.0.1:{ports[1]}"),
+        "gem": _provider("gemini", f"http://127.0.0.1:{ports[2]}"),
         "sim": {"kind": "simulator"},
     }
     pools: dict[str, Any] = {
