@@ -41,7 +41,7 @@ class EmbeddingsScript(Script):
 
 def _vector(item: Any, size: int, *, packed: bool) -> list[float] | str:
     """A vector that depends on `item` alone, each number in [-1, 1)."""
-    raw = hashlib.shake_256(bodies.encode(item)).digest(2 * size)
+    raw = hashlib.shake_256(bodies.encode_whole(item)).digest(2 * size)
     vector = [number / 32768 for number in struct.unpack(f"<{size}h", raw)]
     if not packed:
         return vector
