@@ -116,10 +116,13 @@ class Hostility:
     async def _phase(self, what: str, length_s: float, *names: str) -> None:
         began, cpu = time.monotonic(), self._cpu_s()
         ends = began + length_s
-        async with asyncio.TaskGroup() as tasks:
-            for name in names:
-                tasks.create_task(keep_on(self.field, name, self._seed, ends))
-            tasks.create_task(asyncio.sleep(length_s))
+        attacks = [asyncio.create_task(keep_on(self.field, n, self._seed, ends)) for n in names]
+        await asyncio.sleep(length_s)
+        for attack in attacks:
+            attack.cancel()  # what waits for an answer would go on into the next one's time
+        for failure in await asyncio.gather(*attacks, return_exceptions=True):
+            if isinstance(failure, Exception):
+                raise failure
         ended = time.monotonic()
         self.phases.append((what, began, ended, self._cpu_s() - cpu))
         through, beside = self.ordinary.during(began, ended)

@@ -76,8 +76,10 @@ def problems(
     through = ordinary.through
     if not through.ms:
         found.append("the ordinary caller was never answered")
-    if through.at(0.99) > P99_MS:
-        found.append(f"the ordinary caller's p99 is {through.at(0.99):,.0f} ms of {P99_MS:g}")
+    # What it waits for the upstream itself, with no gateway between, is the machine's fault.
+    allowed = P99_MS + ordinary.beside.at(0.99)
+    if through.at(0.99) > allowed:
+        found.append(f"the ordinary caller's p99 is {through.at(0.99):,.0f} ms of {allowed:,.0f}")
     if through.failed:
         found.append(f"{through.failed} of the ordinary caller's requests failed")
     for name, (first, most, _) in growth(samples).items():
