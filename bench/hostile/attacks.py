@@ -56,24 +56,16 @@ async def slow_bodies(field: Field, notes: Notes, rng: Random, until: float) -> 
 async def _drip(
     field: Field, notes: Notes, rng: Random, until: float, *, at_once: bytes, then: bytes
 ) -> None:
-    notes.sent += 1
-    try:
-        connection = await field.connect()
-        connection.writer.write(at_once)
-        answer = asyncio.create_task(connection.head())
+    async with field.answering(notes, at_once) as (connection, answer):
         for byte in then:
             connection.writer.write(bytes((byte,)))
             done, _ = await asyncio.wait((answer,), timeout=rng.uniform(0.2, 0.6))
             if done:
-                notes.saw((await answer)[0], "a slow request")
-                break
+                notes.saw(answer.result()[0], "a slow request")
+                return
             if time.monotonic() > until:
-                notes.answers["left open"] += 1
                 break
-        answer.cancel()
-        connection.reset()
-    except (OSError, EOFError):
-        notes.answers["closed"] += 1
+        notes.answers["left open"] += 1
 
 
 # Those who are not let in
@@ -105,31 +97,23 @@ async def two_gib(field: Field, notes: Notes, rng: Random, until: float) -> None
     zeros = b"0" * AT_ONCE
     if "chunked" in length:
         zeros = b"%x\r\n%b\r\n" % (AT_ONCE, zeros)
-    notes.sent += 1
-    answer: asyncio.Task[tuple[int, dict[str, str]]] | None = None
-    try:
-        connection = await field.connect()
-        connection.writer.write(
-            f"POST {path} HTTP/1.1\r\nhost: localhost\r\n{length}\r\n\r\n".encode()
-        )
-        answer = asyncio.create_task(connection.head())
+    head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\n{length}\r\n\r\n"
+    async with field.answering(notes, head.encode()) as (connection, answer):
         for _ in range(GIB_2 // AT_ONCE):
-            connection.writer.write(zeros)
-            async with asyncio.timeout(PATIENCE_S):
-                await connection.writer.drain()
-            notes.mib += len(zeros) / (1 << 20)
-            if time.monotonic() > until:
+            if time.monotonic() > until or connection.writer.transport.is_closing():
                 break
-    except (OSError, TimeoutError):
-        pass  # it is not read any more
-    if answer is not None:
+            connection.writer.write(zeros)
+            try:
+                async with asyncio.timeout(PATIENCE_S):
+                    await connection.writer.drain()
+            except (OSError, TimeoutError):
+                break  # it is not read any more
+            notes.mib += len(zeros) / (1 << 20)
         done, _ = await asyncio.wait((answer,), timeout=1)
-        if done and answer.exception() is None:
+        if done:
             notes.saw(answer.result()[0], f"2 GiB at {path}")
         else:
-            notes.answers["closed" if done else "silence"] += 1
-            answer.cancel()
-        connection.reset()
+            notes.answers["silence"] += 1
 
 
 # Many at once on one connection
@@ -275,7 +259,10 @@ async def keep_on(field: Field, name: str, seed: int, until: float) -> None:
     async def ask(number: int) -> None:
         rng = Random(f"{seed}:{name}:{number}")
         while time.monotonic() < until:
-            await attack(field, notes, rng, until)
+            try:
+                await attack(field, notes, rng, until)
+            except ConnectionError:
+                notes.answers["no connection"] += 1
 
     await asyncio.gather(*(ask(number) for number in range(at_once)))
 

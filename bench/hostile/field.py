@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 
 from bench.soak.callers import Connection
@@ -48,6 +50,24 @@ class Field:
     async def connect(self) -> Connection:
         opened = await asyncio.open_connection(self.host, self.port, limit=1 << 20)
         return Connection(*opened)
+
+    @asynccontextmanager
+    async def answering(
+        self, notes: Notes, raw: bytes
+    ) -> AsyncIterator[tuple[Connection, asyncio.Task[tuple[int, dict[str, str]]]]]:
+        """A connection on which `raw` was sent, and the head of what is answered meanwhile."""
+        notes.sent += 1
+        connection = await self.connect()
+        connection.writer.write(raw)
+        answer = asyncio.create_task(connection.head())
+        try:
+            yield connection, answer
+        except (OSError, EOFError):
+            notes.answers["closed"] += 1
+        finally:
+            answer.cancel()
+            connection.reset()
+            await asyncio.gather(answer, return_exceptions=True)
 
     async def ask(
         self, notes: Notes, raw: bytes, *, what: str, patience_s: float = 20.0

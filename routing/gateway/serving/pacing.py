@@ -26,8 +26,8 @@ MOMENT_S: Final = 0.002
 
 class Turns:
     """
-    Who has more to parse: all of them together take a moment of each of the loop's turns, or they
-    would hold the others by their number.
+    Who has more to parse: all of them together take a moment of each of the loop's turns, and half
+    of its time, or they would hold the others by their number.
     """
 
     def __init__(self) -> None:
@@ -40,22 +40,19 @@ class Turns:
 
     def add(self, connection: PacedConnection) -> None:
         self._waiting.append(connection)
-        self._come(connection.loop)
-
-    def _come(self, loop: AbstractEventLoop) -> None:
         if not self._is_due:
             self._is_due = True
-            loop.call_soon(self._take, loop)
+            connection.loop.call_soon(self._take, connection.loop)
 
     def _take(self, loop: AbstractEventLoop) -> None:
-        self._is_due = False
         until = loop.time() + MOMENT_S
-        while self._waiting:
-            self._waiting.popleft().go_on(until)
-            if loop.time() >= until:
-                break
-        if self._waiting:
-            self._come(loop)
+        try:
+            while self._waiting and loop.time() < until:
+                self._waiting.popleft().go_on(until)
+        finally:
+            self._is_due = bool(self._waiting)
+            if self._is_due:
+                loop.call_later(MOMENT_S, self._take, loop)
 
 
 class PacedConnection(HttpToolsProtocol):

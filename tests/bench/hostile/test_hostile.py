@@ -12,7 +12,7 @@ from bench.hostile.mutating import mutated
 from bench.hostile.sound import SOUND
 from bench.hostile.verdict import Ordinary, growth, problems
 from bench.hostile.world import configuration
-from controlplane.config.document import read as read_configuration
+from controlplane.config.document import parse
 from providers.protocols import PROTOCOLS
 from tests.support.hostile import PATHS
 
@@ -52,7 +52,7 @@ def sample(mib: float, *, peak: float = 0.0, pid: int = 7) -> dict[str, dict[str
 @pytest.mark.parametrize(
     ("ordinary", "samples", "failures", "tracebacks", "found"),
     [
-        (said(*[9.0] * 99, 500.0), [sample(100), sample(290)], [], 0, ""),
+        (said(*[9.0] * 199, 500.0), [sample(100), sample(290)], [], 0, ""),
         (said(*[9.0] * 9, 101.0), [sample(100)], [], 0, "p99 is 101 ms of 100"),
         (said(9.0, -1), [sample(100)], [], 0, "1 of the ordinary caller's requests failed"),
         (said(), [sample(100)], [], 0, "never answered"),
@@ -106,4 +106,4 @@ async def test_answers_are_counted_by_status_and_a_500_by_what_was_sent() -> Non
 
 @pytest.mark.parametrize("address", ["", "127.0.0.1:9"])
 def test_the_configuration_is_one_that_the_gateway_takes(address: str) -> None:
-    assert read_configuration(json.dumps(configuration(1, (2, 3, 4, 5), address)), {}) is not None
+    parse(json.dumps(configuration(1, (2, 3, 4, 5), address)), filename="x.yaml", environ={})
