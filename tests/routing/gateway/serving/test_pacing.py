@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 
 import pytest
 
 from routing.gateway.serving.pacing import Turns
+from routing.gateway.serving.worker import share_the_interpreter
 
 pytestmark = pytest.mark.pure
 
@@ -37,3 +39,12 @@ async def test_all_who_have_more_to_parse_share_a_moment_of_each_turn() -> None:
     while sum(each.times for each in many) < 20:  # noqa: ASYNC110 - a turn of the loop is the point
         await asyncio.sleep(0)
     assert [each.times for each in many] == [1] * 20
+
+
+def test_threads_beside_the_loop_give_the_interpreter_back_soon() -> None:
+    before = sys.getswitchinterval()
+    try:
+        share_the_interpreter()
+        assert sys.getswitchinterval() <= 0.001
+    finally:
+        sys.setswitchinterval(before)
