@@ -22,7 +22,7 @@ Attack = Callable[[Field, Notes, Random, float], Awaitable[None]]
 CHAT: Final = PATHS["openai_chat"]
 SIZES: Final = (200 << 10, 1 << 20, 8 << 20, 31 << 20)
 GIB_2: Final = 2 << 30
-PATIENCE_S: Final = 60.0
+PATIENCE_S: Final = 20.0
 
 
 def post(path: str, body: bytes, *lines: str, key: str = HOSTILE) -> bytes:
