@@ -3,7 +3,7 @@
 PIP := .venv/bin/python -m pip --disable-pip-version-check --no-input -qq install \
 	--root-user-action=ignore
 
-.PHONY: run setup check test setup-dev chromium screenshots lint bench soak fuzz sdk agents lock
+.PHONY: run setup check test setup-dev chromium screenshots lint bench soak hostile fuzz sdk agents lock
 .SILENT:
 
 run: setup
@@ -67,6 +67,10 @@ bench: setup
 # Mixed load with faults against a whole gateway, and a verdict: make soak MINUTES=60
 soak: setup
 	.venv/bin/python -m bench.soak $(or $(MINUTES),60)
+
+# Whatever strangers and greedy keys can send, beside an ordinary caller: make hostile MINUTES=5
+hostile: setup
+	.venv/bin/python -m bench.hostile $(or $(MINUTES),5)
 
 # The official SDKs, new and old, at a gateway before each of the vendors; writes docs/matrix.md.
 sdk: setup-dev .sdk/new .sdk/old

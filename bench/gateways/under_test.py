@@ -93,7 +93,7 @@ class Switchyard:
         self.root_pid = self._process.pid
         origin = self._wait_for(self._origin, "its address")
         self.url = origin + scene.PATH
-        self._wait_for(lambda: _is_ready(origin + "/readyz"), "/readyz to be 200")
+        self._wait_for(lambda: is_ready(origin + "/readyz"), "/readyz to be 200")
         self.worker_pid = self._wait_for(self._worker, "its worker")
 
     def settle(self) -> None:
@@ -137,7 +137,7 @@ class Switchyard:
         raise BenchmarkFailed(f"{self.name} did not start, waiting for {what}:\n{self.log()}")
 
 
-def _is_ready(url: str) -> bool:
+def is_ready(url: str) -> bool:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(url, timeout=5) as reply:

@@ -77,7 +77,7 @@ class Provider(asyncio.Protocol):
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._received = b""
+        self._received = bytearray()
         self._event = 0
         self._is_paced = False
 
@@ -88,7 +88,8 @@ class Provider(asyncio.Protocol):
         self._transport = None
 
     def data_received(self, data: bytes) -> None:
-        received = self._received = self._received + data
+        received = self._received
+        received += data
         end = received.find(HEAD_END)
         if end < 0:
             return
@@ -97,10 +98,10 @@ class Provider(asyncio.Protocol):
         size = int(head[at + len(LENGTH) :].split(b"\r", 1)[0]) if at >= 0 else 0
         if len(received) < end + 4 + size:
             return
-        self._received = b""
+        self._received = bytearray()
         self._answer(head, received[end + 4 :])
 
-    def _answer(self, head: bytes, body: bytes) -> None:
+    def _answer(self, head: bytearray, body: bytearray) -> None:
         transport = cast("asyncio.Transport", self._transport)
         if head.startswith(b"post /refuse"):
             transport.write(REFUSAL)

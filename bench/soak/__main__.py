@@ -6,10 +6,7 @@ import argparse
 import asyncio
 import itertools
 import json
-import os
-import re
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -17,14 +14,14 @@ import urllib.request
 from collections import Counter, deque
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import uvloop
 
-from bench.gateways.under_test import FOREIGN
-from bench.processes import ROOT, BenchmarkFailed, allow_many_files, stop
+from bench.gateways.whole import WholeGateway
+from bench.processes import allow_many_files, stop
 from bench.soak import disturb, watch
-from bench.soak.callers import KILLED, LEFT, WRONG, Answer, Callers, Connection
+from bench.soak.callers import KILLED, LEFT, WRONG, Answer, Callers
 from bench.soak.ledger import Ledger, records_of
 from bench.soak.world import UPSTREAMS, Kind, Mix, configuration
 from tests.support.processes import up_limit_s
@@ -33,7 +30,7 @@ from tests.support.upstreams import Upstream
 PER_SECOND: Final = 100.0
 IN_FLIGHT: Final = 300
 SAMPLE_S: Final = 5.0
-START_S, REST_S, INGEST_S = 60.0, 10.0, 60.0
+REST_S, INGEST_S = 10.0, 60.0
 LIVE_S: Final = 5.0
 # Workers are replaced once, before growth is judged; then one is killed every KILL_EVERY_S.
 REPLACE_AT, KILL_EVERY_S, KILLS = 1 / 14, 300.0, 5
@@ -43,67 +40,8 @@ SURPRISES: Final = 0.001
 SHOWN: Final = 20
 
 
-class Gateway:
-    """`manage.py serve` with two workers on SQLite, in a folder of its own."""
-
-    def __init__(self, folder: Path, ports: Sequence[int]) -> None:
-        self._config = folder / "switchyard.yaml"
-        self._log = folder / "serve.log"
-        self.database = folder / "data" / "switchyard.sqlite3"
-        self._ports = ports
-        self.write(json.dumps(configuration(ports)))
-        env = {k: v for k, v in os.environ.items() if not k.startswith(FOREIGN)}
-        env |= {"DATA_DIR": str(folder / "data"), "SWITCHYARD_CONFIG": str(self._config)}
-        env |= {"PYTHONUNBUFFERED": "1", "METRICS_PUBLIC": "true"}
-        with self._log.open("ab") as log:
-            migrate = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
-            subprocess.run(migrate, cwd=ROOT, env=env, stdout=log, stderr=log, check=True)
-            serve = [sys.executable, "manage.py", "serve", "--port", "0", "--workers", "2"]
-            self.process = subprocess.Popen(
-                serve, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
-        self.database = next((folder / "data").glob("*.sqlite3"))
-
-    def write(self, text: str) -> None:
-        draft = self._config.with_suffix(".new")
-        draft.write_text(text)
-        draft.replace(self._config)
-
-    def edit(self, number: int) -> None:
-        self.write(json.dumps(configuration(self._ports, number)))
-
-    def break_configuration(self) -> None:
-        self.write(BROKEN_EDIT)
-
-    def log(self) -> str:
-        return self._log.read_text(errors="replace")
-
-    async def address(self) -> tuple[str, int]:
-        deadline = time.monotonic() + START_S
-        while time.monotonic() < deadline and self.process.poll() is None:
-            found = re.search(r"listens on http://([^:/\s]+):(\d+)", self.log())
-            if found and (await ready(found[1], int(found[2]))) is not None:
-                return found[1], int(found[2])
-            await asyncio.sleep(0.1)
-        raise BenchmarkFailed(f"the gateway did not start:\n{self.log()[-4000:]}")
-
-
-async def ready(host: str, port: int) -> dict[str, Any] | None:
-    """What /readyz says with a 200."""
-    try:
-        reader, writer = await asyncio.open_connection(host, port)
-    except OSError:
-        return None
-    connection = Connection(reader, writer)
-    writer.write(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\n\r\n")
-    status, headers = await connection.head()
-    found: dict[str, Any] = json.loads(await connection.body(headers))
-    writer.close()
-    return found if status == 200 else None
-
-
 class Soak:
-    def __init__(self, gateway: Gateway, upstreams: Sequence[Upstream]) -> None:
+    def __init__(self, gateway: WholeGateway, upstreams: Sequence[Upstream]) -> None:
         self.gateway = gateway
         self.ledger = Ledger()
         self.samples: list[watch.Sample] = []
@@ -227,9 +165,10 @@ class Soak:
             if time.monotonic() + 2 * LIVE_S > until:
                 return
             if number % 3 == 0:
-                self.gateway.break_configuration()
+                self.gateway.write(BROKEN_EDIT)
                 await asyncio.sleep(3)
-            self.gateway.edit(number)
+            ports = [upstream.port for upstream in self._upstreams]
+            self.gateway.write(json.dumps(configuration(ports, number)))
             await self._wait_until_live(f"edit-{number}")
             for upstream in self._upstreams:
                 await asyncio.to_thread(upstream.clear)
@@ -285,7 +224,8 @@ class Soak:
                 grew = f"{found.early:,.1f} to {found.late:,.1f}"
                 problems.append(f"{found.process}: {found.measure} grew from {grew}")
         problems += self.ledger.compare(self.gateway.database)
-        problems += [f"in the log: {line}" for line in _tracebacks(self.gateway.log())]
+        if tracebacks := self.gateway.tracebacks():
+            problems.append(f"in the log: {tracebacks} tracebacks")
         return problems
 
     @property
@@ -308,11 +248,6 @@ class Soak:
         for death in self.deaths:
             expected |= {watch.pid_of(death.process), death.newcomer}
         return expected
-
-
-def _tracebacks(log: str) -> list[str]:
-    count = log.count("Traceback (most recent call last)")
-    return [f"{count} tracebacks"] if count else []
 
 
 def wait_for_ingest(soak: Soak) -> None:
@@ -351,7 +286,7 @@ def main(argv: Sequence[str]) -> int:
         folder = asked.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         upstreams = [Upstream(name) for name in UPSTREAMS]
-        gateway = Gateway(folder, [upstream.port for upstream in upstreams])
+        gateway = WholeGateway(folder, configuration([upstream.port for upstream in upstreams]))
         try:
             soak = Soak(gateway, upstreams)
             uvloop.run(soak.run(asked.minutes))

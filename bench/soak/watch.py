@@ -54,12 +54,14 @@ def sample(root: int, metrics: str = "") -> Sample:
             continue  # it ended while we looked
         if not role or (role == "parent" and process.pid != root):
             continue  # it has just ended, or is about to become another program
-        threads = next(line for line in status.splitlines() if line.startswith("Threads:"))
+        told = dict(line.split(":", 1) for line in status.splitlines())
         held = found[f"{role} ({process.pid})"] = {
             "rss_mib": process.rss_bytes / MIB,
             "fds": len(links),
             "sockets": sum(link.startswith("socket:") for link in links),
-            "threads": int(threads.split()[1]),
+            "threads": int(told["Threads"]),
+            # The most it ever held; a process that is ending has no such line any more.
+            "peak_mib": int(told.get("VmHWM", "0 kB").split()[0]) / 1024,
         }
         if process.pid in tasks:
             held["tasks"] = tasks[process.pid]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from django.conf import settings
+from django.urls import get_resolver
 
 from controlplane.authentication import UNKNOWN, IsOperator
 from controlplane.door.callers import KnownCaller, KnownCallers
@@ -70,6 +71,7 @@ class Door:
         self._strangers = Places(strangers, each=strangers, waiting=waiting, wait_s=wait_s)
         self._trusted = networks(settings.TRUSTED_PROXIES)
         self._running: set[asyncio.Task[None]] = set()
+        self._loading: asyncio.Future[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
@@ -91,6 +93,7 @@ class Door:
         is_handed_on = False
         try:
             body = await _body(scope, headers, receive, self._limits, is_stranger=caller is None)
+            await self._load()
             is_handed_on = True
             await self._serve(scope, receive, send, body, taken)
         except _Gone:
@@ -103,6 +106,16 @@ class Door:
         finally:
             if not is_handed_on:
                 await taken.__aexit__(None, None, None)
+
+    async def _load(self) -> None:
+        """
+        Have every page's module loaded in a thread. Django does that on the event loop, at the
+        first request, which held all callers of the worker for a second and more.
+        """
+        if self._loading is None:
+            loop = asyncio.get_running_loop()
+            self._loading = loop.run_in_executor(self._threads, _load_pages)
+        await asyncio.shield(self._loading)
 
     async def _found(self, headers: dict[bytes, bytes]) -> KnownCaller | None:
         """Raises NoPlace, or TimeoutError where the database does not say who it is."""
@@ -196,6 +209,10 @@ class _Answer:
 
 
 KEY_HEADERS: Final = (b"authorization", b"x-api-key")
+
+
+def _load_pages() -> None:
+    assert get_resolver().url_patterns  # noqa: S101 - to ask for them loads them
 
 
 def _has_body(headers: dict[bytes, bytes]) -> bool:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-import msgspec
 from msgspec import Struct
 
+from providers.protocols import halves
 from providers.protocols.protocol import Header, Problem
 from providers.protocols.usage import Count, Usage, count, members
 
@@ -39,7 +39,7 @@ def error(problem: Problem) -> tuple[int, bytes]:
         "code": problem.code,
         **(problem.extra or {}),
     }
-    return problem.status, msgspec.json.encode({"error": told})
+    return problem.status, halves.encode({"error": told})  # it may repeat a caller's odd words
 
 
 def error_event(problem: Problem) -> bytes:

@@ -70,8 +70,11 @@ class Visit(Struct, eq=False):
 
     def end(self) -> None:
         self.done = True
-        if self.watcher is not None:
-            self.watcher.cancel()
+        # A cancelled task keeps its frame, and that this visit: with a way back from here, the
+        # request with its whole body would wait for the garbage collector, which hardly ever comes.
+        watcher, self.watcher, self.request = self.watcher, None, None
+        if watcher is not None:
+            watcher.cancel()
 
 
 class Visits:
@@ -111,14 +114,16 @@ class Visits:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(TICK_S)
-            now = loop.time()
-            for visit in self._open:
-                if visit.watcher is None:
-                    visit.watcher = asyncio.create_task(visit.watch())
-                if self._needs_a_beat(visit, now):
-                    beat = asyncio.create_task(visit.beat(now))
-                    self._beats.add(beat)
-                    beat.add_done_callback(self._beats.discard)
+            self._look_after_all(loop.time())
+
+    def _look_after_all(self, now: float) -> None:
+        for visit in self._open:
+            if visit.watcher is None:
+                visit.watcher = asyncio.create_task(visit.watch())
+            if self._needs_a_beat(visit, now):
+                beat = asyncio.create_task(visit.beat(now))
+                self._beats.add(beat)
+                beat.add_done_callback(self._beats.discard)
 
     def _needs_a_beat(self, visit: Visit, now: float) -> bool:
         if visit.hold_at is None:

@@ -8,6 +8,7 @@ and what an allowed request answers here, where no gateway runs.
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -304,9 +305,17 @@ def test_a_route_lets_in_who_may_and_nobody_else(world, schema, route):
         assert str(wanted) in described, f"{wanted} is not in the schema"
 
 
-@pytest.mark.parametrize("path", ["/api/schema/", "/api/docs/"])
-def test_the_schema_and_its_page_are_open(db, path):
-    assert Client().get(path).status_code == 200
+def test_the_schema_and_its_page_are_open_to_many_at_once(db):
+    assert Client().get("/api/docs/").status_code == 200
+    with ThreadPoolExecutor(3) as strangers:
+        answers = list(strangers.map(lambda _: Client().get("/api/schema/"), range(3)))
+    assert [answer.status_code for answer in answers] == [200] * 3
+    assert answers[0].content == answers[1].content == answers[2].content
+
+
+def test_the_schema_says_the_same_whatever_a_stranger_asks_for(db):
+    odd = Client().get("/api/schema/?format=json&version=odd").content
+    assert odd == Client().get("/api/schema/?format=json").content
 
 
 def test_a_person_cannot_be_made_to_write_by_another_site(world):

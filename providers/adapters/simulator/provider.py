@@ -11,11 +11,11 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from providers.adapters.simulator.faults import SimulatedFault
 from providers.adapters.simulator.scripts import SCRIPTS, Ask, Script
-from providers.errors import ConnectionReset, UpstreamTimedOut
+from providers.errors import ConnectionReset, ProtocolError, UpstreamTimedOut
 from providers.protocols import bodies, slices
 from providers.transport import Response
 
@@ -25,6 +25,7 @@ _EVENTS: Final = (b"content-type", b"text/event-stream; charset=utf-8")
 
 Sleep = Callable[[float], Awaitable[None]]
 Clock = Callable[[], float]
+T = TypeVar("T")
 
 
 class SimulatedResponse(Response):
@@ -113,20 +114,22 @@ class Simulator:
         `path` is the request's own, where its protocol says something by it.
         """
         fault = self.fault.rolled(self._rng) if self.fault is not None else None
-        if len(body) > slices.LONG:
-            told = await asyncio.to_thread(slices.apart, partial(slices.decode, body))
-        else:
-            told = bodies.decode(body)
-        ask = Ask(self.name, told, path)
-        kind = fault.kind if fault else ""
-        if kind == "stall":
-            await self.wait(float("inf"), deadline)
         script = SCRIPTS[protocol]
-        if fault is not None and kind == "status":
-            return self._refusal(script, fault)
-        if script.is_stream(ask):
-            return self._stream(script, ask, fault)
-        reply = bodies.encode(script.reply(ask))
+        try:
+            told = await _apart(body, partial(_read, body))
+            ask = Ask(self.name, told, path)
+            kind = fault.kind if fault else ""
+            if kind == "stall":
+                await self.wait(float("inf"), deadline)
+            if fault is not None and kind == "status":
+                return self._refusal(script, fault)
+            if script.is_stream(ask):
+                return await _apart(body, partial(self._stream, script, ask, fault))
+            reply = await _apart(body, lambda: bodies.encode_whole(script.reply(ask)))
+        except (ValueError, RecursionError, ProtocolError) as error:
+            # A number beyond all ranges, say: ingress reads what routing needs, and no more.
+            refusal = script.error(400, f"the body cannot be read: {error}")
+            return SimulatedResponse(self, 400, [_JSON], [refusal])
         if kind == "empty":
             reply = b""
         elif kind == "error_event":
@@ -171,3 +174,14 @@ class Simulator:
             ttft_s=fault.ttft_ms / 1000 if fault else 0,
             gap_s=fault.gap_ms / 1000 if fault else 0,
         )
+
+
+def _read(body: bytes) -> Any:
+    return slices.decode(body) if slices.is_apart() else bodies.decode(body)
+
+
+async def _apart(body: bytes, work: Callable[[], T]) -> T:
+    """What `work` makes of `body`: beside the event loop if that is long."""
+    if len(body) <= slices.LONG:
+        return work()
+    return await asyncio.to_thread(slices.apart, work)

@@ -210,6 +210,21 @@ def row_of(record: RequestRecord) -> Row:
     return (own, given, *values[2:-1], _to_json(values[-1]).decode())
 
 
+def written_out(record: RequestRecord) -> RequestRecord:
+    """
+    The same with halves of surrogate pairs spelled out: a model's name may hold them, UTF-8 cannot.
+    """
+    return msgspec.convert(_spelled(msgspec.to_builtins(record)), RequestRecord)
+
+
+def _spelled(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_spelled(name): _spelled(member) for name, member in value.items()}
+    return [_spelled(entry) for entry in value] if isinstance(value, list | tuple) else value
+
+
 def detail_of(text: str) -> Detail:
     """What a row's `detail` says. Raises msgspec.DecodeError."""
     return _to_detail(text)

@@ -26,7 +26,7 @@ import msgspec
 
 from routing.gateway.records.aside import count_aside
 from routing.gateway.records.capture import CaptureRow
-from routing.gateway.records.record import RecordRow, RequestRecord, Row, row_of
+from routing.gateway.records.record import RecordRow, RequestRecord, Row, row_of, written_out
 
 SPOOL_DIR: Final = "spool"
 SUFFIX: Final = ".msgpack"
@@ -101,7 +101,12 @@ class SpoolWriter:
 
         An old file is given away, so call it now and then with nothing to append, too.
         """
-        size = self.append([row_of(record) for record in records]) if records else 0
+        size = 0
+        if records:
+            try:
+                size = self.append([row_of(record) for record in records])
+            except UnicodeEncodeError:  # one caller's odd text is not to cost others their records
+                size = self.append([row_of(written_out(record)) for record in records])
         age_s = time.monotonic() - self._opened_at
         if self._size >= FILE_BYTES or age_s >= self._age_limit_s:
             self.close()

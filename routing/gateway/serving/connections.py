@@ -24,7 +24,7 @@ from routing.gateway.ingress import EXCHANGE
 from routing.gateway.limits import GatewayLimits
 from routing.gateway.routes import ROUTES, family_at
 from routing.gateway.serving.cycle import Cycle
-from routing.gateway.serving.pacing import PacedConnection
+from routing.gateway.serving.pacing import PacedConnection, Turns
 from routing.gateway.serving.single import said_twice
 
 HEAD_LIMIT, LINE_LIMIT, FIELDS_LIMIT = 64 << 10, 16 << 10, 100
@@ -51,6 +51,10 @@ class ServingState(ServerState):
     is_leaving = False
     date = b""  # the header line that every answer begins with
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.turns = Turns()
+
 
 class _Unacceptable(Exception):
     """Something that llhttp lets pass and we do not. The text is for the caller."""
@@ -75,6 +79,10 @@ class CallerConnection(PacedConnection):
     _framing_since = 0  # what had arrived at the last chunk's head, until some of the chunk has
 
     # Bytes in
+
+    @property
+    def turns(self) -> Turns:
+        return self.server_state.turns
 
     def parse(self, data: bytes) -> None:
         rest: bytes | None = data

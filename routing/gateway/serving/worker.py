@@ -37,6 +37,7 @@ FIRST_SNAPSHOT_S, LOOK_EVERY_S = 3.0, 0.02
 QUIET_S = 1.0  # without a request for so long, a connection is not in use
 SHORTENED_S = 5.0  # what a second SIGTERM leaves
 GC_OBJECTS = 20_000  # about a millisecond's look
+SWITCH_S = 0.0005
 CUT_OFF_S = 5.0  # beyond grace and drain, when the parent is gone
 
 
@@ -119,6 +120,16 @@ async def _wait_for_snapshot(gateway: Gateway) -> None:
         await asyncio.sleep(LOOK_EVERY_S)
 
 
+def share_the_interpreter() -> None:
+    """
+    Have threads beside the loop, pages above all, give the interpreter back soon.
+
+    With Python's own 5 ms and four of them busy, a caller waited 35 to 45 ms for an echo; now it
+    is 5, and the threads get as much done (2026-11-28).
+    """
+    sys.setswitchinterval(SWITCH_S)
+
+
 def spare_the_collector() -> None:
     """
     Have Python's garbage collector look less often, and not at what is here already.
@@ -170,6 +181,7 @@ def main(argv: Sequence[str]) -> None:
     logs.configure(os.environ, process=f"worker {arguments.worker}")
     allow_many_files()
     keep_read_buffers()
+    share_the_interpreter()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(arguments))
 

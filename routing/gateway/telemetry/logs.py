@@ -98,7 +98,9 @@ def clean_record(*args: Any, **kwargs: Any) -> logging.LogRecord:
         message = f"{record.msg} {record.args!r}"
     record.msg = known.redact(message)
     record.args = None
-    if record.exc_info and record.exc_info[0] is not None:
+    # Django shows where it raised a 4xx; that is the caller's fault, and he can send many.
+    is_ours = record.name != "django.request" or record.levelno >= logging.ERROR
+    if is_ours and record.exc_info and record.exc_info[0] is not None:
         record.exc_text = known.redact("".join(traceback.format_exception(*record.exc_info)))
     record.exc_info = None
     if record.stack_info:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,6 +19,7 @@ from routing.gateway.auth import digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+    from pathlib import Path
 
 MASTER = b"master"
 KEY = (b"authorization", b"Bearer " + MASTER)
@@ -75,6 +78,24 @@ def test_a_body_comes_through_whole_however_it_was_sent() -> None:
         assert (await asked.at(door_to(echo))).body == b"abc"
 
     run(work)
+
+
+def test_pages_are_loaded_in_a_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    """The first request has Django import all of them; on the event loop, callers would wait."""
+    source = "import threading\nurlpatterns = [threading.current_thread()]\n"
+    (tmp_path / "pages_of_this_test.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    settings.ROOT_URLCONF = "pages_of_this_test"
+
+    async def work() -> None:
+        asked = Asked(KEY, LENGTH).arrive(b"abc")
+        assert (await asked.at(door_to(echo))).status == 200
+
+    run(work)
+    [loaded_by] = importlib.import_module("pages_of_this_test").urlpatterns
+    assert loaded_by is not threading.main_thread()
 
 
 @pytest.mark.parametrize("header", [(b"content-length", b"11"), (b"transfer-encoding", b"chunked")])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from failover.engine.outcome import Ending, Failed
 from providers.errors import Fault
-from routing.gateway.errors import providers_failed
+from providers.protocols import PROTOCOLS, Protocol
+from routing.gateway.errors import bad_request, providers_failed, render
 from tests.support.builders import failure
 
 pytestmark = pytest.mark.pure
@@ -29,3 +32,11 @@ def test_only_plain_failures_of_all_have_the_status_that_the_pool_says(
     assert told.status == fixed.get(ending, status)
     if ending is Ending.UPSTREAM_FAILED:
         assert told.code == "upstream_failed"
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
+def test_an_error_may_repeat_words_that_utf_8_cannot_hold(protocol: Protocol) -> None:
+    status, _, body = render(bad_request("Nobody can take '\ud83d'."), protocol, b"req_1")
+
+    assert status == 400
+    assert "Nobody can take '\ud83d'." in json.dumps(json.loads(body), ensure_ascii=False)

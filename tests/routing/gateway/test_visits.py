@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -45,3 +48,27 @@ async def test_row_64_a_stream_that_stalls_beats_before_anything_between_us_give
 
 async def test_a_plain_caller_gets_none() -> None:
     assert not Visits()._needs_a_beat(visit(streams=False), 1e9)
+
+
+async def test_what_was_asked_is_let_go_at_the_end_without_the_garbage_collector() -> None:
+    class Body:
+        """A request, of which nothing else keeps hold."""
+
+    async def forever() -> Any:
+        await asyncio.Event().wait()
+
+    visits, long = Visits(), Visit(forever, nothing, sent_at=0.0)
+    long.request = Body()  # type: ignore[assignment]
+    asked = weakref.ref(long.request)
+    visits.begin(long)
+    gc.disable()
+    try:
+        visits._look_after_all(0.0)
+        await asyncio.sleep(0)
+        visits.end(long)
+        del long
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert asked() is None
+    finally:
+        gc.enable()

@@ -24,7 +24,7 @@ class EmbeddingsScript(Script):
         is_batch = isinstance(given, list) and not all(isinstance(item, int) for item in given)
         items: list[Any] = given if is_batch and isinstance(given, list) else [given]
         asked = request.get("dimensions")
-        size = asked if isinstance(asked, int) and 0 < asked <= _MOST_DIMENSIONS else _DIMENSIONS
+        size = asked if type(asked) is int and 0 < asked <= _MOST_DIMENSIONS else _DIMENSIONS
         packed = request.get("encoding_format") == "base64"
         entries = [
             {
@@ -41,7 +41,7 @@ class EmbeddingsScript(Script):
 
 def _vector(item: Any, size: int, *, packed: bool) -> list[float] | str:
     """A vector that depends on `item` alone, each number in [-1, 1)."""
-    raw = hashlib.shake_256(bodies.encode(item)).digest(2 * size)
+    raw = hashlib.shake_256(bodies.encode_whole(item)).digest(2 * size)
     vector = [number / 32768 for number in struct.unpack(f"<{size}h", raw)]
     if not packed:
         return vector

@@ -30,7 +30,7 @@ class Ask(NamedTuple):
 
     def id(self, prefix: str = "") -> str:
         """The same for the same call."""
-        seed = bodies.encode([self.name, self.path, self.request])
+        seed = bodies.encode_whole([self.name, self.path, self.request])
         return f"{prefix}sim-{hashlib.sha256(seed).hexdigest()[:24]}"
 
 
@@ -118,7 +118,7 @@ def words(text: str) -> list[str]:
 
 def tokens(value: Any) -> int:
     """A count for whatever was sent, four bytes to one."""
-    return max(1, len(bodies.encode(value)) // 4)
+    return max(1, len(bodies.encode_whole(value)) // 4)
 
 
 def told(ask: Ask, model: str, texts: Sequence[str]) -> str:

@@ -96,6 +96,21 @@ def test_the_simulator_speaks_every_protocol_that_there_is() -> None:
     assert set(PROTOCOLS) <= set(SCRIPTS) <= set(PROTOCOL_NAMES)
 
 
+@pytest.mark.parametrize("protocol", sorted(SCRIPTS))
+async def test_a_number_that_nobody_can_read_is_the_callers_mistake(protocol: str) -> None:
+    answer = await Simulator("lab").answer(protocol, b'{"model": "m", "x": 1e400}', 1e9)
+
+    assert answer.status == 400
+    assert b"Number out of range" in await answer.read_all(1e9)
+
+
+async def test_a_size_of_another_type_is_none() -> None:
+    body = b'{"model": "m", "input": "a", "dimensions": true}'
+    answer = await Simulator("lab").answer("openai_embeddings", body, 1e9)
+
+    assert len(json.loads(await answer.read_all(1e9))["data"][0]["embedding"]) == 16
+
+
 # Text
 
 

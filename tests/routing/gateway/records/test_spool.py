@@ -11,7 +11,7 @@ from textwrap import dedent
 
 import pytest
 
-from routing.gateway.records.record import row_of
+from routing.gateway.records.record import COLUMNS, row_of
 from routing.gateway.records.spool import SpoolRefused, SpoolWriter, read_frames, spool_files, take
 from tests.support.builders import attempt_record, request_record
 from tests.support.gateways import ROOT
@@ -70,6 +70,26 @@ def test_what_is_written_is_what_is_read_in_order(writer: SpoolWriter) -> None:
 
     assert taken is not None
     assert taken.read() == (list(map(row_of, records)), 0)
+    taken.release()
+
+
+def test_a_name_that_utf_8_cannot_hold_costs_no_record(writer: SpoolWriter) -> None:
+    odd = request_record(
+        requested_model="m\ud800",
+        attempts=(attempt_record(message="\udfff", content_ms=None),),
+        planned=("a/m\ud800",),
+    )
+    records = [request_record(), odd, request_record()]
+
+    writer.write(records)
+    writer.close()
+    taken = take(only_file(writer))
+
+    assert taken is not None
+    rows, _ = taken.read()
+    assert [row[0] for row in rows] == [record.id for record in records]
+    assert rows[1][COLUMNS.index("requested_model")] == "m\\ud800"
+    assert "a/m\\\\ud800" in rows[1][-1]
     taken.release()
 
 

@@ -143,6 +143,19 @@ def test_the_lines_of_a_traceback_cannot_pass_for_events(log: Log) -> None:
     assert "RuntimeError" in "".join([first, *more])
 
 
+@pytest.mark.parametrize(("level", "is_shown"), [(logging.WARNING, False), (logging.ERROR, True)])
+def test_where_django_refused_a_request_is_shown_if_it_is_our_fault(
+    level: int, is_shown: bool
+) -> None:
+    try:
+        fail_with("no")
+    except RuntimeError:
+        error = sys.exc_info()
+    record = clean_record("django.request", level, __file__, 1, "Forbidden", (), error)
+
+    assert ("Traceback" in ConsoleLines("worker 1").format(record)) is is_shown
+
+
 def test_secrets_are_taken_out_of_messages_arguments_fields_and_tracebacks(log: Log) -> None:
     try:
         fail_with(f"with {CANARY}")
