@@ -50,15 +50,10 @@ def not_allowed(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def _own_page(request: HttpRequest, status: int, title: str, said: str) -> HttpResponse:
     """With the menu for whoever is signed in; strangers learn nothing of it."""
-    logger.warning("%s %s: %d", request.method, request.path, status)
-    response: HttpResponse
-    if admin.site.has_permission(request):
-        context = {**admin.site.each_context(request), "title": title, "said": said}
-        response = render(request, "admin/refused.html", context, status=status)
-    else:
-        response = HttpResponse(page(title, said), status=status)
-    response._has_been_logged = True  # type: ignore[attr-defined] # noqa: SLF001 - Django adds a traceback
-    return response
+    if not admin.site.has_permission(request):
+        return HttpResponse(page(title, said), status=status)
+    context = {**admin.site.each_context(request), "title": title, "said": said}
+    return render(request, "admin/refused.html", context, status=status)
 
 
 def failed(request: HttpRequest) -> HttpResponse:
