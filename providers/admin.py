@@ -14,7 +14,7 @@ from django.utils.html import format_html
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from providers.adapters.registry import KNOWN_KINDS
+from providers.adapters.registry import ADAPTERS, KNOWN_KINDS
 from providers.catalog_admin import known_of, summary
 from providers.catalog_rows import lookup
 from providers.destinations import confirm, unconfirmed
@@ -185,7 +185,10 @@ class ProviderAdmin(ManagedAdmin):
     ) -> Any:
         if db_field.name == "kind":
             return forms.ChoiceField(
-                choices=[("", "choose one"), *((kind, kind) for kind in sorted(KNOWN_KINDS))],
+                choices=[
+                    ("", "choose one"),
+                    *((kind, _called(kind)) for kind in sorted(KNOWN_KINDS)),
+                ],
                 widget=UnfoldAdminSelectWidget,
                 help_text=db_field.help_text,
             )
@@ -225,3 +228,7 @@ class ProviderAdmin(ManagedAdmin):
     @display(description="models", ordering="model_count")
     def inventory(self, row: Any) -> int:
         return int(row.model_count)
+
+
+def _called(kind: str) -> str:
+    return kind if kind in ADAPTERS else f"{kind} (cannot be called yet)"

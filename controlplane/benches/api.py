@@ -30,6 +30,8 @@ from routing.gateway.link.channel import (
     ToClient,
     ToHub,
 )
+from routing.names import unknown_subject
+
 
 _Told = TypeVar("_Told", bound=ToClient)
 
@@ -90,6 +92,8 @@ class BenchOrder(OrderSerializer):
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if ("for_s" in attrs) == ("until" in attrs):
             raise serializers.ValidationError({"for_s": ["Give exactly one of for_s and until."]})
+        if problems := unknown_subject(attrs["model"], attrs.get("credential") or ""):
+            raise serializers.ValidationError(problems)
         now = timezone.now()
         if "for_s" in attrs:
             seconds = min(attrs["for_s"], LONGEST.total_seconds() + 1)

@@ -10,7 +10,9 @@ from django.contrib import messages
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.http import HttpResponseRedirect
+from django.urls import reverse_lazy
 from django.utils.html import format_html_join
+from django.utils.text import format_lazy
 from simple_history.admin import SimpleHistoryAdmin
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
@@ -41,13 +43,30 @@ class ManagedForm(VersionedForm):
         return super()._get_validation_exclusions() - {"managed_source"}  # type: ignore[misc,no-any-return]
 
 
+KNOWN = "switchyard/known.js"  # fills in the names that fields with known_attrs() ask for
+
+
+def known_attrs(of: str) -> dict[str, Any]:
+    """For a field that proposes names while somebody types: `of` is what they are names of."""
+    return {"data-known": format_lazy("{}?of={}", reverse_lazy("known-names"), of)}
+
+
 class LinesField(forms.CharField):
-    """A list of strings, one a line; blank lines are dropped and blanks around an entry, too."""
+    """
+    A list of strings, one a line; blank lines are dropped and blanks around an entry, too.
+
+    `known`: what the entries may be names of; they are proposed by the script KNOWN.
+    """
 
     widget = UnfoldAdminTextareaWidget
 
+    def __init__(self, *, known: str = "", **options: Any) -> None:
+        self._known = known
+        super().__init__(**options)
+
     def widget_attrs(self, widget: forms.Widget) -> dict[str, Any]:
-        return {**super().widget_attrs(widget), "rows": 5, "spellcheck": "false"}
+        known = known_attrs(self._known) if self._known else {}
+        return {**super().widget_attrs(widget), "rows": 5, "spellcheck": "false", **known}
 
     def prepare_value(self, value: Any) -> Any:
         return "\n".join(map(str, value)) if isinstance(value, list) else value
@@ -175,9 +194,6 @@ class ManagedInline(TabularInline):
         return not _is_config(obj) and super().has_delete_permission(request, obj)
 
 
-# What a fieldset says whose fields nothing reads yet.
-
-
 class HistoryAdmin(SimpleHistoryAdmin, ModelAdmin):
     """A page with a change history, from which those who may change a row may take it back."""
 
@@ -238,8 +254,19 @@ class ManagedAdmin(HistoryAdmin):
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
+        if "_continue" in request.POST:
+            return  # the form, which comes back, shows them
         for caution in cautions_of(form.instance):
             messages.warning(request, caution)
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *arguments: Any, **options: Any
+    ) -> HttpResponse:
+        row = context.get("original")
+        if row is not None and request.method == "GET":
+            context["cautions"] = cautions_of(row)
+        response: HttpResponse = super().render_change_form(request, context, *arguments, **options)
+        return response
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         deleted, counts, missing, protected = super().get_deleted_objects(objs, request)

@@ -12,7 +12,7 @@ from tests.support.api import ADMIN_KEY, Api
 POOL = {
     "providers": {
         "first": {"kind": "simulator", "fault": "status:500"},
-        "second": {"kind": "simulator"},
+        "second": {"kind": "simulator", "api_key": "k"},
     },
     "routing": {
         "model_pools": {

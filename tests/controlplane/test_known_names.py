@@ -1,0 +1,76 @@
+"""Names that exist: proposed while somebody types, and marked where a rule has another one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from django.urls import reverse
+
+from providers.models import ProviderModel
+from tests.support import rows
+from tests.support.forms import address
+
+if TYPE_CHECKING:
+    from django.test import Client
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def stored(db: None) -> None:
+    lab = rows.provider("lab")
+    ProviderModel.objects.create(provider=lab, model_id="listed-1", position=0)
+    rows.pool("small", "lab/a-1", "lab/a-2")
+    rows.alias("small-too", "small")
+
+
+@pytest.mark.parametrize(
+    ("asked", "names"),
+    [
+        ({"of": "models", "q": "small"}, ["small", "small-too"]),
+        ({"of": "models", "q": "a-"}, ["lab/a-1", "lab/a-2"]),
+        ({"of": "subjects", "q": "lab"}, ["lab/*", "lab/a-1", "lab/a-2", "lab/listed-1"]),
+        ({"of": "subjects", "q": "lab/*"}, ["lab/*"]),
+        ({"of": "ids", "in": "lab", "q": ""}, ["a-1", "a-2", "listed-1"]),
+        ({"of": "ids", "in": "other", "q": ""}, []),
+    ],
+)
+def test_names_are_proposed_that_have_what_was_typed(
+    admin_client: Client, asked: dict[str, str], names: list[str]
+) -> None:
+    assert admin_client.get(reverse("known-names"), asked).json() == {"names": names}
+
+
+def test_a_rule_for_a_model_that_is_not_there_is_marked_in_the_list_and_in_its_form(
+    admin_client: Client,
+) -> None:
+    rows.rule("small", "small-too", "lab/any", "listed-1")
+    lost = rows.rule("nosuch", "small", "neither")
+
+    listed = admin_client.get(address("failover_failoverrule", "changelist")).content.decode()
+    form = admin_client.get(address("failover_failoverrule", "change", lost.pk)).content.decode()
+
+    assert listed.count("never followed: no such model") == 1
+    assert listed.count("no such model</strong>") == 1
+    assert "nosuch is no model pool, alias, provider/model or listed model" in form
+    assert "neither: it is no model pool" in form
+
+
+def test_a_list_of_rules_asks_as_many_questions_for_fifty_as_for_one(
+    admin_client: Client, django_assert_max_num_queries: object
+) -> None:
+    page = address("failover_failoverrule", "changelist")
+    rows.rule("small", "nosuch")
+    with django_assert_max_num_queries(14) as few:  # type: ignore[operator]
+        admin_client.get(page)
+    for number in range(30):
+        rows.rule(f"small-{number}", "nosuch", f"lab/{number}")
+    with django_assert_max_num_queries(len(few)):  # type: ignore[operator]
+        admin_client.get(page)
+
+
+def test_a_kind_that_cannot_be_called_yet_says_so_in_the_form(admin_client: Client) -> None:
+    form = admin_client.get(address("providers_provider", "add")).content.decode()
+    assert "bedrock (cannot be called yet)" in form
+    assert "openai (cannot" not in form
