@@ -146,7 +146,7 @@ class ProviderAdmin(ManagedAdmin):
     form = ProviderForm
     inlines = [CredentialInline, ProviderModelInline]
     actions = ["confirm_keys"]
-    list_display = ["name", "kind", "base_url", "keys", "inventory", "status", "source"]
+    list_display = ["name", "said_kind", "base_url", "keys", "inventory", "status", "source"]
     list_filter = ["kind", "enabled", "managed_source"]
     search_fields = ["name", "base_url", "models__model_id"]
     fieldsets = [
@@ -221,6 +221,10 @@ class ProviderAdmin(ManagedAdmin):
                 continue
             messages.success(request, f"{row}: its keys and headers go to {row.destination} now.")
 
+    @display(description="kind", ordering="kind")
+    def said_kind(self, row: Provider) -> str:
+        return said_kind(row.kind)
+
     @display(description="credentials", ordering="credential_count")
     def keys(self, row: Any) -> int:
         return int(row.credential_count)
@@ -230,5 +234,5 @@ class ProviderAdmin(ManagedAdmin):
         return int(row.model_count)
 
 
-def _called(kind: str) -> str:
+def said_kind(kind: str) -> str:
     return kind if kind in ADAPTERS else f"{kind} (cannot be called yet)"

@@ -49,7 +49,7 @@ class FailoverRuleAdmin(ManagedAdmin):
     @display(description="fallbacks")
     def chain(self, row: Any) -> str:
         return format_html_join(
-            mark_safe(" → "),  # noqa: S308 - a constant
+            mark_safe(" → "),
             "{}",
             ((_marked(name) if name in row.unknown else name,) for name in row.fallback_models),
         )

@@ -32,7 +32,6 @@ from routing.gateway.link.channel import (
 )
 from routing.names import unknown_subject
 
-
 _Told = TypeVar("_Told", bound=ToClient)
 
 LONGEST = timedelta(days=366)
