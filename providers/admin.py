@@ -187,7 +187,7 @@ class ProviderAdmin(ManagedAdmin):
             return forms.ChoiceField(
                 choices=[
                     ("", "choose one"),
-                    *((kind, _called(kind)) for kind in sorted(KNOWN_KINDS)),
+                    *((kind, said_kind(kind)) for kind in sorted(KNOWN_KINDS)),
                 ],
                 widget=UnfoldAdminSelectWidget,
                 help_text=db_field.help_text,
