@@ -36,5 +36,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/", include("controlplane.decisions.api")),
     path("api/", include("controlplane.revisions.api")),
     path("api/", include("controlplane.advice.api")),
+    path("api/", include("controlplane.advice.uses")),
     path("api/", include("controlplane.api")),
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from django import forms
 from django.contrib import messages
@@ -23,7 +23,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from providers.managed.models import ManagedModel, cautions_of
+from providers.managed.models import ManagedModel, cautions_of, uses_of
 from providers.managed.versioned_admin import VersionedForm
 from providers.validation import secret_problems
 
@@ -43,7 +43,8 @@ class ManagedForm(VersionedForm):
         return super()._get_validation_exclusions() - {"managed_source"}  # type: ignore[misc,no-any-return]
 
 
-KNOWN = "switchyard/known.js"  # fills in the names that fields with known_attrs() ask for
+LOOKED_AT: Final = 50  # objects of a list that is deleted: a page of it
+KNOWN: Final = "switchyard/known.js"  # fills in the names that fields with known_attrs() ask for
 
 
 def known_attrs(of: str) -> dict[str, Any]:
@@ -196,6 +197,15 @@ class ManagedInline(TabularInline):
 
 class HistoryAdmin(SimpleHistoryAdmin, ModelAdmin):
     """A page with a change history, from which those who may change a row may take it back."""
+
+    delete_confirmation_template = "admin/delete_uses.html"
+    delete_selected_confirmation_template = "admin/delete_selected_uses.html"
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Both confirmations ask this, and show `request.uses`: what would lose the objects."""
+        found = [(row, uses_of(row)) for row in objs[:LOOKED_AT]]
+        request.uses = [(row, uses) for row, uses in found if uses]  # type: ignore[attr-defined]
+        return super().get_deleted_objects(objs, request)
 
     def history_form_view(
         self, request: HttpRequest, object_id: str, version_id: str, extra_context: Any = None

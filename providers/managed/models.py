@@ -26,6 +26,15 @@ def cautions_of(row: ManagedModel) -> list[str]:
     return [caution for cautions in caution_sources for caution in cautions(row)]
 
 
+# The same for what hangs on a row, and would lose it.
+use_sources: list[Callable[[models.Model], list[str]]] = []
+
+
+def uses_of(row: models.Model) -> list[str]:
+    """Who would lose a row that is about to be deleted; as sentences."""
+    return [use for uses in use_sources for use in uses(row)]
+
+
 class ManagedSource(models.TextChoices):
     CONFIG = "config", "configuration"
     DASHBOARD = "dashboard", "dashboard"

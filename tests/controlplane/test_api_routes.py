@@ -106,6 +106,11 @@ TABLE: dict[str, Row] = {
         path="/api/providers/lab/confirm",
         body={},
     ),
+    "GET /api/uses": Row(
+        needs=("routing.delete_canonicalmodel",),
+        answer=200,
+        path="/api/uses?kind=pool&name=small",
+    ),
     "GET /api/failover": Row(needs=rules("view"), answer=200),
     "PUT /api/failover": Row(needs=rules("add", "change"), answer=200, body=RULE),
     "DELETE /api/failover": Row(needs=rules("delete"), answer=204, body={"primary_model": "small"}),
