@@ -213,7 +213,7 @@ admin.site.unregister(Provider)
 class CheckedProviderAdmin(CheckAction, SwitchedProviderAdmin):
     list_display = [
         "name",
-        "kind",
+        "said_kind",
         "base_url",
         "keys",
         "inventory",

@@ -75,4 +75,4 @@ def test_a_kind_that_cannot_be_called_yet_says_so_in_list_and_form(admin_client:
     for page, number in (("add", 2), ("changelist", 1)):
         shown = admin_client.get(address("providers_provider", page)).content.decode()
         assert "bedrock (cannot be called yet)" in shown
-        assert shown.count("(cannot be called yet)") == number
+        assert shown.count("(cannot be called yet)") == number, page
