@@ -31,6 +31,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/", include("controlplane.health.api")),
     path("api/", include("controlplane.hosts.processes")),
     path("api/", include("controlplane.jobs.api")),
+    path("api/", include("controlplane.keys.api")),
     path("api/", include("controlplane.records.api")),
     path("api/", include("controlplane.decisions.pools_api")),
     path("api/", include("controlplane.decisions.api")),

@@ -97,6 +97,12 @@ TABLE: dict[str, Row] = {
     ),
     **resource("aliases", "routing.alias", "tiny", {"name": "new", "target": "small"}),
     **resource("keys", "controlplane.apikey", "other", {"name": "new"}),
+    "POST /api/keys/{name}/rotate": Row(
+        needs=("controlplane.change_apikey",),
+        answer=200,
+        path="/api/keys/other/rotate",
+        body={},
+    ),
     "POST /api/providers/{name}/test": Row(
         needs=("providers.change_provider",), answer=200, path="/api/providers/sim/test", body={}
     ),
