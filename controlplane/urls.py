@@ -10,7 +10,8 @@ from controlplane.alerts.pages import pages as alert_pages
 from controlplane.decisions import pages
 from controlplane.hosts import processes
 from controlplane.jobs import pages as job_pages
-from controlplane.overview import dashboard
+from controlplane.overview import dashboard, docs
+from controlplane.revisions import text_page
 
 handler400 = "controlplane.api.not_understood"
 handler404 = "controlplane.api.not_found"
@@ -22,6 +23,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *job_pages.pages,
     *dashboard.pages,
     *alert_pages,
+    *text_page.pages,
+    *docs.pages,
     path("admin/", admin.site.urls),
     path("api/", include("providers.api")),
     path("api/", include("routing.api")),
