@@ -117,7 +117,10 @@ TEMPLATES = [
                 ),
             ],
             "builtins": ["controlplane.nonces"],
-            "libraries": {"docs": "controlplane.overview.docs"},
+            "libraries": {
+                "decision_words": "controlplane.decisions.words",
+                "docs": "controlplane.overview.docs",
+            },
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",

@@ -9,6 +9,8 @@ from django import forms
 from django.contrib import messages
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
+from django.core.validators import MinValueValidator
+from django.db.models import PositiveIntegerField
 from django.http import HttpResponseRedirect
 from django.urls import reverse_lazy
 from django.utils.html import format_html_join
@@ -166,7 +168,19 @@ class OrderedFormSet(PaginationInlineFormSet):
                 form.instance.position = last
 
 
-class ManagedInline(TabularInline):
+class FittingNumbers:
+    """For pages whose numbers have a least: forms of counts would say 0 where 1 is meant."""
+
+    def formfield_for_dbfield(
+        self, db_field: Field[Any, Any], request: HttpRequest, **options: Any
+    ) -> Any:
+        if isinstance(db_field, PositiveIntegerField):
+            least = [v.limit_value for v in db_field.validators if isinstance(v, MinValueValidator)]
+            options.setdefault("min_value", max(least, default=0))
+        return super().formfield_for_dbfield(db_field, request, **options)  # type: ignore[misc]
+
+
+class ManagedInline(FittingNumbers, TabularInline):
     """Rows of a configuration object: as much theirs to edit as the object is."""
 
     formset = OrderedFormSet
@@ -195,7 +209,7 @@ class ManagedInline(TabularInline):
         return not _is_config(obj) and super().has_delete_permission(request, obj)
 
 
-class HistoryAdmin(SimpleHistoryAdmin, ModelAdmin):
+class HistoryAdmin(FittingNumbers, SimpleHistoryAdmin, ModelAdmin):
     """A page with a change history, from which those who may change a row may take it back."""
 
     delete_confirmation_template = "admin/delete_uses.html"

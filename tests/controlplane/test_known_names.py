@@ -76,3 +76,11 @@ def test_a_kind_that_cannot_be_called_yet_says_so_in_list_and_form(admin_client:
         shown = admin_client.get(address("providers_provider", page)).content.decode()
         assert "bedrock (cannot be called yet)" in shown
         assert shown.count("(cannot be called yet)") == number, page
+
+
+def test_a_count_that_is_too_small_is_told_the_least_that_is_allowed(admin_client: Client) -> None:
+    form = {"name": "k", "scopes": "inference", "enabled": "on", "capture": "{}", "rpm": "-5"}
+    shown = admin_client.post(address("controlplane_apikey", "add"), form)
+    assert shown.context["adminform"].form.errors == {
+        "rpm": ["Ensure this value is greater than or equal to 1."]
+    }
