@@ -10,7 +10,7 @@ from controlplane.alerts.pages import pages as alert_pages
 from controlplane.decisions import pages
 from controlplane.hosts import processes
 from controlplane.jobs import pages as job_pages
-from controlplane.overview import dashboard, docs
+from controlplane.overview import dashboard, docs, first_steps
 from controlplane.revisions import text_page
 
 handler400 = "controlplane.api.not_understood"
@@ -22,6 +22,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *processes.pages,
     *job_pages.pages,
     *dashboard.pages,
+    *first_steps.pages,
     *alert_pages,
     *text_page.pages,
     *docs.pages,
