@@ -116,13 +116,12 @@ class SettingsForm(VersionedForm):
         for name, value in self.initial.items():
             if isinstance(value, float) and value.is_integer():
                 self.initial[name] = int(value)  # 600, not 600.0
-        if "timeouts" in self.fields:
-            self.fields["timeouts"].widget.attrs["rows"] = 3
 
 
 @admin.register(Settings)
 class SettingsAdmin(HistoryAdmin, OneRowAdmin):
     form = SettingsForm
+    _inherits_times = False
     change_form_before_template = "admin/managed_note.html"
     change_form_after_template = "admin/change_reason.html"
     warn_unsaved_form = True

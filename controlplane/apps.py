@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from django.apps import AppConfig, apps
 from django.conf import settings
@@ -43,6 +44,7 @@ class ControlPlaneConfig(AppConfig):
         if cautions_of not in models.caution_sources:
             models.caution_sources.append(cautions_of)
             models.use_sources.append(uses_of)
+            models.inherited_sources.append(inherited)
 
 
 def publish_alone() -> bool:
@@ -55,6 +57,14 @@ def cautions_of(row: ManagedModel) -> list[str]:
     from controlplane.advice import scene  # noqa: PLC0415 - models load after this
 
     return scene.cautions_of(row)
+
+
+def inherited() -> dict[str, Any]:
+    from controlplane.advice.scene import StoredScene  # noqa: PLC0415 - models load after this
+    from failover.engine.plan import Times  # noqa: PLC0415 - beside its only use
+
+    settings = StoredScene().settings
+    return settings | {"timeouts": asdict(Times()) | settings["timeouts"]}
 
 
 def uses_of(row: Model) -> list[str]:

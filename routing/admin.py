@@ -76,8 +76,12 @@ class TargetInline(ManagedInline):
         if db_field.name == "timeouts":
             options["widget"] = OneLineJson
         if db_field.name == "model":
-            known = {**known_attrs("ids"), "data-known-of": "provider_name"}
-            options["widget"] = UnfoldAdminTextInputWidget(attrs={**known, "autocomplete": "off"})
+            attrs = {
+                **known_attrs("ids"),
+                "data-known-of": "provider_name",
+                "autocomplete": "off",
+            }
+            options["widget"] = UnfoldAdminTextInputWidget(attrs=attrs)
         return super().formfield_for_dbfield(db_field, request, **options)
 
 

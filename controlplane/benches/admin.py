@@ -122,7 +122,6 @@ class BenchAdmin(ModelAdmin):  # type: ignore[misc] # unfold carries no types
             {
                 **self.admin_site.each_context(request),
                 "title": "Bench board",
-                "opts": self.opts,
                 "rows": rows,
                 "form": NewBench(),
                 "may_bench": self.has_add_permission(request),

@@ -93,9 +93,9 @@ def docs_link(context: Any) -> str:
     if not about:
         return ""
     return format_html(
-        '<a class="docs-link" href="{}" title="Documentation of this page">'
-        '<span class="material-symbols-outlined" aria-hidden="true">help</span>'
-        '<span class="sr-only">Documentation of this page</span></a>',
+        '<a class="docs-link" href="{}" title="Documentation of this page"'
+        ' aria-label="Documentation of this page">'
+        '<span class="material-symbols-outlined" aria-hidden="true">help</span></a>',
         _url(about),
     )
 
@@ -131,7 +131,8 @@ def _html(file: Path) -> str:
             if child.type == "link_open":
                 child.attrSet("href", _href(str(child.attrGet("href"))))
     first = next((at for at, token in enumerate(tokens) if token.type == "heading_close"), -1)
-    return mark_safe(markdown.renderer.render(tokens[first + 1 :], markdown.options, {}))  # noqa: S308 - a file of the project
+    text = str(markdown.renderer.render(tokens[first + 1 :], markdown.options, {}))
+    return mark_safe(text)  # noqa: S308 - a file of the project
 
 
 def _slug(title: str) -> str:

@@ -14,7 +14,7 @@ from django.db.models import PositiveIntegerField
 from django.http import HttpResponseRedirect
 from django.urls import reverse_lazy
 from django.utils.html import format_html_join
-from django.utils.text import format_lazy
+from django.utils.text import capfirst, format_lazy
 from simple_history.admin import SimpleHistoryAdmin
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
@@ -25,7 +25,8 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from providers.managed.models import ManagedModel, cautions_of, uses_of
+from providers.managed.models import ManagedModel, cautions_of, inherited, uses_of
+from providers.managed.times_field import TimesField
 from providers.managed.versioned_admin import VersionedForm
 from providers.validation import secret_problems
 
@@ -46,6 +47,7 @@ class ManagedForm(VersionedForm):
 
 
 LOOKED_AT: Final = 50  # objects of a list that is deleted: a page of it
+FORM_ERRORS: Final = "switchyard/form_errors.js"
 KNOWN: Final = "switchyard/known.js"  # fills in the names that fields with known_attrs() ask for
 
 
@@ -169,7 +171,9 @@ class OrderedFormSet(PaginationInlineFormSet):
 
 
 class FittingNumbers:
-    """For pages whose numbers have a least: forms of counts would say 0 where 1 is meant."""
+    """For pages with numbers: counts whose least is 1 say so in forms, and timeouts are fields."""
+
+    _inherits_times = True  # from the settings
 
     def formfield_for_dbfield(
         self, db_field: Field[Any, Any], request: HttpRequest, **options: Any
@@ -177,6 +181,15 @@ class FittingNumbers:
         if isinstance(db_field, PositiveIntegerField):
             least = [v.limit_value for v in db_field.validators if isinstance(v, MinValueValidator)]
             options.setdefault("min_value", max(least, default=0))
+        if db_field.name == "timeouts" and "widget" not in options:
+            told = inherited_of(request).get("timeouts", {}) if self._inherits_times else {}
+            return TimesField(
+                inherited=told,
+                label=capfirst(db_field.verbose_name),
+                help_text="Seconds. Empty: what stands in the field."
+                if told
+                else db_field.help_text.replace(", as JSON", ""),
+            )
         return super().formfield_for_dbfield(db_field, request, **options)  # type: ignore[misc]
 
 
@@ -209,8 +222,19 @@ class ManagedInline(FittingNumbers, TabularInline):
         return not _is_config(obj) and super().has_delete_permission(request, obj)
 
 
+def inherited_of(request: HttpRequest) -> dict[str, Any]:
+    """What the settings say, read once for a page."""
+    found: dict[str, Any] | None = getattr(request, "inherited", None)
+    if found is None:
+        found = request.inherited = inherited()  # type: ignore[attr-defined] # kept for its other fields
+    return found
+
+
 class HistoryAdmin(FittingNumbers, SimpleHistoryAdmin, ModelAdmin):
     """A page with a change history, from which those who may change a row may take it back."""
+
+    class Media:
+        js = [FORM_ERRORS]
 
     delete_confirmation_template = "admin/delete_uses.html"
     delete_selected_confirmation_template = "admin/delete_selected_uses.html"
@@ -269,12 +293,21 @@ class ManagedAdmin(HistoryAdmin):
             field.encoder = PrettyJson
             field.widget.attrs["rows"] = 3
         if isinstance(field, forms.NullBooleanField):
-            field.widget.choices = [
-                ("unknown", "as in the settings"),
-                ("true", "yes"),
-                ("false", "no"),
-            ]
+            as_told = self._as_in_the_settings(db_field, request)
+            field.widget.choices = [("unknown", as_told), ("true", "yes"), ("false", "no")]
+        elif isinstance(field, forms.TypedChoiceField) and db_field.blank:
+            as_told = self._as_in_the_settings(db_field, request)
+            field.choices = [(v, as_told if v == "" else words) for v, words in field.choices]
         return field
+
+    def _as_in_the_settings(self, db_field: Field[Any, Any], request: HttpRequest) -> str:
+        """What an empty field means, with the value that counts then."""
+        value = inherited_of(request).get(db_field.name)
+        if value is None:
+            return "as in the settings"
+        words = dict(db_field.choices or ()).get(value, value)
+        words = {True: "yes", False: "no"}.get(words, words) if isinstance(words, bool) else words
+        return f"{words}, from the settings"
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)

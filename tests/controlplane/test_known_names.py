@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from html import unescape
 from typing import TYPE_CHECKING
 
 import pytest
 from django.urls import reverse
 
+from controlplane.models import Settings
 from providers.models import ProviderModel
 from tests.support import rows
-from tests.support.forms import address
+from tests.support.forms import address, candidate, pool_form
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -84,3 +87,37 @@ def test_a_count_that_is_too_small_is_told_the_least_that_is_allowed(admin_clien
     assert shown.context["adminform"].form.errors == {
         "rpm": ["Ensure this value is greater than or equal to 1."]
     }
+
+
+def test_what_is_inherited_is_shown_with_its_value(admin_client: Client) -> None:
+    Settings.objects.update_or_create(
+        pk=1, defaults={"strategy": "least_busy", "timeouts": {"idle_s": 7}}
+    )
+    form = admin_client.get(address("routing_canonicalmodel", "add")).content.decode()
+
+    assert "least busy, from the settings" in form.lower()
+    assert "yes, from the settings" in form
+    assert 'placeholder="7, inherited"' in form
+    assert 'placeholder="600, inherited"' in form
+
+
+def test_timeouts_are_fields_each_of_its_own(admin_client: Client) -> None:
+    pool = rows.pool("large", "lab/a", timeouts={"idle_s": 8.5})
+    page = address("routing_canonicalmodel", "change", pool.pk)
+    shown = admin_client.get(page).content.decode()
+    assert re.search(r'name="timeouts_idle_s"[^>]*value="8.5"', shown)
+    assert re.search(r'<label for="id_timeouts_connect_s"[^>]*>to connect', shown)
+
+    stored = pool.candidates.get()
+    own = {**candidate("lab", "a", 0), "id": stored.pk}
+    form = pool_form(own, name="large", **{"candidates-INITIAL_FORMS": 1})
+    del form["timeouts"]
+    wrong = admin_client.post(page, {**form, "timeouts_connect_s": "soon"})
+    assert "'soon' is not a number of seconds" in unescape(wrong.content.decode())
+    refused = admin_client.post(page, {**form, "timeouts_connect_s": "-1"})
+    assert "connect_s: -1 is not allowed" in refused.content.decode()
+    done = admin_client.post(page, {**form, "timeouts_connect_s": "2", "timeouts_total_s": "0.5"})
+
+    assert done.status_code == 302
+    pool.refresh_from_db()
+    assert pool.timeouts == {"connect_s": 2, "total_s": 0.5}
