@@ -183,7 +183,13 @@ class ApiKeyAdmin(ManagedAdmin):
 
     @display(description="key")
     def shown_as(self, row: ApiKey) -> str:
-        return row.hint if row.digest else "made when you save, and shown once"
+        if not row.digest:
+            return "made when you save, and shown once"
+        ends = {"ends": row.expires_at, "former text until": row.former_until}
+        if not row.former_is_valid:
+            del ends["former text until"]
+        told = "; ".join(f"{what} {_utc(at)}" for what, at in ends.items() if at is not None)
+        return format_html('{}<div class="text-subtle">{}</div>', row.hint, told)
 
     @display(description="models")
     def allowed(self, row: ApiKey) -> str:
@@ -214,17 +220,12 @@ class ApiKeyAdmin(ManagedAdmin):
     )
     def state(self, row: ApiKey) -> tuple[str, str] | str:
         if row.expires_at and row.expires_at <= timezone.now():
-            return ("expired", f"expired {_utc(row.expires_at)}")
+            return "expired"
         if not row.enabled:
             return "disabled"
-        words = ["enabled"]
         if "admin" in row.scopes:
-            words = ["admin" if "inference" not in row.scopes else "enabled, admin too"]
-        if row.expires_at:
-            words.append(f"until {_utc(row.expires_at)}")
-        if row.former_is_valid:
-            words.append(f"former text until {_utc(row.former_until)}")
-        return ("enabled", ", ".join(words))
+            return ("enabled", "admin and inference" if "inference" in row.scopes else "admin")
+        return "enabled"
 
 
 def limits_of(row: ApiKey) -> str:

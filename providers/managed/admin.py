@@ -305,7 +305,7 @@ class ManagedAdmin(HistoryAdmin):
         value = inherited_of(request).get(db_field.name)
         if value is None:
             return "as in the settings"
-        words = dict(db_field.choices or ()).get(value, value)
+        words = dict(db_field.flatchoices).get(value, value)
         words = {True: "yes", False: "no"}.get(words, words) if isinstance(words, bool) else words
         return f"{words}, from the settings"
 
