@@ -158,6 +158,7 @@ def _read(
         disabled_models=values.get("failover.disabled_models", {}).get("value", ()),
         now=datetime.now(UTC),
         kept=tree.kept,
+        elsewhere=there.providers,
     )
     elsewhere = {
         **dict.fromkeys(file_rules, str(rules_path(tree))),

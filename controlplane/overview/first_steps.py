@@ -29,40 +29,40 @@ REMOVE = ("routing.delete_canonicalmodel", "providers.delete_provider")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class FirstStep:
     words: str
     url: str
     is_done: bool
 
 
-def first_steps(request: HttpRequest) -> list[Step]:
+def first_steps(request: HttpRequest) -> list[FirstStep]:
     """In their order; empty once all of those that the person may do are done."""
     steps = list(_steps(request))
     return [] if all(step.is_done for step in steps) else steps
 
 
-def _steps(request: HttpRequest) -> Iterator[Step]:
+def _steps(request: HttpRequest) -> Iterator[FirstStep]:
     may = request.user.has_perm
     own = Provider.effective().exclude(name__in=DEMO_PROVIDERS)
     provider = own.order_by("-pk").first()
     pool = CanonicalModel.effective().exclude(name=DEMO_POOL).order_by("-pk").first()
     if may("providers.add_provider"):
         url = reverse("admin:providers_provider_add")
-        yield Step(words="Add a provider", url=url, is_done=provider is not None)
+        yield FirstStep(words="Add a provider", url=url, is_done=provider is not None)
     if may("providers.change_provider"):
         url = reverse("admin:providers_provider_changelist")
         if provider is not None:
             url = reverse("admin:providers_provider_test", args=[provider.pk])
-        yield Step(words="Test it", url=url, is_done=provider is not None and _is_tested())
+        yield FirstStep(words="Test it", url=url, is_done=provider is not None and _is_tested())
     if may("routing.add_canonicalmodel"):
         url = reverse("admin:routing_canonicalmodel_add")
-        yield Step(words="Make a model pool of its models", url=url, is_done=pool is not None)
+        yield FirstStep(words="Make a model pool of its models", url=url, is_done=pool is not None)
     if may("controlplane.add_apikey"):
         url = reverse("admin:controlplane_apikey_add")
-        yield Step(words="Make an API key", url=url, is_done=ApiKey.effective().exists())
+        yield FirstStep(words="Make an API key", url=url, is_done=ApiKey.effective().exists())
     if may("controlplane.add_requestrecord"):
         url = reverse("try-it") + (f"?model={pool.name}" if pool is not None else "")
-        yield Step(words="Call it", url=url, is_done=pool is not None and _is_called())
+        yield FirstStep(words="Call it", url=url, is_done=pool is not None and _is_called())
 
 
 def _is_tested() -> bool:

@@ -297,7 +297,8 @@ class ManagedAdmin(HistoryAdmin):
             field.widget.choices = [("unknown", as_told), ("true", "yes"), ("false", "no")]
         elif isinstance(field, forms.TypedChoiceField) and db_field.blank:
             as_told = self._as_in_the_settings(db_field, request)
-            field.choices = [(v, as_told if v == "" else words) for v, words in field.choices]
+            choices: Any = field.choices
+            field.choices = [(v, as_told if v == "" else words) for v, words in choices]
         return field
 
     def _as_in_the_settings(self, db_field: Field[Any, Any], request: HttpRequest) -> str:

@@ -54,6 +54,7 @@ def test_a_difference_changes_nothing_and_what_was_seen_can_be_applied(
 ) -> None:
     seen = send(admin_client, "diff", POOLS)
     assert "pool small" in seen.content.decode()
+    assert "nobody can serve it" not in seen.content.decode()  # admin has its provider
     assert pools() == []
 
     done = send(admin_client, "apply", POOLS, seen=seen.context["seen"], change_reason="ticket 7")
