@@ -115,7 +115,7 @@ def _models_of(provider: str) -> Iterator[QuerySet[Any, str]]:
 def _close(name: str, known: list[str]) -> str:
     """The names that are meant, or else some of those that there are."""
     if not known:
-        return "it has none"
+        return "there are none"
     near = get_close_matches(name[:100], known[:COMPARED], n=CLOSE, cutoff=0.5)
     more = len(known) - CLOSE
     rest = f" and {more} more" if not near and more > 0 else ""

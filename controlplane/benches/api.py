@@ -91,8 +91,6 @@ class BenchOrder(OrderSerializer):
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if ("for_s" in attrs) == ("until" in attrs):
             raise serializers.ValidationError({"for_s": ["Give exactly one of for_s and until."]})
-        if problems := unknown_subject(attrs["model"], attrs.get("credential") or ""):
-            raise serializers.ValidationError(problems)
         now = timezone.now()
         if "for_s" in attrs:
             seconds = min(attrs["for_s"], LONGEST.total_seconds() + 1)
@@ -102,6 +100,8 @@ class BenchOrder(OrderSerializer):
             raise serializers.ValidationError(
                 {field: ["The end has to lie in the future, at most 366 days from now."]}
             )
+        if problems := unknown_subject(attrs["model"], attrs.get("credential") or ""):
+            raise serializers.ValidationError(problems)
         return attrs
 
 
