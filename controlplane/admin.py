@@ -5,20 +5,16 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from django import forms
 from django.contrib import admin
 from django.contrib.auth.models import Group, User
 from django.http import HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.html import format_html
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
-from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminTextInputWidget
 
 from controlplane.access.people import GroupAdmin, UserAdmin
-from controlplane.access.reach import gain_problems
 from controlplane.advice.admin import SuggestionAdmin
 from controlplane.advice.models import Suggestion
 from controlplane.alerts.admin import AlertAdmin, WebhookAdmin
@@ -27,7 +23,8 @@ from controlplane.benches.admin import BenchAdmin
 from controlplane.config.general import SETTING_OF_KEY, effective_settings, setting_sources
 from controlplane.edits.models import Revision
 from controlplane.health import admin as health_admin  # noqa: F401 - it registers its pages
-from controlplane.models import ApiKey, ConfigSource, PublishedSnapshot, Settings, Team
+from controlplane.keys import admin as keys_admin  # noqa: F401 - as above
+from controlplane.models import ConfigSource, PublishedSnapshot, Settings, Team
 from controlplane.publishing.admin import PublishedSnapshotAdmin
 from controlplane.records.admin import RequestRecordAdmin
 from controlplane.records.captured_admin import CapturedAdmin, CapturedLookAdmin
@@ -37,15 +34,11 @@ from failover.models import Bench
 from providers.managed.admin import (
     HistoryAdmin,
     LinesField,
-    ManagedAdmin,
-    ManagedForm,
     ReadOnly,
     StatusesField,
     lines,
 )
-from providers.managed.rights import Rights, rights_of
 from providers.managed.versioned_admin import VersionedForm
-from routing.gateway.auth import new_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -71,98 +64,6 @@ for _model, _page in ((User, UserAdmin), (Group, GroupAdmin)):
 class TeamAdmin(HistoryAdmin):
     list_display = ["name", "description"]
     search_fields = ["name", "description"]
-
-
-class ApiKeyForm(ManagedForm):
-    rights = Rights()  # of who sends it
-
-    models = LinesField(
-        required=False,
-        label="Allowed models",
-        help_text="Names or patterns such as claude-*, one a line. Empty: every model.",
-    )
-    scopes = forms.MultipleChoiceField(
-        label="May be used for",
-        choices=[("inference", "inference: calling models"), ("admin", "admin: the admin API")],
-        widget=UnfoldAdminCheckboxSelectMultipleWidget,
-        initial=["inference"],
-    )
-
-    def _post_clean(self) -> None:
-        super()._post_clean()  # type: ignore[misc]
-        before = ApiKey.objects.filter(pk=self.instance.pk).first()
-        for field, problems in gain_problems(self.rights, before, self.instance).items():
-            self.add_error(field if field in self.fields else None, problems)
-
-
-@admin.register(ApiKey)
-class ApiKeyAdmin(ManagedAdmin):
-    form = ApiKeyForm
-    list_display = ["name", "team", "shown_as", "allowed", "use", "expires_at", "state", "source"]
-    list_filter = ["enabled", "team", "managed_source"]
-    list_select_related = ["team"]
-    search_fields = ["name", "team__name", "user_path", "last4"]
-    autocomplete_fields = ["team"]
-    readonly_fields = ["shown_as"]
-    fieldsets = [
-        (None, {"fields": ["name", "shown_as", "team", "user_path", "enabled", "expires_at"]}),
-        ("Rights", {"fields": ["models", "scopes"]}),
-        ("Limits", {"classes": ["collapse"], "fields": ["rpm", "tpm", "max_parallel"]}),
-        ("Capture", {"classes": ["collapse"], "fields": ["capture"]}),
-    ]
-
-    def get_form(
-        self, request: HttpRequest, obj: Any = None, change: bool = False, **options: Any
-    ) -> Any:
-        form = super().get_form(request, obj, change, **options)
-        return type(form.__name__, (form,), {"rights": rights_of(request)})
-
-    def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
-        if not change:
-            key = new_key()
-            obj.set_key(key)
-            request.made_key = key  # type: ignore[attr-defined]
-        super().save_model(request, obj, form, change)
-
-    def response_add(
-        self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None
-    ) -> HttpResponse:
-        """Show the key in the answer itself: a message would put it into a cookie."""
-        del post_url_continue  # the key comes before anything else
-        response = TemplateResponse(
-            request,
-            "admin/key_made.html",
-            {
-                **self.admin_site.each_context(request),
-                "title": f"Key {obj.name}",
-                "opts": self.opts,
-                "key": request.made_key,  # type: ignore[attr-defined]
-                "next_url": reverse("admin:controlplane_apikey_changelist"),
-            },
-        )
-        response["Cache-Control"] = "no-store"
-        return response
-
-    @display(description="key")
-    def shown_as(self, row: ApiKey) -> str:
-        return row.hint if row.digest else "made when you save, and shown once"
-
-    @display(description="models")
-    def allowed(self, row: ApiKey) -> str:
-        return ", ".join(row.models) or "every model"
-
-    @display(description="for")
-    def use(self, row: ApiKey) -> str:
-        return ", ".join(row.scopes)
-
-    @display(
-        description="status",
-        label={"enabled": "success", "disabled": "danger", "expired": "warning"},
-    )
-    def state(self, row: ApiKey) -> str:
-        if row.expires_at and row.expires_at <= timezone.now():
-            return "expired"
-        return "enabled" if row.enabled else "disabled"
 
 
 class OneRowAdmin(ModelAdmin):
@@ -215,13 +116,12 @@ class SettingsForm(VersionedForm):
         for name, value in self.initial.items():
             if isinstance(value, float) and value.is_integer():
                 self.initial[name] = int(value)  # 600, not 600.0
-        if "timeouts" in self.fields:
-            self.fields["timeouts"].widget.attrs["rows"] = 3
 
 
 @admin.register(Settings)
 class SettingsAdmin(HistoryAdmin, OneRowAdmin):
     form = SettingsForm
+    _inherits_times = False
     change_form_before_template = "admin/managed_note.html"
     change_form_after_template = "admin/change_reason.html"
     warn_unsaved_form = True

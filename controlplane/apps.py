@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from django.apps import AppConfig, apps
 from django.conf import settings
@@ -11,6 +12,8 @@ from django.db.backends.signals import connection_created
 from django.db.models.signals import post_delete, post_save
 
 if TYPE_CHECKING:
+    from django.db.models import Model
+
     from providers.managed.models import ManagedModel
 
 
@@ -36,10 +39,12 @@ class ControlPlaneConfig(AppConfig):
         from controlplane.edits import poke  # noqa: PLC0415 - as above
 
         poke.publish_alone = publish_alone
-        from providers.managed.models import caution_sources  # noqa: PLC0415 - models load after this
+        from providers.managed import models  # noqa: PLC0415 - models load after this
 
-        if cautions_of not in caution_sources:
-            caution_sources.append(cautions_of)
+        if cautions_of not in models.caution_sources:
+            models.caution_sources.append(cautions_of)
+            models.use_sources.append(uses_of)
+            models.inherited_sources.append(inherited)
 
 
 def publish_alone() -> bool:
@@ -52,3 +57,17 @@ def cautions_of(row: ManagedModel) -> list[str]:
     from controlplane.advice import scene  # noqa: PLC0415 - models load after this
 
     return scene.cautions_of(row)
+
+
+def inherited() -> dict[str, Any]:
+    from controlplane.advice.scene import StoredScene  # noqa: PLC0415 - models load after this
+    from failover.engine.plan import Times  # noqa: PLC0415 - beside its only use
+
+    settings = StoredScene().settings
+    return settings | {"timeouts": asdict(Times()) | settings["timeouts"]}
+
+
+def uses_of(row: Model) -> list[str]:
+    from controlplane.advice import uses  # noqa: PLC0415 - models load after this
+
+    return uses.uses_of(row)

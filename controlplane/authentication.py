@@ -50,12 +50,12 @@ class KeyAuthentication(BaseAuthentication):
         raw = key.encode("latin-1", "replace")
         if is_mistyped(raw):
             raise AuthenticationFailed(MISTYPED)
-        row = ApiKey.effective().filter(digest=digest).first()
+        row = ApiKey.opened_by(digest)
         # The lookup has found an equal digest already; comparing again costs nothing and holds
         # where a database's collation would be more generous.
         if (
             row is None
-            or not hmac.compare_digest(row.digest, digest)
+            or not any(hmac.compare_digest(d, digest) for d in (row.digest, row.former_digest))
             or not row.enabled
             or (row.expires_at is not None and row.expires_at <= timezone.now())
         ):

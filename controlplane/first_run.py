@@ -17,6 +17,7 @@ from routing.models import Candidate, CanonicalModel
 ADMIN_NAME = "admin"
 DEMO_POOL = "demo"
 DEMO_MODEL = "demo-model"
+DEMO_PROVIDERS = ("demo-failing", "demo-healthy")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +56,8 @@ def prepare() -> FirstLogin | None:
 def _make_demo_pool() -> None:
     pool = CanonicalModel(name=DEMO_POOL)
     providers = {
-        "demo-failing": Provider(name="demo-failing", kind="simulator", fault="status:503"),
-        "demo-healthy": Provider(name="demo-healthy", kind="simulator"),
+        name: Provider(name=name, kind="simulator", fault=fault)
+        for name, fault in zip(DEMO_PROVIDERS, ("status:503", ""), strict=True)
     }
     for provider in providers.values():
         if not Provider.objects.filter(name=provider.name).exists():

@@ -15,6 +15,7 @@ from django.utils.deprecation import MiddlewareMixin
 
 from controlplane import nonces
 from controlplane.edits.poke import hearing
+from providers.managed.versioned_api import WARNING, in_header
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,8 +102,6 @@ def _names() -> tuple[str, str]:
 
 
 WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
-WARNING = "x-switchyard-warning"
-TOLD_BYTES = 1024
 
 
 @sync_and_async_middleware
@@ -151,7 +150,7 @@ def _with_warnings(request: HttpRequest, response: Any, heard: list[str]) -> Any
         response.content = json.dumps(told).encode()
         if response.has_header("Content-Length"):
             response["Content-Length"] = str(len(response.content))
-    response[WARNING] = "; ".join(heard).encode("ascii", "replace").decode()[:TOLD_BYTES]
+    response[WARNING] = in_header(heard)
     return response
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+from django.utils import timezone
 from simple_history.models import HistoricalRecords
 
 from controlplane.advice.models import Suggestion  # noqa: F401 - Django looks here
@@ -103,6 +104,15 @@ class ApiKey(ManagedModel):
     name = models.CharField(max_length=100, help_text="What operators call it.")
     team = models.ForeignKey(Team, null=True, blank=True, on_delete=models.SET_NULL)
     digest = models.CharField(max_length=64, unique=True, editable=False)
+    former_digest = models.CharField(
+        max_length=64, blank=True, editable=False, default="", db_index=True
+    )
+    former_until = models.DateTimeField(
+        "the former text opens until",
+        null=True,
+        blank=True,
+        help_text="UTC. Of a key that was rotated; it may only end sooner. Empty: now.",
+    )
     prefix = models.CharField("begins with", max_length=16, editable=False)
     last4 = models.CharField("ends with", max_length=4, editable=False)
     user_path = models.CharField(
@@ -145,7 +155,7 @@ class ApiKey(ManagedModel):
         help_text='Whether prompts and answers are kept, as JSON: {"requests": true,'
         ' "responses": true, "keep_days": 7}. Default: no.',
     )
-    history = HistoricalRecords(excluded_fields=["digest"])
+    history = HistoricalRecords(excluded_fields=["digest", "former_digest", "former_until"])
     # The last field: from here on the name means the field, not the module.
     models = models.JSONField(
         "allowed models",
@@ -173,8 +183,31 @@ class ApiKey(ManagedModel):
                 "scopes": scopes_problems(self.scopes, self.SCOPES),
                 "capture": capture_problems(self.capture),
                 "expires_at": moment_problems(self.expires_at),
+                "former_until": self._former_problems(),
             }
         )
+
+    def _former_problems(self) -> list[str]:
+        if self.former_until is None:
+            return []
+        stored = ApiKey.objects.filter(pk=self.pk).values_list("former_until", flat=True).first()
+        if stored is None:
+            return ["only a key that was rotated has a former text"]
+        if self.former_until > stored:
+            return [f"it may only end sooner than {stored:%Y-%m-%d %H:%M:%S} UTC"]
+        return []
+
+    @property
+    def former_is_valid(self) -> bool:
+        return self.former_until is not None and self.former_until > timezone.now()
+
+    @classmethod
+    def opened_by(cls, digest: str) -> ApiKey | None:
+        """The key that counts and that a text of this digest is, or was until a time to come."""
+        former = models.Q(former_digest=digest, former_until__gt=timezone.now())
+        found = cls.effective().filter(models.Q(digest=digest) | former)
+        row: ApiKey | None = found.first()
+        return row
 
     def set_key(self, key: str) -> None:
         """Make `key` the one that opens; its text is not kept."""

@@ -118,6 +118,10 @@ TEMPLATES = [
                 ),
             ],
             "builtins": ["controlplane.nonces"],
+            "libraries": {
+                "decision_words": "controlplane.decisions.words",
+                "docs": "controlplane.overview.docs",
+            },
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
@@ -347,7 +351,7 @@ UNFOLD: dict[str, Any] = {
                     _link("Processes", "lan", "processes"),
                     _link("Jobs", "schedule", "jobs"),
                     _link("Alert addresses", "forward_to_inbox", "alert-addresses"),
-                    _link("Configuration", "code", "admin:controlplane_configsource_changelist"),
+                    _link("Configuration", "code", "configuration"),
                     _link(
                         "Switch history",
                         "manage_history",
@@ -359,6 +363,8 @@ UNFOLD: dict[str, Any] = {
                         "history",
                         "admin:controlplane_publishedsnapshot_changelist",
                     ),
+                    _link("Documentation", "menu_book", "docs"),
+                    _link("API documentation", "api", "api-docs"),
                 ],
             },
         ],

@@ -11,7 +11,8 @@ from controlplane.decisions import pages
 from controlplane.hosts import processes
 from controlplane.jobs import pages as job_pages
 from controlplane.menu import palette
-from controlplane.overview import dashboard
+from controlplane.overview import dashboard, docs, first_steps
+from controlplane.revisions import text_page
 
 handler400 = "controlplane.door.handlers.not_understood"
 handler403 = "controlplane.door.handlers.not_allowed"
@@ -23,8 +24,11 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *processes.pages,
     *job_pages.pages,
     *dashboard.pages,
+    *first_steps.pages,
     *alert_pages,
     *palette.pages,
+    *text_page.pages,
+    *docs.pages,
     path("admin/", admin.site.urls),
     path("api/", include("providers.api")),
     path("api/", include("routing.api")),
@@ -34,10 +38,12 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/", include("controlplane.health.api")),
     path("api/", include("controlplane.hosts.processes")),
     path("api/", include("controlplane.jobs.api")),
+    path("api/", include("controlplane.keys.api")),
     path("api/", include("controlplane.records.api")),
     path("api/", include("controlplane.decisions.pools_api")),
     path("api/", include("controlplane.decisions.api")),
     path("api/", include("controlplane.revisions.api")),
     path("api/", include("controlplane.advice.api")),
+    path("api/", include("controlplane.advice.uses")),
     path("api/", include("controlplane.api")),
 ]

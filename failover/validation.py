@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from failover.engine.policy import EXHAUSTED_STATUSES, GATES
-from providers.validation import COUNT, SECONDS, Number, number_problems
+from providers.validation import COUNT, SECONDS, Number, number_problems, unfit_in_names
 
 MOST_FALLBACKS: Final = 100  # of one rule; `max_attempts` is at most as many
 BACKOFF = {
@@ -104,9 +104,9 @@ def targets_problems(primary: str, targets: object) -> list[str]:
             problems.append(f"entry {place}: {target!r} is the model itself")
         elif target in seen:
             problems.append(f"entry {place}: {target!r} is listed twice")
-        elif "," in target or any(character.isspace() for character in target):
+        elif wrong := unfit_in_names(target):
             problems.append(
-                f"entry {place}: {target!r} is not a model name; commas and spaces are not allowed"
+                f"entry {place}: {target!r} is not a model name; {wrong} are not allowed"
             )
         else:
             seen.add(target)

@@ -26,7 +26,7 @@ from providers.managed.rights import rights_of
 from providers.models import Credential, Provider, ProviderModel
 from providers.secrets.fields import MASK, EncryptedTexts
 from providers.secrets.masking import kept_proxy, masked_proxy, shown_proxy, unmasked
-from providers.trial import try_provider
+from providers.trial import NoSuchCredential, try_stored
 from providers.validation import secret_problems
 
 if TYPE_CHECKING:
@@ -238,13 +238,11 @@ class ProviderViewSet(ManagedViewSet):
         provider = self.get_object()
         order = TrialOrder(data=request.data)
         order.is_valid(raise_exception=True)
-        label = order.validated_data.get("credential")
-        usable = [c for c in provider.credentials.all() if c.label == label or c.enabled]
-        usable.sort(key=lambda c: not c.is_confirmed)  # those that may be sent come first
-        chosen = next((c for c in usable if label in (None, c.label)), None)
-        if label is not None and chosen is None:
-            raise ValidationError({"credential": [f"there is no credential {label!r}"]})
-        return Response(TrialView(dataclasses.asdict(try_provider(provider, chosen))).data)
+        try:
+            trial = try_stored(provider, order.validated_data.get("credential"))
+        except NoSuchCredential as error:
+            raise ValidationError({"credential": [str(error)]}) from error
+        return Response(TrialView(dataclasses.asdict(trial)).data)
 
     @extend_schema(
         operation_id="providers_confirm",

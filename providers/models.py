@@ -295,6 +295,7 @@ class ProviderModel(models.Model):
 
     class Meta:
         ordering = ["position", "pk"]
+        verbose_name_plural = "model facts"
         constraints = [
             models.UniqueConstraint(
                 fields=["provider", "model_id"],
@@ -354,7 +355,7 @@ class CatalogEntry(models.Model):
 
     class Meta:
         ordering = ["vendor", "model_id"]
-        verbose_name_plural = "catalog entries"
+        verbose_name_plural = "imported facts"
         constraints = [
             models.UniqueConstraint(fields=["vendor", "model_id"], name="catalog_entry_once"),
         ]

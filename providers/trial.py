@@ -7,11 +7,15 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from django.utils import timezone
+
 from providers.adapters.auth import auth_named
 from providers.adapters.registry import ADAPTERS
 from providers.adapters.spec import CredentialSpec, ProviderSpec
 from providers.adapters.upstream import Upstream, compile_upstream
+from providers.catalog_rows import lookup
 from providers.destinations import unconfirmed
+from providers.listed import note_list
 from providers.looking import CONNECT_S, Finding, Look, look, probe
 from providers.secrets.encryption import CannotDecrypt
 from providers.secrets.redaction import known
@@ -37,6 +41,31 @@ class Trial:
     latency_ms: float = 0.0
     models: int | None = None
     credential: str = ""
+    listed: tuple[str, ...] | None = None
+    is_whole: bool = True
+
+
+class NoSuchCredential(ValueError):
+    """The provider has none of that label."""
+
+
+def try_stored(provider: Provider, label: str | None = None) -> Trial:
+    """
+    `try_provider` by the stored credential of that label, else with one that may be sent.
+
+    What it lists is kept, so that forms can propose it. Raises NoSuchCredential.
+    """
+    usable = [c for c in provider.credentials.all() if c.label == label or c.enabled]
+    usable.sort(key=lambda c: not c.is_confirmed)
+    chosen = next((c for c in usable if label in (None, c.label)), None)
+    if label is not None and chosen is None:
+        raise NoSuchCredential(f"there is no credential {label!r}")
+    trial = try_provider(provider, chosen)
+    if trial.listed is not None and not provider.is_shadowed:
+        now = timezone.now()
+        is_whole, catalogs = trial.is_whole, lookup(now)
+        note_list(provider, trial.listed, at=now, is_whole=is_whole, catalogs=catalogs)
+    return trial
 
 
 def try_provider(provider: Provider, credential: Credential | None) -> Trial:
@@ -78,6 +107,8 @@ def try_provider(provider: Provider, credential: Credential | None) -> Trial:
         latency_ms=found.latency_ms,
         models=found.entries,
         credential="" if adapter.is_simulated else label,
+        listed=found.models,
+        is_whole=found.is_whole,
     )
 
 

@@ -16,6 +16,11 @@ from providers.adapters.auth import AUTHS
 from providers.adapters.headers import FRAMING
 from providers.transport.guard import host_refusal
 
+# What callers of a provider put behind its address, and operators take for a part of it.
+_ENDPOINT = re.compile(
+    r"/(?:chat/completions|completions|embeddings|responses|messages(?:/count_tokens)?"
+    r"|models/[^/]+:\w+)/?$"
+)
 PROVIDER_NAME = re.compile(r"[A-Za-z0-9._-]+")
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL's text holds neither
 NO_TEXT = "text must not hold NUL or half of a surrogate pair"
@@ -208,9 +213,17 @@ def model_name_problems(name: str) -> list[str]:
     """The problems of a canonical model's or an alias's name, or of a provider's model id."""
     if not name:
         return ["a name is needed"]
-    if "," in name or any(character.isspace() or not character.isprintable() for character in name):
-        return [f"{name!r} is not a model name; commas and spaces are not allowed"]
+    if wrong := unfit_in_names(name):
+        return [f"{name!r} is not a model name; {wrong} are not allowed"]
     return []
+
+
+def unfit_in_names(name: str) -> str:
+    """What `name` holds that no name of a model may, in words; empty if it holds nothing such."""
+    spaces = any(character.isspace() for character in name)
+    controls = any(not (c.isprintable() or c.isspace()) for c in name)
+    found = {"commas": "," in name, "spaces": spaces, "control characters": controls}
+    return " and ".join(what for what, is_there in found.items() if is_there)
 
 
 def choice_problems(entries: object, known: Collection[str]) -> list[str]:
@@ -229,7 +242,13 @@ def choice_problems(entries: object, known: Collection[str]) -> list[str]:
 
 
 def base_url_problems(url: str) -> list[str]:
-    return _url_problems(url, ("http", "https"), "https://api.example.com/v1", may_have_user=False)
+    example = "https://api.example.com/v1"
+    if problems := _url_problems(url, ("http", "https"), example, may_have_user=False):
+        return problems
+    if end := _ENDPOINT.search(url):
+        right = url[: end.start()]
+        return [f"the address must end before the endpoint ({end[0]}): {right}"]
+    return []
 
 
 def status_page_problems(url: str) -> list[str]:

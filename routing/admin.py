@@ -13,17 +13,20 @@ from django.urls import reverse
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 from unfold.decorators import action, display
-from unfold.widgets import UnfoldAdminSelectWidget
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from failover.cautions import unable
 from providers.destinations import is_withheld
 from providers.managed.admin import (
+    KNOWN,
     ManagedAdmin,
     ManagedInline,
     OneLineJson,
     OrderedFormSet,
+    known_attrs,
 )
 from providers.models import Provider
+from routing import rules_admin  # noqa: F401 - it registers its page
 from routing.models import Alias, AliasTarget, Candidate, CanonicalModel
 from routing.switches.admin import (
     SCRIPT,
@@ -72,6 +75,13 @@ class TargetInline(ManagedInline):
             )
         if db_field.name == "timeouts":
             options["widget"] = OneLineJson
+        if db_field.name == "model":
+            attrs = {
+                **known_attrs("ids"),
+                "data-known-of": "provider_name",
+                "autocomplete": "off",
+            }
+            options["widget"] = UnfoldAdminTextInputWidget(attrs=attrs)
         return super().formfield_for_dbfield(db_field, request, **options)
 
 
@@ -145,7 +155,7 @@ class CanonicalModelAdmin(SwitchColumn, ManagedAdmin):
     ]
 
     class Media:
-        js = [SCRIPT]
+        js = [SCRIPT, KNOWN]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).prefetch_related("candidates")
@@ -216,6 +226,9 @@ class AliasAdmin(ManagedAdmin):
     list_filter = ["enabled", "managed_source"]
     search_fields = ["name", "target", "targets__provider_name", "targets__model"]
     fields = ["name", "target", "strategy", "enabled"]
+
+    class Media:
+        js = [KNOWN]
 
     def formfield_for_dbfield(
         self, db_field: Field[Any, Any], request: HttpRequest, **options: Any

@@ -384,7 +384,7 @@ class RoutingState(models.Model):
     )
     set_by = models.CharField("by", max_length=100, blank=True, editable=False)
     updated_at = models.DateTimeField("since", auto_now=True)
-    history = HistoricalRecords()
+    history = HistoricalRecords(verbose_name_plural="switch history")
 
     class Meta:
         ordering = ["kind", "canonical_model", "provider_name", "model"]

@@ -33,6 +33,10 @@ ACTS: Final[dict[str, Act]] = {
     "weaken an admin key": Act(
         says="Disable an admin key, or take its scope", needs=("controlplane.change_apikey",)
     ),
+    "rotate a key": Act(
+        says="Give a key for inference another text", needs=("controlplane.change_apikey",)
+    ),
+    "rotate an admin key": Act(says="Give an admin key another text"),
     "delete an admin key": Act(says="Delete an admin key", needs=("controlplane.delete_apikey",)),
     "write a provider's key": Act(
         says="Enter another key of a provider",

@@ -29,6 +29,7 @@ from failover.cautions import (
     unknown_fallbacks,
 )
 from failover.models import FailoverRule
+from providers.adapters.registry import ADAPTERS
 from providers.catalog.vendors import vendor_of
 from providers.catalog_rows import lookup
 from providers.destinations import UNCONFIRMED, is_withheld, unconfirmed
@@ -270,6 +271,7 @@ def _about(scene: StoredScene, row: ManagedModel) -> list[str]:
     if isinstance(row, Provider):
         keys = {f"Key {c.label}": _revealed(c) for c in row.credentials.all()}
         return [
+            *([] if row.kind in ADAPTERS else [f"Kind {row.kind} cannot be called yet."]),
             *unconfirmed(row),
             *_sentences(address_cautions(row.base_url), ()),
             *_sentences(protocol_cautions(row.kind, row.protocols), row.protocols),

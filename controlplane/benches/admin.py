@@ -28,12 +28,11 @@ from controlplane.benches.store import digest_of, readers, versions_of
 from controlplane.edits.poke import hub_request
 from failover.engine.bench_entries import BenchEntry
 from providers.errors import Fault
+from providers.managed.admin import known_attrs
 from routing.gateway.link.channel import BenchByHand, Benched, Board, BoardTold, Release, Released
-from routing.models import Candidate
+from routing.names import unknown_subject
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from django.http import HttpRequest, HttpResponse
 
 LENGTHS: Final = (
@@ -45,7 +44,6 @@ LENGTHS: Final = (
     (30 * 86400, "30 days"),
 )
 NO_ANSWER: Final = "The control process of this host does not answer: benches cannot be changed."
-SUGGESTED: Final = 500
 
 
 class Wanted(forms.Form):
@@ -81,7 +79,7 @@ class NewBench(forms.Form):
         label="Who",
         max_length=500,
         widget=UnfoldAdminTextInputWidget(
-            attrs={"list": "known-candidates", "autocomplete": "off", "required": True}
+            attrs={**known_attrs("subjects"), "autocomplete": "off", "required": True}
         ),
         help_text="provider/model, or provider/* for all models of a provider.",
     )
@@ -124,13 +122,11 @@ class BenchAdmin(ModelAdmin):  # type: ignore[misc] # unfold carries no types
             {
                 **self.admin_site.each_context(request),
                 "title": "Bench board",
-                "opts": self.opts,
                 "rows": rows,
                 "form": NewBench(),
                 "may_bench": self.has_add_permission(request),
                 "no_answer": NO_ANSWER if rows is None else "",
                 "rows_url": reverse("admin:failover_bench_rows"),
-                "candidates": _suggested(),
                 "now": time.time(),
             },
         )
@@ -195,6 +191,9 @@ class BenchAdmin(ModelAdmin):  # type: ignore[misc] # unfold carries no types
                 bool(answer.released),
                 f"{who} is released." if answer.released else f"{who} was not benched any more.",
             )
+        is_new = wanted["act"] == "bench"  # who sits out already may be gone from every list
+        if is_new and (problems := unknown_subject(wanted["model"], wanted["credential"])):
+            return False, " ".join(problems.values())
         now = time.time()
         begins_at = now
         if wanted["act"] == "extend":
@@ -295,9 +294,3 @@ def name_of(subject: str, credential: str | None) -> str:
 
 def _utc(wall: float) -> str:
     return f"{datetime.fromtimestamp(wall, UTC):%Y-%m-%d %H:%M:%S} UTC"
-
-
-def _suggested() -> Iterable[str]:
-    pairs = Candidate.objects.values_list("provider_name", "model").distinct()[:SUGGESTED]
-    names = {f"{provider}/{model}" for provider, model in pairs}
-    return sorted(names | {f"{provider}/*" for provider, _ in pairs})

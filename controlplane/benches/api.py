@@ -30,6 +30,7 @@ from routing.gateway.link.channel import (
     ToClient,
     ToHub,
 )
+from routing.names import unknown_subject
 
 _Told = TypeVar("_Told", bound=ToClient)
 
@@ -99,6 +100,8 @@ class BenchOrder(OrderSerializer):
             raise serializers.ValidationError(
                 {field: ["The end has to lie in the future, at most 366 days from now."]}
             )
+        if problems := unknown_subject(attrs["model"], attrs.get("credential") or ""):
+            raise serializers.ValidationError(problems)
         return attrs
 
 

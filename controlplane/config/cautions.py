@@ -47,8 +47,12 @@ class FileScene:
         disabled_models: Iterable[str],
         now: datetime,
         kept: Iterable[Path] = (),
+        elsewhere: Iterable[str] = (),
     ) -> None:
-        """`kept` are places in the file whose secrets stay as they are stored."""
+        """
+        `kept` are places in the file whose secrets stay as they are stored, `elsewhere` providers
+        that it need not hold.
+        """
         self.blocks = blocks
         self.rules_are_on = rules_are_on
         self.disabled_models = frozenset(disabled_models)
@@ -63,7 +67,7 @@ class FileScene:
             for name, block in blocks.providers.items()
             if block.api_key or any(entry.key and entry.enabled for entry in block.api_keys)
         }
-        self._providers = {
+        self._providers = {name: KnownProvider(name=name) for name in elsewhere} | {
             name: KnownProvider(
                 name=name,
                 enabled=block.enabled,

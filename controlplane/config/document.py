@@ -158,6 +158,7 @@ def _read(
         disabled_models=values.get("failover.disabled_models", {}).get("value", ()),
         now=datetime.now(UTC),
         kept=tree.kept,
+        elsewhere=there.providers,
     )
     elsewhere = {
         **dict.fromkeys(file_rules, str(rules_path(tree))),
@@ -339,3 +340,22 @@ def _inner(annotation: Any) -> Any:
             break
         annotation = arguments[0]
     return annotation
+
+
+def counts_of(document: Document) -> str:
+    """How many objects of each kind a document has, in words."""
+    blocks = document.blocks
+    pools = blocks.routing.model_pools
+    counts = {
+        "provider": len(blocks.providers),
+        "pool": len(pools),
+        "candidate": sum(len(pool.candidates) for pool in pools.values()),
+        "alias": len(blocks.aliases) + sum(len(pool.aliases) for pool in pools.values()),
+        "rule": len(document.rules),
+        "key": sum(1 for key in blocks.keys if key.key),
+    }
+    plurals = {"alias": "aliases"}
+    return ", ".join(
+        f"{count} {noun if count == 1 else plurals.get(noun, noun + 's')}"
+        for noun, count in counts.items()
+    )

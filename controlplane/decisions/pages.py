@@ -11,7 +11,7 @@ from uuid import UUID
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
-from django.http import Http404
+from django.http import Http404, JsonResponse
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
@@ -39,6 +39,7 @@ from providers.listed import flags
 from routing.gateway.deciding.wording import words_of
 from routing.gateway.records.record import OWN_PREFIX
 from routing.models import Alias, CanonicalModel
+from routing.names import suggested_ids, suggested_models, suggested_subjects
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -247,6 +248,21 @@ def _record_of(request: HttpRequest, answer: ShownAnswer) -> dict[str, Any]:
 
 
 @require_safe
+def names_page(request: HttpRequest) -> HttpResponse:
+    """Names that have `q` in them, for a field while somebody types: {"names": […]}."""
+    _needs(request, VIEW_POOLS)
+    typed = request.GET.get("q", "").strip()[:300]
+    match request.GET.get("of"):
+        case "subjects":
+            names = suggested_subjects(typed)
+        case "ids":
+            names = suggested_ids(request.GET.get("in", ""), typed)
+        case _:
+            names = suggested_models(typed)
+    return JsonResponse({"names": names})
+
+
+@require_safe
 def pools_page(request: HttpRequest) -> HttpResponse:
     """Every pool as this worker would route now."""
     _needs(request, VIEW_POOLS)
@@ -318,5 +334,6 @@ def _candidates(pool: PoolView, lately: Lately) -> Iterator[dict[str, Any]]:
 urlpatterns = [
     path("admin/explain/", admin.site.admin_view(explain_page), name="explain"),
     path("admin/try/", admin.site.admin_view(try_page), name="try-it"),
+    path("admin/names/", admin.site.admin_view(names_page), name="known-names"),
     path("admin/pools-now/", admin.site.admin_view(pools_page), name="pools-now"),
 ]

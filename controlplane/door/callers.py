@@ -107,7 +107,7 @@ def _holder(key: Key) -> KnownCaller | None:
 
 
 def _stored_holder(digest: str) -> KnownCaller | None:
-    row = ApiKey.effective().filter(digest=digest).first()
+    row = ApiKey.opened_by(digest)
     if row is None or not row.enabled:
         return None
     if row.expires_at is not None and row.expires_at <= timezone.now():

@@ -245,7 +245,7 @@ admin.site.unregister(Provider)
 class CheckedProviderAdmin(CheckAction, SwitchedProviderAdmin):
     list_display = [
         "name",
-        "kind",
+        "said_kind",
         "base_url",
         "keys",
         "inventory",

@@ -34,8 +34,8 @@ from controlplane.overview.figures import (
     share,
     traffic,
 )
+from controlplane.overview.first_steps import first_steps, has_demo
 from failover.models import FailoverRule
-from providers.models import Provider
 from routing.gateway.link.channel import Board, BoardTold
 from routing.gateway.link.fleet import CURRENT
 from routing.models import CanonicalModel, RoutingState
@@ -84,7 +84,8 @@ def _frame(request: HttpRequest) -> dict[str, Any]:
 def _part(request: HttpRequest) -> dict[str, Any]:
     window, now = _window(request), timezone.now()
     may = request.user.has_perm
-    part: dict[str, Any] = {"window": window, "first_steps": _first_steps(request)}
+    part: dict[str, Any] = {"window": window, "first_steps": first_steps(request)}
+    part["has_demo"] = has_demo(request)
     if may("controlplane.view_requestrecord"):
         part["traffic"] = traffic(window, now)
     if may("routing.view_canonicalmodel"):
@@ -120,25 +121,6 @@ def _part(request: HttpRequest) -> dict[str, Any]:
         and (source.applied_at is None or source.refused_at > source.applied_at)
     )
     return part
-
-
-def _first_steps(request: HttpRequest) -> list[dict[str, str]]:
-    """What is still to do before anything can be served; each is a link."""
-    steps = [
-        (Provider, "providers.add_provider", "Add a provider", "admin:providers_provider_add"),
-        (
-            CanonicalModel,
-            "routing.add_canonicalmodel",
-            "Make a model pool",
-            "admin:routing_canonicalmodel_add",
-        ),
-        (ApiKey, "controlplane.add_apikey", "Make an API key", "admin:controlplane_apikey_add"),
-    ]
-    return [
-        {"words": words, "url": reverse(url)}
-        for model, permission, words, url in steps
-        if request.user.has_perm(permission) and not model.effective().exists()
-    ]
 
 
 def _pools(request: HttpRequest, window: Period) -> dict[str, Any]:

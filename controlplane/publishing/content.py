@@ -332,6 +332,8 @@ def _keys() -> tuple[KeySpec, ...]:
             tpm=row.tpm,
             max_parallel=row.max_parallel,
             expires_at=row.expires_at.timestamp() if row.expires_at else None,
+            former_digest=bytes.fromhex(row.former_digest) if row.former_until else b"",
+            former_until=row.former_until.timestamp() if row.former_until else None,
             capture=_capture(row.capture, f"key {row.name}"),
         )
         for _name, row in sorted(found.items())

@@ -82,6 +82,7 @@ class RequestRecord(models.Model):
 
     class Meta:
         ordering = ["-id"]
+        verbose_name = "request"
         # Ascending, though all lists are descending: rows come in that order, and what is appended
         # at an index's end costs SQLite half of what is put at its beginning.
         indexes = [

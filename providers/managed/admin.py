@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from django import forms
 from django.contrib import messages
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
+from django.core.validators import MinValueValidator
+from django.db.models import PositiveIntegerField
 from django.http import HttpResponseRedirect
+from django.urls import reverse_lazy
 from django.utils.html import format_html_join
+from django.utils.text import capfirst, format_lazy
 from simple_history.admin import SimpleHistoryAdmin
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
@@ -21,7 +25,8 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from providers.managed.models import ManagedModel, cautions_of
+from providers.managed.models import ManagedModel, cautions_of, inherited, uses_of
+from providers.managed.times_field import TimesField
 from providers.managed.versioned_admin import VersionedForm
 from providers.validation import secret_problems
 
@@ -41,13 +46,32 @@ class ManagedForm(VersionedForm):
         return super()._get_validation_exclusions() - {"managed_source"}  # type: ignore[misc,no-any-return]
 
 
+LOOKED_AT: Final = 50  # objects of a list that is deleted: a page of it
+FORM_ERRORS: Final = "switchyard/form_errors.js"
+KNOWN: Final = "switchyard/known.js"  # fills in the names that fields with known_attrs() ask for
+
+
+def known_attrs(of: str) -> dict[str, Any]:
+    """For a field that proposes names while somebody types: `of` is what they are names of."""
+    return {"data-known": format_lazy("{}?of={}", reverse_lazy("known-names"), of)}
+
+
 class LinesField(forms.CharField):
-    """A list of strings, one a line; blank lines are dropped and blanks around an entry, too."""
+    """
+    A list of strings, one a line; blank lines are dropped and blanks around an entry, too.
+
+    `known`: what the entries may be names of; they are proposed by the script KNOWN.
+    """
 
     widget = UnfoldAdminTextareaWidget
 
+    def __init__(self, *, known: str = "", **options: Any) -> None:
+        self._known = known
+        super().__init__(**options)
+
     def widget_attrs(self, widget: forms.Widget) -> dict[str, Any]:
-        return {**super().widget_attrs(widget), "rows": 5, "spellcheck": "false"}
+        known = known_attrs(self._known) if self._known else {}
+        return {**super().widget_attrs(widget), "rows": 5, "spellcheck": "false", **known}
 
     def prepare_value(self, value: Any) -> Any:
         return "\n".join(map(str, value)) if isinstance(value, list) else value
@@ -153,7 +177,30 @@ class OrderedFormSet(PaginationInlineFormSet):
                 form.instance.position = last
 
 
-class ManagedInline(TabularInline):
+class FittingNumbers:
+    """For pages with numbers: counts whose least is 1 say so in forms, and timeouts are fields."""
+
+    _inherits_times = True  # from the settings
+
+    def formfield_for_dbfield(
+        self, db_field: Field[Any, Any], request: HttpRequest, **options: Any
+    ) -> Any:
+        if isinstance(db_field, PositiveIntegerField):
+            least = [v.limit_value for v in db_field.validators if isinstance(v, MinValueValidator)]
+            options.setdefault("min_value", max(least, default=0))
+        if db_field.name == "timeouts" and "widget" not in options:
+            told = inherited_of(request).get("timeouts", {}) if self._inherits_times else {}
+            return TimesField(
+                inherited=told,
+                label=capfirst(db_field.verbose_name),
+                help_text="Seconds. Empty: what stands in the field."
+                if told
+                else db_field.help_text.replace(", as JSON", ""),
+            )
+        return super().formfield_for_dbfield(db_field, request, **options)  # type: ignore[misc]
+
+
+class ManagedInline(FittingNumbers, TabularInline):
     """Rows of a configuration object: as much theirs to edit as the object is."""
 
     formset = OrderedFormSet
@@ -182,11 +229,28 @@ class ManagedInline(TabularInline):
         return not _is_config(obj) and super().has_delete_permission(request, obj)
 
 
-# What a fieldset says whose fields nothing reads yet.
+def inherited_of(request: HttpRequest) -> dict[str, Any]:
+    """What the settings say, read once for a page."""
+    found: dict[str, Any] | None = getattr(request, "inherited", None)
+    if found is None:
+        found = request.inherited = inherited()  # type: ignore[attr-defined] # kept for its other fields
+    return found
 
 
-class HistoryAdmin(SimpleHistoryAdmin, ModelAdmin):
+class HistoryAdmin(FittingNumbers, SimpleHistoryAdmin, ModelAdmin):
     """A page with a change history, from which those who may change a row may take it back."""
+
+    class Media:
+        js = [FORM_ERRORS]
+
+    delete_confirmation_template = "admin/delete_uses.html"
+    delete_selected_confirmation_template = "admin/delete_selected_uses.html"
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Both confirmations ask this, and show `request.uses`: what would lose the objects."""
+        found = [(row, uses_of(row)) for row in objs[:LOOKED_AT]]
+        request.uses = [(row, uses) for row, uses in found if uses]  # type: ignore[attr-defined]
+        return super().get_deleted_objects(objs, request)
 
     def history_form_view(
         self, request: HttpRequest, object_id: str, version_id: str, extra_context: Any = None
@@ -236,17 +300,38 @@ class ManagedAdmin(HistoryAdmin):
             field.encoder = PrettyJson
             field.widget.attrs["rows"] = 3
         if isinstance(field, forms.NullBooleanField):
-            field.widget.choices = [
-                ("unknown", "as in the settings"),
-                ("true", "yes"),
-                ("false", "no"),
-            ]
+            as_told = self._as_in_the_settings(db_field, request)
+            field.widget.choices = [("unknown", as_told), ("true", "yes"), ("false", "no")]
+        elif isinstance(field, forms.TypedChoiceField) and db_field.blank:
+            as_told = self._as_in_the_settings(db_field, request)
+            choices: Any = field.choices
+            field.choices = [(v, as_told if v == "" else words) for v, words in choices]
         return field
+
+    def _as_in_the_settings(self, db_field: Field[Any, Any], request: HttpRequest) -> str:
+        """What an empty field means, with the value that counts then."""
+        value = inherited_of(request).get(db_field.name)
+        if value is None:
+            return "as in the settings"
+        words = dict(db_field.flatchoices).get(value, value)
+        words = {True: "yes", False: "no"}.get(words, words) if isinstance(words, bool) else words
+        return f"{words}, from the settings"
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
+        if "_continue" in request.POST:
+            return  # the form, which comes back, shows them
         for caution in cautions_of(form.instance):
             messages.warning(request, caution)
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *arguments: Any, **options: Any
+    ) -> HttpResponse:
+        row = context.get("original")
+        if row is not None and request.method == "GET":
+            context["cautions"] = cautions_of(row)
+        response: HttpResponse = super().render_change_form(request, context, *arguments, **options)
+        return response
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         deleted, counts, missing, protected = super().get_deleted_objects(objs, request)

@@ -26,6 +26,24 @@ def cautions_of(row: ManagedModel) -> list[str]:
     return [caution for cautions in caution_sources for caution in cautions(row)]
 
 
+# The same for what hangs on a row, and would lose it.
+use_sources: list[Callable[[models.Model], list[str]]] = []
+
+
+def uses_of(row: models.Model) -> list[str]:
+    """Who would lose a row that is about to be deleted; as sentences."""
+    return [use for uses in use_sources for use in uses(row)]
+
+
+# Functions that tell what counts where a row says nothing itself, by the name of its field.
+inherited_sources: list[Callable[[], dict[str, Any]]] = []
+
+
+def inherited() -> dict[str, Any]:
+    """What the settings say, for the fields of rows that may leave it to them."""
+    return {name: value for told in inherited_sources for name, value in told().items()}
+
+
 class ManagedSource(models.TextChoices):
     CONFIG = "config", "configuration"
     DASHBOARD = "dashboard", "dashboard"

@@ -7,19 +7,29 @@ if the object is another by then, and is shown both. Without If-Match the last o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from django.db import transaction
 from rest_framework import status
 from rest_framework.response import Response
 
+from providers.managed.models import uses_of
 from providers.managed.versions import version_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from django.db.models import Model
     from rest_framework.request import Request
+
+
+WARNING: Final = "x-switchyard-warning"
+TOLD_BYTES: Final = 1024
+
+
+def in_header(sentences: Iterable[str]) -> str:
+    """For a header: one line, and no more than it may hold."""
+    return "; ".join(sentences).encode("ascii", "replace").decode()[:TOLD_BYTES]
 
 
 def etag_of(row: Model, parts: Sequence[str]) -> str:
@@ -108,8 +118,10 @@ class VersionedViews:
         refused = refusal(request, row, self.get_serializer(row))  # type: ignore[attr-defined]
         if refused is not None:
             return refused
+        uses = uses_of(row)
         self.perform_destroy(row)  # type: ignore[attr-defined]
-        return Response(status=status.HTTP_204_NO_CONTENT)
+        headers = {WARNING: in_header(uses)} if uses else None
+        return Response(status=status.HTTP_204_NO_CONTENT, headers=headers)
 
     @staticmethod
     def _tagged(serializer: Any) -> Response:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from failover.engine.attempts import Served
 from failover.engine.availability import soonest_return_s
 from failover.engine.benches import Benches
 from failover.engine.outcome import Ending, Failed
+from failover.engine.plan import Plan, Rejected
 from failover.engine.streams import INTERRUPTED_CODE, Stream
 from providers.errors import ProtocolError
 from providers.protocols import Protocol
@@ -115,7 +116,8 @@ class Answering:
             assert planned is not None  # noqa: S101  # somebody has been called
             steps, attempts = planned.steps, failed.attempts
             failed.returns_in_s = soonest_return_s(steps, attempts, self._benches, now)
-            raise providers_failed(failed, planned.policy.exhausted_status)
+            status = planned.policy.exhausted_status
+            raise providers_failed(failed, status, _left_out(planned, trail.misfits))
         failure = failed.failure
         if visit.opened:
             told = bad_request(failure.message, status=failure.status or 400)
@@ -189,6 +191,16 @@ def answer_to(error: Exception, trail: Trail) -> GatewayError:
     extra = about(trail.request_id.decode())
     log.error("a request failed inside the gateway", exc_info=error, extra=extra)
     return internal_error()
+
+
+def _left_out(planned: Plan, misfits: Mapping[str, str]) -> tuple[Rejected, ...]:
+    """Who was not called: left out by the plan, or found unfit when its turn came."""
+    unfit = (
+        Rejected(candidate=candidate, reason=f"unsupported:{misfits[candidate.name]}")
+        for candidate in planned.steps
+        if candidate.name in misfits
+    )
+    return (*planned.rejected, *unfit)
 
 
 def _note_rejected(error: GatewayError, trail: Trail) -> None:

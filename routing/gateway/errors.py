@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from failover.engine.outcome import Attempt, Ending, Failed
-from failover.engine.plan import Nobody, Why
+from failover.engine.plan import Nobody, Rejected, Why
 from providers.errors import ProtocolError
 from providers.protocols import Problem, Protocol
 from providers.protocols.chat import CHAT
@@ -24,6 +24,7 @@ from routing.gateway.deciding.resolution import Unknown
 from routing.gateway.records.record import Outcome
 
 RETRY_AFTER_MAX_S = 60
+NAMED_MAX = 10  # of those left out, in a sentence; the list beside it has them all
 PARALLEL_RETRY_S = 1.0  # when a request will end that takes a place, nobody knows
 
 
@@ -137,12 +138,7 @@ def nobody_may(nobody: Nobody) -> NoCandidate:
 
 def _nobody_may(nobody: Nobody) -> NoCandidate:
     rejected = nobody.rejected
-    extra = {
-        "rejected": [
-            {"provider": e.candidate.provider, "model": e.candidate.model, "reason": e.reason}
-            for e in rejected
-        ]
-    }
+    extra = {"rejected": _told(rejected)}
     returns_in_s = nobody.returns_in_s
     if nobody.why is Why.ONLY_THE_KEY:
         error = NoCandidate(
@@ -179,7 +175,7 @@ def _nobody_may(nobody: Nobody) -> NoCandidate:
             returns_in_s=returns_in_s,
             extra=extra,
         )
-    words = ", ".join(f"{e.candidate.name}: {e.reason}" for e in rejected) or "the pool is empty"
+    words = _named(rejected) or "the pool is empty"
     return NoCandidate(
         503,
         f"No candidate may be tried ({words}).",
@@ -219,8 +215,14 @@ _ENDINGS: Mapping[Ending, tuple[int, str, str]] = {
 _CODES = {Ending.RATE_LIMITED: "rate_limit_exceeded"}
 
 
-def providers_failed(failed: Failed, exhausted_status: int) -> ProvidersFailed:
-    """The answer when every call failed. `failed.ending` is not CALLER."""
+def providers_failed(
+    failed: Failed, exhausted_status: int, rejected: Sequence[Rejected] = ()
+) -> ProvidersFailed:
+    """
+    The answer when every call failed. `failed.ending` is not CALLER.
+
+    `rejected` are those who were not called, each with its reason.
+    """
     status, kind, words = _ENDINGS[failed.ending]
     if failed.ending is Ending.UPSTREAM_FAILED:
         status = exhausted_status
@@ -230,14 +232,16 @@ def providers_failed(failed: Failed, exhausted_status: int) -> ProvidersFailed:
     hint = ""
     if failed.ending is Ending.RATE_LIMITED and returns_in_s is not None:
         hint = f" Please try again in {retry_after(returns_in_s)}s."
+    left_out = f" Left out: {_named(rejected)}." if rejected else ""
     return ProvidersFailed(
         status,
-        f"{words}: {_trail(failed.attempts) or failed.failure.message}.{hint}",
+        f"{words}: {_trail(failed.attempts) or failed.failure.message}.{left_out}{hint}",
         type=kind,
         code=_CODES.get(failed.ending, failed.ending.value),
         returns_in_s=returns_in_s,
         should_retry=False if is_vain and not _is_true(returns_in_s) else None,
-        extra={"attempts": [attempt.summary() for attempt in failed.attempts]},
+        extra={"attempts": [attempt.summary() for attempt in failed.attempts]}
+        | ({"rejected": _told(rejected)} if rejected else {}),
     )
 
 
@@ -270,6 +274,19 @@ def _trail(attempts: Sequence[Attempt]) -> str:
         for attempt in attempts
         if attempt.failure
     )
+
+
+def _told(rejected: Sequence[Rejected]) -> list[dict[str, str]]:
+    return [
+        {"provider": e.candidate.provider, "model": e.candidate.model, "reason": e.reason}
+        for e in rejected
+    ]
+
+
+def _named(rejected: Sequence[Rejected]) -> str:
+    more = len(rejected) - NAMED_MAX
+    words = ", ".join(f"{e.candidate.name}: {e.reason}" for e in rejected[:NAMED_MAX])
+    return f"{words} and {more} more" if more > 0 else words
 
 
 def _or(names: Sequence[str]) -> str:

@@ -112,14 +112,33 @@ def test_what_the_file_manages_is_shown_and_not_editable(page: Page, site: Gatew
     expect(page.get_by_role("button", name="Save", exact=True)).to_have_count(0)
 
 
-def test_an_error_in_a_folded_section_is_seen(page: Page, site: GatewayProcess):
+def test_the_first_mistake_has_the_focus_in_a_folded_section_too_and_a_list_leads_to_each(
+    page: Page, site: GatewayProcess
+):
     page.goto(f"{site.url}/admin/providers/provider/add/")
     page.locator("[name=name]").fill("wrong")
     page.locator("[name=kind]").select_option("simulator")
     page.locator("summary", has_text="Times and benches").press("Enter")
-    page.locator("[name=timeouts]").fill('{"connect": 5}')
+    page.locator("[name=timeouts_connect_s]").fill("-5")
     page.get_by_role("button", name="Save", exact=True).click()
-    expect(page.get_by_text("connect: unknown key; allowed are connect_s")).to_be_visible()
+    expect(page.locator(".errornote")).to_contain_text("connect_s: -5 is not allowed")
+    expect(page.locator("[name=timeouts_connect_s]")).to_be_focused()
+    page.locator("[name=name]").focus()
+    page.locator(".errornote").get_by_role("link", name="Timeouts").click()
+    expect(page.locator("[name=timeouts_connect_s]")).to_be_focused()
+
+
+def test_known_names_are_proposed_and_added_while_somebody_types(page: Page, site: GatewayProcess):
+    pool = {"name": "proposed", "candidates": [{"provider_name": "from_file", "model": "m"}]}
+    assert site.request("/api/pools", pool).status == 201
+    page.goto(f"{site.url}/admin/failover/failoverrule/add/")
+    typed = page.get_by_label("Add a known name")
+    typed.press_sequentially("from_file")
+    expect(page.locator("datalist option").first).to_have_attribute("value", re.compile("from_f"))
+    typed.fill("from_file/m")
+    typed.press("Enter")
+    expect(page.locator("[name=fallback_models]")).to_have_value("from_file/m")
+    expect(typed).to_have_value("")
 
 
 @pytest.mark.parametrize(("scheme", "is_dark"), [("light", False), ("dark", True)])

@@ -98,6 +98,12 @@ TABLE: dict[str, Row] = {
     ),
     **resource("aliases", "routing.alias", "tiny", {"name": "new", "target": "small"}),
     **resource("keys", "controlplane.apikey", "other", {"name": "new"}),
+    "POST /api/keys/{name}/rotate": Row(
+        needs=("controlplane.change_apikey",),
+        answer=200,
+        path="/api/keys/other/rotate",
+        body={},
+    ),
     "POST /api/providers/{name}/test": Row(
         needs=("providers.change_provider",), answer=200, path="/api/providers/sim/test", body={}
     ),
@@ -106,6 +112,11 @@ TABLE: dict[str, Row] = {
         answer=200,
         path="/api/providers/lab/confirm",
         body={},
+    ),
+    "GET /api/uses": Row(
+        needs=("routing.delete_canonicalmodel",),
+        answer=200,
+        path="/api/uses?kind=pool&name=small",
     ),
     "GET /api/failover": Row(needs=rules("view"), answer=200),
     "PUT /api/failover": Row(needs=rules("add", "change"), answer=200, body=RULE),

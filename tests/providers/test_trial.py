@@ -8,10 +8,13 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from django.urls import reverse
 
 from controlplane.edits.models import EditCounter
+from providers.models import Provider
 from tests.support import rows
 from tests.support.api import ADMIN_KEY, Api
+from tests.support.forms import address, inline, provider_form
 
 pytestmark = pytest.mark.django_db
 SECRET = "sk-very-secret-0123456789"
@@ -226,3 +229,42 @@ def test_a_provider_of_the_configuration_is_tried_and_nothing_is_changed(api, se
     assert tried(api)["ok"] is True
     assert EditCounter.load().value == before
     assert api("post", "providers/nobody/test", {}).status_code == 404
+
+
+def test_what_a_test_has_listed_is_proposed_for_candidates(api, admin_client, server):
+    server.body = b'{"data": [{"id": "m-1"}, {"id": "m-2"}]}'
+    row = rows.provider("lab", base_url=server.url, secret=SECRET)
+    page = address("providers_provider", "test", row.pk)
+
+    looked = admin_client.get(page).content.decode()
+    assert "Test now" in looked
+    assert server.asked == []
+    shown = admin_client.post(page).content.decode()
+
+    assert "It answers, and lists 2 models." in shown
+    assert "m-1, m-2" in shown
+    assert SECRET not in shown
+    asked = {"of": "ids", "in": "lab", "q": "m"}
+    assert admin_client.get(reverse("known-names"), asked).json() == {"names": ["m-1", "m-2"]}
+
+
+def test_a_new_provider_is_saved_and_tested_in_one_go(admin_client, server):
+    add = address("providers_provider", "add")
+    assert "Save and test" in admin_client.get(add).content.decode()
+    credential = {"label": "main", "secret": SECRET, "enabled": "on", "position": 0}
+    form = provider_form(base_url=server.url, **inline("credentials", credential))
+
+    done = admin_client.post(add, {**form, "providers_provider_save_and_test": "1"}, follow=True)
+
+    row = Provider.objects.get(name="lab")
+    assert done.redirect_chain == [(address("providers_provider", "change", row.pk), 302)]
+    assert "lab: It answers, and lists 1 model." in done.content.decode()
+    assert server.asked[0][1]["authorization"] == f"Bearer {SECRET}"
+
+
+def test_a_form_with_mistakes_calls_nobody(admin_client, server):
+    form = provider_form(base_url=server.url, name="no name")
+    page = address("providers_provider", "add")
+    again = admin_client.post(page, {**form, "providers_provider_save_and_test": "1"})
+    assert again.status_code == 200
+    assert server.asked == []

@@ -26,8 +26,9 @@ def problems_of(row) -> dict[str, list[str]]:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"name": "a,b"}, "commas and spaces"),
-        ({"name": "a b"}, "commas and spaces"),
+        ({"name": "a,b"}, "name; commas are not allowed"),
+        ({"name": "a b"}, "name; spaces are not allowed"),
+        ({"name": "a, b\x07"}, "commas and spaces and control characters are not allowed"),
         ({"timeouts": {"idle_s": -1}}, "above 0"),
         ({"failover": {"max_attempts": 0}}, "whole number from 1 to"),
         ({"failover": {"retry_on_statuses": [99]}}, "from 100 to 599"),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from django.core.management.base import BaseCommand, CommandError
 
-from controlplane.config.document import read_text, reason_of
+from controlplane.config.document import counts_of, read_text, reason_of
 from controlplane.config.file import VARIABLE, read
 from controlplane.config.yaml import ConfigErrors
 from providers.secrets.encryption import CannotDecrypt
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from controlplane.config.changes import Changeset
-    from controlplane.config.document import Document
 
 WOULD_CHANGE = 2
 
@@ -74,7 +73,7 @@ class Command(BaseCommand):
         document = read({**os.environ, VARIABLE: filename})
         for warning in document.warnings:
             self.stdout.write(f"warning: {warning}")
-        self.stdout.write(f"{filename}: good; {_summary(document)}")
+        self.stdout.write(f"{filename}: good; {counts_of(document)}")
 
     def _diff(self, options: dict[str, Any]) -> None:
         self._show(self._applied(options, is_preview=True), is_preview=True)
@@ -166,21 +165,3 @@ def _who() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return ""  # a user id without a name, as in a container
-
-
-def _summary(document: Document) -> str:
-    blocks = document.blocks
-    pools = blocks.routing.model_pools
-    counts = {
-        "provider": len(blocks.providers),
-        "pool": len(pools),
-        "candidate": sum(len(pool.candidates) for pool in pools.values()),
-        "alias": len(blocks.aliases) + sum(len(pool.aliases) for pool in pools.values()),
-        "rule": len(document.rules),
-        "key": sum(1 for key in blocks.keys if key.key),
-    }
-    plurals = {"alias": "aliases"}
-    return ", ".join(
-        f"{count} {noun if count == 1 else plurals.get(noun, noun + 's')}"
-        for noun, count in counts.items()
-    )

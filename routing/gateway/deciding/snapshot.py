@@ -89,7 +89,8 @@ class RuleSpec(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
 class KeySpec(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """
     An API key: `digest` is SHA-256 of the whole key. `models` are patterns (fnmatch); empty
-    means every model. `expires_at` is Unix time in seconds.
+    means every model. `expires_at` is Unix time in seconds. `former_digest` is that of the text
+    which the key had before, and opens until `former_until`.
     """
 
     name: str
@@ -102,7 +103,14 @@ class KeySpec(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     tpm: int | None = None
     max_parallel: int | None = None
     expires_at: float | None = None
+    former_digest: bytes = b""
+    former_until: float | None = None
     capture: CaptureSpec | None = None
+
+    def formerly(self) -> KeySpec:
+        """The same key by its former text: it is counted as one, and ends sooner."""
+        ends = [end for end in (self.expires_at, self.former_until) if end is not None]
+        return msgspec.structs.replace(self, expires_at=min(ends, default=None))
 
 
 class SwitchSpec(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

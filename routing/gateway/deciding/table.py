@@ -60,6 +60,9 @@ class Table:
         self.aliases = {spec.name: spec for spec in content.aliases if spec.enabled}
         self.rules = {rule.primary: rule for rule in content.rules if rule.enabled}
         self.keys = {spec.digest: Key.compile(spec) for spec in content.keys}
+        for spec in content.keys:
+            if spec.former_digest:
+                self.keys.setdefault(spec.former_digest, Key.compile(spec.formerly()))
         self.capture = content.capture
         self.captures = captures or (content.capture is not None and content.capture.asks)
         self.disabled_models = frozenset(content.disabled_models)

@@ -43,3 +43,20 @@ def words_of(reason: str) -> str:
     if what != reason:
         return UNSUPPORTED.get(what, f"it does not support {what}")
     return REASONS.get(reason, reason)
+
+
+def lasting(seconds: float) -> str:
+    """A stretch of time in at most two units: 40 s, 58 min 24 s, 3 h 5 min, 2 d 4 h."""
+    whole = max(round(seconds), 0)
+    for (large, size), (small, part) in _UNITS:
+        if whole >= size:
+            rest = whole % size // part
+            return f"{whole // size} {large}" + (f" {rest} {small}" if rest else "")
+    return f"{whole} s"
+
+
+_UNITS = (
+    (("d", 86400), ("h", 3600)),
+    (("h", 3600), ("min", 60)),
+    (("min", 60), ("s", 1)),
+)

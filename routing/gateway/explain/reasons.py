@@ -14,7 +14,7 @@ from routing.gateway.deciding.features import Features
 from routing.gateway.deciding.pools import translates
 from routing.gateway.deciding.resolution import Group, Resolution
 from routing.gateway.deciding.strategies import STRATEGIES, USUAL_OUTPUT_TOKENS, expected_cost
-from routing.gateway.deciding.wording import words_of
+from routing.gateway.deciding.wording import lasting, words_of
 
 AT_REST: Final = Standing()
 
@@ -100,7 +100,7 @@ class Teller:
     def _place(self, candidate: Candidate, at: int, *, is_first: bool, opens: bool) -> str:
         if self._plan.last_standing:
             returns_in_s = self._standing(candidate).returns_in_s
-            when = f", back in {returns_in_s:.0f} s" if returns_in_s else ""
+            when = f", back in {lasting(returns_in_s)}" if returns_in_s else ""
             return f"last standing: everybody sits out, and may be tried all the same{when}"
         is_wished = candidate.provider == self._features.preferred_provider
         if is_wished and self._groups[at].stage != "rule":
@@ -260,7 +260,7 @@ def _stood(standing: Standing) -> str:
     said = []
     if standing.reason:
         returns_in_s = standing.returns_in_s
-        back = "" if returns_in_s is None else f", back in {returns_in_s:.0f} s"
+        back = "" if returns_in_s is None else f", back in {lasting(returns_in_s)}"
         said.append(f"{words_of(standing.reason)}{back}")
     if standing.half_open:
         said.append("on its way back from a bench")

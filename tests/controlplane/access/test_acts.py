@@ -93,6 +93,14 @@ def on_key(name: str, **fields: object) -> Callable[[Client], None]:
     return post
 
 
+def rotate_on_page(name: str) -> Callable[[Client], None]:
+    def post(client: Client) -> None:
+        page = address("controlplane_apikey", "rotate", ApiKey.objects.get(name=name).pk)
+        client.post(page, {"overlap_s": "3600"})
+
+    return post
+
+
 def patch_key(name: str, **fields: object) -> Callable[[Client], None]:
     return lambda client: send(client, "patch", f"keys/{name}", fields)
 
@@ -222,6 +230,16 @@ DEEDS: dict[str, Deed] = {
         done=lambda: key("caller").rpm == 7,
         api=patch_key("caller", rpm=7),
         admin=on_key("caller", rpm=7),
+    ),
+    "rotate a key": Deed(
+        done=lambda: key("caller").former_until is not None,
+        api=lambda client: send(client, "post", "keys/caller/rotate", {}),
+        admin=rotate_on_page("caller"),
+    ),
+    "rotate an admin key": Deed(
+        done=lambda: key("ending").former_until is not None,
+        api=lambda client: send(client, "post", "keys/ending/rotate", {}),
+        admin=rotate_on_page("ending"),
     ),
     "promote a key": Deed(
         done=lambda: is_admin("caller"),

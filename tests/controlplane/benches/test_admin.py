@@ -5,8 +5,14 @@ from __future__ import annotations
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.urls import reverse
+from django.utils import timezone
 
 from controlplane.benches.admin import NO_ANSWER, scope_of
+from providers.models import ListedModel, ProviderModel
+from routing.models import AliasTarget
+from routing.names import unknown_subject
+from tests.support import rows
+from tests.support.api import ADMIN_KEY, Api
 from tests.support.builders import bench_entry
 
 pytestmark = pytest.mark.django_db
@@ -43,9 +49,11 @@ def test_who_may_only_look_gets_no_forms_and_changes_nothing(client, page):
 
 def test_without_a_control_child_the_board_says_so(client, page):
     client.force_login(User.objects.create_superuser("ada"))
+    rows.provider("one")
+    rows.pool("small", "one/m")
     assert NO_ANSWER in client.get(page).content.decode()
-    rows = client.get(reverse("admin:failover_bench_rows")).json()
-    assert rows["problem"] == NO_ANSWER
+    shown = client.get(reverse("admin:failover_bench_rows")).json()
+    assert shown["problem"] == NO_ANSWER
     said = client.post(page, ORDER, headers={"accept": "application/json"}).json()
     assert (said["is_good"], said["said"]) == (False, NO_ANSWER)
 
@@ -70,3 +78,49 @@ def test_a_bench_needs_who_how_long_and_why(lacking, client, page):
 )
 def test_each_scope_has_its_words(subject, credential, expected):
     assert scope_of(bench_entry(subject, credential=credential)) == expected
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"model": "nosuch/m"}, "There is no provider 'nosuch'; known are one."),
+        ({"model": "one/mm"}, "No pool, alias, rule or list has 'one/mm'; known are m."),
+        ({"credential": "mian"}, "one has no credential 'mian'; known are main."),
+    ],
+)
+def test_who_is_not_known_cannot_be_benched_and_the_names_known_are_said(
+    change, said, client, page
+):
+    rows.provider("one", secret="a-key-of-it")
+    rows.pool("small", "one/m")
+    client.force_login(User.objects.create_superuser("ada"))
+    rows.api_key("operator", ADMIN_KEY, scopes=["admin"])
+
+    shown = client.post(page, {**ORDER, **change}, headers={"accept": "application/json"}).json()
+    by_api = Api()("post", "benches", {"model": "one/m", "for_s": 60, "reason": "why", **change})
+
+    assert (shown["is_good"], shown["said"]) == (False, said)
+    assert (by_api.status_code, by_api.json()) == (400, {next(iter(change)): [said]})
+
+
+@pytest.mark.parametrize("known_by", ["pool", "inventory", "alias", "rule", "list", "endpoint"])
+def test_who_a_pool_an_alias_a_rule_or_a_list_knows_can_be_benched(known_by, db):
+    lab = rows.provider("lab")
+    subject = "lab/*" if known_by == "endpoint" else f"lab/{known_by}"
+    match known_by:
+        case "pool":
+            rows.pool("small", subject)
+        case "inventory":
+            ProviderModel.objects.create(provider=lab, model_id=known_by, position=0)
+        case "alias":
+            own = rows.alias("own", "")
+            AliasTarget.objects.create(alias=own, provider_name="lab", model=known_by, position=0)
+        case "rule":
+            rows.rule("small", subject)
+        case "list":
+            now = timezone.now()
+            ListedModel.objects.create(
+                provider="lab", model_id=known_by, first_seen_at=now, last_seen_at=now
+            )
+    assert unknown_subject(subject) == {}
+    assert set(unknown_subject("lab/else")) == {"model"}

@@ -12,7 +12,7 @@ from tests.support.api import ADMIN_KEY, Api
 POOL = {
     "providers": {
         "first": {"kind": "simulator", "fault": "status:500"},
-        "second": {"kind": "simulator"},
+        "second": {"kind": "simulator", "api_key": "k"},
     },
     "routing": {
         "model_pools": {
@@ -70,11 +70,11 @@ def test_a_bench_may_be_released_by_query_and_is_not_found_twice(gateway):
 
 
 def test_one_credential_may_be_benched_alone_and_the_log_says_who_released_it_and_why(gateway):
-    order = {"model": "second/*", "credential": "main", "for_s": 600, "reason": "leaked"}
-    assert gateway.request("/api/benches", order).json()["credential"] == "main"
-    named = {"model": "second/*", "credential": "main", "reason": "rotated"}
+    order = {"model": "second/*", "credential": "key-1", "for_s": 600, "reason": "leaked"}
+    assert gateway.request("/api/benches", order).json()["credential"] == "key-1"
+    named = {"model": "second/*", "credential": "key-1", "reason": "rotated"}
     assert gateway.request("/api/benches", named, method="DELETE").status == 204
-    assert "bench ended: second/* key main reason=rotated by=" in gateway.logs()
+    assert "bench ended: second/* key key-1 reason=rotated by=" in gateway.logs()
     assert gateway.request("/api/benches").json() == []
 
 

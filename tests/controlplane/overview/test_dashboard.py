@@ -10,13 +10,13 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from controlplane import first_run
 from controlplane.alerts.models import Alert
 from controlplane.health.models import HealthSnapshot
-from controlplane.models import ApiKey, ConfigSource
-from controlplane.records.models import RequestMinute
-from providers.models import Provider
-from routing.gateway.auth import new_key
-from routing.models import CanonicalModel
+from controlplane.models import ConfigSource
+from controlplane.records.models import RequestMinute, RequestRecord
+from providers.models import ListedModel, Provider
+from routing.models import Alias, CanonicalModel
 from tests.support import rows
 
 pytestmark = pytest.mark.django_db
@@ -28,16 +28,58 @@ def shown(admin_client):
     return lambda path="/admin/": unescape(admin_client.get(path).content.decode())
 
 
-def test_an_empty_gateway_says_what_to_do_first(shown):
-    text = shown()
-    for words in ("What to do first", "Add a provider", "Make a model pool", "Make an API key"):
-        assert words in text
-    Provider.objects.create(name="lab", kind="simulator")
-    CanonicalModel.objects.create(name="small")
-    key = ApiKey(name="team")
-    key.set_key(new_key())
-    key.save()
-    assert "What to do first" not in shown()
+def steps(client) -> dict[str, bool]:
+    return {step.words: step.is_done for step in client.get("/admin/").context["first_steps"]}
+
+
+@pytest.fixture
+def newcomer(client, db):
+    """Signed in after the first start, which has made a key and the demo."""
+    first_run.prepare()
+    client.force_login(User.objects.get(username="admin"))
+    return client
+
+
+def test_a_newcomer_is_shown_what_to_do_next_and_each_step_is_ticked_when_it_is_done(newcomer):
+    assert "What to do first" in newcomer.get("/admin/").content.decode()
+    ways = ("Add a provider", "Test it", "Make a model pool of its models", "Make an API key")
+    done = dict.fromkeys((*ways, "Call it"), False) | {ways[3]: True}
+    assert steps(newcomer) == done  # nothing of the demo counts
+
+    rows.provider("lab")
+    assert steps(newcomer) == done | {ways[0]: True}
+    now = timezone.now()
+    ListedModel.objects.create(provider="lab", model_id="m", first_seen_at=now, last_seen_at=now)
+    rows.pool("small", "lab/m")
+    assert steps(newcomer) == dict.fromkeys(ways, True) | {"Call it": False}
+    RequestRecord.objects.create(
+        id=RequestRecord.first_id_at(now), canonical_model="small", duration_ms=1
+    )
+    assert steps(newcomer) == {}
+
+
+def test_the_demo_is_removed_with_one_click_and_nothing_else(newcomer):
+    rows.provider("lab")
+    rows.alias("trial", "demo")
+
+    kept = newcomer.post("/admin/remove-demo/", follow=True).content.decode()
+    assert "demo is still in use. The alias trial stands for it." in kept
+    assert CanonicalModel.objects.filter(name="demo").exists()
+    Alias.objects.all().delete()
+    gone = newcomer.post("/admin/remove-demo/", follow=True).content.decode()
+
+    assert "The demo is gone." in gone
+    assert "Remove the demo" not in gone
+    assert not CanonicalModel.objects.exists()
+    assert list(Provider.objects.values_list("name", flat=True)) == ["lab"]
+    assert newcomer.get("/admin/remove-demo/").status_code == 405
+
+
+def test_who_may_not_delete_sees_no_way_to_remove_the_demo(client):
+    first_run.prepare()
+    client.force_login(User.objects.create_user("bob", is_staff=True))
+    assert "Remove the demo" not in client.get("/admin/").content.decode()
+    assert client.post("/admin/remove-demo/").status_code == 403
 
 
 def test_a_window_without_requests_says_so_and_one_with_them_has_figures(shown):

@@ -60,7 +60,7 @@ def ages() -> list[timedelta]:
 def test_records_go_after_the_settings_days_by_whole_minutes() -> None:
     keep(DAY, 30 * DAY, 30 * DAY + 29 * MINUTE / 60, 30 * DAY + MINUTE, 31 * DAY)
 
-    assert "2 request records" in pruned()
+    assert "2 requests" in pruned()
     assert ages() == [DAY, 30 * DAY, 30 * DAY + 29 * MINUTE / 60]
     Settings.objects.update_or_create(pk=1, defaults={"keep_records_days": 2})
     pruned()

@@ -18,7 +18,7 @@ from routing.gateway.deciding.features import Features
 from routing.gateway.deciding.resolver import resolve
 from routing.gateway.deciding.snapshot import CandidateSpec, RuleSpec
 from routing.gateway.deciding.strategies import STRATEGIES
-from routing.gateway.deciding.wording import REASONS, UNSUPPORTED, words_of
+from routing.gateway.deciding.wording import REASONS, UNSUPPORTED, lasting, words_of
 from routing.gateway.explain.explaining import Explanation, explain, explain_again
 from routing.gateway.explain.reasons import read_of
 from routing.gateway.records.record import DecisionRecord
@@ -307,3 +307,11 @@ def test_a_record_of_another_table_is_not_told_as_this_one():
         explain_again(
             world.table, resolve(world.table, "m"), asked(), DecisionRecord(inputs=Inputs())
         )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.4, "0 s"), (40, "40 s"), (3504, "58 min 24 s"), (3600, "1 h"), (190_000, "2 d 4 h")],
+)
+def test_times_are_told_in_two_units_at_most(seconds, words):
+    assert lasting(seconds) == words
