@@ -19,6 +19,9 @@ PAGES: Final = {
     "processes": ("controlplane.view_hostreport",),
     "jobs": ("controlplane.view_job",),
     "alert-addresses": ("controlplane.view_webhook",),
+    "configuration": ("controlplane.view_revision",),
+    "docs": (),
+    "api-docs": (),
 }
 _LIST: Final = re.compile(r"admin:([a-z]+)_([a-z]+)_changelist")
 

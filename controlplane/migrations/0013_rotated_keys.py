@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('controlplane', '0011_headers_out_of_revisions'),
+        ('controlplane', '0012_status_pages_and_hours'),
     ]
 
     operations = [

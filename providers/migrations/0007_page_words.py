@@ -6,7 +6,7 @@ from django.db import migrations
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('providers', '0005_bound_secrets'),
+        ('providers', '0006_status_page'),
     ]
 
     operations = [
