@@ -256,9 +256,13 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
 # admin
 
 
-def _link(title: str, icon: str, name: str) -> dict[str, Any]:
-    return {"title": title, "icon": icon, "link": reverse_lazy(name)}
+def _link(title: str, icon: str, name: str, badge: str = "") -> dict[str, Any]:
+    """An entry of the menu; `badge` is one of controlplane.decisions.badges."""
+    link: dict[str, Any] = {"title": title, "icon": icon, "link": reverse_lazy(name)}
+    return link | ({"badge": f"controlplane.decisions.badges.{badge}"} if badge else {})
 
+
+SUB = "subdirectory_arrow_right"  # of what stands above it
 
 UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "Switchyard",
@@ -275,7 +279,10 @@ UNFOLD: dict[str, Any] = {
     ],
     "SHOW_VIEW_ON_SITE": False,
     "LOGIN": {"form": "controlplane.signin.forms.SignInForm"},
-    "STYLES": [lambda _request: static("switchyard/switch.css")],
+    "STYLES": [
+        lambda _request: static("switchyard/switch.css"),
+        lambda _request: static("switchyard/lists.css"),
+    ],
     "DASHBOARD_CALLBACK": "controlplane.overview.dashboard.dashboard",
     "SIDEBAR": {
         "show_search": False,
@@ -292,18 +299,23 @@ UNFOLD: dict[str, Any] = {
             {
                 "title": "Routing",
                 "items": [
-                    _link("Pools now", "monitor_heart", "pools-now"),
-                    _link("Suggestions", "lightbulb", "admin:controlplane_suggestion_changelist"),
-                    _link("Bench board", "event_seat", "admin:failover_bench_changelist"),
-                    _link("Explain", "psychology_alt", "explain"),
-                    _link("Try it", "send", "try-it"),
                     _link("Model pools", "hub", "admin:routing_canonicalmodel_changelist"),
-                    _link("Candidates", "toggle_on", "admin:routing_candidate_changelist"),
+                    _link("Pools now", SUB, "pools-now", "unavailable_pools"),
+                    _link("Candidates", SUB, "admin:routing_candidate_changelist"),
                     _link("Aliases", "label", "admin:routing_alias_changelist"),
                     _link("Failover rules", "alt_route", "admin:failover_failoverrule_changelist"),
                     _link(
                         "Switches", "power_settings_new", "admin:routing_routingstate_changelist"
                     ),
+                    _link(
+                        "Bench board",
+                        "event_seat",
+                        "admin:failover_bench_changelist",
+                        "benches",
+                    ),
+                    _link("Suggestions", "lightbulb", "admin:controlplane_suggestion_changelist"),
+                    _link("Explain", "psychology_alt", "explain"),
+                    _link("Try it", "send", "try-it"),
                     _link("Settings", "tune", "admin:controlplane_settings_changelist"),
                 ],
             },
@@ -331,7 +343,12 @@ UNFOLD: dict[str, Any] = {
                     _link("Processes", "lan", "processes"),
                     _link("Jobs", "schedule", "jobs"),
                     _link("Alert addresses", "forward_to_inbox", "alert-addresses"),
-                    _link("Configuration", "code", "admin:controlplane_configsource_changelist"),
+                    _link(
+                        "Configuration",
+                        "code",
+                        "admin:controlplane_configsource_changelist",
+                        "refused_file",
+                    ),
                     _link(
                         "Switch history",
                         "manage_history",

@@ -20,6 +20,7 @@ from django.http import HttpResponseRedirect, JsonResponse
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
+from django.utils.http import url_has_allowed_host_and_scheme
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
@@ -126,7 +127,7 @@ class BenchAdmin(ModelAdmin):  # type: ignore[misc] # unfold carries no types
                 "title": "Bench board",
                 "opts": self.opts,
                 "rows": rows,
-                "form": NewBench(),
+                "form": NewBench(initial={"model": request.GET.get("model", "")}),
                 "may_bench": self.has_add_permission(request),
                 "no_answer": NO_ANSWER if rows is None else "",
                 "rows_url": reverse("admin:failover_bench_rows"),
@@ -166,7 +167,9 @@ class BenchAdmin(ModelAdmin):  # type: ignore[misc] # unfold carries no types
         if request.headers.get("accept") == "application/json":
             return JsonResponse({**self._answer(request), "is_good": is_good, "said": said})
         messages.add_message(request, messages.SUCCESS if is_good else messages.ERROR, said)
-        return HttpResponseRedirect(request.path)
+        back = request.POST.get("next", "")
+        is_ours = url_has_allowed_host_and_scheme(back, {request.get_host()}, request.is_secure())
+        return HttpResponseRedirect(back if is_ours else request.path)
 
     def _obey(self, request: HttpRequest, wanted: dict[str, Any]) -> tuple[bool, str]:
         """Do what the form says: whether it was done, and what to say of it."""

@@ -94,9 +94,7 @@ def test_pools_tell_in_words_who_is_chosen_and_why_not_another(page: Page, site:
     expect(rescued.get_by_text("degraded", exact=True)).to_be_visible()
     expect(rescued.get_by_text("benched after failures", exact=True)).to_be_visible()
     expect(rescued.get_by_text("chosen now")).to_be_visible()
-    expect(
-        page.get_by_role("region", name="well").get_by_text("enabled", exact=True)
-    ).to_be_visible()
+    expect(page.get_by_role("region", name="well").get_by_text("fine", exact=True)).to_be_visible()
     page.get_by_role("link", name="Explain rescued").click()
     expect(page.get_by_label("Model")).to_have_value("rescued")
     expect(page.locator("#result").get_by_text("called first")).to_be_visible()
