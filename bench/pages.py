@@ -1,9 +1,9 @@
 """
 What pages and lists cost an operator who has much.
 
-`python -m bench.pages [RECORDS]` opens each page of PAGES over 2,000 pools, 500 keys, 1,000 rules and
-RECORDS records (default: 200,000) of a day, on SQLite and on PostgreSQL as the tests start it, and
-says milliseconds: the median of five, after one that warms up.
+`python -m bench.pages [RECORDS]` opens each page of PAGES over 2,000 pools, 500 keys, 1,000 rules
+and RECORDS records (default: 200,000) of a day, on SQLite and on PostgreSQL as the tests start it.
+It says milliseconds: the median of five, after one that warms up.
 """
 
 from __future__ import annotations

@@ -27,9 +27,9 @@ from controlplane.decisions.forms import ExplainForm, TryForm
 from controlplane.decisions.local_worker import LocalWorker, worker_of
 from controlplane.decisions.trying import KEPT_BYTES, ShownAnswer, try_request
 from controlplane.models import ApiKey
-from controlplane.records.admin import duration, trail_of
 from controlplane.records.api import with_id
 from controlplane.records.models import RequestRecord
+from controlplane.records.trails import duration, trail_of
 from routing.gateway.records.record import OWN_PREFIX
 from routing.models import Alias, CanonicalModel
 
