@@ -263,9 +263,9 @@ class RequestRecordAdmin(ReadOnly, ModelAdmin):
         whole = row.public_id
         short = whole if len(whole) <= 2 * SHORT else f"…{whole[-SHORT:]}"
         return format_html(
-            '<span class="copied" title="{}">{}</span>'
-            '<button class="copy" type="button" data-copy="{}" aria-label="Copy {}">'
-            '<span class="material-symbols-outlined" aria-hidden="true">content_copy</span></button>',
+            '<span class="copied" title="{}">{}</span> '
+            '<button class="copy" type="button" data-copy="{}" aria-label="Copy {}"><span '
+            'class="material-symbols-outlined" aria-hidden="true">content_copy</span></button>',
             whole,
             short,
             whole,

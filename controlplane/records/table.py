@@ -58,11 +58,16 @@ async def as_csv(
     sent, last = 0, None
     while sent < most:
         part = cells if last is None else cells.filter(pk__lt=last)
-        found = await sync_to_async(list)(part[: min(at_once, most - sent)])
+        found = await _read(part[: min(at_once, most - sent)])
         if not found:
             return
         yield _lines([_cells(*row) for row in found])
         sent, last = sent + len(found), found[-1][0]
+
+
+@sync_to_async
+def _read(part: QuerySet[Any, Any]) -> list[Any]:
+    return list(part)
 
 
 def _cells(record: UUID, request_id: str, *values: Any) -> tuple[Any, ...]:
