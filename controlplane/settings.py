@@ -262,6 +262,17 @@ def _link(title: str, icon: str, name: str, badge: str = "") -> dict[str, Any]:
     return link | ({"badge": f"controlplane.decisions.badges.{badge}"} if badge else {})
 
 
+def _tabs(*views: tuple[str, str]) -> dict[str, Any]:
+    """Lists that stand side by side, each by its title and its model; the menu has the first."""
+    return {
+        "models": [model for _, model in views],
+        "items": [
+            {"title": title, "link": reverse_lazy(f"admin:{model.replace('.', '_')}_changelist")}
+            for title, model in views
+        ],
+    }
+
+
 SUB = "subdirectory_arrow_right"  # of what stands above it
 
 UNFOLD: dict[str, Any] = {
@@ -284,6 +295,20 @@ UNFOLD: dict[str, Any] = {
         lambda _request: static("switchyard/lists.css"),
     ],
     "DASHBOARD_CALLBACK": "controlplane.overview.dashboard.dashboard",
+    "TABS": [
+        _tabs(
+            ("Switches", "routing.routingstate"),
+            ("History", "routing.historicalroutingstate"),
+        ),
+        _tabs(
+            ("Model facts", "providers.providermodel"),
+            ("Imported facts", "providers.catalogentry"),
+        ),
+        _tabs(
+            ("Revisions", "controlplane.revision"),
+            ("Published snapshots", "controlplane.publishedsnapshot"),
+        ),
+    ],
     "SIDEBAR": {
         "show_search": False,
         "navigation": [
@@ -325,7 +350,6 @@ UNFOLD: dict[str, Any] = {
                     _link("Providers", "cloud", "admin:providers_provider_changelist"),
                     _link("Health", "ecg_heart", "admin:controlplane_healthsnapshot_changelist"),
                     _link("Model facts", "fact_check", "admin:providers_providermodel_changelist"),
-                    _link("Imported facts", "upload", "admin:providers_catalogentry_changelist"),
                 ],
             },
             {
@@ -349,17 +373,7 @@ UNFOLD: dict[str, Any] = {
                         "admin:controlplane_configsource_changelist",
                         "refused_file",
                     ),
-                    _link(
-                        "Switch history",
-                        "manage_history",
-                        "admin:routing_historicalroutingstate_changelist",
-                    ),
                     _link("Revisions", "undo", "admin:controlplane_revision_changelist"),
-                    _link(
-                        "Published snapshots",
-                        "history",
-                        "admin:controlplane_publishedsnapshot_changelist",
-                    ),
                 ],
             },
         ],

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, Final
 
 from django.contrib import admin
 from django.utils.html import format_html
 from unfold.decorators import display
 
+from controlplane.config.general import effective_settings
 from controlplane.decisions.local_worker import worker_of
 from controlplane.decisions.pools_api import pools_of
 from controlplane.decisions.pools_page import WORDS, state_of
 from controlplane.decisions.standings import standings_of
+from controlplane.models import ConfigSource, Settings
+from failover.cautions import WEIGHTLESS
 from routing.admin import CanonicalModelAdmin
+from routing.gateway.deciding.strategies import STRATEGIES, in_list_order
 from routing.models import Candidate, CanonicalModel
 from routing.switches.admin import SCRIPT, CandidateAdmin
 
 if TYPE_CHECKING:
+    from django.db.models import Field
     from django.http import HttpRequest
 
     from controlplane.decisions.standings import Standings
@@ -45,8 +51,16 @@ class StandingPoolAdmin(CanonicalModelAdmin):
     list_before_template = VIEWS
 
     class Media:
-        js = [SCRIPT]
+        js = [SCRIPT, "switchyard/candidates.js"]
         css = {"all": [STYLE]}
+
+    def formfield_for_dbfield(
+        self, db_field: Field[Any, Any], request: HttpRequest, **options: Any
+    ) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **options)
+        if db_field.name == "strategy":
+            field.widget.attrs["data-uses"] = json.dumps(_uses())
+        return field
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         changes = super().get_changelist_instance(request)
@@ -59,6 +73,25 @@ class StandingPoolAdmin(CanonicalModelAdmin):
     @display(description="now")
     def now(self, row: Any) -> str:
         return str(row.standing)
+
+
+def _uses() -> dict[str, list[str]]:
+    """
+    Which of a candidate's numbers each strategy goes by, for the form's script.
+
+    A list that is followed from first to last is ordered by dragging alone.
+    """
+    found = {
+        name: [
+            *(["priority"] if strategy.order is not in_list_order else []),
+            *(["weight"] if name not in WEIGHTLESS else []),
+        ]
+        for name, strategy in STRATEGIES.items()
+    }
+    row = Settings.objects.filter(pk=1).first() or Settings()
+    source = ConfigSource.objects.filter(pk=1).first()
+    usual = effective_settings(row, source.values if source else {})["strategy"]
+    return {**found, "": found[str(usual)]}
 
 
 def _standing(row: Any, found: Standings | None) -> str:

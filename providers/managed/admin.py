@@ -181,6 +181,8 @@ class ManagedInline(TabularInline):
 class HistoryAdmin(SimpleHistoryAdmin, ModelAdmin):
     """A page with a change history, from which those who may change a row may take it back."""
 
+    list_per_page = 50
+
     def history_form_view(
         self, request: HttpRequest, object_id: str, version_id: str, extra_context: Any = None
     ) -> HttpResponse:
@@ -202,7 +204,6 @@ class ManagedAdmin(HistoryAdmin):
     form = ManagedForm
     change_form_before_template = "admin/managed_note.html"
     change_form_after_template = "admin/change_reason.html"
-    list_per_page = 50
     warn_unsaved_form = True
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
