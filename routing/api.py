@@ -62,7 +62,8 @@ class CandidateSerializer(CleanSerializer):
         known: Mapping[Pair, str] | None = context.get(key)
         if known is None:
             if is_list:
-                shown = [c for pool in self.root.instance for c in pool.candidates.all()]
+                pools: Any = self.root.instance
+                shown = [c for pool in pools for c in pool.candidates.all()]
             else:
                 shown = list(Candidate.objects.filter(canonical_model=row.canonical_model_id))
             known = context[key] = flags({(c.provider_name, c.model) for c in shown})

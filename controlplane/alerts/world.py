@@ -32,7 +32,7 @@ from providers.models import Provider
 from routing.gateway.deciding.snapshot import finish
 from routing.gateway.deciding.state import LiveState
 from routing.gateway.deciding.table import compile_table
-from routing.gateway.explain.picture import Picture
+from routing.gateway.explain.picture import PoolsPicture
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -59,9 +59,9 @@ class Pictures:
     """Keeps the newest one: a snapshot of ten thousand pools takes a second to look at."""
 
     def __init__(self) -> None:
-        self._kept: Picture | None = None
+        self._kept: PoolsPicture | None = None
 
-    def newest(self) -> Picture | None:
+    def newest(self) -> PoolsPicture | None:
         """None if nothing is published, or it cannot be read here."""
         newest = PublishedSnapshot.objects.aggregate(newest=Max("generation"))["newest"]
         if newest is None:
@@ -73,7 +73,7 @@ class Pictures:
                 return None
             # That there is a secret is enough: nobody is called.
             table = compile_table(snapshot, decrypt=lambda _token: "not asked for", environ={})
-            self._kept = Picture(table)
+            self._kept = PoolsPicture(table)
         return self._kept
 
 
@@ -109,7 +109,7 @@ def look(now: datetime, pictures: Pictures = PICTURES) -> World:
 
 
 def _troubled(
-    picture: Picture, benches: Sequence[BenchEntry], unhealthy: Iterable[str]
+    picture: PoolsPicture, benches: Sequence[BenchEntry], unhealthy: Iterable[str]
 ) -> list[PoolView]:
     """Every pool that is not well by no operator's word, by name."""
     now = time.monotonic()

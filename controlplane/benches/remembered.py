@@ -130,7 +130,8 @@ def _told(row: BenchRecord) -> Past:
 
 def length(time: timedelta) -> str:
     """A length in its two largest units."""
-    left, words = max(int(time.total_seconds()), 0), []
+    left = max(round(time.total_seconds()), 0)
+    words: list[str] = []
     for size, unit in ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s")):
         number, left = divmod(left, size)
         if number or words:

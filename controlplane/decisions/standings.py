@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from routing.gateway.explain.picture import WELL, Picture
+from routing.gateway.explain.picture import WELL, PoolsPicture
 
 if TYPE_CHECKING:
     from controlplane.decisions.local_worker import LocalWorker
@@ -28,7 +28,7 @@ STATUSES: Final = ("unavailable", "degraded", "disabled", WELL)
 class Standings:
     """`not_well` are the views of pools that are not; `picture` has all of them at rest."""
 
-    picture: Picture
+    picture: PoolsPicture
     not_well: Mapping[str, PoolView]
     benched: int
     looked_at: float
@@ -69,7 +69,7 @@ async def _look(worker: LocalWorker) -> Standings | None:
     if table is None:
         return None
     same = known is not None and known.picture.table is table
-    picture = known.picture if known is not None and same else Picture(table)
+    picture = known.picture if known is not None and same else PoolsPicture(table)
     now = gateway.clock()
     steps = picture.looking(gateway.live, now)
     while True:

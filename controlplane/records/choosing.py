@@ -33,7 +33,7 @@ ANY_ERROR: Final = "errors"
 LAST: Final = {"15": "15 minutes", "60": "hour", "1440": "day", "10080": "7 days"}
 
 
-class Choice(admin.SimpleListFilter):
+class RecordChoice(admin.SimpleListFilter):
     """One value of the address. It is shown by the bar of chips, not by a list of links."""
 
     field = ""
@@ -55,7 +55,7 @@ class Choice(admin.SimpleListFilter):
         return f"{self.words or self.title}: {self.value()}"
 
 
-class OutcomeChoice(Choice):
+class OutcomeChoice(RecordChoice):
     title = parameter_name = field = "outcome"
 
     def queryset(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
@@ -69,7 +69,7 @@ class OutcomeChoice(Choice):
         return (self.value() or "").replace("_", " ")
 
 
-class FailoverChoice(Choice):
+class FailoverChoice(RecordChoice):
     title = parameter_name = field = "failover"
 
     def queryset(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
@@ -80,7 +80,7 @@ class FailoverChoice(Choice):
         return "failover"
 
 
-class SlowChoice(Choice):
+class SlowChoice(RecordChoice):
     title = parameter_name = "slow"
 
     def queryset(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
@@ -91,7 +91,7 @@ class SlowChoice(Choice):
         return "slow"
 
 
-class TimeChoice(Choice):
+class TimeChoice(RecordChoice):
     title = "time"
     parameter_name = "last"
 
@@ -106,21 +106,21 @@ class TimeChoice(Choice):
         return f"last {LAST.get(self.value() or '', 'time')}"
 
 
-class ProviderChoice(Choice):
+class ProviderChoice(RecordChoice):
     title = parameter_name = field = "provider"
     words = "served by"
 
 
-class PoolChoice(Choice):
+class PoolChoice(RecordChoice):
     title = "pool"
     parameter_name = field = "canonical_model"
 
 
-class KeyChoice(Choice):
+class KeyChoice(RecordChoice):
     title = parameter_name = field = "key"
 
 
-class TeamChoice(Choice):
+class TeamChoice(RecordChoice):
     title = parameter_name = field = "team"
 
     def queryset(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:

@@ -31,7 +31,7 @@ _NO_ERROR: Final = frozenset({Outcome.ANSWERED.value, Outcome.ABANDONED.value})
 
 
 @dataclass(slots=True, kw_only=True)
-class Group:
+class ErrorGroup:
     """One kind of error of one provider. `newest` is the id of the last record that met it."""
 
     what: str
@@ -51,7 +51,7 @@ class Group:
 class Errors:
     """`is_all` unless there were more requests than have been looked at."""
 
-    groups: list[Group]
+    groups: list[ErrorGroup]
     requests: int
     is_all: bool
 
@@ -59,7 +59,7 @@ class Errors:
 def errors_of(rows: QuerySet[RequestRecord], most: int = LOOKED_AT) -> Errors:
     """The errors that requests of `rows` met, the most frequent first."""
     found = _with_errors(rows, most + 1)
-    groups: dict[tuple[str, str], Group] = {}
+    groups: dict[tuple[str, str], ErrorGroup] = {}
     for row in found[:most]:
         _count(row, groups)
     ordered = sorted(groups.values(), key=lambda group: (-group.times, group.who, group.what))
@@ -77,12 +77,12 @@ def _with_errors(rows: QuerySet[RequestRecord], most: int) -> list[RequestRecord
     return list(found.order_by("-pk").only(*READ))
 
 
-def _count(row: RequestRecord, groups: dict[tuple[str, str], Group]) -> None:
+def _count(row: RequestRecord, groups: dict[tuple[str, str], ErrorGroup]) -> None:
     at, seen = row.started_at, set()
     for what, who, model, message in _met(row):
         group = groups.get((what, who))
         if group is None:
-            group = groups[what, who] = Group(
+            group = groups[what, who] = ErrorGroup(
                 what=what, who=who, last=at, first=at, newest=row.pk, message=message
             )
         group.times += 1
@@ -125,7 +125,7 @@ def named(counted: Counter[str]) -> tuple[list[tuple[str, int]], int]:
     return known.most_common(NAMED), max(len(known) - NAMED, 0)
 
 
-def shown(groups: Iterable[Group]) -> list[dict[str, Any]]:
+def shown(groups: Iterable[ErrorGroup]) -> list[dict[str, Any]]:
     """For the page: names of those that were hit, the most frequent first."""
     return [
         {

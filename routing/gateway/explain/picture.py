@@ -22,7 +22,7 @@ AT_ONCE: Final = 20  # pools of one step
 WELL: Final = "enabled"
 
 
-class Picture:
+class PoolsPicture:
     """The pools of one table."""
 
     def __init__(self, table: Table) -> None:

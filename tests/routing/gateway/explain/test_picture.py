@@ -10,7 +10,7 @@ from failover.engine.plan import Affinity
 from routing.gateway.deciding.affinity import WHOLE_POOL
 from routing.gateway.deciding.snapshot import CandidateSpec, finish
 from routing.gateway.explain.overview import aliases_by_pool, view_pool
-from routing.gateway.explain.picture import Picture
+from routing.gateway.explain.picture import PoolsPicture
 from tests.support.builders import pool
 from tests.support.planning import World
 
@@ -29,7 +29,7 @@ def world() -> World:
     )
 
 
-def seen(world: World, picture: Picture) -> dict[str, str]:
+def seen(world: World, picture: PoolsPicture) -> dict[str, str]:
     views = finish(picture.looking(world.live, world.clock.now))
     return {name: view.status for name, view in views.items()}
 
@@ -45,7 +45,7 @@ def looked_at_each(world: World) -> dict[str, str]:
 
 def test_whatever_happens_it_is_what_each_pool_says_and_ends_with_what_has_happened():
     calm = world()
-    picture = Picture(calm.table)
+    picture = PoolsPicture(calm.table)
     at_rest = {"nobody": "unavailable", "off": "disabled"}
     assert seen(calm, picture) == looked_at_each(calm) == at_rest
 
@@ -65,7 +65,7 @@ def test_whatever_happens_it_is_what_each_pool_says_and_ends_with_what_has_happe
 
 def test_a_pool_that_stays_where_it_moved_to_is_not_at_rest():
     moved = world()
-    picture = Picture(moved.table)
+    picture = PoolsPicture(moved.table)
     assert "stays" not in seen(moved, picture)
     affinity = Affinity(
         pool="stays", session=WHOLE_POOL, natural="c/x", pinned="", ttl_s=60.0,
@@ -78,7 +78,7 @@ def test_a_pool_that_stays_where_it_moved_to_is_not_at_rest():
 
 def test_a_candidate_that_has_all_that_its_limits_allow_shows():
     full = world()
-    picture = Picture(full.table)
+    picture = PoolsPicture(full.table)
     assert "few" not in seen(full, picture)
     candidate = full.table.pool("few").candidates[0]  # type: ignore[union-attr]
     full.live.loads.begin(candidate, 1, full.clock.now)
