@@ -5,7 +5,8 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from django.core.exceptions import PermissionDenied
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.core.exceptions import BadRequest, PermissionDenied
 from django.db.models import Q
 from django.http import StreamingHttpResponse
 from django.template.response import TemplateResponse
@@ -187,7 +188,10 @@ class RequestRecordAdmin(ReadOnly, ModelAdmin):
         """What the list of the same address would show."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        return self.get_changelist_instance(request)
+        try:
+            return self.get_changelist_instance(request)
+        except IncorrectLookupParameters as error:
+            raise BadRequest("The address asks for what no list of requests knows.") from error
 
     def errors_view(self, request: HttpRequest) -> HttpResponse:
         """Errors of the chosen requests, grouped by what they are and whose."""

@@ -231,6 +231,11 @@ def test_the_errors_page_is_of_what_the_list_shows(page: Client) -> None:
     assert "No request met an error." in page.get(ERRORS, {"key": "k3"}).content.decode()
 
 
+def test_an_address_that_asks_for_nonsense_is_refused(page: Client) -> None:
+    for path in (ERRORS, CSV):
+        assert page.get(path, {"nonsense": "1"}).status_code == 400
+
+
 # CSV
 
 
