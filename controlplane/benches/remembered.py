@@ -43,7 +43,7 @@ def remember(
             continue
         row = _row(place, before)
         row.ended_at = _at(wall)
-        row.ending, row.ended_by, row.ended_reason = _ending(before, entry)
+        row.ending, row.ended_by, row.ended_reason = map(_text, _ending(before, entry))
         ended.append(row)
     for rows, fields in ((going, AS_IT_GOES), (ended, AT_ITS_END)):
         BenchRecord.objects.bulk_create(
@@ -58,18 +58,23 @@ def _row(place: str, entry: BenchEntry) -> BenchRecord:
     return BenchRecord(
         place=place,
         epoch=entry.epoch,
-        subject=entry.subject,
-        credential=entry.credential or "",
+        subject=_text(entry.subject),
+        credential=_text(entry.credential or ""),
         manual=entry.manual,
-        by=entry.by,
-        reason=entry.reason,
+        by=_text(entry.by),
+        reason=_text(entry.reason),
         status=entry.status,
-        sample_error=entry.sample_error,
-        request_id=entry.request_id,
+        sample_error=_text(entry.sample_error),
+        request_id=_text(entry.request_id),
         count=entry.count,
         began_at=_at(entry.since),
         until=_at(entry.until),
     )
+
+
+def _text(told: str) -> str:
+    """What PostgreSQL holds of a provider's or an operator's words: no NUL."""
+    return told.replace("\x00", "")
 
 
 def _ending(before: BenchEntry, entry: BenchEntry) -> tuple[str, str, str]:

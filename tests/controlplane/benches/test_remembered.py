@@ -36,7 +36,7 @@ class Table:
 
 def test_a_bench_of_traffic_is_one_however_often_its_trials_fail_and_ends_with_an_answer():
     table = Table()
-    first = bench_entry(starts=(WALL,), status=503, request_id="r1")
+    first = bench_entry(starts=(WALL,), status=503, request_id="r1", sample_error="\x00 busy")
     again = replace(first, since=WALL + 70, until=WALL + 190, count=2, request_id="r2")
     table.write(first)
     table.write(again, after_s=70)
@@ -45,6 +45,7 @@ def test_a_bench_of_traffic_is_one_however_often_its_trials_fail_and_ends_with_a
     assert table.told() == [("one/m", "3 min 20 s", "it answered again")]
     row = BenchRecord.objects.get()
     assert (row.count, row.request_id, row.status, row.by) == (2, "r2", 503, "")
+    assert row.sample_error == " busy"  # a database may hold no NUL
 
 
 def test_an_operators_word_is_told_with_who_and_why():
