@@ -61,7 +61,7 @@ PAGES: Final = (
     "/admin/controlplane/requestrecord/?slow=True",
     "/admin/controlplane/requestrecord/?team=team-3",
     "/admin/controlplane/requestrecord/?key=key-7&failover=True",
-    "/admin/controlplane/requestrecord/?p=150",
+    "/admin/controlplane/requestrecord/?p=30",
     "/admin/controlplane/requestrecord/errors/",
     "/admin/controlplane/requestrecord/errors/?key=key-7",
     "/admin/controlplane/requestrecord/{record}/change/",
