@@ -23,7 +23,7 @@ from bench.processes import ROOT
 from tests.support.databases import postgres
 
 COUNT, BATCH, DAY_MS = 1_000_000, 1000, 86_400_000
-POOLS, KEYS, PROVIDERS = 20, 50, 6
+POOLS, KEYS, TEAMS, PROVIDERS = 20, 50, 20, 6
 LIMIT_S = 3600
 LISTS = (
     "",
@@ -50,13 +50,7 @@ class Run:
 
 def measure(count: int) -> Figures:
     """In the database of DATABASE_URL, which is empty."""
-    os.environ["DJANGO_SETTINGS_MODULE"] = "controlplane.settings"
-    import django  # noqa: PLC0415 - it needs the environment
-
-    django.setup()
-    from django.core.management import call_command  # noqa: PLC0415 - as above
-
-    call_command("migrate", verbosity=0)
+    set_up()
     end = datetime.now(UTC)
     return {
         **_ingested(count, end),
@@ -71,7 +65,7 @@ def _ingested(count: int, end: datetime) -> Figures:
 
     wall_s = cpu_s = 0.0
     slowest_s = 0.0
-    for batch in _batches(count, end):
+    for batch in batches(count, end):
         began, cpu = time.perf_counter(), time.process_time()
         store(batch)
         took_s = time.perf_counter() - began
@@ -85,7 +79,9 @@ def _ingested(count: int, end: datetime) -> Figures:
     }
 
 
-def _batches(count: int, end: datetime) -> Iterator[list[tuple[object, ...]]]:
+def batches(
+    count: int, end: datetime, *, pools: int = POOLS, keys: int = KEYS
+) -> Iterator[list[tuple[object, ...]]]:
     """Rows as spools hold them, in the order of time: made before they are measured."""
     from routing.gateway.records.record import row_of  # noqa: PLC0415 - it is quick to import late
     from tests.support.builders import attempt_record, request_record  # noqa: PLC0415 - as above
@@ -94,7 +90,7 @@ def _batches(count: int, end: datetime) -> Iterator[list[tuple[object, ...]]]:
     start_ms = int(end.timestamp() * 1000) - DAY_MS
     batch: list[tuple[object, ...]] = []
     for number in range(count):
-        moved, key = dice.random() < 0.05, dice.randrange(KEYS)
+        moved, key = dice.random() < 0.05, dice.randrange(keys)
         provider, other = dice.sample(range(PROVIDERS), 2)
         served = attempt_record(provider=f"provider-{provider}", model="m")
         failed = attempt_record(
@@ -107,8 +103,9 @@ def _batches(count: int, end: datetime) -> Iterator[list[tuple[object, ...]]]:
         record = request_record(
             id=identifier,
             request_id=f"req_{identifier}",
-            canonical_model=f"pool-{(key + dice.randrange(2)) % POOLS}",  # a key asks for two
+            canonical_model=f"pool-{(key + dice.randrange(2)) % pools}",  # a key asks for two
             key=f"key-{key}",
+            team=f"team-{key % TEAMS}",
             outcome="failed" if has_failed else "answered",
             status=502 if has_failed else 200,
             provider="" if has_failed else f"provider-{provider}",
@@ -180,10 +177,10 @@ def _deleted(count: int, now: datetime) -> Figures:
     }
 
 
-def _in_a_process(count: int, url: Callable[[str], str]) -> Figures:
+def _in_a_process(module: str, count: int, url: Callable[[str], str]) -> Figures:
     with tempfile.TemporaryDirectory(prefix="switchyard-bench-") as folder:
         done = subprocess.run(
-            [sys.executable, "-m", "bench.records", str(count)],
+            [sys.executable, "-m", module, str(count)],
             cwd=ROOT,
             env={**os.environ, "DATA_DIR": folder, "DATABASE_URL": url(folder), "MEASURED": "1"},
             stdout=subprocess.PIPE,
@@ -194,14 +191,26 @@ def _in_a_process(count: int, url: Callable[[str], str]) -> Figures:
     return figures
 
 
-def main(count: int) -> None:
+def on_both(module: str, count: int, width: int = 30) -> None:
+    """The figures that `module` prints in a process of its own, on each database."""
     print(f"{count:,} records")
-    on_sqlite = _in_a_process(count, lambda folder: f"sqlite:///{folder}/bench.sqlite3")
+    on_sqlite = _in_a_process(module, count, lambda folder: f"sqlite:///{folder}/bench.sqlite3")
     with postgres() as url:
-        on_postgres = _in_a_process(count, lambda _folder: url)
-    print(f"{'':30}{'SQLite':>12}{'PostgreSQL':>12}")
+        on_postgres = _in_a_process(module, count, lambda _folder: url)
+    print(f"{'':{width}}{'SQLite':>12}{'PostgreSQL':>12}")
     for name, value in on_sqlite.items():
-        print(f"{name:30}{value:>12,.1f}{on_postgres[name]:>12,.1f}")
+        print(f"{name:{width}}{value:>12,.1f}{on_postgres[name]:>12,.1f}")
+
+
+def set_up() -> None:
+    """Django in the database of DATABASE_URL, which is empty."""
+    os.environ["DJANGO_SETTINGS_MODULE"] = "controlplane.settings"
+    import django  # noqa: PLC0415 - it needs the environment
+
+    django.setup()
+    from django.core.management import call_command  # noqa: PLC0415 - as above
+
+    call_command("migrate", verbosity=0)
 
 
 if __name__ == "__main__":
@@ -209,4 +218,4 @@ if __name__ == "__main__":
     if os.environ.get("MEASURED"):
         print(json.dumps(measure(asked)))
     else:
-        main(asked)
+        on_both("bench.records", asked)

@@ -21,6 +21,7 @@ from controlplane.alerts.admin import AlertAdmin, WebhookAdmin
 from controlplane.alerts.models import Alert, Webhook
 from controlplane.benches.admin import BenchAdmin
 from controlplane.config.general import SETTING_OF_KEY, effective_settings, setting_sources
+from controlplane.decisions import admin as decisions_admin  # noqa: F401 - it registers its lists
 from controlplane.edits.models import Revision
 from controlplane.health import admin as health_admin  # noqa: F401 - it registers its pages
 from controlplane.keys import admin as keys_admin  # noqa: F401 - as above

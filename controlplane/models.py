@@ -492,6 +492,13 @@ class ConfigSource(Singleton):
     def __str__(self) -> str:
         return self.path or "no configuration file"
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether the last edit was refused: that counts until a later one has been applied."""
+        if self.refused_at is None:
+            return False
+        return self.applied_at is None or self.refused_at > self.applied_at
+
 
 class PublishedSnapshot(models.Model):
     """A numbered state of everything that routing depends on, as the workers got it."""

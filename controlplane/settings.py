@@ -261,10 +261,25 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
 # admin
 
 
-def _link(title: str, icon: str, name: str) -> dict[str, Any]:
-    link = reverse_lazy(name)
-    return {"title": title, "icon": icon, "name": name, "link": link, "permission": may_open(name)}
+def _link(title: str, icon: str, name: str, badge: str = "") -> dict[str, Any]:
+    """An entry of the menu; `badge` is one of controlplane.decisions.badges."""
+    link: dict[str, Any] = {"title": title, "icon": icon, "name": name, "link": reverse_lazy(name)}
+    link["permission"] = may_open(name)
+    return link | ({"badge": f"controlplane.decisions.badges.{badge}"} if badge else {})
 
+
+def _tabs(*views: tuple[str, str]) -> dict[str, Any]:
+    """Lists that stand side by side, each by its title and its model; the menu has the first."""
+    return {
+        "models": [model for _, model in views],
+        "items": [
+            {"title": title, "link": reverse_lazy(f"admin:{model.replace('.', '_')}_changelist")}
+            for title, model in views
+        ],
+    }
+
+
+SUB = "subdirectory_arrow_right"  # of what stands above it
 
 UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "Switchyard",
@@ -284,11 +299,26 @@ UNFOLD: dict[str, Any] = {
     "STYLES": [
         lambda _request: static("switchyard/switch.css"),
         lambda _request: static("switchyard/reading.css"),
+        lambda _request: static("switchyard/lists.css"),
     ],
-    "DASHBOARD_CALLBACK": "controlplane.overview.dashboard.dashboard",
     "SCRIPTS": [
         lambda _request: static("switchyard/palette.js"),
         lambda _request: static("switchyard/labels.js"),
+    ],
+    "DASHBOARD_CALLBACK": "controlplane.overview.dashboard.dashboard",
+    "TABS": [
+        _tabs(
+            ("Switches", "routing.routingstate"),
+            ("History", "routing.historicalroutingstate"),
+        ),
+        _tabs(
+            ("Model facts", "providers.providermodel"),
+            ("Imported facts", "providers.catalogentry"),
+        ),
+        _tabs(
+            ("Revisions", "controlplane.revision"),
+            ("Published snapshots", "controlplane.publishedsnapshot"),
+        ),
     ],
     "SIDEBAR": {
         "show_search": True,
@@ -312,18 +342,23 @@ UNFOLD: dict[str, Any] = {
             {
                 "title": "Routing",
                 "items": [
-                    _link("Pools now", "monitor_heart", "pools-now"),
-                    _link("Suggestions", "lightbulb", "admin:controlplane_suggestion_changelist"),
-                    _link("Bench board", "event_seat", "admin:failover_bench_changelist"),
-                    _link("Explain", "psychology_alt", "explain"),
-                    _link("Try it", "send", "try-it"),
                     _link("Model pools", "hub", "admin:routing_canonicalmodel_changelist"),
-                    _link("Candidates", "toggle_on", "admin:routing_candidate_changelist"),
+                    _link("Pools now", SUB, "pools-now", "unavailable_pools"),
+                    _link("Candidates", SUB, "admin:routing_candidate_changelist"),
                     _link("Aliases", "label", "admin:routing_alias_changelist"),
                     _link("Failover rules", "alt_route", "admin:failover_failoverrule_changelist"),
                     _link(
                         "Switches", "power_settings_new", "admin:routing_routingstate_changelist"
                     ),
+                    _link(
+                        "Bench board",
+                        "event_seat",
+                        "admin:failover_bench_changelist",
+                        "benches",
+                    ),
+                    _link("Suggestions", "lightbulb", "admin:controlplane_suggestion_changelist"),
+                    _link("Explain", "psychology_alt", "explain"),
+                    _link("Try it", "send", "try-it"),
                     _link("Settings", "tune", "admin:controlplane_settings_changelist"),
                 ],
             },
@@ -333,7 +368,6 @@ UNFOLD: dict[str, Any] = {
                     _link("Providers", "cloud", "admin:providers_provider_changelist"),
                     _link("Health", "ecg_heart", "admin:controlplane_healthsnapshot_changelist"),
                     _link("Model facts", "fact_check", "admin:providers_providermodel_changelist"),
-                    _link("Imported facts", "upload", "admin:providers_catalogentry_changelist"),
                 ],
             },
             {
@@ -351,18 +385,8 @@ UNFOLD: dict[str, Any] = {
                     _link("Processes", "lan", "processes"),
                     _link("Jobs", "schedule", "jobs"),
                     _link("Alert addresses", "forward_to_inbox", "alert-addresses"),
-                    _link("Configuration", "code", "configuration"),
-                    _link(
-                        "Switch history",
-                        "manage_history",
-                        "admin:routing_historicalroutingstate_changelist",
-                    ),
+                    _link("Configuration", "code", "configuration", "refused_file"),
                     _link("Revisions", "undo", "admin:controlplane_revision_changelist"),
-                    _link(
-                        "Published snapshots",
-                        "history",
-                        "admin:controlplane_publishedsnapshot_changelist",
-                    ),
                     _link("Documentation", "menu_book", "docs"),
                     _link("API documentation", "api", "api-docs"),
                 ],

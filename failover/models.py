@@ -77,6 +77,48 @@ class Bench(models.Model):
         return self.place
 
 
+class BenchRecord(models.Model):
+    """
+    One bench from its beginning to its end, kept for a day.
+
+    `place` is as in Bench, and `epoch` the bench's own: all trials that failed since it began have
+    the same. Without `ended_at` it ended with its time, if that is over.
+    """
+
+    class Ending(models.TextChoices):
+        RELEASED = "released"  # by an operator
+        ANSWERED = "answered"  # a trial went well
+        MENDED = "mended"  # its provider was edited
+        REPLACED = "replaced"  # by a later word of an operator
+
+    place = models.CharField(max_length=64)
+    epoch = models.BigIntegerField()
+    subject = models.TextField()
+    credential = models.TextField(blank=True)
+    manual = models.BooleanField()
+    by = models.TextField(blank=True)
+    reason = models.TextField(blank=True)
+    status = models.SmallIntegerField(null=True)
+    sample_error = models.TextField(blank=True)
+    request_id = models.TextField(blank=True)
+    count = models.PositiveIntegerField()
+    began_at = models.DateTimeField()
+    until = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+    ending = models.CharField(max_length=20, blank=True, choices=Ending.choices)
+    ended_by = models.TextField(blank=True)
+    ended_reason = models.TextField(blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["place", "epoch"], name="bench_record_once"),
+        ]
+        indexes = [models.Index(fields=["until"], name="bench_record_until")]
+
+    def __str__(self) -> str:
+        return f"{self.subject} {self.began_at:%Y-%m-%d %H:%M:%S}"
+
+
 class BenchVersion(models.Model):
     """One row. Moves with every change of benches; whoever moves it keeps others from writing."""
 

@@ -29,6 +29,7 @@ from providers.models import Provider
 from routing import rules_admin  # noqa: F401 - it registers its page
 from routing.models import Alias, AliasTarget, Candidate, CanonicalModel
 from routing.switches.admin import (
+    ENABLED,
     SCRIPT,
     SwitchColumn,
     attach_flags,
@@ -103,6 +104,14 @@ class CandidateInline(TargetInline):
     ]
     readonly_fields = ["switch", "flag"]
     verbose_name_plural = "candidates: dragged into the order in which they are tried"
+
+    def formfield_for_dbfield(
+        self, db_field: Field[Any, Any], request: HttpRequest, **options: Any
+    ) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **options)
+        if db_field.name == "enabled":
+            field.help_text = ENABLED
+        return field
 
     def get_formset(self, request: HttpRequest, obj: Any = None, **options: Any) -> Any:
         formset = super().get_formset(request, obj, **options)

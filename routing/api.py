@@ -61,11 +61,12 @@ class CandidateSerializer(CleanSerializer):
         context: Any = self.context
         known: Mapping[Pair, str] | None = context.get(key)
         if known is None:
-            shown = Candidate.objects.all()
-            if not is_list:
-                shown = shown.filter(canonical_model=row.canonical_model_id)
-            pairs = set(shown.values_list("provider_name", "model"))
-            known = context[key] = flags(pairs)
+            if is_list:
+                pools: Any = self.root.instance
+                shown = [c for pool in pools for c in pool.candidates.all()]
+            else:
+                shown = list(Candidate.objects.filter(canonical_model=row.canonical_model_id))
+            known = context[key] = flags({(c.provider_name, c.model) for c in shown})
         return known
 
 

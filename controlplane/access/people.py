@@ -77,6 +77,7 @@ class UserAdmin(_OwnChoices, DjangoUserAdmin, ModelAdmin):  # type: ignore[type-
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
+    list_per_page = 50
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         fixed = [*super().get_readonly_fields(request, obj)]
@@ -90,6 +91,8 @@ class UserAdmin(_OwnChoices, DjangoUserAdmin, ModelAdmin):  # type: ignore[type-
 
 
 class GroupAdmin(_OwnChoices, DjangoGroupAdmin, ModelAdmin):  # type: ignore[misc] # unfold carries no types
+    list_per_page = 50
+
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return super().has_change_permission(request, obj) and _may_touch(request, obj)
 

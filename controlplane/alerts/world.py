@@ -9,9 +9,7 @@ and failures that have not come to a bench.
 from __future__ import annotations
 
 import time
-from collections import defaultdict
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
 from random import Random
 from typing import TYPE_CHECKING, Final
 
@@ -32,12 +30,16 @@ from failover.engine.bench_entries import BenchEntry
 from failover.engine.benches import Benches
 from failover.models import Bench
 from providers.models import Provider
+from routing.gateway.deciding.snapshot import finish
 from routing.gateway.deciding.state import LiveState
-from routing.gateway.deciding.table import Table, compile_table
-from routing.gateway.explain.overview import PoolView, view_pool
+from routing.gateway.deciding.table import compile_table
+from routing.gateway.explain.picture import PoolsPicture
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from routing.gateway.deciding.table import Table
+    from routing.gateway.explain.overview import PoolView
 
 TRAFFIC_S: Final = 300
 DROPPED_S: Final = 300
@@ -47,46 +49,7 @@ STALE_AFTER: Final = 3  # intervals
 _decoder = msgspec.json.Decoder(BenchEntry)
 
 
-class PoolsPicture:
-    """
-    The pools of one published snapshot.
-
-    As it never changes, how the pools stand at rest is worked out once; later only those are
-    looked at in which somebody is benched or unhealthy.
-    """
-
-    def __init__(self, table: Table) -> None:
-        self.table = table
-        self._pools_of: defaultdict[str, set[str]] = defaultdict(set)
-        for name, spec in table.pools.items():
-            for candidate in spec.candidates:
-                self._pools_of[candidate.provider].add(name)
-
-    @cached_property
-    def at_rest(self) -> dict[str, PoolView]:
-        """The pools that are not well though nobody is benched or unhealthy."""
-        return self._views(self.table.pools, _state((), ()), time.monotonic())
-
-    def pools(self, benches: Sequence[BenchEntry], unhealthy: Iterable[str]) -> list[PoolView]:
-        """Every pool that is not well, by name."""
-        providers = {entry.subject.partition("/")[0] for entry in benches} | {*unhealthy}
-        touched = {name for provider in providers for name in self._pools_of.get(provider, ())}
-        views = {name: view for name, view in self.at_rest.items() if name not in touched}
-        if touched:
-            now = time.monotonic()
-            views |= self._views(touched, _state(benches, unhealthy, now), now)
-        return [views[name] for name in sorted(views)]
-
-    def _views(self, names: Iterable[str], live: LiveState, now: float) -> dict[str, PoolView]:
-        found = {}
-        for name in names:
-            view = view_pool(self.table, name, {}, live, now, Random(0))
-            if view is not None and view.status in ("degraded", "unavailable"):
-                found[name] = view
-        return found
-
-
-def _state(benches: Sequence[BenchEntry], unhealthy: Iterable[str], now: float = 0.0) -> LiveState:
+def _state(benches: Sequence[BenchEntry], unhealthy: Iterable[str], now: float) -> LiveState:
     live = LiveState(benches=Benches(rng=Random(0), wall=time.time))
     live.benches.merge(benches, now)
     live.mark_unhealthy(unhealthy)
@@ -134,7 +97,7 @@ def look(now: datetime, pictures: Pictures = PICTURES) -> World:
     rate = settings_now()["alerts_failover_rate"]
     return World(
         unhealthy=sick,
-        pools=[] if picture is None else picture.pools(benches, names),
+        pools=[] if picture is None else _troubled(picture, benches, names),
         benches=benches,
         traffic=_traffic(now),
         failover_rate=float(str(rate)),
@@ -144,6 +107,15 @@ def look(now: datetime, pictures: Pictures = PICTURES) -> World:
         refused=_refused(),
         dropping=_dropping(now),
     )
+
+
+def _troubled(
+    picture: PoolsPicture, benches: Sequence[BenchEntry], unhealthy: Iterable[str]
+) -> list[PoolView]:
+    """Every pool that is not well by no operator's word, by name."""
+    now = time.monotonic()
+    views = finish(picture.looking(_state(benches, unhealthy, now), now))
+    return [view for view in views.values() if view.status in ("degraded", "unavailable")]
 
 
 def _suggestions(now: datetime) -> int:
@@ -207,9 +179,7 @@ def _traffic(now: datetime) -> list[PoolTraffic]:
 def _refused() -> list[str]:
     """The mistakes of the last edit of the file, if none has been taken over since."""
     source = ConfigSource.objects.filter(pk=1).first()
-    if source is None or source.refused_at is None:
-        return []
-    if source.applied_at is not None and source.applied_at > source.refused_at:
+    if source is None or not source.is_refused:
         return []
     return list(map(str, source.refused_errors)) or ["The page says why."]
 

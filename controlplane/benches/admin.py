@@ -20,10 +20,13 @@ from django.http import HttpResponseRedirect, JsonResponse
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
+from django.utils import timezone
+from django.utils.http import url_has_allowed_host_and_scheme
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from controlplane.benches.api import LONGEST, subject_problem
+from controlplane.benches.remembered import past
 from controlplane.benches.store import digest_of, readers, versions_of
 from controlplane.edits.poke import hub_request
 from failover.engine.bench_entries import BenchEntry
@@ -96,6 +99,15 @@ class NewBench(forms.Form):
         max_length=500, widget=UnfoldAdminTextInputWidget(attrs={"required": True})
     )
 
+    @classmethod
+    def with_errors_of(cls, given: Any, wanted: Wanted) -> NewBench:
+        """The form as it was sent, with what is wrong at its fields."""
+        form = cls(given)
+        for field, problems in wanted.errors.items():
+            if field in form.fields and field not in form.errors:
+                form.add_error(field, list(problems))
+        return form
+
 
 class BenchAdmin(ModelAdmin):  # type: ignore[misc] # unfold carries no types
     def get_urls(self) -> list[Any]:
@@ -115,6 +127,9 @@ class BenchAdmin(ModelAdmin):  # type: ignore[misc] # unfold carries no types
             raise PermissionDenied
         if request.method == "POST":
             return self._act(request)
+        return self._page(request, NewBench(initial={"model": request.GET.get("model", "")}))
+
+    def _page(self, request: HttpRequest, form: NewBench) -> HttpResponse:
         rows = self._rows(request)
         return TemplateResponse(
             request,
@@ -123,7 +138,8 @@ class BenchAdmin(ModelAdmin):  # type: ignore[misc] # unfold carries no types
                 **self.admin_site.each_context(request),
                 "title": "Bench board",
                 "rows": rows,
-                "form": NewBench(),
+                "past": _past(),
+                "form": form,
                 "may_bench": self.has_add_permission(request),
                 "no_answer": NO_ANSWER if rows is None else "",
                 "rows_url": reverse("admin:failover_bench_rows"),
@@ -132,10 +148,17 @@ class BenchAdmin(ModelAdmin):  # type: ignore[misc] # unfold carries no types
         )
 
     def rows_view(self, request: HttpRequest) -> HttpResponse:
-        """The rows as JSON: {"now", "problem", "rows": [{"id", "stamp", "html"}]}."""
+        """
+        The rows as JSON: {"now", "problem", "rows": [{"id", "stamp", "html"}]}; with ?past what is
+        over, too: "past" is its HTML.
+        """
         if not self.has_view_permission(request):
             raise PermissionDenied
-        return JsonResponse(self._answer(request))
+        answer = self._answer(request)
+        if "past" in request.GET:
+            context = {"past": _past()}
+            answer["past"] = render_to_string("admin/benches_past.html", context, request)
+        return JsonResponse(answer)
 
     def _answer(self, request: HttpRequest) -> dict[str, Any]:
         rows = self._rows(request)
@@ -154,15 +177,22 @@ class BenchAdmin(ModelAdmin):  # type: ignore[misc] # unfold carries no types
 
     def _act(self, request: HttpRequest) -> HttpResponse:
         form = Wanted(request.POST)
+        is_script = request.headers.get("accept") == "application/json"
         if form.is_valid():
             is_good, said = self._obey(request, form.cleaned_data)
-        else:
+        elif is_script or request.POST.get("act") != "bench":
             is_good = False
             said = " ".join(str(word) for words in form.errors.values() for word in words)
-        if request.headers.get("accept") == "application/json":
-            return JsonResponse({**self._answer(request), "is_good": is_good, "said": said})
+        else:
+            return self._page(request, NewBench.with_errors_of(request.POST, form))
+        if is_script:
+            errors = {field: [str(word) for word in words] for field, words in form.errors.items()}
+            told = {"is_good": is_good, "said": said, "errors": errors}
+            return JsonResponse({**self._answer(request), **told})
         messages.add_message(request, messages.SUCCESS if is_good else messages.ERROR, said)
-        return HttpResponseRedirect(request.path)
+        back = request.POST.get("next", "")
+        is_ours = url_has_allowed_host_and_scheme(back, {request.get_host()}, request.is_secure())
+        return HttpResponseRedirect(back if is_ours else request.path)
 
     def _obey(self, request: HttpRequest, wanted: dict[str, Any]) -> tuple[bool, str]:
         """Do what the form says: whether it was done, and what to say of it."""
@@ -248,12 +278,6 @@ def _shown(entry: BenchEntry, now: float) -> dict[str, Any]:
         colour, state = ("info", "by hand")
     elif now >= entry.until:
         colour, state = ("warning", "on trial")
-    why = entry.reason
-    if not entry.manual:
-        fault = "" if entry.reason == Fault.STATUS.value else entry.reason.replace("_", " ")
-        status = "" if entry.status is None else f"status {entry.status}"
-        why = ", ".join(filter(None, [fault, status])) or "failures"
-    records = reverse("admin:controlplane_requestrecord_changelist")
     return {
         "id": digest_of(entry.place)[:16],
         "who": entry.subject,
@@ -262,11 +286,11 @@ def _shown(entry: BenchEntry, now: float) -> dict[str, Any]:
         "manual": entry.manual,
         "colour": colour,
         "state": state,
-        "why": why,
+        "why": why_of(entry.reason, entry.status, is_manual=entry.manual),
         "sample_error": entry.sample_error,
         "by": entry.by,
         "request_id": entry.request_id,
-        "record_url": f"{records}?{urlencode({'q': entry.request_id})}",
+        "record_url": record_url(entry.request_id),
         "since": datetime.fromtimestamp(entry.since, UTC),
         "until": datetime.fromtimestamp(entry.until, UTC),
         "until_s": entry.until,
@@ -282,14 +306,53 @@ def _stamp(row: dict[str, Any]) -> str:
 
 def scope_of(entry: BenchEntry) -> str:
     """What of a provider sits out, in words."""
-    is_endpoint = entry.subject.endswith("/*")
-    if entry.credential is None:
+    return scope_of_place(entry.subject, entry.credential)
+
+
+def scope_of_place(subject: str, credential: str | None) -> str:
+    is_endpoint = subject.endswith("/*")
+    if not credential:
         return "all models of the provider" if is_endpoint else "this model"
-    return f"credential {entry.credential}" + ("" if is_endpoint else ", at this model")
+    return f"credential {credential}" + ("" if is_endpoint else ", at this model")
 
 
 def name_of(subject: str, credential: str | None) -> str:
     return subject if credential is None else f"{subject}, credential {credential},"
+
+
+def _past() -> list[dict[str, Any]]:
+    """What is over of the last day."""
+    return [
+        {
+            "who": one.row.subject,
+            "scope": scope_of_place(one.row.subject, one.row.credential),
+            "why": why_of(one.row.reason, one.row.status, is_manual=one.row.manual),
+            "sample_error": one.row.sample_error,
+            "by": one.row.by,
+            "request_id": one.row.request_id,
+            "record_url": record_url(one.row.request_id),
+            "count": one.row.count,
+            "began_at": one.row.began_at,
+            "ended_at": one.ended_at,
+            "lasted": one.lasted,
+            "ending": one.ending,
+        }
+        for one in past(timezone.now())
+    ]
+
+
+def why_of(reason: str, status: int | None, *, is_manual: bool) -> str:
+    """What made a bench, in words."""
+    if is_manual:
+        return reason
+    fault = "" if reason == Fault.STATUS.value else reason.replace("_", " ")
+    said = "" if status is None else f"status {status}"
+    return ", ".join(filter(None, [fault, said])) or "failures"
+
+
+def record_url(request_id: str) -> str:
+    records = reverse("admin:controlplane_requestrecord_changelist")
+    return f"{records}?{urlencode({'q': request_id})}"
 
 
 def _utc(wall: float) -> str:

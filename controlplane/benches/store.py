@@ -19,6 +19,7 @@ import msgspec
 from django.db import transaction
 from django.db.models import F
 
+from controlplane.benches.remembered import forget, remember
 from failover.engine.bench_entries import REMEMBERED_S, BenchEntry, Place, newer
 from failover.models import Bench, BenchReader, BenchVersion
 
@@ -73,7 +74,7 @@ class BenchStore:
             if not entry.is_over(wall) and newer(known.get(entry.place), entry) is entry
         ]
         if news:
-            _write(news)
+            _write(news, wall)
         if wall >= self._prune_at:
             self._prune_at = wall + PRUNE_EVERY_S
             self._prune(wall)
@@ -100,6 +101,7 @@ class BenchStore:
 
     def _prune(self, wall: float) -> None:
         Bench.objects.filter(until__lte=_at(wall - REMEMBERED_S)).delete()
+        forget(wall)
         BenchReader.objects.filter(seen_at__lte=_at(wall - PRUNE_EVERY_S)).delete()
 
 
@@ -135,7 +137,7 @@ def _decoded(rows: Iterable[str]) -> Iterator[BenchEntry]:
 
 
 @transaction.atomic
-def _write(entries: Sequence[BenchEntry]) -> None:
+def _write(entries: Sequence[BenchEntry], wall: float) -> None:
     if not BenchVersion.objects.filter(pk=1).update(value=F("value") + 1):
         BenchVersion.objects.get_or_create(pk=1, defaults={"value": 0})
         BenchVersion.objects.filter(pk=1).update(value=F("value") + 1)
@@ -144,6 +146,12 @@ def _write(entries: Sequence[BenchEntry]) -> None:
         some = {digest_of(e.place): e for e in entries[first : first + AT_ONCE]}
         rows = Bench.objects.filter(place__in=some).values_list("entry", flat=True)
         current = {entry.place: entry for entry in _decoded(rows)}
+        some = {
+            digest: entry
+            for digest, entry in some.items()
+            if newer(current.get(entry.place), entry) is not current.get(entry.place)
+        }
+        remember(some, current, wall)
         Bench.objects.bulk_create(
             [
                 Bench(
@@ -153,7 +161,6 @@ def _write(entries: Sequence[BenchEntry]) -> None:
                     version=version,
                 )
                 for digest, entry in some.items()
-                if newer(current.get(entry.place), entry) is not current.get(entry.place)
             ],
             update_conflicts=True,
             unique_fields=["place"],

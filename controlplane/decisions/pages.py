@@ -1,22 +1,20 @@
-"""Pages of admin that show decisions: explain, try it, and the pools as they stand now."""
+"""Pages of admin that show decisions: explain, and try it."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.core.paginator import Paginator
 from django.http import Http404, JsonResponse
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
-from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
+from controlplane.decisions import pools_page
 from controlplane.decisions.deciding import (
     ENDPOINTS,
     Question,
@@ -27,48 +25,24 @@ from controlplane.decisions.deciding import (
 )
 from controlplane.decisions.forms import ExplainForm, TryForm
 from controlplane.decisions.local_worker import LocalWorker, worker_of
-from controlplane.decisions.pools_api import pools_of
 from controlplane.decisions.trying import KEPT_BYTES, ShownAnswer, try_request
-from controlplane.health.admin import strip_of
-from controlplane.health.strips import candidate_strips
 from controlplane.models import ApiKey
-from controlplane.records.admin import duration, trail_of
 from controlplane.records.api import with_id
 from controlplane.records.models import RequestRecord
-from providers.listed import flags
-from routing.gateway.deciding.wording import words_of
+from controlplane.records.trails import duration, trail_of
 from routing.gateway.records.record import OWN_PREFIX
 from routing.models import Alias, CanonicalModel
 from routing.names import suggested_ids, suggested_models, suggested_subjects
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
     from django.http import HttpRequest, HttpResponse
-
-    from controlplane.health.strips import StripField
-    from routing.gateway.explain.overview import PoolView
 
 VIEW_POOLS: Final = "routing.view_canonicalmodel"
 VIEW_KEYS: Final = "controlplane.view_apikey"
 VIEW_RECORDS: Final = "controlplane.view_requestrecord"
 TRY: Final = "controlplane.add_requestrecord"  # whoever sends a request adds a record
 NAMES: Final = 500  # so many suggestions
-PAGE: Final = 50
 RECORD_WITHIN_S: Final = 3.0
-
-COLOURS: Final = {
-    "enabled": "success",
-    "degraded": "warning",
-    "unavailable": "danger",
-    "disabled": "default",
-}
-STATES: Final = {
-    "healthy": ("success", "healthy"),
-    "degraded": ("warning", "degraded"),
-    "unhealthy": ("danger", "unhealthy"),
-    "unknown": ("success", "can be chosen"),
-}
 
 
 def _page(request: HttpRequest, template: str, title: str, **context: Any) -> HttpResponse:
@@ -262,78 +236,9 @@ def names_page(request: HttpRequest) -> HttpResponse:
     return JsonResponse({"names": names})
 
 
-@require_safe
-def pools_page(request: HttpRequest) -> HttpResponse:
-    """Every pool as this worker would route now."""
-    _needs(request, VIEW_POOLS)
-    worker = _worker(request)
-    table = worker.gateway.table
-    page = Paginator(sorted(table.pools) if table else [], PAGE).get_page(request.GET.get("page"))
-    names = list(page.object_list)
-    views = pools_of(worker, names)
-    shown = {(one.provider_name, one.model) for view in views for one in view.candidates}
-    lately = Lately(flags=flags(shown), strips=candidate_strips(names, timezone.now()))
-    rows = CanonicalModel.effective().filter(name__in=names).values_list("name", "pk")
-    keys = dict(rows)
-    return _page(
-        request,
-        "admin/model_pools.html",
-        "Pools now",
-        worker=worker,
-        page=page,
-        pools=[_pool(view, keys.get(view.canonical_model), lately) for view in views],
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lately:
-    """What is known of candidates beside their standing; strips are of one pool each."""
-
-    flags: Mapping[tuple[str, str], str]
-    strips: Mapping[tuple[str, str, str], tuple[StripField, ...]]
-
-
-def _pool(view: PoolView, pk: int | None, lately: Lately) -> dict[str, Any]:
-    return {
-        "canonical_model": view.canonical_model,
-        "aliases": view.aliases,
-        "strategy": view.strategy.replace("_", " "),
-        "status": view.status,
-        "status_reason": view.status_reason,
-        "colour": COLOURS[view.status],
-        "candidates": list(_candidates(view, lately)),
-        "explain_url": f"{reverse('explain')}?{urlencode({'model': view.canonical_model})}",
-        "edit_url": reverse("admin:routing_canonicalmodel_change", args=[pk]) if pk else "",
-    }
-
-
-def _candidates(pool: PoolView, lately: Lately) -> Iterator[dict[str, Any]]:
-    for view in pool.candidates:
-        pair = (view.provider_name, view.model)
-        strip = lately.strips.get((pool.canonical_model, *pair))
-        colour, state = STATES[view.runtime_status]
-        bench = view.bench
-        yield {
-            "name": view.name,
-            "priority": view.priority,
-            "weight": view.weight,
-            "selectable": view.selectable,
-            "colour": colour,
-            "state": state,
-            "blocked_reason": words_of(view.blocked_reason or ""),
-            "is_effective_candidate": view.is_effective_candidate,
-            "is_config_primary": view.is_config_primary,
-            "flag": lately.flags.get(pair, ""),
-            "strip": strip_of(strip) if strip else "",
-            "switch_words": view.switch_words,
-            "bench": bench,
-            "bench_words": bench and f"benched: {bench.reason}, {bench.sample_error}".rstrip(", "),
-        }
-
-
 urlpatterns = [
     path("admin/explain/", admin.site.admin_view(explain_page), name="explain"),
     path("admin/try/", admin.site.admin_view(try_page), name="try-it"),
     path("admin/names/", admin.site.admin_view(names_page), name="known-names"),
-    path("admin/pools-now/", admin.site.admin_view(pools_page), name="pools-now"),
+    *pools_page.urlpatterns,
 ]

@@ -22,6 +22,7 @@ from routing.gateway.explain.overview import (
     PoolView,
     RuntimeStatus,
     aliases_by_pool,
+    board_of,
     view_pool,
 )
 from routing.models import CanonicalModel, SwitchKind
@@ -112,9 +113,11 @@ async def _look(worker: LocalWorker, names: list[str] | None) -> list[PoolView]:
     if table is None:
         return []
     aliases = aliases_by_pool(table)
+    live, now = gateway.live, gateway.clock()
+    board = board_of(live, now)
     found = []
     for number, name in enumerate(sorted(table.pools) if names is None else sorted(set(names)), 1):
-        view = view_pool(table, name, aliases, gateway.live, gateway.clock(), gateway.foresight())
+        view = view_pool(table, name, aliases, live, now, gateway.foresight(), board)
         if view is not None:
             found.append(view)
         if number % AT_ONCE == 0:

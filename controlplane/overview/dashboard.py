@@ -114,12 +114,7 @@ def _part(request: HttpRequest) -> dict[str, Any]:
         part |= _processes()
     source = ConfigSource.objects.filter(pk=1).first()
     part["config_source"] = source
-    # A refusal counts until a later edit has been applied.
-    part["refused"] = bool(
-        source
-        and source.refused_at
-        and (source.applied_at is None or source.refused_at > source.applied_at)
-    )
+    part["refused"] = source is not None and source.is_refused
     return part
 
 

@@ -10,3 +10,4 @@ from providers.managed.admin import ReadOnly
 class PublishedSnapshotAdmin(ReadOnly, ModelAdmin):
     list_display = ["generation", "created_at", "checksum"]
     fields = ["generation", "created_at", "checksum"]
+    list_per_page = 50

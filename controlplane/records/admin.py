@@ -1,134 +1,57 @@
-"""Admin of request records: what became of a request, and who was tried when."""
+"""Admin of request records: what became of requests, of one or of many, and who was tried when."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import timedelta
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from django.contrib import admin
-from django.core.paginator import Paginator
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.core.exceptions import BadRequest, PermissionDenied
 from django.db.models import Q
+from django.http import StreamingHttpResponse
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
 from django.utils import timezone
-from django.utils.functional import cached_property
-from django.utils.html import format_html_join
+from django.utils.html import format_html, format_html_join
+from django.utils.http import urlencode
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
-from controlplane.records.api import names_model, of_outcome, with_id
+from controlplane.models import ApiKey
+from controlplane.records.api import names_model, with_id
+from controlplane.records.choosing import CHOICES, BoundedPaginator, bar
+from controlplane.records.grouped import errors_of, shown
 from controlplane.records.models import Captured, RequestRecord
-from providers.errors import Fault
+from controlplane.records.table import as_csv
+from controlplane.records.trails import duration, trail_of
 from providers.managed.admin import ReadOnly, lines
 from providers.models import Provider
 from routing.gateway.explain.reasons import read_of
-from routing.gateway.records.record import AttemptRecord, Outcome
+from routing.gateway.records.record import Outcome
 from routing.models import CanonicalModel
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
     from django.http import HttpRequest, HttpResponse
 
+# What the outcome's word is coloured as.
 COLOURS = {
-    Outcome.ANSWERED.value: "success",
-    Outcome.CALLER_ERROR.value: "warning",
-    Outcome.REFUSED.value: "warning",
-    Outcome.ABANDONED.value: "info",
-    Outcome.UNAVAILABLE.value: "danger",
-    Outcome.FAILED.value: "danger",
-    Outcome.INTERRUPTED.value: "danger",
-    Outcome.INTERNAL_ERROR.value: "danger",
-    Outcome.LOST.value: "danger",
+    Outcome.ANSWERED.value: "healthy",
+    Outcome.CALLER_ERROR.value: "degraded",
+    Outcome.REFUSED.value: "degraded",
+    Outcome.ABANDONED.value: "unknown",
 }
-
-
-class BoundedPaginator(Paginator):  # type: ignore[type-arg]
-    """Counts no further than `most`: counting millions would take longer than showing them."""
-
-    most = 10_000
-
-    @cached_property
-    def count(self) -> int:
-        rows: Any = self.object_list
-        return len(rows.order_by().values_list("pk")[: self.most])
-
-
-class ChoiceFilter(admin.SimpleListFilter):
-    """One of a few values, each found by an index."""
-
-    field = ""
-
-    def queryset(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
-        del request
-        return rows.filter(**{self.field: self.value()}) if self.value() else rows
-
-
-class OutcomeChoice(ChoiceFilter):
-    title = parameter_name = field = "outcome"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        del request, model_admin
-        return [(name, name.replace("_", " ")) for name in RequestRecord.OUTCOMES]
-
-    def queryset(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
-        del request
-        return of_outcome(rows, self.value() or "") if self.value() else rows
-
-
-class FailoverChoice(ChoiceFilter):
-    title = parameter_name = field = "failover"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        del request, model_admin
-        return [("True", "another served")]
-
-    def queryset(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
-        del request
-        return rows.filter(failover=True) if self.value() else rows
-
-
-class ProviderChoice(ChoiceFilter):
-    title = parameter_name = field = "provider"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        del request, model_admin
-        names = Provider.effective().order_by("name").values_list("name", flat=True)
-        return [(name, name) for name in names[:200]]
-
-
-class ModelChoice(ChoiceFilter):
-    title = "model"
-    parameter_name = field = "canonical_model"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        del request, model_admin
-        names = CanonicalModel.effective().order_by("name").values_list("name", flat=True)
-        return [(name, name) for name in names[:200]]
-
-
-class TimeChoice(admin.SimpleListFilter):
-    title = "time"
-    parameter_name = "last"
-    _minutes = {"15": "15 minutes", "60": "hour", "1440": "day", "10080": "7 days"}
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        del request, model_admin
-        return [(minutes, f"the last {words}") for minutes, words in self._minutes.items()]
-
-    def queryset(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
-        del request
-        if self.value() not in self._minutes:
-            return rows
-        begin = timezone.now() - timedelta(minutes=int(self.value() or 0))
-        return rows.filter(pk__gte=RequestRecord.first_id_at(begin))
+SHORT = 8  # characters of an id that tell it from its neighbours
+GROUPS = 100
 
 
 def told(path: str, label: str = "", *, is_claim: bool = False) -> Any:
     """A readonly field from a record's detail; `path` leads there."""
 
-    @display(description=label or path.rpartition(".")[2].replace("_", " "), boolean=is_claim)
+    @display(description=label or path.rpartition(".")[2].replace("_", " "))
     def show(_admin: Any, row: RequestRecord) -> Any:
-        return attrgetter(path)(row.told)
+        value = attrgetter(path)(row.told)
+        return ("yes" if value else "") if is_claim else value
 
     return show
 
@@ -136,18 +59,23 @@ def told(path: str, label: str = "", *, is_claim: bool = False) -> Any:
 class RequestRecordAdmin(ReadOnly, ModelAdmin):
     list_display = [
         "began",
-        "public_id",
-        "key",
-        "canonical_model",
-        "served_by",
+        "short_id",
         "ended",
+        "http",
+        "pool",
+        "served_by",
+        "asked_by",
+        "of_team",
         "took",
-        "calls",
-        "moved",
+        "first_token",
+        "tokens",
+        "cost",
+        "tried",
     ]
-    list_filter = [OutcomeChoice, FailoverChoice, TimeChoice, ProviderChoice, ModelChoice]
-    list_filter_submit = False
+    list_display_links = ["began"]
+    list_filter = CHOICES
     list_per_page = 50
+    list_before_template = "admin/request_choices.html"
     search_fields = ["request_id"]
     search_help_text = "Request id, key, model, provider or provider/model, in full"
     sortable_by = ()
@@ -162,10 +90,10 @@ class RequestRecordAdmin(ReadOnly, ModelAdmin):
                 "fields": [
                     ("public_id", "id"),
                     ("began", "endpoint"),
-                    ("key", "team"),
+                    ("of_key", "team"),
                     ("user_path", "worker"),
-                    ("requested_model", "canonical_model"),
-                    ("stream", "needs"),
+                    ("requested_model", "of_pool"),
+                    ("streamed", "needs"),
                     ("estimated_input_tokens", "max_output_tokens"),
                     ("preferred_provider", "no_failover"),
                     ("session", "strict_params"),
@@ -189,10 +117,10 @@ class RequestRecordAdmin(ReadOnly, ModelAdmin):
             {
                 "fields": [
                     ("outcome", "status"),
-                    ("code", "duration_ms"),
-                    ("provider", "model"),
-                    ("failover", "fallback_target"),
-                    ("first_content_ms", "cost_usd"),
+                    ("code", "took"),
+                    ("of_provider", "model"),
+                    ("moved", "fallback_target"),
+                    ("first_token", "cost"),
                     ("input_tokens", "output_tokens"),
                     ("cached_tokens", "reasoning_tokens"),
                     "is_estimated",
@@ -201,6 +129,7 @@ class RequestRecordAdmin(ReadOnly, ModelAdmin):
         ),
     ]
     readonly_fields = [
+        "of_key", "of_pool", "of_provider", "streamed", "moved", "took", "first_token", "cost",
         "public_id", "began", "worker", "endpoint", "user_path", "fallback_target", "needs",
         "estimated_input_tokens", "max_output_tokens", "preferred_provider", "no_failover",
         "session", "strict_params", "resolved_by", "strategy", "config_primary", "effective",
@@ -237,6 +166,64 @@ class RequestRecordAdmin(ReadOnly, ModelAdmin):
             return by_id, False
         return queryset.filter(Q(key=text) | Q(provider=text) | names_model(text)), False
 
+    class Media:
+        js = ["switchyard/lists.js"]
+        css = {"all": ["switchyard/health.css", "switchyard/requests.css"]}
+
+    def get_urls(self) -> list[Any]:
+        view = self.admin_site.admin_view
+        return [
+            path("errors/", view(self.errors_view), name="controlplane_requestrecord_errors"),
+            path("csv/", view(self.csv_view), name="controlplane_requestrecord_csv"),
+            *super().get_urls(),
+        ]
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        changes = super().get_changelist_instance(request)
+        changes.has_filters = False  # their bar stands above the list, and not beside it
+        changes.bar = bar(changes)
+        return changes
+
+    def _chosen(self, request: HttpRequest) -> Any:
+        """What the list of the same address would show."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        try:
+            return self.get_changelist_instance(request)
+        except IncorrectLookupParameters as error:
+            raise BadRequest("The address asks for what no list of requests knows.") from error
+
+    def errors_view(self, request: HttpRequest) -> HttpResponse:
+        """Errors of the chosen requests, grouped by what they are and whose."""
+        changes = self._chosen(request)
+        found = errors_of(changes.get_queryset(request))
+        return TemplateResponse(
+            request,
+            "admin/request_errors.html",
+            {
+                **self.admin_site.each_context(request),
+                "title": "Errors",
+                "opts": self.opts,
+                "cl": changes,
+                "errors": found,
+                "groups": shown(found.groups[:GROUPS]),
+                "list_url": f"{reverse('admin:controlplane_requestrecord_changelist')}",
+            },
+        )
+
+    def csv_view(self, request: HttpRequest) -> StreamingHttpResponse:
+        """The chosen requests as a file."""
+        changes = self._chosen(request)
+        now = timezone.now()
+        return StreamingHttpResponse(
+            as_csv(changes.get_queryset(request)),
+            content_type="text/csv; charset=utf-8",
+            headers={
+                "Content-Disposition": f'attachment; filename="requests-{now:%Y%m%d-%H%M%S}.csv"',
+                "Cache-Control": "no-store",
+            },
+        )
+
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
@@ -249,25 +236,118 @@ class RequestRecordAdmin(ReadOnly, ModelAdmin):
         response: HttpResponse = super().change_view(request, object_id, form_url, context)
         return response
 
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Only what there is something to say of."""
+        groups = super().get_fieldsets(request, obj)
+        if obj is None:
+            return groups
+        return [
+            (title, {**options, "fields": list(self._with_values(options["fields"], obj))})
+            for title, options in groups
+        ]
+
+    def _with_values(self, fields: Any, row: RequestRecord) -> Any:
+        for entry in fields:
+            names = (entry,) if isinstance(entry, str) else entry
+            if kept := tuple(name for name in names if self._value(name, row) not in (None, "")):
+                yield kept
+
+    def _value(self, name: str, row: RequestRecord) -> Any:
+        shown_by = getattr(self, name, None)
+        return getattr(row, name) if shown_by is None else shown_by(row)
+
+    # The list
+
     @display(description="time (UTC)")
     def began(self, row: RequestRecord) -> str:
         return f"{row.started_at:%Y-%m-%d %H:%M:%S}"
 
+    @display(description="request")
+    def short_id(self, row: RequestRecord) -> str:
+        whole = row.public_id
+        short = whole if len(whole) <= 2 * SHORT else f"…{whole[-SHORT:]}"
+        return format_html(
+            '<span class="copied" title="{}">{}</span> '
+            '<button class="copy" type="button" data-copy="{}" aria-label="Copy {}"><span '
+            'class="material-symbols-outlined" aria-hidden="true">content_copy</span></button>',
+            whole,
+            short,
+            whole,
+            whole,
+        )
+
+    @display(description="outcome")
+    def ended(self, row: RequestRecord) -> str:
+        colour = COLOURS.get(row.outcome, "unhealthy")
+        words = row.outcome.replace("_", " ")
+        return format_html('<span class="health-word health-{}">{}</span>', colour, words)
+
+    @display(description="status")
+    def http(self, row: RequestRecord) -> str:
+        return "" if row.status is None else str(row.status)
+
+    @display(description="model")
+    def pool(self, row: RequestRecord) -> str:
+        name = row.canonical_model
+        return _narrowed("canonical_model", name) if name else row.requested_model
+
     @display(description="served by")
     def served_by(self, row: RequestRecord) -> str:
-        return f"{row.provider}/{row.model}" if row.provider else "nobody"
+        if not row.provider:
+            return "nobody"
+        return _narrowed("provider", row.provider, f"{row.provider}/{row.model}")
 
-    @display(description="outcome", label=COLOURS)
-    def ended(self, row: RequestRecord) -> tuple[str, str]:
-        return row.outcome, row.outcome.replace("_", " ")
+    @display(description="key")
+    def asked_by(self, row: RequestRecord) -> str:
+        return _narrowed("key", row.key) if row.key else "none"
+
+    @display(description="team")
+    def of_team(self, row: RequestRecord) -> str:
+        return _narrowed("team", row.team) if row.team else ""
 
     @display(description="duration")
     def took(self, row: RequestRecord) -> str:
         return duration(row.duration_ms)
 
-    @display(description="failover", label={"failover": "info"})
-    def moved(self, row: RequestRecord) -> str | None:
-        return "failover" if row.failover else None
+    @display(description="first token")
+    def first_token(self, row: RequestRecord) -> str:
+        return "" if row.first_content_ms is None else duration(row.first_content_ms)
+
+    @display(description="tokens in, out")
+    def tokens(self, row: RequestRecord) -> str:
+        if row.input_tokens is None and row.output_tokens is None:
+            return ""
+        return f"{row.input_tokens or 0:,}, {row.output_tokens or 0:,}"
+
+    @display(description="cost")
+    def cost(self, row: RequestRecord) -> str:
+        return "" if row.cost_usd is None else dollars(float(row.cost_usd))
+
+    @display(description="calls")
+    def tried(self, row: RequestRecord) -> str:
+        return f"{row.calls}, failover" if row.failover else str(row.calls)
+
+    # The page
+
+    @display(description="key")
+    def of_key(self, row: RequestRecord) -> str:
+        return _linked(ApiKey, row.key)
+
+    @display(description="canonical model")
+    def of_pool(self, row: RequestRecord) -> str:
+        return _linked(CanonicalModel, row.canonical_model)
+
+    @display(description="provider")
+    def of_provider(self, row: RequestRecord) -> str:
+        return _linked(Provider, row.provider)
+
+    @display(description="streamed")
+    def streamed(self, row: RequestRecord) -> str:
+        return "yes" if row.stream else "no"
+
+    @display(description="failover")
+    def moved(self, row: RequestRecord) -> str:
+        return "yes: another served than the first choice" if row.failover else "no"
 
     @display(description="request id")
     def public_id(self, row: RequestRecord) -> str:
@@ -294,98 +374,21 @@ class RequestRecordAdmin(ReadOnly, ModelAdmin):
         return lines(read_of(row.told.decision.inputs))
 
 
-def duration(ms: float | None) -> str:
-    """A time in words."""
-    if ms is None:
-        return "never"
-    if ms >= 10_000:
-        return f"{ms / 1000:.1f} s"
-    return f"{ms:.0f} ms" if ms >= 10 else f"{ms:.1f} ms"
+def _narrowed(name: str, value: str, words: str = "") -> str:
+    """A cell that leads to the requests that have it in common."""
+    return format_html('<a href="?{}">{}</a>', urlencode({name: value}), words or value)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bar:
-    """A stretch of an attempt on the time axis, in percent of it."""
-
-    phase: str
-    left: str
-    width: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShownAttempt:
-    """An attempt as the page shows it."""
-
-    number: int
-    candidate: str
-    credential: str
-    verdict: str
-    is_good: bool
-    message: str
-    bars: tuple[Bar, ...]
-    times: tuple[tuple[str, str], ...]
+def _linked(model: Any, name: str) -> str:
+    """`name`, and if there is an object of that name now a link to its page."""
+    row = model.named(name) if name else None
+    if row is None:
+        return name
+    options = row._meta  # noqa: SLF001 - Django's own API
+    page = reverse(f"admin:{options.app_label}_{options.model_name}_change", args=[row.pk])
+    return format_html('<a class="decision-link" href="{}">{}</a>', page, name)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestTrail:
-    calls: tuple[ShownAttempt, ...]
-    ticks: tuple[tuple[str, str], ...]
-
-
-def trail_of(row: RequestRecord) -> RequestTrail:
-    """The attempts laid out on a time axis from the request's start to its end."""
-    attempts = row.told.attempts
-    total = max([row.duration_ms, 0.001, *(a.ended_ms or 0.0 for a in attempts)])
-    return RequestTrail(
-        calls=tuple(_call(number, a, row, total) for number, a in enumerate(attempts, 1)),
-        ticks=tuple((f"{part}%", duration(total * part / 100)) for part in (0, 25, 50, 75, 100)),
-    )
-
-
-def _call(number: int, attempt: AttemptRecord, row: RequestRecord, total: float) -> ShownAttempt:
-    end = row.duration_ms if attempt.ended_ms is None else attempt.ended_ms
-    marks = [
-        ("waiting for headers", attempt.started_ms),
-        ("waiting for content", attempt.headers_ms),
-        ("content", attempt.content_ms),
-    ]
-    reached = [(phase, at) for phase, at in marks if at is not None]
-    ends = [at for _, at in reached[1:]] + [end]
-    bars = [
-        Bar(
-            phase=phase.split()[-1],
-            left=f"{100 * at / total:.2f}%",
-            width=f"{max(100 * (until - at) / total, 0):.2f}%",
-        )
-        for (phase, at), until in zip(reached, ends, strict=True)
-    ]
-    if attempt.fault == Fault.HEDGED:
-        verdict = "called off: the one beside it was first"
-    elif attempt.fault:
-        status = "" if attempt.status is None else str(attempt.status)
-        verdict = " ".join(filter(None, [attempt.fault.replace("_", " "), status]))
-    elif attempt.ended_ms is None:
-        verdict = "given up: the request ended first"
-    else:
-        verdict = "answered"
-    if attempt.simulated:
-        verdict += f" (simulated: {attempt.simulated})"
-    if attempt.dropped:
-        verdict += f" (left out: {', '.join(attempt.dropped)})"
-    if attempt.is_hedge:
-        verdict += " (hedge)"
-    return ShownAttempt(
-        number=number,
-        candidate=f"{attempt.provider}/{attempt.model}",
-        credential=attempt.credential or "none",
-        verdict=verdict,
-        is_good=attempt.fault in ("", Fault.HEDGED),
-        message=attempt.message,
-        bars=tuple(bars),
-        times=(
-            ("begun", duration(attempt.started_ms)),
-            ("headers", duration(attempt.headers_ms)),
-            ("first content", duration(attempt.content_ms)),
-            ("end", duration(attempt.ended_ms)),
-        ),
-    )
+def dollars(value: float) -> str:
+    """A price, to the digits that count."""
+    return f"${value:,.2f}" if value >= 1 or value == 0 else f"${value:.6f}".rstrip("0")

@@ -13,14 +13,13 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import serializers, viewsets
 from rest_framework.decorators import action
-from rest_framework.exceptions import NotFound, ValidationError
-from rest_framework.pagination import CursorPagination
 from rest_framework.response import Response
 
 from controlplane.records.looking import look
 from controlplane.records.models import Captured, RequestRecord
 from providers.managed.api import SlashOrNoneRouter
 from providers.managed.filters import FlagFilter, StrictFilterSet
+from providers.managed.pages import Pages
 from routing.gateway.records.record import OWN_PREFIX, Outcome
 
 if TYPE_CHECKING:
@@ -218,6 +217,7 @@ def names_model(text: str) -> Q:
 class RecordFilter(StrictFilterSet):
     id = django_filters.CharFilter(method="by_id", help_text="A record's id or a request's.")
     key = django_filters.CharFilter()
+    team = django_filters.CharFilter(method="by_team")
     model = django_filters.CharFilter(
         method="by_model", help_text="A canonical model, or the provider/model that served."
     )
@@ -240,6 +240,11 @@ class RecordFilter(StrictFilterSet):
     ) -> QuerySet[RequestRecord]:
         return with_id(rows, text)
 
+    def by_team(
+        self, rows: QuerySet[RequestRecord], _name: str, text: str
+    ) -> QuerySet[RequestRecord]:
+        return rows.filter(team=text).exclude(team="")  # the index's condition
+
     def by_model(
         self, rows: QuerySet[RequestRecord], _name: str, text: str
     ) -> QuerySet[RequestRecord]:
@@ -261,30 +266,11 @@ class RecordFilter(StrictFilterSet):
         return rows.filter(pk__lt=RequestRecord.first_id_at(moment))
 
 
-class NewestFirst(CursorPagination):
-    """Pages that stay where they are while records come in, and never count them."""
-
+class NewestFirst(Pages):
     ordering = "-id"
-    page_size = 50
-    page_size_query_param = "limit"
-    max_page_size = 500
 
-    def get_page_size(self, request: Request) -> int | None:
-        given = request.query_params.get(self.page_size_query_param)
-        if given is not None and not (given.isascii() and given.isdecimal() and int(given[:9])):
-            raise ValidationError({self.page_size_query_param: ["This must be at least 1."]})
-        return super().get_page_size(request)
-
-    def decode_cursor(self, request: Request) -> Any:
-        """Whatever is no cursor of ours is 400: a database may fail on what it would ask."""
-        try:
-            cursor = super().decode_cursor(request)
-            if cursor is not None:
-                UUID(str(cursor.position))
-        except (NotFound, ValueError) as error:
-            said = "This is no cursor. Take it from `next` or `previous` of an answer, as it is."
-            raise ValidationError({self.cursor_query_param: [said]}) from error
-        return cursor
+    def check_position(self, position: str) -> None:
+        UUID(position)
 
 
 class RecordViewSet(viewsets.ReadOnlyModelViewSet[RequestRecord]):

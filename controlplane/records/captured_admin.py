@@ -9,7 +9,7 @@ from django.utils.html import format_html
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
-from controlplane.records.admin import BoundedPaginator
+from controlplane.records.choosing import BoundedPaginator
 from controlplane.records.looking import look
 from controlplane.records.models import Captured, CapturedLook, RequestRecord
 from providers.managed.admin import ReadOnly

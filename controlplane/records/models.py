@@ -29,6 +29,15 @@ DURATION: Final = tuple(f"duration_{n}" for n in range(len(BOUNDS_MS) + 1))
 CONTENT: Final = tuple(f"content_{n}" for n in range(len(BOUNDS_MS) + 1))
 OTHER: Final = "(other)"
 CENTURY: Final = 36_500  # days
+SLOW_MS: Final = 5_000  # to the first content; an index is of those that took longer
+# How requests end that got no answer, or a broken one, by no doing of their callers'.
+ERRORS: Final = (
+    Outcome.UNAVAILABLE.value,
+    Outcome.FAILED.value,
+    Outcome.INTERRUPTED.value,
+    Outcome.INTERNAL_ERROR.value,
+    Outcome.LOST.value,
+)
 
 
 def word(name: str = "", help_text: str = "") -> models.TextField[str, str]:
@@ -38,6 +47,16 @@ def word(name: str = "", help_text: str = "") -> models.TextField[str, str]:
 
 def count(name: str = "") -> models.BigIntegerField[int | None, int | None]:
     return models.BigIntegerField(name or None, null=True, blank=True)
+
+
+def public_id_of(record: UUID, request_id: str) -> str:
+    """The x-request-id of an answer: that of its record, unless the caller gave one."""
+    return request_id or f"{OWN_PREFIX}{record.hex}"
+
+
+def moment_of(record: UUID) -> datetime:
+    """When a record's request came in, to the millisecond."""
+    return EPOCH + timedelta(milliseconds=record.int >> 80)
 
 
 class RequestRecord(models.Model):
@@ -99,6 +118,15 @@ class RequestRecord(models.Model):
                 name="request_not_answered",
             ),
             models.Index(fields=["id"], condition=models.Q(failover=True), name="request_failover"),
+            models.Index(fields=["id"], condition=models.Q(calls__gt=1), name="request_again"),
+            models.Index(
+                fields=["id"],
+                condition=models.Q(first_content_ms__gte=SLOW_MS),
+                name="request_slow",
+            ),
+            models.Index(
+                fields=["team", "id"], condition=~models.Q(team=""), name="request_by_team"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -107,12 +135,12 @@ class RequestRecord(models.Model):
     @property
     def public_id(self) -> str:
         """The x-request-id of the answer."""
-        return self.request_id or f"{OWN_PREFIX}{self.id.hex}"
+        return public_id_of(self.id, self.request_id)
 
     @property
     def started_at(self) -> datetime:
         """When the request came in, to the millisecond."""
-        return EPOCH + timedelta(milliseconds=self.id.int >> 80)
+        return moment_of(self.id)
 
     @cached_property
     def told(self) -> Detail:

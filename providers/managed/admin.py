@@ -240,6 +240,8 @@ def inherited_of(request: HttpRequest) -> dict[str, Any]:
 class HistoryAdmin(FittingNumbers, SimpleHistoryAdmin, ModelAdmin):
     """A page with a change history, from which those who may change a row may take it back."""
 
+    list_per_page = 50
+
     class Media:
         js = [FORM_ERRORS]
 
@@ -273,7 +275,6 @@ class ManagedAdmin(HistoryAdmin):
     form = ManagedForm
     change_form_before_template = "admin/managed_note.html"
     change_form_after_template = "admin/change_reason.html"
-    list_per_page = 50
     warn_unsaved_form = True
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:

@@ -17,6 +17,7 @@ from rest_framework.routers import SimpleRouter
 from rest_framework.settings import api_settings
 
 from providers.managed.models import IS_CONFIG, ManagedModel, ManagedSource, cautions_of
+from providers.managed.pages import PagesIfAsked
 from providers.managed.versioned_api import VersionedViews
 
 if TYPE_CHECKING:
@@ -250,6 +251,7 @@ class ManagedViewSet(VersionedViews, viewsets.ModelViewSet[Any]):
     lookup_field = "name"
     lookup_value_regex = "[^/]+"
     filterset_fields: Any = ("managed_source", "enabled")
+    pagination_class: Any = PagesIfAsked
     permission_model: type[ManagedModel]
     permission_verbs: tuple[str, ...] = ()
     permission_names: tuple[str, ...] = ()

@@ -269,7 +269,7 @@ class Gateway:
             visit.request = request
             trail.note(request)
             if key.is_limited:
-                await intake.count_against(key, trail, trail.wanted_tokens())
+                await intake.count_against(key, trail, trail.wanted_tokens(), table)
             if len(body) > SLOW_TO_TELL:
                 fitting = Fitting(request, is_slow=True)
                 decide = partial(self._decided, request, table, headers, trail, visit, fitting)

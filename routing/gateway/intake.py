@@ -22,6 +22,9 @@ from providers.protocols import Request
 from providers.protocols.slices import apart
 from routing.gateway.admission import Admission, overloaded
 from routing.gateway.deciding.keys import Key
+from routing.gateway.deciding.resolution import Unknown
+from routing.gateway.deciding.resolver import resolve
+from routing.gateway.deciding.table import Table
 from routing.gateway.errors import GatewayError, Refused
 from routing.gateway.ingress import Headers, Receive, body_of, given_id, new_id, read_body
 from routing.gateway.keylimits.allowances import KeyLimits
@@ -79,13 +82,23 @@ class Intake:
         finally:
             self.reading -= 1
 
-    async def count_against(self, key: Key, trail: Trail, wanted: int) -> None:
-        """Count the request against its key, or more of it. Raises Refused (429)."""
+    async def count_against(
+        self, key: Key, trail: Trail, wanted: int, table: Table | None = None
+    ) -> None:
+        """
+        Count the request against its key, or more of it. Raises Refused (429).
+
+        With the `table` a refused one's record tells which pool it was for.
+        """
         if trail.allowance is None:
             trail.allowance = await self._key_limits.admit(key.spec, wanted)
         else:
             await self._key_limits.add(trail.allowance, wanted)
         if trail.allowance.refusal is not None:
+            if table is not None:
+                meant = resolve(table, trail.requested)
+                if not isinstance(meant, Unknown):
+                    trail.canonical_model = meant.canonical_model
             raise trail.allowance.refusal
 
     def hold(self, key: Key, trail: Trail, size: int) -> None:

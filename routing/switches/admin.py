@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 
 MAY_SWITCH: Final = ("routing.add_routingstate", "routing.change_routingstate")
 SCRIPT: Final = "switchyard/switch.js"
+ENABLED: Final = (
+    "Part of the configuration: off until somebody edits it again. To take it out for a while,"
+    " turn its switch in the lists."
+)
 LISTED: Final = 5
 
 Switched = Provider | CanonicalModel | Candidate
@@ -123,7 +127,13 @@ def said_of(state: RoutingState) -> str:
 
 
 class SwitchColumn:
-    """For lists of what has a switch: the column, and the actions."""
+    """For lists of what has a switch: the column, and the actions; for forms, what it is not."""
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **options)  # type: ignore[misc]
+        if db_field.name == "enabled":
+            field.help_text = ENABLED
+        return field
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         changes = super().get_changelist_instance(request)  # type: ignore[misc]

@@ -50,7 +50,7 @@ def board(page: Page, site: GatewayProcess) -> Page:
 
 
 def row_of(page: Page, who: str) -> Locator:
-    return page.locator(".bench-table tbody tr").filter(has_text=who)
+    return page.locator(".bench-table[data-rows] tbody tr").filter(has_text=who)
 
 
 def bench(page: Page, who: str, reason: str) -> None:
@@ -80,6 +80,7 @@ def test_a_bench_is_set_and_released_without_leaving_the_page(board: Page, site:
     row.get_by_role("button", name="Release", exact=True).click()
     expect(row).to_have_count(0)
     expect(board.get_by_role("status")).to_contain_text("from_file/m is released")
+    expect(board.locator("[data-past]")).to_contain_text("released by ada: paid")
     assert served_by(site) == "from_file"
     assert board.evaluate("window.sameAsEver")
 
@@ -113,5 +114,7 @@ def test_by_keyboard_alone_a_bench_is_extended(board: Page, site: GatewayProcess
 
 def test_a_word_that_is_missing_is_asked_for(board: Page):
     bench(board, "from_file", "why not")
-    expect(board.get_by_role("status")).to_contain_text("is not allowed: write")
+    expect(board.get_by_role("alert")).to_contain_text("is not allowed: write")
+    expect(board.get_by_label("Who")).to_be_focused()
+    assert board.get_by_label("Who").get_attribute("aria-invalid") == "true"
     expect(board.get_by_text("Nobody sits out.")).to_be_visible()

@@ -93,13 +93,47 @@ def test_pools_tell_in_words_who_is_chosen_and_why_not_another(page: Page, site:
     rescued = page.get_by_role("region", name="rescued")
     expect(rescued.get_by_text("degraded", exact=True)).to_be_visible()
     expect(rescued.get_by_text("benched after failures", exact=True)).to_be_visible()
-    expect(rescued.get_by_text("chosen now")).to_be_visible()
-    expect(
-        page.get_by_role("region", name="well").get_by_text("enabled", exact=True)
-    ).to_be_visible()
+    expect(rescued.get_by_text("chosen now", exact=True)).to_be_visible()
+    expect(page.get_by_role("region", name="well").get_by_text("fine", exact=True)).to_be_visible()
     page.get_by_role("link", name="Explain rescued").click()
     expect(page.get_by_label("Model")).to_have_value("rescued")
     expect(page.locator("#result").get_by_text("called first")).to_be_visible()
+
+
+def test_a_candidate_is_benched_and_released_where_its_pool_is_shown(
+    page: Page, site: GatewayProcess
+):
+    page.goto(f"{site.url}/admin/pools-now/?q=well")
+    well = page.get_by_role("region", name="well")
+    well.get_by_text("chosen now is").click()
+    well.get_by_role("link", name="Bench from_file/m").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("Nobody calls from_file/m")
+    dialog.get_by_label("Reason").fill("unpaid")
+    dialog.get_by_role("button", name="Bench").click()
+    expect(page).to_have_url(f"{site.url}/admin/pools-now/?q=well")
+    expect(well.get_by_text("benched by an operator", exact=True)).to_be_visible()
+    expect(well).to_contain_text("by ada: unpaid")
+    well.get_by_role("button", name="Release from_file/m").click()
+    expect(page.get_by_text("from_file/m is released.")).to_be_visible()
+    expect(well.get_by_text("fine", exact=True)).to_be_visible()
+
+
+def test_requests_are_chosen_by_chips_and_their_errors_are_a_click_away(
+    page: Page, site: GatewayProcess
+):
+    request_id = site.chat("rescued").headers["x-request-id"]
+    wait_for(lambda: site.request(f"/api/requests/{request_id}").status == 200, what="the record")
+    page.goto(f"{site.url}/admin/controlplane/requestrecord/")
+    page.get_by_role("link", name="last 15 minutes").click()
+    page.get_by_role("row").filter(has_text="rescued").first.get_by_role(
+        "link", name="rescued"
+    ).click()
+    expect(page.get_by_role("link", name="Without pool: rescued")).to_be_visible()
+    page.get_by_role("button", name=f"Copy {request_id}").click()
+    page.get_by_role("link", name="Errors grouped").click()
+    expect(page.get_by_role("link", name="Without pool: rescued")).to_be_visible()
+    expect(page.get_by_role("cell").filter(has_text="503 from failing").first).to_be_visible()
 
 
 def test_waiting_is_shown(page: Page, site: GatewayProcess):

@@ -2,12 +2,16 @@ from __future__ import annotations
 
 import json
 import re
+from html import unescape
 
 import pytest
 from django.contrib.admin import site
 from django.contrib.auth.models import Permission, User
 from django.urls import reverse
 
+from controlplane.admin import OneRowAdmin
+from controlplane.advice.admin import SuggestionAdmin
+from controlplane.benches.admin import BenchAdmin
 from controlplane.models import ApiKey, ConfigSource, PublishedSnapshot, Settings, Team, digest_of
 from failover.models import FailoverRule
 from providers.models import Credential, Provider
@@ -72,6 +76,32 @@ def test_every_page_opens_with_and_without_rows(admin):
     rows.api_key("k", "sy_key")
     PublishedSnapshot.objects.create(generation=3, checksum="c" * 64)
     open_all()
+
+
+def test_lists_show_fifty_rows_at_a_time():
+    own = (OneRowAdmin, BenchAdmin, SuggestionAdmin)  # pages that are no lists of Django's
+    lists = [shown for shown in site._registry.values() if not isinstance(shown, own)]
+    assert {shown.list_per_page for shown in lists} == {50}
+
+
+def test_only_the_numbers_that_a_strategy_goes_by_are_asked_for(admin):
+    page = admin.get(address("routing_canonicalmodel", "add")).content.decode()
+    uses = json.loads(unescape(re.search(r'data-uses="([^"]*)"', page).group(1)))
+    assert uses["priority_failover"] == uses["fill_first"] == uses[""] == []
+    assert uses["round_robin"] == ["priority"]
+    assert uses["weighted_random"] == ["priority", "weight"]
+    Settings.objects.update_or_create(pk=1, defaults={"strategy": "least_busy"})
+    page = admin.get(address("routing_canonicalmodel", "add")).content.decode()
+    assert json.loads(unescape(re.search(r'data-uses="([^"]*)"', page).group(1)))[""] == [
+        "priority",
+        "weight",
+    ]
+
+
+def test_the_form_says_that_enabled_is_no_switch(admin):
+    for model in ("routing_canonicalmodel", "providers_provider"):
+        page = admin.get(address(model, "add")).content.decode()
+        assert "To take it out for a while, turn its switch in the lists." in page
 
 
 def test_a_person_who_signs_in_without_next_lands_in_admin(client, db):

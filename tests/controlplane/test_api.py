@@ -271,6 +271,30 @@ def test_lists_are_sorted_and_filtered(api):
     assert [row["name"] for row in api("get", "providers?enabled=false").json()] == ["c"]
 
 
+@pytest.mark.parametrize("kind", ["pools", "providers", "aliases", "keys"])
+def test_a_list_comes_whole_or_in_pages_if_it_is_asked_to(api, kind):
+    make = {
+        "pools": rows.pool,
+        "providers": rows.provider,
+        "aliases": lambda name, **fields: rows.alias(name, "x", **fields),
+        "keys": lambda name, **fields: rows.api_key(name, f"sy_{name}{fields}", **fields),
+    }[kind]
+    for name in ("b", "d", "a", "c"):
+        make(name)
+    make("b", **CONFIG)
+    wanted = ["a", "b", "b", "c", "d", "operator"][: 6 if kind == "keys" else 5]
+    assert [row["name"] for row in api("get", kind).json()] == wanted
+    found, path = [], f"{kind}?limit=2"
+    while path:
+        answer = api("get", path).json()
+        assert len(answer["results"]) <= 2
+        found += [row["name"] for row in answer["results"]]
+        path = answer["next"] and answer["next"].partition("/api/")[2]
+    assert found == wanted
+    for wrong in ("limit=0", "limit=x", "cursor=x", "cursor=cD1hJTAw"):
+        assert api("get", f"{kind}?{wrong}").status_code == 400
+
+
 # Pools and aliases
 
 

@@ -17,6 +17,7 @@ FILES = (
     "alerts/test_merging.py",
     "alerts/test_sending.py",
     "alerts/test_world.py",
+    "benches/test_remembered.py",
     "config/test_apply.py",
     "config/test_mirror.py",
     "jobs/test_running.py",

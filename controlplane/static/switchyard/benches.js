@@ -8,7 +8,9 @@
     const nobody = document.querySelector(".bench-nobody");
     const told = document.querySelector(".bench-said");
     let ahead = Number(table.dataset.now) * 1000 - Date.now(); // the server's clock before ours
+    const past = document.querySelector("[data-past]");
     let isLost = false;
+    let isPastOld = false; // somebody has left the board since what is over was asked for
 
     const isInUse = (row) => row.contains(document.activeElement) || row.querySelector("details[open]");
 
@@ -30,8 +32,11 @@
         if (answer.problem) return;
         const kept = new Set(answer.rows.map((row) => `bench-${row.id}`));
         for (const row of [...body.rows]) {
-            if (!kept.has(row.id)) row.remove();
+            if (kept.has(row.id)) continue;
+            row.remove();
+            isPastOld = true;
         }
+        if ("past" in answer && past.innerHTML !== answer.past) past.innerHTML = answer.past; // escaped by the server
         answer.rows.forEach((row, place) => {
             let shown = document.getElementById(`bench-${row.id}`);
             if (!shown) {
@@ -77,13 +82,32 @@
     async function look() {
         if (!document.hidden) {
             try {
-                show(await ask(table.dataset.rows));
+                const isAsked = isPastOld;
+                isPastOld = false;
+                show(await ask(`${table.dataset.rows}${isAsked ? "?past" : ""}`));
             } catch (error) {
                 isLost = true;
                 say(`The board cannot be brought up to date: ${error.message}`);
             }
         }
         setTimeout(look, EVERY_MS);
+    }
+
+    // What is wrong stands in red at its field; the first one gets the keyboard.
+    function complain(form, errors) {
+        for (const old of form.querySelectorAll(".bench-error")) old.remove();
+        for (const field of form.elements) field.removeAttribute("aria-invalid");
+        for (const [name, problems] of Object.entries(errors).reverse()) {
+            const field = form.elements[name];
+            if (!field || field.type === "hidden") continue;
+            const words = document.createElement("p");
+            words.className = "bench-error";
+            words.setAttribute("role", "alert");
+            words.textContent = problems.join(" ");
+            field.closest("label, .field-row, div").append(words);
+            field.setAttribute("aria-invalid", "true");
+            field.focus();
+        }
     }
 
     document.addEventListener("submit", async (event) => {
@@ -103,7 +127,8 @@
             }
             if (form.closest("tr") && answer.is_good) told.focus(); // the row may be gone now
             show(answer);
-            say(answer.said);
+            complain(form, answer.errors);
+            say(Object.keys(answer.errors).length ? "" : answer.said);
         } catch (error) {
             say(error.message);
         } finally {

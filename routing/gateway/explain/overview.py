@@ -96,6 +96,11 @@ def aliases_by_pool(table: Table) -> dict[str, tuple[str, ...]]:
     return {name: tuple(aliases) for name, aliases in found.items()}
 
 
+def board_of(live: LiveState, now: float) -> Mapping[Key, BenchEntry]:
+    """Who sits out; of two benches of one subject the operator's."""
+    return {entry.key: entry for entry in live.benches.entries(now)}  # the manual ones come last
+
+
 def view_pool(
     table: Table,
     name: str,
@@ -103,13 +108,18 @@ def view_pool(
     live: LiveState,
     now: float,
     rng: Random,
+    board: Mapping[Key, BenchEntry] | None = None,
 ) -> PoolView | None:
-    """The pool of the canonical model `name` as it stands now; None if there is none."""
+    """
+    The pool of the canonical model `name` as it stands now; None if there is none.
+
+    Whoever looks at many gives the `board_of` that moment.
+    """
     spec, pool = table.pools.get(name), table.pool(name)
     if spec is None or pool is None:
         return None
     steps, reasons = _asked(table, pool, live, now, rng)
-    board = {entry.key: entry for entry in live.benches.entries(now)}  # the manual ones stay
+    board = board_of(live, now) if board is None else board
     effective = steps[0] if steps else None
     candidates = tuple(
         _candidate(

@@ -11,9 +11,10 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from controlplane.records.admin import BoundedPaginator, trail_of
+from controlplane.records.choosing import BoundedPaginator
 from controlplane.records.ingest import store
 from controlplane.records.models import RequestRecord
+from controlplane.records.trails import trail_of
 from failover.engine.plan import Inputs
 from routing.gateway.ingress import new_id
 from routing.gateway.records.record import OWN_PREFIX, RejectedRecord, row_of
@@ -272,7 +273,7 @@ def test_the_list_shows_outcomes_in_words_and_counts_no_further_than_it_must(pag
     for words in ("mine", "team-a", "gpt", "one/m", "caller error", "12 ms", "failover"):
         assert words in shown
     asked = [q["sql"] for q in queries if "requestrecord" in q["sql"]]
-    assert not [sql for sql in asked if "COUNT(" in sql.upper()]
+    assert all("LIMIT 10001" in sql for sql in asked if "COUNT(" in sql.upper())
 
 
 @pytest.mark.parametrize("term", ["mine", "team-b", "claude", "two", "two/m2"])
@@ -398,4 +399,8 @@ def test_the_paginator_counts_up_to_its_bound() -> None:
 
     keep(*[request_record() for _ in range(8)])
 
-    assert Sooner(RequestRecord.objects.all(), 2).count == 5
+    bounded = Sooner(RequestRecord.objects.all(), 2)
+    assert (bounded.count, bounded.said) == (5, "more than 5")
+    RequestRecord.objects.filter(pk__in=RequestRecord.objects.values("pk")[:3]).delete()
+    bounded = Sooner(RequestRecord.objects.all(), 2)
+    assert (bounded.count, bounded.said) == (5, "5")
