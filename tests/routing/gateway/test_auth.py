@@ -30,7 +30,9 @@ def test_a_key_ends_at_its_time_without_an_edit() -> None:
 
 
 @pytest.mark.parametrize(
-    "other", [SECRET[:-1], SECRET + b"0", SECRET.swapcase(), SECRET[:20], b"x"]
+    "other",
+    [SECRET[:-1], SECRET + b"0", SECRET.swapcase(), SECRET[:20], b"x"],
+    ids=["shorter", "longer", "other case", "its beginning", "another"],
 )
 def test_a_key_is_known_by_all_of_its_characters(other: bytes) -> None:
     assert enter(SECRET).spec.name == "k"
