@@ -55,7 +55,7 @@ def filled(site: GatewayProcess) -> GatewayProcess:
     make("benches", {"model": "own/m", "reason": "a test", "for_s": 600})
     assert site.chat("small").status == 200
     assert site.chat("nosuch").status == 404
-    wait_for(lambda: len(site.request("/api/requests").json()) >= 2, what="both records")
+    wait_for(lambda: len(site.request("/api/requests").json()["results"]) == 2, what="both records")
     return site
 
 
