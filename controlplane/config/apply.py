@@ -69,8 +69,7 @@ def apply_text(
     _refuse_too_many(tree)
     with transaction.atomic(), unnoticed():
         # The row is also the lock: two that apply, or mirror the file, do so one after the other.
-        ConfigSource.load()
-        ConfigSource.objects.select_for_update().get(pk=1)
+        ConfigSource.locked()
         _lock_objects()
         before = collect()
         applied = Applied(
@@ -253,7 +252,7 @@ def _write_settings(document: Document) -> None:
         row.full_clean()
     except ModelError as error:
         raise ConfigErrors(_told(document, ObjectKey(SETTINGS, "", DASHBOARD), error)) from error
-    stored = Settings.objects.get(pk=1)
+    stored = Settings.load()
     if any(
         getattr(stored, name) != getattr(row, name)
         for name in (*SETTING_OF_KEY.values(), "timeouts")

@@ -19,9 +19,14 @@ class Singleton(models.Model):
 
     @classmethod
     def load(cls) -> Self:
-        """The row, made with its defaults if there is none yet."""
-        row, _made = cls._default_manager.get_or_create(pk=1)
-        return row
+        """The row; with its defaults, and not saved, if there is none yet: looking writes nothing."""
+        return cls._default_manager.filter(pk=1).first() or cls(pk=1)
+
+    @classmethod
+    def locked(cls) -> Self:
+        """The row, made if there is none yet, and nobody else's until the transaction ends."""
+        cls._default_manager.get_or_create(pk=1)
+        return cls._default_manager.select_for_update().get(pk=1)
 
 
 class EditCounter(Singleton):

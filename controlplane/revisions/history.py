@@ -76,9 +76,7 @@ def record(generation: int) -> Revision | None:
     if not _is_due(Revision.objects.defer("packed").first(), generation):
         return None
     with transaction.atomic():
-        EditCounter.load()
-        # Nobody else commits an edit, or records, until this is done.
-        EditCounter.objects.select_for_update().get(pk=1)
+        EditCounter.locked()  # nobody else commits an edit, or records, until this is done
         latest = Revision.objects.defer("packed").first()
         if not _is_due(latest, generation):
             return None
