@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.models import Group, User
 from django.http import HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -21,6 +21,7 @@ from controlplane.access.people import GroupAdmin, UserAdmin
 from controlplane.access.reach import gain_problems
 from controlplane.advice.admin import SuggestionAdmin
 from controlplane.advice.models import Suggestion
+from controlplane.advice.scene import settings_cautions
 from controlplane.alerts.admin import AlertAdmin, WebhookAdmin
 from controlplane.alerts.models import Alert, Webhook
 from controlplane.benches.admin import BenchAdmin
@@ -313,6 +314,11 @@ class SettingsAdmin(HistoryAdmin, OneRowAdmin):
             },
         ),
     ]
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        for caution in settings_cautions(form.instance):
+            messages.warning(request, caution)
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """The fields, with what the configuration took over in place of the stored value."""

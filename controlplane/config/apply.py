@@ -287,6 +287,7 @@ def _validate(document: Document, changes: list[Change]) -> None:
             mistakes += [document.tree.mistake(where, words)] if problems else []
             continue
         row = rows[change.key]
+        row.may_wait_for_its_target = True
         try:
             # They are saved already, so what is unique the database has judged.
             row.full_clean(validate_unique=False, validate_constraints=False)

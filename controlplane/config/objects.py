@@ -72,12 +72,18 @@ def collect(wanted: Mapping[str, Collection[str]] | None = None) -> State:
 
 
 def effective(state: State) -> State:
-    """The objects that count: the configuration's, admin's that nothing shadows, all settings."""
+    """
+    The objects that count: the configuration's, admin's that nothing shadows, all settings.
+
+    An alias counts for nothing beside a pool of its name, which another source may have made.
+    """
     those = counting(((key.kind, key.name), key.source, key) for key in state)
+    pools = {key.name for key in state if key.kind == "pool"}
     return {
         key: block
         for key, block in state.items()
-        if key.kind == SETTINGS or those[key.kind, key.name] == key
+        if key.kind == SETTINGS
+        or (those[key.kind, key.name] == key and not (key.kind == "alias" and key.name in pools))
     }
 
 

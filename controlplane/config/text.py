@@ -11,6 +11,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from controlplane.config.general import SPANS, settled
 from controlplane.config.objects import CONFIG, DASHBOARD, Block, Secret, State
 from controlplane.edits.kinds import KINDS, SETTINGS, ObjectKey
 
@@ -45,10 +46,8 @@ def text_of(state: State) -> str:
 
 def tree_of(state: State) -> Block:
     """`state` as the file's blocks. The settings are merged, the configuration's over admin's."""
-    settings = {
-        **state.get(ObjectKey(SETTINGS, "", DASHBOARD), {}),
-        **state.get(ObjectKey(SETTINGS, "", CONFIG), {}),
-    }
+    given = state.get(ObjectKey(SETTINGS, "", CONFIG), {})
+    settings = settled({**state.get(ObjectKey(SETTINGS, "", DASHBOARD), {}), **given}, given, SPANS)
     nested: Block = {}
     for dotted, value in sorted(settings.items()):
         _place(nested, tuple(dotted.split(".")), value)

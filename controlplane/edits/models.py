@@ -19,7 +19,7 @@ class Singleton(models.Model):
 
     @classmethod
     def load(cls) -> Self:
-        """The row; with its defaults, and not saved, if there is none yet: looking writes nothing."""
+        """The row; if there is none yet one of defaults, not saved: looking writes nothing."""
         return cls._default_manager.filter(pk=1).first() or cls(pk=1)
 
     @classmethod
