@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from difflib import get_close_matches
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -23,9 +25,10 @@ def above_nothing(value: float) -> None:
         raise ValidationError("This must be more than 0.")
 
 
-ONE_OR_MORE = [MinValueValidator(1), MaxValueValidator(MOST_WHOLE)]
+Validators = list[Callable[[Any], None]]
+ONE_OR_MORE: Validators = [MinValueValidator(1), MaxValueValidator(MOST_WHOLE)]
 # Seconds and the like; the most has a message of its own, since it is an absurdity.
-POSITIVE = [above_nothing, MaxValueValidator(SECONDS.most)]
+POSITIVE: Validators = [above_nothing, MaxValueValidator(SECONDS.most)]
 
 
 class Strategy(models.TextChoices):

@@ -29,6 +29,11 @@ class FieldChange:
     old: Any
     new: Any
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether it is a member of a list that is no longer there, such as a candidate."""
+        return self.new is None and self.field.endswith("]")
+
     def __str__(self) -> str:
         return f"{self.field}: {_shown(self.old)} → {_shown(self.new)}"
 
@@ -65,16 +70,31 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """What of a state cannot be had again, and why; `fields` are those of the settings."""
+
+    key: ObjectKey
+    reasons: list[str]
+    fields: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        what = f"{self.key} {', '.join(self.fields)}".strip()
+        return f"{what} is left as it is: {'; '.join(self.reasons)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Changeset:
     """
     What was changed, or would be; `notes` are what is worth knowing of the rest.
 
     `concerns`, which the notes have too, are of the changes: what is not sent, or not allowed.
+    `left_out` is what could not be changed, where the rest was all the same.
     """
 
     changes: list[Change] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     concerns: list[str] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
 
 
 def changes_between(before: State, after: State) -> list[Change]:
@@ -92,26 +112,26 @@ def _fields(before: Block, after: Block, prefix: str = "") -> Iterator[FieldChan
         if old == new:
             continue
         path = f"{prefix}{name}"
-        if _is_mapping(old) and _is_mapping(new):
+        if is_mapping(old) and is_mapping(new):
             yield from _fields(old or {}, new or {}, f"{path}.")
-        elif (old or new) and _is_list(old) and _is_list(new):
-            yield from _members(path, _by_name(old or []), _by_name(new or []))
+        elif (old or new) and is_list(old) and is_list(new):
+            yield from _members(path, by_name(old or []), by_name(new or []))
         else:
             yield FieldChange(field=path, old=_open(old, new), new=_open(new, old, is_new=True))
 
 
-def _is_mapping(value: Any) -> bool:
+def is_mapping(value: Any) -> bool:
     return value is None or isinstance(value, dict)
 
 
-def _is_list(value: Any) -> bool:
+def is_list(value: Any) -> bool:
     """Of mappings; None is one that is not given."""
     return value is None or (
         isinstance(value, list) and all(isinstance(member, dict) for member in value)
     )
 
 
-def _by_name(members: list[Block]) -> dict[str, Block]:
+def by_name(members: list[Block]) -> dict[str, Block]:
     return {_name(member): member for member in members}
 
 

@@ -38,6 +38,11 @@ SETTING_OF_KEY: Final[Mapping[str, str]] = {
     **{f"bench.{name}": f"bench_{name}" for name in BenchPolicy.__struct_fields__},
     **{f"alerts.{name}": f"alerts_{name}" for name in ("email", "failover_rate", "quiet_hours")},
 }
+# Settings that no file has: revisions know them, and texts do not.
+ADMIN_ONLY: Final = (
+    "keep_records_days", "keep_sums_days", "keep_checks_days", "keep_alerts_days",
+    "keep_suggestions_days", "keep_history_days",
+)  # fmt: skip
 # What must not be longer than what.
 SPANS: Final = (
     ("bench.cooldown_s", "bench.max_cooldown_s"),

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from ruamel.yaml.nodes import Node
 
 _TAG: Final = "tag:yaml.org,2002:"
+# Where a kept secret leaves nothing: a reference is no address, and their own check would say so.
+ADDRESSES: Final = frozenset({"proxy", "url"})
 MAX_BYTES: Final = 4 * 1024 * 1024
 MAX_VALUES: Final = 400_000  # after anchors are followed: bounds "billion laughs"
 MAX_DEPTH: Final = 24
@@ -148,6 +150,13 @@ class Tree:
         elif not self.mistakes:
             self._wrong((), 1, "the file must be a mapping, such as `providers:` and its members")
 
+    @classmethod
+    def of(cls, root: dict[str, Any], *, filename: str, kept: set[Path]) -> Tree:
+        """Of values that are there already, which is a hundred times faster than reading them."""
+        tree = cls("", filename=filename, environ={}, may_keep_secrets=True)
+        tree.root, tree.kept = root, kept
+        return tree
+
     def line(self, path: Path) -> int:
         """The line of `path`, or of the nearest thing around it."""
         while path and path not in self._lines:
@@ -155,7 +164,8 @@ class Tree:
         return self._lines.get(path, 1)
 
     def mistake(self, path: Path, text: str) -> Mistake:
-        return Mistake(file=self.filename, line=self.line(path), path=dotted(path), text=text)
+        line = self.line(path) if self._lines else 0
+        return Mistake(file=self.filename, line=line, path=dotted(path), text=text)
 
     def _wrong(self, path: Path, line: int, text: str) -> None:
         self.mistakes.append(Mistake(file=self.filename, line=line, path=dotted(path), text=text))
@@ -275,8 +285,7 @@ class Tree:
         elif kind in {"str", "int", "timestamp"}:  # an absurdly long number; YAML 1.2 has no dates
             if self._is_kept(text, path):
                 self.kept.add(path)
-                # No address: its own check would say so.
-                return "" if path[-1] in {"proxy", "url"} else text
+                return "" if path[-1] in ADDRESSES else text
             text = _PAIR.sub(_joined, text)
             expanded = Expanded(self._expand(text, path, line)) if "${" in text else text
             if not UNSTORABLE.search(expanded):

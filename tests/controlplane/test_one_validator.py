@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,16 +19,13 @@ from hypothesis import strategies as st
 
 from controlplane.config.apply import apply_text
 from controlplane.config.document import parse
-from controlplane.config.mirror import mirror
 from controlplane.config.objects import collect, effective
-from controlplane.config.yaml import ConfigErrors
 from controlplane.edits.kinds import KINDS
 from controlplane.models import Settings, Team
 from controlplane.publishing.publisher import publish
-from controlplane.revisions.history import roll_back
+from controlplane.revisions.returning import roll_back
 from tests.support import rows
 from tests.support.configuration import exported
-from tests.support.forms import address, candidate, pool_form, provider_form
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -157,7 +153,7 @@ SETTING = st.tuples(
 def held(text: str) -> dict[str, str]:
     """A value for each variable of an export, of a form that its place takes."""
     names = re.findall(r"(?<!\$)\$\{([A-Z0-9_]+)\}", text)
-    return {n: f"http://h/{n}" if "PROXY" in n or "URL" in n else f"value-{n}" for n in names}
+    return {n: f"http://u:{n}@h:1" if "PROXY" in n else f"value-{n}" for n in names}
 
 
 def forget_everything() -> None:

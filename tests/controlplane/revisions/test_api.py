@@ -128,16 +128,17 @@ def test_revisions_are_listed_shown_and_rolled_back(api, tmp_path):
     assert api.get("/api/revisions?before=x").status_code == 400
 
 
-def test_a_revision_that_cannot_be_had_again_is_400_and_an_unknown_one_404(api, tmp_path):
+def test_what_cannot_be_had_again_is_told_and_an_unknown_revision_is_404(api, tmp_path):
     mirror(parse("providers: {lab: {kind: openai}}", filename="c.yaml", environ={}))
     rows.pool("small", "lab/a")
     publish(tmp_path)
     number = Revision.objects.first().pk
     CanonicalModel.objects.all().delete()
     mirror(parse("", filename="", environ={}))
-    answer = post(api, f"revisions/{number}/rollback", {})
-    assert answer.status_code == 400
-    assert "lab" in str(answer.json()["non_field_errors"])
+    answer = post(api, f"revisions/{number}/rollback", {}).json()
+    assert answer["changes"] == []
+    assert [entry["name"] for entry in answer["left_out"]] == ["small"]
+    assert "no such provider" in answer["left_out"][0]["reasons"][0]
     assert post(api, "revisions/999/rollback", {}).status_code == 404
 
 
@@ -162,8 +163,9 @@ def test_a_person_sees_revisions_and_rolls_back_after_a_preview_with_a_reason(cl
     assert "added pool small" in page
     assert "max_attempts: 9 → 3" in page
     assert not CanonicalModel.objects.exists()
+    assert "This will change: 1 added, 1 changed" in page
     done = client.post(url, {"change_reason": "ticket 7"}, follow=True)
-    assert f"Rolled back to revision {good}: 2 objects changed." in done.content.decode()
+    assert f"Returned to revision {good}: 2 objects changed." in done.content.decode()
     assert CanonicalModel.objects.exists()
     publish(tmp_path)
     assert Revision.objects.first().line.endswith(f"roll back to revision {good}: ticket 7")
@@ -243,7 +245,7 @@ def test_revisions_are_listed_and_rolled_back_by_command(tmp_path):
     publish(tmp_path)
     number = str(Revision.objects.first().pk)
     Provider.objects.update(kind="groq")
-    publish(tmp_path)
+    publish(tmp_path)  # told by nobody, and found
     newest = Revision.objects.first()
     assert command("revisions")[0].splitlines()[0] == newest.line
     assert "  kind: openai → groq" in command("revisions", str(newest.pk))[0]
