@@ -279,13 +279,10 @@ def test_of_an_old_state_what_cannot_be_had_again_is_left_out_and_named(publishe
     done = roll_back(old.pk)
     assert seen == done
     assert [str(change) for change in done.changes] == ["added pool large", "changed settings"]
+    first = "routing.model_pools.small.candidates[0]"
+    nobody = 'no such provider ("lab"), allowed: a name under providers'
     assert {str(left.key): left.reasons for left in done.left_out} == {
-        "pool small": [
-            (
-                'routing.model_pools.small.candidates[0].provider: no such provider ("lab"), allowed: a'
-                " name under providers"
-            )
-        ],
+        "pool small": [f"{first}.provider: {nobody}"],
         "provider broken": [
             "providers.broken.base_url: missing, kind openai_compatible has no address of its own"
         ],
