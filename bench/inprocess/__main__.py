@@ -1,4 +1,4 @@
-"""`python -m bench.inprocess plan|snapshot|return|return-postgres|codecs` prints the figures of one part as JSON."""
+"""`python -m bench.inprocess plan|snapshot|return|return-postgres|codecs` prints its figures."""
 
 from __future__ import annotations
 

