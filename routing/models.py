@@ -426,6 +426,13 @@ class RoutingState(models.Model):
             case _:
                 return f"{self.provider_name}/{self.model} in {self.canonical_model}"
 
+    def edited_as(self, action: str) -> str:
+        """What was done by saving or deleting it, for those who look at edits."""
+        if action == "removed":
+            return f"ended the switch of {self}"
+        why = f" ({self.reason})" if self.reason else ""
+        return f"switched {'on' if self.enabled else 'off'} {self}{why}"
+
     @property
     def identity(self) -> dict[str, str]:
         return {name: getattr(self, name) for name in self.IDENTITY}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from controlplane.config.objects import CONFIG, Block, Secret, State
-from controlplane.edits.kinds import OTHER, SETTINGS, ObjectKey
+from controlplane.config.usual import usual
+from controlplane.edits.kinds import SETTINGS, ObjectKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -23,11 +24,14 @@ SECRET: Final = "secret"  # noqa: S105 - the word that is shown in its place
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldChange:
-    """None: it was, or is, not given. Of a secret only that it changed is known."""
+    """
+    None: it was, or is, not given; then `usual` holds. Of a secret only that it changed is known.
+    """
 
     field: str
     old: Any
     new: Any
+    usual: str = "none"
 
     @property
     def is_gone(self) -> bool:
@@ -35,7 +39,12 @@ class FieldChange:
         return self.new is None and self.field.endswith("]")
 
     def __str__(self) -> str:
-        return f"{self.field}: {_shown(self.old)} → {_shown(self.new)}"
+        return f"{self.field}: {self._shown(self.old)} → {self._shown(self.new)}"
+
+    def _shown(self, value: Any) -> str:
+        if value is None:
+            return self.usual
+        return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +66,8 @@ class Change:
     @property
     def fields(self) -> list[FieldChange]:
         """The differing fields, in the order of the file; all that are given if one is None."""
-        return list(_fields(self.before or {}, self.after or {}))
+        found = _fields(self.before or {}, self.after or {})
+        return [replace(each, usual=usual(self.key.kind, each.field)) for each in found]
 
     def __str__(self) -> str:
         by = " (configuration)" if self.key.source == CONFIG else ""
@@ -173,12 +183,6 @@ def _open(value: Any, other: Any = None, *, is_new: bool = False) -> Any:
     return value
 
 
-def _shown(value: Any) -> str:
-    if value is None:
-        return "-"
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
-
-
 def shown_edits(edits: Iterable[Edit]) -> list[dict[str, Any]]:
     """Each edit as JSON values."""
     return [
@@ -186,7 +190,7 @@ def shown_edits(edits: Iterable[Edit]) -> list[dict[str, Any]]:
             "kind": edit.author_kind,
             "name": edit.author,
             "at": edit.at,
-            "object": str(edit) if edit.kind != OTHER else edit.name,
+            "object": str(edit),
             "reason": edit.reason,
         }
         for edit in edits

@@ -14,7 +14,8 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
 from controlplane.config.yaml import ConfigErrors
-from controlplane.edits.kinds import OTHER, SETTINGS, ObjectKey, owners
+from controlplane.edits.kinds import SETTINGS, ObjectKey, owners
+from controlplane.edits.models import OTHER
 from controlplane.edits.noting import current_author
 from controlplane.edits.patience import APPLY_S, limited
 from controlplane.revisions.history import (
@@ -164,11 +165,13 @@ class RevisionAdmin(ReadOnly, ModelAdmin):
 
     def object_view(self, request: HttpRequest, label: str, name: str = "") -> HttpResponse:
         """The history of one object: who changed what of it and why, each to be undone."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
         _owner, kind = {of.lower(): found for of, found in owners().items()}.get(label, ("", ""))
         if not kind:
             raise Http404
+        app, _, model = label.partition(".")
+        may_look = self.has_view_permission(request)
+        if not may_look and not request.user.has_perm(f"{app}.view_{model}"):
+            raise PermissionDenied
         may_undo = request.user.has_perm(MAY_ROLL_BACK)
         entries = [
             {
@@ -186,6 +189,7 @@ class RevisionAdmin(ReadOnly, ModelAdmin):
             "entries": entries,
             "edits": edits_of_other(label, name) if kind == OTHER else [],
             "is_other": kind == OTHER,
+            "may_look": may_look,
         }
         return TemplateResponse(request, "admin/object_history.html", context)
 

@@ -21,8 +21,8 @@ from django.utils import timezone
 
 from controlplane.config.changes import Change, changes_between, dump, load
 from controlplane.config.objects import MANY, Block, State, collect
-from controlplane.edits.kinds import ANY, OTHER, ObjectKey
-from controlplane.edits.models import Edit, EditCounter, RecordedObject, Revision
+from controlplane.edits.kinds import ANY, ObjectKey
+from controlplane.edits.models import OTHER, Edit, EditCounter, RecordedObject, Revision
 from controlplane.models import PublishedSnapshot
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def record(generation: int) -> Revision | None:
             last_edit=edits[-1].pk if edits else latest.last_edit if latest else 0,
             authors=_authors(edits),
             reason="; ".join(dict.fromkeys(edit.reason for edit in edits if edit.reason))[:1000],
-            summary=_summary(changes),
+            summary=_summary(changes, [edit.name for edit in edits if edit.kind == OTHER]),
             packed=_pack(changes),
         )
         _store(changes)
@@ -156,11 +156,13 @@ def _authors(edits: Iterable[Edit]) -> list[dict[str, str]]:
     return [{"kind": kind, "name": name} for kind, name in found]
 
 
-def _summary(changes: Collection[Change]) -> dict[str, Any]:
+def _summary(changes: Collection[Change], others: Iterable[str]) -> dict[str, Any]:
+    """`others` are edits of what no revision holds, in words."""
     counts: dict[str, Any] = dict.fromkeys(("added", "changed", "removed"), 0)
     for change in changes:
         counts[change.action] += 1
-    return {**counts, "objects": [str(change) for change in list(changes)[:SHOWN]]}
+    objects = [*map(str, changes), *dict.fromkeys(others)]
+    return {**counts, "objects": objects[:SHOWN]}
 
 
 def _pack(changes: Iterable[Change]) -> bytes:

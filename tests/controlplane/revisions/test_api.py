@@ -211,8 +211,8 @@ def test_export_diff_and_apply_tell_by_their_exit_codes(tmp_path):
     file.write_text("providers: {sim: {kind: simulator}, lab: {kind: openai}}\n")
     said, code = command("diff", str(file))
     assert code == 2
-    assert "changed provider sim\n  fault: status:503 → -\n" in said.replace(
-        "  enabled: false → -\n", ""
+    assert "changed provider sim\n  fault: status:503 → none\n" in said.replace(
+        "  enabled: false → true\n", ""
     )
     assert Provider.objects.get(name="sim").fault
     assert command("apply", str(file), "--reason", "less")[0] == said

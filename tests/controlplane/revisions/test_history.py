@@ -60,9 +60,9 @@ def test_an_edit_of_a_candidate_is_told_by_object_and_field(published):
     row.save()
     assert told(published()) == {
         "changed pool small": [
-            "candidates[lab/a]: listed → -",
-            "candidates[lab/b].priority: - → 7",
-            'candidates[lab/c]: - → {"weight":2}',
+            "candidates[lab/a]: listed → not listed",
+            "candidates[lab/b].priority: 1 → 7",
+            'candidates[lab/c]: not listed → {"weight":2}',
         ]
     }
 
@@ -84,7 +84,7 @@ def test_what_no_generation_shows_is_recorded_as_well(published):
     provider.save()
     second = published()
     assert second.generation == first.generation
-    assert told(second) == {"changed provider lab": ["health.interval_s: - → 5"]}
+    assert told(second) == {"changed provider lab": ["health.interval_s: 60 → 5"]}
 
 
 def test_an_edit_that_told_nobody_is_found(published):
@@ -197,7 +197,7 @@ def test_rolling_back_is_a_revision_with_its_author_and_reason(published):
     assert revision.reason == f"roll back to revision {good.pk}: ticket 7"
     assert revision.authors == [{"kind": "user", "name": "ada"}]
     assert told(revision) == {
-        "added pool small": ['candidates[lab/s]: - → "listed"'.replace('"', "")],
+        "added pool small": ["candidates[lab/s]: not listed → listed"],
         "changed settings": [
             "routing.defaults.failover.max_attempts: 1 → 3",
         ],
