@@ -14,7 +14,14 @@ from failover.models import FailoverRule
 from providers.models import Credential, Provider
 from routing.models import Alias, Candidate, CanonicalModel
 from tests.support import rows
-from tests.support.forms import address, candidate, inline, pool_form, provider_form
+from tests.support.forms import (
+    address,
+    candidate,
+    inline,
+    pool_form,
+    provider_form,
+    settings_form,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -346,22 +353,6 @@ def test_changing_a_key_keeps_its_digest(admin):
 
 
 # Settings
-
-
-def settings_form(**fields: object) -> dict[str, object]:
-    row = Settings.load()
-    values = {
-        field.name: getattr(row, field.name)
-        for field in Settings._meta.fields
-        if field.name not in {"id", "updated_at"} and getattr(row, field.name) is not None
-    }
-    values |= {
-        "timeouts": "{}",
-        "disabled_models": "",
-        "retry_on_statuses": ", ".join(map(str, row.retry_on_statuses)),
-        "retry_first_statuses": ", ".join(map(str, row.retry_first_statuses)),
-    }
-    return {name: value for name, value in values.items() if value is not False} | fields
 
 
 def test_settings_are_saved_from_one_form(admin):
