@@ -211,21 +211,17 @@ LESS = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     max_examples=max(2, settings.default.max_examples // 10),
 )
-OBJECTS = st.lists(
-    st.one_of(
-        st.tuples(st.just("providers"), PROVIDER),
-        st.tuples(st.just("pools"), POOL),
-        st.tuples(st.just("aliases"), ALIAS),
-        st.tuples(st.just("failover"), RULE),
-        st.tuples(st.just("keys"), KEY),
-    ),
-    min_size=15,
-    max_size=40,
+OBJECT = st.one_of(
+    st.tuples(st.just("providers"), PROVIDER),
+    st.tuples(st.just("pools"), POOL),
+    st.tuples(st.just("aliases"), ALIAS),
+    st.tuples(st.just("failover"), RULE),
+    st.tuples(st.just("keys"), KEY),
 )
 
 
 @LESS
-@given(objects=OBJECTS)
+@given(objects=st.lists(OBJECT, min_size=15, max_size=40))
 def test_what_the_api_accepts_is_good_everywhere(scene, tmp_path, objects):
     with transaction.atomic():
         for path, body in objects:
@@ -237,7 +233,10 @@ def test_what_the_api_accepts_is_good_everywhere(scene, tmp_path, objects):
 
 
 @LESS
-@given(changed=st.lists(SETTING, min_size=5, max_size=20), objects=OBJECTS)
+@given(
+    changed=st.lists(SETTING, min_size=2, max_size=5),
+    objects=st.lists(OBJECT, min_size=3, max_size=8),
+)
 def test_what_a_form_accepts_is_good_everywhere(scene, tmp_path, changed, objects):
     with transaction.atomic():
         for name, value in changed:
@@ -357,7 +356,7 @@ def _filed(path: str, body: dict[str, Any]) -> tuple[tuple[str, ...], Any]:
 
 
 @LESS
-@given(objects=OBJECTS, general=st.lists(SETTING, max_size=3))
+@given(objects=st.lists(OBJECT, min_size=8, max_size=15), general=st.lists(SETTING, max_size=3))
 def test_what_a_file_accepts_is_good_everywhere(scene, tmp_path, objects, general):
     """One object after another is put into the file, and stays if the file is still accepted."""
     del scene
