@@ -17,7 +17,7 @@ from controlplane.config.objects import collect
 from controlplane.models import Revision, Settings
 from controlplane.publishing.publisher import publish
 from providers.models import Provider
-from routing.models import CanonicalModel
+from routing.models import Alias, AliasTarget, CanonicalModel
 from tests.support import rows
 from tests.support.configuration import EXAMPLE_TEXT, a_bit_of_everything, exported
 
@@ -171,6 +171,28 @@ def test_a_person_sees_revisions_and_rolls_back_after_a_preview_with_a_reason(cl
     assert Revision.objects.first().line.endswith(f"roll back to revision {good}: ticket 7")
     assert Revision.objects.first().who == "ada"
     assert "as it was then" in client.get(url).content.decode()
+
+
+def test_what_stands_in_the_way_is_listed_with_links_and_the_rest_is_done(client, tmp_path):
+    client.force_login(User.objects.create_superuser("ada"))
+    rows.provider("lab")
+    publish(tmp_path)
+    used = rows.provider("used")
+    rows.provider("unused")
+    publish(tmp_path)
+    by_file = Alias.objects.create(name="x", managed_source="config")
+    AliasTarget.objects.create(alias=by_file, provider_name="used", model="m")
+    url = reverse("admin:controlplane_revision_rollback", args=[1])
+    page = client.get(url).content.decode()
+    link = reverse("admin:providers_provider_change", args=[used.pk])
+    assert f'href="{link}">provider used</a>' in page
+    assert "The alias x targets it." in page
+    assert "Return to this state, all but these" in page
+    assert page.count('text-red-700 dark:text-red-400">removed provider unused<') == 1
+    said = client.post(url, follow=True).content.decode()
+    assert "Returned to revision 1: 1 object changed." in said
+    assert "provider used is left as it is" in said
+    assert sorted(Provider.objects.values_list("name", flat=True)) == ["lab", "used"]
 
 
 def test_who_may_only_look_cannot_roll_back(client, tmp_path):
