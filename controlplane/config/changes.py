@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from controlplane.config.general import ADMIN_ONLY
 from controlplane.config.objects import CONFIG, Block, Secret, State
-from controlplane.config.usual import usual
 from controlplane.edits.kinds import SETTINGS, ObjectKey
+from controlplane.models import Settings
+from routing.validation import CAPTURE_SWITCHES, KEEP_DAYS, POOL_SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -20,6 +24,27 @@ if TYPE_CHECKING:
 _IDENTITY: Final = (("provider", "model"), ("label",), ("id",))
 _ORDER: Final = "order"
 SECRET: Final = "secret"  # noqa: S105 - the word that is shown in its place
+# What holds where an object does not say: told in place of a dash.
+_AS_SET: Final = "as in the settings"
+_VALUES: Final = {
+    "enabled": "true",
+    "trust_env_proxy": "true",
+    "priority": "1",
+    "weight": "1",
+    "scopes": '["inference"]',
+    **dict.fromkeys(("rpm", "tpm", "max_parallel"), "no limit"),
+    "interval_s": "60",
+}
+_OWN: Final = {
+    "provider": {"base_url": "the kind's own", "auth": "the kind's own", "protocols": "the kind's"},
+    "key": {"models": "every model", "expires_at": "never"},
+    "webhook": {"kind": "signed"},
+    "pool": dict.fromkeys(POOL_SETTINGS, _AS_SET),
+    "alias": {"strategy": _AS_SET},
+    SETTINGS: {"routing.defaults.failover.hedge_after_ms": "off"},
+}
+_CAPTURED: Final = frozenset({"capture", *CAPTURE_SWITCHES, *KEEP_DAYS})
+_MEMBER: Final = re.compile(r"\[.*\]$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +92,7 @@ class Change:
     def fields(self) -> list[FieldChange]:
         """The differing fields, in the order of the file; all that are given if one is None."""
         found = _fields(self.before or {}, self.after or {})
-        return [replace(each, usual=usual(self.key.kind, each.field)) for each in found]
+        return [replace(each, usual=_usual(self.key.kind, each.field)) for each in found]
 
     def __str__(self) -> str:
         by = " (configuration)" if self.key.source == CONFIG else ""
@@ -195,6 +220,23 @@ def shown_edits(edits: Iterable[Edit]) -> list[dict[str, Any]]:
         }
         for edit in edits
     ]
+
+
+def _usual(kind: str, field: str) -> str:
+    """For `field` of an object of `kind`, as a FieldChange names it."""
+    if _MEMBER.search(field):
+        return "not listed"
+    first, last = re.split(r"[.\[]", field, maxsplit=1)[0], field.rsplit(".", 1)[-1]
+    if own := _OWN.get(kind, {}).get(field):
+        return own
+    if kind == SETTINGS:
+        is_admins = field in ADMIN_ONLY
+        return json.dumps(getattr(Settings(), field)) if is_admins else "the default"
+    if first in {"timeouts", "bench", "failover"}:
+        return _AS_SET
+    if first == "capture" and last in _CAPTURED:
+        return "as in general" if kind == "pool" else "as its pools'"
+    return _VALUES.get(last, "none")
 
 
 # As they are stored

@@ -150,13 +150,6 @@ class Tree:
         elif not self.mistakes:
             self._wrong((), 1, "the file must be a mapping, such as `providers:` and its members")
 
-    @classmethod
-    def of(cls, root: dict[str, Any], *, filename: str, kept: set[Path]) -> Tree:
-        """Of values that are there already, which is a hundred times faster than reading them."""
-        tree = cls("", filename=filename, environ={}, may_keep_secrets=True)
-        tree.root, tree.kept = root, kept
-        return tree
-
     def line(self, path: Path) -> int:
         """The line of `path`, or of the nearest thing around it."""
         while path and path not in self._lines:

@@ -90,7 +90,7 @@ class ChangeView(serializers.Serializer[Any]):
     fields = FieldChangeView(many=True)  # type: ignore[assignment]
 
 
-class LeftOutView(serializers.Serializer[Any]):
+class StayingView(serializers.Serializer[Any]):
     """`fields` are those of the settings; empty where the whole object is left out."""
 
     kind = serializers.CharField()
@@ -109,7 +109,7 @@ class OutcomeView(serializers.Serializer[Any]):
     applied = serializers.BooleanField()
     changes = ChangeView(many=True)
     notes = serializers.ListField(child=serializers.CharField())
-    left_out = LeftOutView(many=True)
+    left_out = StayingView(many=True)
 
 
 class AuthorView(serializers.Serializer[Any]):

@@ -35,8 +35,9 @@ Blocked = dict[ObjectKey, list[Mistake]]
 def document_of(changes: Sequence[Change], filename: str) -> Document:
     """The objects that `changes` make, as a file would have them. Raises ConfigErrors."""
     state: State = {change.key: change.after for change in changes if change.after is not None}
-    kept: set[tuple[str | int, ...]] = set()
-    tree = Tree.of(plain(tree_of(state), kept), filename=filename, kept=kept)
+    # Its values are there already: writing and reading a text would take a hundred times as long.
+    tree = Tree("", filename=filename, environ={}, may_keep_secrets=True)
+    tree.root = plain(tree_of(state), tree.kept)
     gone = {change.key for change in changes if change.after is None}
     applied = Applied(
         providers=frozenset(_names(Provider, "provider", gone)),
