@@ -18,7 +18,7 @@ from django.db import transaction
 
 from controlplane.config.changes import Change, Changeset, changes_between
 from controlplane.config.document import Applied, Document, parse, tree_to_apply
-from controlplane.config.general import SETTING_OF_KEY, TIMEOUT_KEYS
+from controlplane.config.general import SETTING_OF_KEY, TIMEOUT_KEYS, effective_settings
 from controlplane.config.objects import (
     CONFIG,
     DASHBOARD,
@@ -240,9 +240,12 @@ def write_settings(document: Document, more: Mapping[str, Any] | None = None) ->
     row, usual = Settings.load(), Settings()
     given = ConfigSource.objects.filter(pk=1).values_list("values", flat=True).first() or {}
     values = {name: entry["value"] for name, entry in document.values.items() if name not in given}
+    counts = effective_settings(row, given)
     for name, attribute in SETTING_OF_KEY.items():
         if _is_said(document.tree, name) and name not in given:
-            setattr(row, attribute, values.get(name, getattr(usual, attribute)))
+            wanted = values.get(name, getattr(usual, attribute))
+            if wanted != counts[attribute]:  # beside the configuration another value may count
+                setattr(row, attribute, wanted)
     if _is_said(document.tree, TIMEOUT_KEYS + "any"):
         row.timeouts = {
             name: value
