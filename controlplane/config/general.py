@@ -73,7 +73,9 @@ def settled(
     Each source is refused if it contradicts itself; between two, what is `given` counts.
     """
     for first, longest in spans:
-        if first not in values or longest not in values or values[first] <= values[longest]:
+        if first not in values or longest not in values or (first in given) == (longest in given):
+            continue
+        if values[first] <= values[longest]:
             continue
         loser, winner = (first, longest) if longest in given else (longest, first)
         values = {**values, loser: values[winner]}
