@@ -174,9 +174,6 @@ class ManagedInline(TabularInline):
         return not _is_config(obj) and super().has_delete_permission(request, obj)
 
 
-# What a fieldset says whose fields nothing reads yet.
-
-
 class HistoryAdmin(ModelAdmin):
     """A page whose history is the revisions of its object: there is one way back."""
 
