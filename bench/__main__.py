@@ -17,7 +17,7 @@ from bench.peers import comparison
 from bench.processes import BenchmarkFailed, allow_many_files
 
 OVER_SOCKETS = ("plain", "stream", "failover", "latency", "memory")
-IN_PROCESS = ("plan", "snapshot", "codecs")
+IN_PROCESS = ("plan", "snapshot", "return", "return-postgres", "codecs")
 PARTS = (*OVER_SOCKETS, *IN_PROCESS)
 ALONE = ("peers", "profile")
 RUNS, SECONDS = 3, 3.0

@@ -166,6 +166,15 @@ ROWS = (
         unit="s",
         digits=2,
     ),
+    *(
+        Row(figure=f"{figure}{end}", label=f"— {label} ({database})", unit="s", digits=2, goal=1)
+        for figure, label in (
+            ("return_preview_s", "preview of a return over 20 edits"),
+            ("return_s", "the return itself"),
+            ("undo_s", "and undone"),
+        )
+        for end, database in (("", "SQLite"), ("_postgres", "PostgreSQL"))
+    ),
 )
 
 

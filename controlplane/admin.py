@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.models import Group, User
 from django.http import HttpResponseRedirect
 from django.urls import reverse
@@ -17,6 +17,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from controlplane.access.people import GroupAdmin, UserAdmin
 from controlplane.advice.admin import SuggestionAdmin
 from controlplane.advice.models import Suggestion
+from controlplane.advice.scene import settings_cautions
 from controlplane.alerts.admin import AlertAdmin, WebhookAdmin
 from controlplane.alerts.models import Alert, Webhook
 from controlplane.benches.admin import BenchAdmin
@@ -72,9 +73,15 @@ class OneRowAdmin(ModelAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         del request, extra_context  # there is no list to put it into
-        row = self.model.load()
         name = f"admin:{self.opts.app_label}_{self.opts.model_name}_change"
-        return HttpResponseRedirect(reverse(name, args=[row.pk]))
+        return HttpResponseRedirect(reverse(name, args=[1]))
+
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Any:
+        """The row as it is or would be: opening its page does not make it."""
+        found = super().get_object(request, object_id, from_field)
+        return self.model.load() if found is None and object_id == "1" else found
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         del request
@@ -208,6 +215,11 @@ class SettingsAdmin(HistoryAdmin, OneRowAdmin):
             },
         ),
     ]
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        for caution in settings_cautions(form.instance):
+            messages.warning(request, caution)
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """The fields, with what the configuration took over in place of the stored value."""

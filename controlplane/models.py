@@ -48,12 +48,19 @@ from failover.engine.policy import (
     FIRST_CONTENT,
     WHOLE_ANSWER,
 )
-from failover.validation import statuses_problems
+from failover.validation import RULE_NAME_LENGTH, statuses_problems
 from providers.managed.models import ManagedModel
 from providers.models import refuse
-from providers.validation import choice_problems, model_name_problems, timeouts_problems
-from routing.models import ONE_OR_MORE, Params, Strategy
-from routing.validation import capture_problems, moment_problems
+from providers.validation import (
+    COUNT,
+    MOST_TIMES,
+    SECONDS,
+    choice_problems,
+    model_name_problems,
+    timeouts_problems,
+)
+from routing.models import ONE_OR_MORE, POSITIVE, Params, Strategy, above_nothing
+from routing.validation import capture_problems, moment_problems, user_path_problems
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,6 +90,8 @@ def names_problems(names: object) -> list[str]:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         return ["must be a list of names"]
     problems = [problem for name in names for problem in model_name_problems(name)]
+    if any(len(name) > RULE_NAME_LENGTH for name in names):
+        problems.append(f"a name has at most {RULE_NAME_LENGTH} characters")
     return problems + (["a name is listed twice"] if len(set(names)) < len(names) else [])
 
 
@@ -118,7 +127,8 @@ class ApiKey(ManagedModel):
     user_path = models.CharField(
         max_length=200,
         blank=True,
-        help_text="Who the caller is, for reports, for example /search/indexer. Empty: unknown.",
+        help_text="Who the caller is, for reports: it begins with /, for example"
+        " /search/indexer. Empty: unknown.",
     )
     scopes = models.JSONField(
         "may be used for",
@@ -184,6 +194,7 @@ class ApiKey(ManagedModel):
                 "capture": capture_problems(self.capture),
                 "expires_at": moment_problems(self.expires_at),
                 "former_until": self._former_problems(),
+                "user_path": user_path_problems(self.user_path),
             }
         )
 
@@ -229,7 +240,8 @@ def default_retry_first_statuses() -> list[int]:
     return list(DEFAULT_RETRY_FIRST_STATUSES)
 
 
-POSITIVE = [MinValueValidator(0.001, message="This must be more than 0.")]
+TIMES = MaxValueValidator(MOST_TIMES)
+NOT_NEGATIVE = [MinValueValidator(0), MaxValueValidator(SECONDS.most)]
 
 
 class Settings(Keeping, AlertSettings, Singleton):
@@ -293,12 +305,13 @@ class Settings(Keeping, AlertSettings, Singleton):
     max_attempts = models.PositiveIntegerField(
         "calls at most",
         default=3,
-        validators=[MinValueValidator(1), MaxValueValidator(100)],
+        validators=[MinValueValidator(1), TIMES],
         help_text="Calls for one request in all, the first included. Default: 3.",
     )
     same_candidate_retries = models.PositiveIntegerField(
         "retries of the same candidate",
         default=1,
+        validators=[TIMES],
         help_text="Only when nobody else is left. Default: 1.",
     )
     retry_on_statuses = models.JSONField(
@@ -327,7 +340,7 @@ class Settings(Keeping, AlertSettings, Singleton):
     hold_s = models.FloatField(
         "hold (seconds)",
         default=20,
-        validators=[MinValueValidator(0)],
+        validators=NOT_NEGATIVE,
         help_text="After this long a streaming caller gets its 200 and heartbeats. Default: 20.",
     )
     gate = models.CharField(
@@ -357,6 +370,7 @@ class Settings(Keeping, AlertSettings, Singleton):
     retry_first_times = models.PositiveIntegerField(
         "ask the same first (times)",
         default=0,
+        validators=[TIMES],
         help_text="So often the same candidate is asked again before the next one is: for pools"
         " whose next candidate is another model. Default: 0, never.",
     )
@@ -369,22 +383,22 @@ class Settings(Keeping, AlertSettings, Singleton):
     retry_first_max_wait_s = models.FloatField(
         "wait for the same (seconds)",
         default=2.5,
-        validators=[MinValueValidator(0)],
+        validators=NOT_NEGATIVE,
         help_text="If it asks for more, the next candidate is called. Default: 2.5.",
     )
     backoff_base_ms = models.FloatField(
         "backoff, first (milliseconds)",
         default=100,
-        validators=[MinValueValidator(0)],
+        validators=NOT_NEGATIVE,
         help_text="Default: 100.",
     )
     backoff_factor = models.FloatField(
-        default=2, validators=[MinValueValidator(1)], help_text="Default: 2."
+        default=2, validators=[MinValueValidator(1), TIMES], help_text="Default: 2."
     )
     backoff_max_ms = models.FloatField(
         "backoff, longest (milliseconds)",
         default=5000,
-        validators=[MinValueValidator(0)],
+        validators=NOT_NEGATIVE,
         help_text="Default: 5000.",
     )
 
@@ -402,13 +416,13 @@ class Settings(Keeping, AlertSettings, Singleton):
     bench_failures = models.PositiveIntegerField(
         "failures",
         default=3,
-        validators=ONE_OR_MORE,
+        validators=[MinValueValidator(1), MaxValueValidator(COUNT.most)],
         help_text="A candidate is benched after at least so many in the window. Default: 3.",
     )
     bench_failure_ratio = models.FloatField(
         "share of failures",
         default=0.5,
-        validators=[*POSITIVE, MaxValueValidator(1)],
+        validators=[above_nothing, MaxValueValidator(1)],
         help_text="And if at least this share of its results failed, up to 1. Default: 0.5.",
     )
     bench_window_s = models.FloatField(

@@ -20,6 +20,7 @@ SLACK: Final = "slack"
 WEBHOOK_KINDS: Final = (SIGNED, SLACK)
 ADDRESS_LENGTH: Final = 2000
 HOURS_LENGTH: Final = 60
+EMAIL_LENGTH: Final = 254
 
 _HOURS = re.compile(r"(\d{2}):(\d{2})-(\d{2}):(\d{2}) (\S+)", flags=re.ASCII)
 _EMAIL = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]+@[\w-]+(?:\.[\w-]+)*", flags=re.ASCII)
@@ -112,7 +113,7 @@ def webhook_host_problems(url: str) -> list[str]:
 
 
 def email_problems(address: str) -> list[str]:
-    if _EMAIL.fullmatch(address):
+    if len(address) <= EMAIL_LENGTH and _EMAIL.fullmatch(address):
         return []
     return [f"{address[:100]!r} is no e-mail address; one looks like ops@example.com"]
 

@@ -196,6 +196,37 @@ def retry_first_cautions(
         )
 
 
+def hold_cautions(policy: Mapping[str, Any]) -> Iterator[Caution]:
+    """Of a failover block, or of the settings, that give both."""
+    hold, deadline = policy.get("hold_s"), policy.get("deadline_s")
+    if isinstance(hold, int | float) and isinstance(deadline, int | float) and hold > deadline:
+        yield Caution(
+            text=f"hold_s ({hold:g}) is longer than deadline_s ({deadline:g}), so it never comes:"
+            " a request is over by then"
+        )
+
+
+def case_cautions(name: str, others: Iterable[str]) -> Iterator[Caution]:
+    """A name beside which there is one that differs by upper and lower case alone."""
+    folded = name.casefold()
+    if twins := sorted(o for o in others if o != name and o.casefold() == folded):
+        yield Caution(
+            text=f"{name} differs from {', '.join(twins)} by upper and lower case alone: callers"
+            " who write it the other way get the other one"
+        )
+
+
+def disabled_cautions(scene: Scene, names: Sequence[str]) -> Iterator[Caution]:
+    """Models without failover that nothing is called by."""
+    for place, name in enumerate(names):
+        if meaning_of(scene, name) is None:
+            yield Caution(
+                place=place,
+                text="it is no model pool, alias, provider/model or listed model, so nothing goes"
+                " without failover by it",
+            )
+
+
 def unable(kind: str, base_url: str, headers: Mapping[str, str], *, has_key: bool) -> str:
     """Why a provider of `kind` cannot be called as it is; empty if it can."""
     adapter = ADAPTERS.get(kind)

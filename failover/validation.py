@@ -6,17 +6,24 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from failover.engine.policy import EXHAUSTED_STATUSES, GATES
-from providers.validation import COUNT, SECONDS, Number, number_problems, unfit_in_names
+from providers.validation import (
+    MOST_TIMES,
+    SECONDS,
+    Number,
+    model_name_problems,
+    number_problems,
+)
 
-MOST_FALLBACKS: Final = 100  # of one rule; `max_attempts` is at most as many
+MOST_FALLBACKS: Final = 100  # of one rule
+RULE_NAME_LENGTH: Final = 300  # a provider's name, a slash and a model's
 BACKOFF = {
     "base_ms": Number(least=0),
-    "factor": Number(least=1),
+    "factor": Number(least=1, most=MOST_TIMES),
     "max_ms": Number(least=0),
 }
 FAILOVER_NUMBERS = {
-    "max_attempts": COUNT,
-    "same_candidate_retries": Number(least=0, is_whole=True),
+    "max_attempts": Number(least=1, most=MOST_TIMES, is_whole=True),
+    "same_candidate_retries": Number(least=0, most=MOST_TIMES, is_whole=True),
     "deadline_s": SECONDS,
     "hold_s": Number(least=0),
     "hedge_after_ms": Number(above=0),
@@ -28,7 +35,10 @@ FAILOVER_WORDS: dict[str, tuple[object, ...]] = {
     "gate": GATES,
     "exhausted_status": EXHAUSTED_STATUSES,
 }
-RETRY_FIRST_NUMBERS = {"times": Number(least=0, is_whole=True), "max_wait_s": Number(least=0)}
+RETRY_FIRST_NUMBERS = {
+    "times": Number(least=0, most=MOST_TIMES, is_whole=True),
+    "max_wait_s": Number(least=0),
+}
 FAILOVER_KEYS = (
     *FAILOVER_SWITCHES, *FAILOVER_NUMBERS, *FAILOVER_WORDS, "retry_on_statuses", "retry_first",
     "backoff",
@@ -57,10 +67,20 @@ def failover_problems(block: object) -> list[str]:
         elif key == "backoff":
             problems += [
                 f"backoff.{problem}" if isinstance(value, Mapping) else f"backoff: {problem}"
-                for problem in number_problems(value, BACKOFF)
+                for problem in backoff_problems(value)
             ]
         else:
             problems.append(f"{key}: unknown key; allowed are {', '.join(FAILOVER_KEYS)}")
+    return problems
+
+
+def backoff_problems(block: object) -> list[str]:
+    problems = number_problems(block, BACKOFF)
+    if problems or not isinstance(block, Mapping):
+        return problems
+    first, longest = block.get("base_ms"), block.get("max_ms")
+    if first is not None and longest is not None and longest < first:
+        problems.append(f"max_ms: {longest!r} is less than base_ms ({first!r})")
     return problems
 
 
@@ -81,11 +101,12 @@ def statuses_problems(statuses: object) -> list[str]:
     if not isinstance(statuses, Sequence) or isinstance(statuses, str):
         return ["must be a list of HTTP statuses, for example [429, 500]"]
     allowed = Number(least=100, most=599, is_whole=True)
-    return [
+    wrong = [
         f"{status!r} is not an HTTP status; it must be {allowed.allowed}"
         for status in statuses
         if not allowed.accepts(status)
-    ] + (["a status is listed twice"] if len(set(map(repr, statuses))) < len(statuses) else [])
+    ]
+    return wrong or (["a status is listed twice"] if len(set(statuses)) < len(statuses) else [])
 
 
 def targets_problems(primary: str, targets: object) -> list[str]:
@@ -104,10 +125,10 @@ def targets_problems(primary: str, targets: object) -> list[str]:
             problems.append(f"entry {place}: {target!r} is the model itself")
         elif target in seen:
             problems.append(f"entry {place}: {target!r} is listed twice")
-        elif wrong := unfit_in_names(target):
-            problems.append(
-                f"entry {place}: {target!r} is not a model name; {wrong} are not allowed"
-            )
+        elif len(target) > RULE_NAME_LENGTH:
+            problems.append(f"entry {place}: at most {RULE_NAME_LENGTH} characters are allowed")
+        elif wrong := model_name_problems(target):
+            problems += [f"entry {place}: {problem}" for problem in wrong]
         else:
             seen.add(target)
     return problems

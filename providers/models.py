@@ -145,12 +145,14 @@ class Provider(ManagedModel):
     def clean(self) -> None:
         super().clean()
         # Here, not above: every command would pay for loading the adapters.
-        from providers.adapters.registry import KNOWN_KINDS  # noqa: PLC0415
+        from providers.adapters.registry import KNOWN_KINDS, address_problems  # noqa: PLC0415
         from providers.adapters.simulator.faults import parse_fault  # noqa: PLC0415
 
         problems: dict[str, list[str]] = {
             "name": provider_name_problems(self.name) if self.name else [],
-            "base_url": base_url_problems(self.base_url) if self.base_url else [],
+            "base_url": base_url_problems(self.base_url)
+            if self.base_url
+            else address_problems(self.kind, self.base_url),
             "proxy": self._proxy_problems(),
             "headers": self._headers_problems(),
             "timeouts": timeouts_problems(self.timeouts),

@@ -90,6 +90,9 @@ def is_storable(value: object) -> bool:
 
 SECONDS = Number(above=0)
 COUNT = Number(least=1, is_whole=True)
+MOST_WHOLE = 2**31 - 1  # what every database takes for a whole number
+MOST_TIMES = 100  # calls and retries, and what a pause grows by
+NAME_LENGTH = 200  # of a model
 
 TIMEOUTS = dict.fromkeys(
     (
@@ -174,10 +177,16 @@ def health_problems(block: object, *, is_guarded: bool) -> list[str]:
 
 
 def text_map_problems(block: object) -> list[str]:
-    """The problems of a flat object of strings, such as `failure_domain`."""
+    """The problems of a flat object of strings with names as its keys, such as `failure_domain`."""
     if not isinstance(block, Mapping):
         return ['must be a JSON object of strings, for example {"region": "us"}']
-    return [
+    wrong = [
+        f"{key!r} is not allowed as a name; it must be up to {NAME_LENGTH} characters without"
+        " commas and spaces"
+        for key in block
+        if len(key) > NAME_LENGTH or model_name_problems(key)
+    ]
+    return wrong + [
         f"{key}: {value!r} is not allowed; it must be a string"
         for key, value in block.items()
         if not isinstance(value, str)
@@ -215,6 +224,8 @@ def model_name_problems(name: str) -> list[str]:
         return ["a name is needed"]
     if wrong := unfit_in_names(name):
         return [f"{name!r} is not a model name; {wrong} are not allowed"]
+    if "${" in name:
+        return [f"{name!r} is not a model name; ${{ begins a variable in the configuration file"]
     return []
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from difflib import get_close_matches
+from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.core.validators import MinValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils import timezone
 from simple_history.models import HistoricalRecords
@@ -13,10 +15,20 @@ from simple_history.models import HistoricalRecords
 from failover.validation import failover_problems
 from providers.managed.models import ManagedModel
 from providers.models import Provider, refuse
-from providers.validation import model_name_problems, timeouts_problems
+from providers.validation import MOST_WHOLE, SECONDS, model_name_problems, timeouts_problems
 from routing.validation import alias_cycle, capture_problems, moment_problems
 
-ONE_OR_MORE = [MinValueValidator(1)]
+
+def above_nothing(value: float) -> None:
+    """A validator: for what may be as small as one likes, but is something."""
+    if not value > 0:
+        raise ValidationError("This must be more than 0.")
+
+
+Validators = list[Callable[[Any], None]]
+ONE_OR_MORE: Validators = [MinValueValidator(1), MaxValueValidator(MOST_WHOLE)]
+# Seconds and the like; the most has a message of its own, since it is an absurdity.
+POSITIVE: Validators = [above_nothing, MaxValueValidator(SECONDS.most)]
 
 
 class Strategy(models.TextChoices):
@@ -64,6 +76,7 @@ class CanonicalModel(ManagedModel):
         "a session lasts (seconds)",
         null=True,
         blank=True,
+        validators=POSITIVE,
         help_text="Seconds without a request after which a session is forgotten."
         " Empty: as in the settings.",
     )
@@ -131,6 +144,9 @@ class CanonicalModel(ManagedModel):
 
     def clean(self) -> None:
         super().clean()
+        rule = self.failover.get("retry_first") if isinstance(self.failover, dict) else None
+        if isinstance(rule, dict):
+            rule.setdefault("times", 1)  # whoever gives a rule means once, here as in the file
         name = model_name_problems(self.name) if self.name else []
         if not name and Alias.objects.filter(name=self.name).exists():
             name = [f"{self.name!r} is an alias already; a name can be one or the other"]
@@ -247,6 +263,8 @@ class Alias(ManagedModel):
 
     is_referred_to_by_name = True
     versioned_parts = ("targets",)
+    # In a file a name may stand for what another source has, or will have: there it is a warning.
+    may_wait_for_its_target = False
 
     name = models.CharField(
         max_length=200,
@@ -294,7 +312,8 @@ class Alias(ManagedModel):
             return []
         target_of = {alias.name: alias.target for alias in Alias.effective()}
         if self.target not in target_of:
-            return [f"there is no model pool or alias {self.target!r}"]
+            nobody = [f"there is no model pool or alias {self.target!r}"]
+            return [] if self.may_wait_for_its_target else nobody
         cycle = alias_cycle(self.name, target_of | {self.name: self.target})
         return [f"this would go round in a circle: {' → '.join(cycle)}"] if cycle else []
 
@@ -406,6 +425,13 @@ class RoutingState(models.Model):
                 return f"model pool {self.canonical_model}"
             case _:
                 return f"{self.provider_name}/{self.model} in {self.canonical_model}"
+
+    def edited_as(self, action: str) -> str:
+        """What was done by saving or deleting it, for those who look at edits."""
+        if action == "removed":
+            return f"ended the switch of {self}"
+        why = f" ({self.reason})" if self.reason else ""
+        return f"switched {'on' if self.enabled else 'off'} {self}{why}"
 
     @property
     def identity(self) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from providers.validation import Number, number_problems
+from providers.validation import COUNT, number_problems
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -21,7 +21,7 @@ POOL_SETTINGS = {
     "params": "params",
 }
 CAPTURE_SWITCHES = ("requests", "responses")
-KEEP_DAYS = {"keep_days": Number(above=0)}
+KEEP_DAYS = {"keep_days": COUNT}
 MIN_YEAR, MAX_YEAR = 1970, 9000  # whatever the time zone, the moment can be counted with
 
 
@@ -66,6 +66,13 @@ def alias_cycle(name: str, target_of: Mapping[str, str]) -> list[str]:
     """The way from `name` back to itself, such as [a, b, a]; empty if there is none."""
     found = next(alias_cycles([name], target_of), [])
     return found if found[:1] == [name] else []
+
+
+def user_path_problems(path: str) -> list[str]:
+    """The problems of a key's path, which tells reports who the caller is."""
+    if not path or (path.startswith("/") and path.isprintable()):
+        return []
+    return [f"{path!r} is no user path; it begins with / as in /team/a"]
 
 
 def moment_problems(moment: datetime | None) -> list[str]:

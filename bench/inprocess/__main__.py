@@ -1,4 +1,4 @@
-"""`python -m bench.inprocess plan|snapshot|codecs` prints the figures of one part as JSON."""
+"""`python -m bench.inprocess plan|snapshot|return|return-postgres|codecs` prints its figures."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 
 import msgspec
 
-from bench.inprocess import codecs, plans, publishing, snapshots
+from bench.inprocess import codecs, plans, publishing, returning, snapshots
 
 if __name__ == "__main__":
     match sys.argv[1]:
@@ -14,6 +14,8 @@ if __name__ == "__main__":
             figures = plans.measure()
         case "codecs":
             figures = codecs.measure()
+        case "return" | "return-postgres" as part:
+            figures = returning.measure(on_postgres=part == "return-postgres")
         case _:
             figures = snapshots.measure() | publishing.measure()
     print(msgspec.json.encode(figures).decode())

@@ -18,6 +18,9 @@ from failover.cautions import (
     Meaning,
     Member,
     address_cautions,
+    case_cautions,
+    disabled_cautions,
+    hold_cautions,
     host_of,
     key_cautions,
     meaning_of,
@@ -252,7 +255,26 @@ def cautions_of(row: ManagedModel) -> list[str]:
     return [*_about(scene, row), *_missed(row)]
 
 
+def settings_cautions(row: Settings) -> list[str]:
+    """The same of the settings."""
+    names = list(row.disabled_models)
+    policy = {"hold_s": row.hold_s, "deadline_s": row.deadline_s}
+    return [
+        *_sentences(hold_cautions(policy), ()),
+        *_sentences(disabled_cautions(StoredScene(), names), names),
+    ]
+
+
+def _twins(row: CanonicalModel | Alias | Provider) -> Iterator[Caution]:
+    kinds = (Provider,) if isinstance(row, Provider) else (CanonicalModel, Alias)
+    for kind in kinds:
+        found = kind.objects.filter(name__iexact=row.name).values_list("name", flat=True)
+        yield from case_cautions(row.name, set(found))
+
+
 def _about(scene: StoredScene, row: ManagedModel) -> list[str]:
+    if isinstance(row, CanonicalModel | Alias | Provider):
+        return [*_sentences(_twins(row), ()), *_about_parts(scene, row)]
     if isinstance(row, FailoverRule):
         names = row.fallback_models
         found = [
@@ -260,6 +282,10 @@ def _about(scene: StoredScene, row: ManagedModel) -> list[str]:
             *rule_cautions(scene, row.primary_model, names),
         ]
         return [*_unknown_primary(scene, row.primary_model), *_sentences(found, names)]
+    return []
+
+
+def _about_parts(scene: StoredScene, row: CanonicalModel | Alias | Provider) -> list[str]:
     if isinstance(row, CanonicalModel):
         return _members(scene, list(row.candidates.all()), row)
     if isinstance(row, Alias):
@@ -268,16 +294,14 @@ def _about(scene: StoredScene, row: ManagedModel) -> list[str]:
         meaning = scene.named(row.target)
         off = meaning.off if meaning else ""
         return [f"Nobody can serve it: {off}."] if off else []
-    if isinstance(row, Provider):
-        keys = {f"Key {c.label}": _revealed(c) for c in row.credentials.all()}
-        return [
-            *([] if row.kind in ADAPTERS else [f"Kind {row.kind} cannot be called yet."]),
-            *unconfirmed(row),
-            *_sentences(address_cautions(row.base_url), ()),
-            *_sentences(protocol_cautions(row.kind, row.protocols), row.protocols),
-            *_sentences(key_cautions(keys.values()), list(keys)),
-        ]
-    return []
+    keys = {f"Key {c.label}": _revealed(c) for c in row.credentials.all()}
+    return [
+        *([] if row.kind in ADAPTERS else [f"Kind {row.kind} cannot be called yet."]),
+        *unconfirmed(row),
+        *_sentences(address_cautions(row.base_url), ()),
+        *_sentences(protocol_cautions(row.kind, row.protocols), row.protocols),
+        *_sentences(key_cautions(keys.values()), list(keys)),
+    ]
 
 
 def _revealed(credential: Credential) -> str:
@@ -314,6 +338,7 @@ def _members(
     if isinstance(row, CanonicalModel):
         most = {"max_attempts": scene.settings["max_attempts"], **row.failover}["max_attempts"]
         found += retry_first_cautions(members, row.failover.get("retry_first"), most)
+        found += hold_cautions(row.failover)
     return _sentences(found, [str(target) for target in targets])
 
 

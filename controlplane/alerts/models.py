@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.core.validators import MaxValueValidator, MinValueValidator
+from django.core.validators import MaxValueValidator
 from django.db import models
 from simple_history.models import HistoricalRecords
 
@@ -26,6 +26,7 @@ from providers.secrets.binding import Binding, owner_of
 from providers.secrets.encryption import CannotDecrypt
 from providers.secrets.fields import EncryptedText, EncryptedTextField
 from providers.validation import secret_problems
+from routing.models import above_nothing
 
 
 class Alert(models.Model):
@@ -212,10 +213,7 @@ class AlertSettings(models.Model):
     alerts_failover_rate = models.FloatField(
         "share of failovers",
         default=0.2,
-        validators=[
-            MinValueValidator(0.001, message="This must be more than 0."),
-            MaxValueValidator(1),
-        ],
+        validators=[above_nothing, MaxValueValidator(1)],
         help_text="An alert if more than this share of a pool's requests of 5 minutes failed over,"
         " up to 1. Default: 0.2.",
     )

@@ -18,7 +18,7 @@ from django.db import transaction
 
 from controlplane.config.changes import Change, Changeset, changes_between
 from controlplane.config.document import Applied, Document, parse, tree_to_apply
-from controlplane.config.general import SETTING_OF_KEY, TIMEOUT_KEYS
+from controlplane.config.general import SETTING_OF_KEY, TIMEOUT_KEYS, effective_settings
 from controlplane.config.objects import (
     CONFIG,
     DASHBOARD,
@@ -39,7 +39,7 @@ from providers.managed.models import ManagedSource
 from providers.managed.rights import EVERYTHING, Rights
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from controlplane.config.objects import State
     from controlplane.config.yaml import Mistake, Path, Tree
@@ -69,9 +69,8 @@ def apply_text(
     _refuse_too_many(tree)
     with transaction.atomic(), unnoticed():
         # The row is also the lock: two that apply, or mirror the file, do so one after the other.
-        ConfigSource.load()
-        ConfigSource.objects.select_for_update().get(pk=1)
-        _lock_objects()
+        ConfigSource.locked()
+        lock_objects()
         before = collect()
         applied = Applied(
             providers=frozenset(key.name for key in before if key.kind == "provider"),
@@ -82,8 +81,9 @@ def apply_text(
         _write(document, before)
         after = collect()
         changes = changes_between(before, after)
-        _validate(document, changes)
-        concerns = _unconfirmed(changes)
+        if mistakes := [mistake for _key, mistake in problems_of(document, changes)]:
+            raise ConfigErrors(mistakes)
+        concerns = unconfirmed(changes)
         if is_preview:
             concerns += not_theirs(rights, changes)
             transaction.set_rollback(True)
@@ -94,7 +94,7 @@ def apply_text(
     return Changeset(changes=changes, notes=notes, concerns=concerns)
 
 
-def _unconfirmed(changes: Iterable[Change]) -> list[str]:
+def unconfirmed(changes: Iterable[Change]) -> list[str]:
     """Secrets that were kept, while where they would be sent is another place now."""
     found = []
     for kind, name, source in (change.key for change in changes if change.after is not None):
@@ -118,15 +118,17 @@ def _refuse_too_many(tree: Tree) -> None:
         raise ConfigErrors([tree.mistake((), f"{words} at once")])
 
 
-def _lock_objects() -> None:
+def lock_objects(few: Mapping[str, Collection[str]] | None = None) -> None:
     """
-    Wait for whoever is editing one of admin's objects.
+    Wait for whoever is editing one of admin's objects, or one of those that `few` names by kind.
 
     Who saves an object takes its row first, then the counter of edits, then its parts. Taking
     parts first would have each of the two wait for the other.
     """
     for kind in KINDS.values():
         rows = kind.rows._default_manager.filter(managed_source=DASHBOARD)  # noqa: SLF001 - Django documents it
+        if few is not None:
+            rows = rows.filter(**{f"{kind.rows.identity}__in": list(few.get(kind.name, ()))})
         list(rows.select_for_update().order_by("pk").values_list("pk", flat=True))
 
 
@@ -168,7 +170,8 @@ def _managed(state: State, kind: str) -> set[str]:
     return {key.name for key in state if key.kind == kind and key.source == CONFIG}
 
 
-def _write_objects(part: Part) -> None:
+def write_part(part: Part) -> None:
+    """Write it, or raise ConfigErrors with what is wrong."""
     refuse_shared_keys(part)
     if not part.mistakes:
         write_objects(part)
@@ -186,7 +189,7 @@ def _refuse_what_is_managed(document: Document, before: State) -> None:
     mistakes: list[Mistake] = []
     if any(managed.values()):
         with transaction.atomic():
-            _write_objects(
+            write_part(
                 Part(
                     document=document,
                     source=ManagedSource.CONFIG,
@@ -228,17 +231,21 @@ def _write(document: Document, before: State) -> None:
     def has(kind: str, name: str) -> bool:
         return name not in managed[kind] and (sections[kind] or name in names[kind])
 
-    _write_objects(Part(document=document, source=ManagedSource.DASHBOARD, has=has))
-    _write_settings(document)
+    write_part(Part(document=document, source=ManagedSource.DASHBOARD, has=has))
+    write_settings(document)
 
 
-def _write_settings(document: Document) -> None:
+def write_settings(document: Document, more: Mapping[str, Any] | None = None) -> None:
+    """The settings as the text has them, and the fields of `more`, which no text has."""
     row, usual = Settings.load(), Settings()
     given = ConfigSource.objects.filter(pk=1).values_list("values", flat=True).first() or {}
     values = {name: entry["value"] for name, entry in document.values.items() if name not in given}
+    counts = effective_settings(row, given)
     for name, attribute in SETTING_OF_KEY.items():
         if _is_said(document.tree, name) and name not in given:
-            setattr(row, attribute, values.get(name, getattr(usual, attribute)))
+            wanted = values.get(name, getattr(usual, attribute))
+            if wanted != counts[attribute]:  # beside the configuration another value may count
+                setattr(row, attribute, wanted)
     if _is_said(document.tree, TIMEOUT_KEYS + "any"):
         row.timeouts = {
             name: value
@@ -249,15 +256,14 @@ def _write_settings(document: Document) -> None:
             for name, value in values.items()
             if name.startswith(TIMEOUT_KEYS)
         }
+    for name, value in (more or {}).items():
+        setattr(row, name, value)
     try:
         row.full_clean()
     except ModelError as error:
         raise ConfigErrors(_told(document, ObjectKey(SETTINGS, "", DASHBOARD), error)) from error
-    stored = Settings.objects.get(pk=1)
-    if any(
-        getattr(stored, name) != getattr(row, name)
-        for name in (*SETTING_OF_KEY.values(), "timeouts")
-    ):
+    stored, names = Settings.load(), (*SETTING_OF_KEY.values(), "timeouts", *(more or ()))
+    if any(getattr(stored, name) != getattr(row, name) for name in names):
         row.save()
 
 
@@ -271,9 +277,8 @@ def _is_said(tree: Tree, name: str) -> bool:
     return section in tree.root
 
 
-def _validate(document: Document, changes: list[Change]) -> None:
-    """Raise ConfigErrors with what the models, and those who refer to what is gone, say."""
-    mistakes: list[Mistake] = []
+def problems_of(document: Document, changes: list[Change]) -> Iterator[tuple[ObjectKey, Mistake]]:
+    """What the models, and those who refer to what is gone, say of each object."""
     rows = _changed_rows(changes)
     for change in changes:
         if change.key.kind == SETTINGS or change.key.source == CONFIG:
@@ -285,9 +290,11 @@ def _validate(document: Document, changes: list[Change]) -> None:
             problems = model(**{model.identity: change.key.name}).deletion_problems()
             where = _place_of(document, change.key)[:-1]
             words = f"{change.key.name} would be gone, but is in use. {' '.join(problems)}"
-            mistakes += [document.tree.mistake(where, words)] if problems else []
+            if problems:
+                yield change.key, document.tree.mistake(where, words)
             continue
         row = rows[change.key]
+        row.may_wait_for_its_target = True
         try:
             # They are saved already, so what is unique the database has judged.
             row.full_clean(validate_unique=False, validate_constraints=False)
@@ -297,9 +304,8 @@ def _validate(document: Document, changes: list[Change]) -> None:
             if change.key.kind == "alias":
                 row.check_targets(len(row.targets.all()))
         except ModelError as error:
-            mistakes += _told(document, change.key, error)
-    if mistakes:
-        raise ConfigErrors(mistakes)
+            for mistake in _told(document, change.key, error):
+                yield change.key, mistake
 
 
 def _changed_rows(changes: list[Change]) -> dict[ObjectKey, Any]:

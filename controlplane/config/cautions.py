@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from controlplane.config.references import alias_paths
 from controlplane.config.yaml import Mistake
 from failover.cautions import (
     Caution,
@@ -12,6 +13,8 @@ from failover.cautions import (
     Meaning,
     Member,
     address_cautions,
+    case_cautions,
+    hold_cautions,
     host_of,
     key_cautions,
     members_cautions,
@@ -164,6 +167,10 @@ def file_cautions(
     does not hold.
     """
     blocks = scene.blocks
+    yield from _names(tree, scene)
+    policy = blocks.routing.defaults.failover
+    for caution in hold_cautions(policy.given()):
+        yield tree.mistake(("routing", "defaults", "failover", "hold_s"), caution.text)
     default = blocks.routing.defaults.strategy or ""  # admin may say another
     attempts = blocks.routing.defaults.failover.max_attempts or FailoverPolicy().max_attempts
     for name, provider in blocks.providers.items():
@@ -184,6 +191,8 @@ def file_cautions(
         for caution in retry_first_cautions(members, rule.given() if rule else None, most):
             where: Path = ("routing", "model_pools", name, "failover", "retry_first")
             yield tree.mistake(where, caution.text)
+        for caution in hold_cautions(pool.failover.given()):
+            yield tree.mistake(("routing", "model_pools", name, "failover", "hold_s"), caution.text)
     for name, alias in blocks.aliases.items():
         if alias.targets:
             members = members_of(alias.targets)
@@ -200,6 +209,20 @@ def file_cautions(
                 yield Mistake(file=origin, line=0, path=f"{primary}{place}", text=caution.text)
             else:
                 yield _at(tree, ("failover", "rules", primary), caution)
+
+
+def _names(tree: Tree, scene: FileScene) -> Iterator[Mistake]:
+    """Names that differ by upper and lower case alone, told at the later one."""
+    providers: list[tuple[Path, str]] = [(("providers", n), n) for n in scene.blocks.providers]
+    pools = scene.blocks.routing.model_pools
+    callable_: list[tuple[Path, str]] = [(("routing", "model_pools", name), name) for name in pools]
+    callable_ += [(path, name) for path, name, _target in alias_paths(tree)]
+    for places in (providers, callable_):
+        seen: defaultdict[str, list[str]] = defaultdict(list)
+        for path, name in places:
+            for caution in case_cautions(name, seen[name.casefold()]):
+                yield tree.mistake(path, caution.text)
+            seen[name.casefold()].append(name)
 
 
 def _at(tree: Tree, path: Path, caution: Caution) -> Mistake:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import json
+import re
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from controlplane.config.general import ADMIN_ONLY
 from controlplane.config.objects import CONFIG, Block, Secret, State
-from controlplane.edits.kinds import OTHER, SETTINGS, ObjectKey
+from controlplane.edits.kinds import SETTINGS, ObjectKey
+from controlplane.models import Settings
+from routing.validation import CAPTURE_SWITCHES, KEEP_DAYS, POOL_SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -19,18 +24,52 @@ if TYPE_CHECKING:
 _IDENTITY: Final = (("provider", "model"), ("label",), ("id",))
 _ORDER: Final = "order"
 SECRET: Final = "secret"  # noqa: S105 - the word that is shown in its place
+# What holds where an object does not say: told in place of a dash.
+_AS_SET: Final = "as in the settings"
+_VALUES: Final = {
+    "enabled": "true",
+    "trust_env_proxy": "true",
+    "priority": "1",
+    "weight": "1",
+    "scopes": '["inference"]',
+    **dict.fromkeys(("rpm", "tpm", "max_parallel"), "no limit"),
+    "interval_s": "60",
+}
+_OWN: Final = {
+    "provider": {"base_url": "the kind's own", "auth": "the kind's own", "protocols": "the kind's"},
+    "key": {"models": "every model", "expires_at": "never"},
+    "webhook": {"kind": "signed"},
+    "pool": dict.fromkeys(POOL_SETTINGS, _AS_SET),
+    "alias": {"strategy": _AS_SET},
+    SETTINGS: {"routing.defaults.failover.hedge_after_ms": "off"},
+}
+_CAPTURED: Final = frozenset({"capture", *CAPTURE_SWITCHES, *KEEP_DAYS})
+_MEMBER: Final = re.compile(r"\[.*\]$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldChange:
-    """None: it was, or is, not given. Of a secret only that it changed is known."""
+    """
+    None: it was, or is, not given; then `usual` holds. Of a secret only that it changed is known.
+    """
 
     field: str
     old: Any
     new: Any
+    usual: str = "none"
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it is a member of a list that is no longer there, such as a candidate."""
+        return self.new is None and self.field.endswith("]")
 
     def __str__(self) -> str:
-        return f"{self.field}: {_shown(self.old)} → {_shown(self.new)}"
+        return f"{self.field}: {self._shown(self.old)} → {self._shown(self.new)}"
+
+    def _shown(self, value: Any) -> str:
+        if value is None:
+            return self.usual
+        return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +91,8 @@ class Change:
     @property
     def fields(self) -> list[FieldChange]:
         """The differing fields, in the order of the file; all that are given if one is None."""
-        return list(_fields(self.before or {}, self.after or {}))
+        found = _fields(self.before or {}, self.after or {})
+        return [replace(each, usual=_usual(self.key.kind, each.field)) for each in found]
 
     def __str__(self) -> str:
         by = " (configuration)" if self.key.source == CONFIG else ""
@@ -65,16 +105,31 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """What of a state cannot be had again, and why; `fields` are those of the settings."""
+
+    key: ObjectKey
+    reasons: list[str]
+    fields: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        what = f"{self.key} {', '.join(self.fields)}".strip()
+        return f"{what} is left as it is: {'; '.join(self.reasons)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Changeset:
     """
     What was changed, or would be; `notes` are what is worth knowing of the rest.
 
     `concerns`, which the notes have too, are of the changes: what is not sent, or not allowed.
+    `left_out` is what could not be changed, where the rest was all the same.
     """
 
     changes: list[Change] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     concerns: list[str] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
 
 
 def changes_between(before: State, after: State) -> list[Change]:
@@ -92,26 +147,26 @@ def _fields(before: Block, after: Block, prefix: str = "") -> Iterator[FieldChan
         if old == new:
             continue
         path = f"{prefix}{name}"
-        if _is_mapping(old) and _is_mapping(new):
+        if is_mapping(old) and is_mapping(new):
             yield from _fields(old or {}, new or {}, f"{path}.")
-        elif (old or new) and _is_list(old) and _is_list(new):
-            yield from _members(path, _by_name(old or []), _by_name(new or []))
+        elif (old or new) and is_list(old) and is_list(new):
+            yield from _members(path, by_name(old or []), by_name(new or []))
         else:
             yield FieldChange(field=path, old=_open(old, new), new=_open(new, old, is_new=True))
 
 
-def _is_mapping(value: Any) -> bool:
+def is_mapping(value: Any) -> bool:
     return value is None or isinstance(value, dict)
 
 
-def _is_list(value: Any) -> bool:
+def is_list(value: Any) -> bool:
     """Of mappings; None is one that is not given."""
     return value is None or (
         isinstance(value, list) and all(isinstance(member, dict) for member in value)
     )
 
 
-def _by_name(members: list[Block]) -> dict[str, Block]:
+def by_name(members: list[Block]) -> dict[str, Block]:
     return {_name(member): member for member in members}
 
 
@@ -153,12 +208,6 @@ def _open(value: Any, other: Any = None, *, is_new: bool = False) -> Any:
     return value
 
 
-def _shown(value: Any) -> str:
-    if value is None:
-        return "-"
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
-
-
 def shown_edits(edits: Iterable[Edit]) -> list[dict[str, Any]]:
     """Each edit as JSON values."""
     return [
@@ -166,11 +215,28 @@ def shown_edits(edits: Iterable[Edit]) -> list[dict[str, Any]]:
             "kind": edit.author_kind,
             "name": edit.author,
             "at": edit.at,
-            "object": str(edit) if edit.kind != OTHER else edit.name,
+            "object": str(edit),
             "reason": edit.reason,
         }
         for edit in edits
     ]
+
+
+def _usual(kind: str, field: str) -> str:
+    """For `field` of an object of `kind`, as a FieldChange names it."""
+    if _MEMBER.search(field):
+        return "not listed"
+    first, last = re.split(r"[.\[]", field, maxsplit=1)[0], field.rsplit(".", 1)[-1]
+    if own := _OWN.get(kind, {}).get(field):
+        return own
+    if kind == SETTINGS:
+        is_admins = field in ADMIN_ONLY
+        return json.dumps(getattr(Settings(), field)) if is_admins else "the default"
+    if first in {"timeouts", "bench", "failover"}:
+        return _AS_SET
+    if first == "capture" and last in _CAPTURED:
+        return "as in general" if kind == "pool" else "as its pools'"
+    return _VALUES.get(last, "none")
 
 
 # As they are stored

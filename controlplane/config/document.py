@@ -122,7 +122,7 @@ def _read(
         raise ConfigErrors([tree.mistake(("failover", "rules_path"), words)])
     environment = read_environment({} if applied is not None else environ)
     mistakes = list(tree.mistakes)
-    blocks, schema_mistakes = _validated(tree, pools_may_be_empty=applied is not None)
+    blocks, schema_mistakes = _validated(tree)
     rules_text, file_rules, rules_mistakes = _rules_of_file(tree)
     # Of a value that could not even be read nothing more is said.
     told = {(mistake.file, mistake.path) for mistake in mistakes}
@@ -256,12 +256,9 @@ def _scalars(prefix: str, block: Mapping[str, Any]) -> Iterator[tuple[str, Any]]
             yield f"{prefix}.{key}", value
 
 
-def _validated(
-    tree: Tree, *, pools_may_be_empty: bool
-) -> tuple[ConfigurationBlock | None, list[Mistake]]:
-    context = {"pools_may_be_empty": pools_may_be_empty}
+def _validated(tree: Tree) -> tuple[ConfigurationBlock | None, list[Mistake]]:
     try:
-        return ConfigurationBlock.model_validate(tree.root, context=context), []
+        return ConfigurationBlock.model_validate(tree.root), []
     except ValidationError as error:
         return None, [
             _mistake(tree, detail) for detail in error.errors(include_url=False)

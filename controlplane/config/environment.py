@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from controlplane.config.references import rule_problems
-from controlplane.config.types import NAME_LENGTH
 from controlplane.config.yaml import Mistake
+from failover.validation import RULE_NAME_LENGTH
 from providers.validation import model_name_problems
 
 if TYPE_CHECKING:
@@ -182,8 +182,8 @@ def _name_problem(name: Any) -> str:
         return f"wrong type ({kind_of(name)}), allowed: a name"
     if not name:
         return "blank, allowed: a name"
-    if len(name) > NAME_LENGTH or model_name_problems(name):
-        allowed = f'up to {NAME_LENGTH} characters without "," and spaces'
+    if len(name) > RULE_NAME_LENGTH or model_name_problems(name):
+        allowed = f'up to {RULE_NAME_LENGTH} characters without "," and spaces'
         return f'no name ("{_short(name)}"), allowed: {allowed}'
     return ""
 

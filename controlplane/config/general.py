@@ -12,7 +12,7 @@ from failover.engine.policy import Backoff, BenchPolicy, FailoverPolicy, RetryFi
 from routing.validation import POOL_SETTINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from controlplane.models import Settings
 
@@ -38,6 +38,16 @@ SETTING_OF_KEY: Final[Mapping[str, str]] = {
     **{f"bench.{name}": f"bench_{name}" for name in BenchPolicy.__struct_fields__},
     **{f"alerts.{name}": f"alerts_{name}" for name in ("email", "failover_rate", "quiet_hours")},
 }
+# Settings that no file has: revisions know them, and texts do not.
+ADMIN_ONLY: Final = (
+    "keep_records_days", "keep_sums_days", "keep_checks_days", "keep_alerts_days",
+    "keep_suggestions_days", "keep_history_days",
+)  # fmt: skip
+# What must not be longer than what.
+SPANS: Final = (
+    ("bench.cooldown_s", "bench.max_cooldown_s"),
+    (f"{_POLICY}.backoff.base_ms", f"{_POLICY}.backoff.max_ms"),
+)
 TIMEOUT_KEYS: Final = f"{_DEFAULTS}.timeouts."  # each is one member of Settings.timeouts
 
 
@@ -50,7 +60,26 @@ def effective_settings(row: Settings, values: Mapping[str, Any]) -> dict[str, An
             effective[field] = entry["value"]
         elif key.startswith(TIMEOUT_KEYS):
             effective["timeouts"][key.removeprefix(TIMEOUT_KEYS)] = entry["value"]
-    return effective
+    given = {SETTING_OF_KEY[key] for key in values if key in SETTING_OF_KEY}
+    return settled(effective, given, [(SETTING_OF_KEY[a], SETTING_OF_KEY[b]) for a, b in SPANS])
+
+
+def settled(
+    values: dict[str, Any], given: Collection[str], spans: Iterable[tuple[str, str]]
+) -> dict[str, Any]:
+    """
+    `values` whose first and longest do not contradict each other, where one source gave only one.
+
+    Each source is refused if it contradicts itself; between two, what is `given` counts.
+    """
+    for first, longest in spans:
+        if first not in values or longest not in values or (first in given) == (longest in given):
+            continue
+        if values[first] <= values[longest]:
+            continue
+        loser, winner = (first, longest) if longest in given else (longest, first)
+        values = {**values, loser: values[winner]}
+    return values
 
 
 def setting_sources(values: Mapping[str, Any]) -> dict[str, str]:

@@ -33,9 +33,8 @@ def mirror(document: Document) -> bool:
     """
     by = ("file", document.filename) if document.filename else ("environment", "")
     with as_author(*by), transaction.atomic():
-        ConfigSource.load()
         # The row is also the lock: two hosts that share a database mirror one after the other.
-        source = ConfigSource.objects.select_for_update().get(pk=1)
+        source = ConfigSource.locked()
         part = Part(document=document, source=ManagedSource.CONFIG)
         refuse_shared_keys(part)
         if part.mistakes:
@@ -51,8 +50,7 @@ def refuse(filename: str, errors: Sequence[str]) -> None:
     """Note that the configuration was refused, and why. Nothing else changes."""
     by = ("file", filename) if filename else ("environment", "")
     with as_author(*by), transaction.atomic():
-        ConfigSource.load()
-        source = ConfigSource.objects.select_for_update().get(pk=1)
+        source = ConfigSource.locked()
         if source.refused_errors == list(errors) and source.refused_at:
             return
         source.refused_at = timezone.now()

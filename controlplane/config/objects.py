@@ -15,7 +15,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
-from controlplane.config.general import SETTING_OF_KEY, TIMEOUT_KEYS
+from controlplane.config.general import ADMIN_ONLY, SETTING_OF_KEY, TIMEOUT_KEYS
 from controlplane.edits.kinds import KINDS, SETTINGS, ObjectKey
 from controlplane.models import ApiKey, ConfigSource, Settings
 from failover.models import FailoverRule
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 MANAGED: Final = "managed by configuration"
 CONFIG, DASHBOARD = str(ManagedSource.CONFIG), str(ManagedSource.DASHBOARD)
+MANY: Final = 5_000  # names that a question may hold, in every database
 RULES_KEYS: Final = "failover.rules."  # ConfigSource repeats the rules; they are objects
 
 Block = dict[str, Any]
@@ -72,12 +73,18 @@ def collect(wanted: Mapping[str, Collection[str]] | None = None) -> State:
 
 
 def effective(state: State) -> State:
-    """The objects that count: the configuration's, admin's that nothing shadows, all settings."""
+    """
+    The objects that count: the configuration's, admin's that nothing shadows, all settings.
+
+    An alias counts for nothing beside a pool of its name, which another source may have made.
+    """
     those = counting(((key.kind, key.name), key.source, key) for key in state)
+    pools = {key.name for key in state if key.kind == "pool"}
     return {
         key: block
         for key, block in state.items()
-        if key.kind == SETTINGS or those[key.kind, key.name] == key
+        if key.kind == SETTINGS
+        or (those[key.kind, key.name] == key and not (key.kind == "alias" and key.name in pools))
     }
 
 
@@ -103,6 +110,8 @@ def _json(value: Any) -> Any:
 
 def _named(model: type[Row], names: Collection[str] | None) -> list[Row]:
     rows: QuerySet[Row] = model._default_manager.all()  # noqa: SLF001 - Django documents it
+    if names is not None and len(names) > MANY:
+        return [row for row in _named(model, None) if getattr(row, model.identity) in names]
     if names is not None:
         rows = rows.filter(**{f"{model.identity}__in": list(names)})
     return sorted(rows, key=lambda row: (getattr(row, model.identity), row.managed_source))
@@ -294,6 +303,9 @@ def _settings() -> State:
 def settings_block(row: Settings) -> Block:
     """The settings by the file's dotted keys, defaults too; without what is off for being empty."""
     block = {name: _setting(name, getattr(row, field)) for name, field in SETTING_OF_KEY.items()}
+    usual = Settings()
+    own = {name: getattr(row, name) for name in ADMIN_ONLY}
+    block |= {name: value for name, value in own.items() if value != getattr(usual, name)}
     block |= {TIMEOUT_KEYS + name: value for name, value in _json(row.timeouts).items()}
     return {name: block[name] for name in sorted(block) if block[name] is not None}
 

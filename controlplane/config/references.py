@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from controlplane.config.types import suggestion
-from providers.adapters.registry import ADAPTERS
+from providers.adapters.registry import address_problems
 from routing.gateway.auth import is_mistyped
 from routing.validation import alias_cycles
 
@@ -82,12 +82,11 @@ def _provider_mistakes(tree: Tree) -> Iterator[Mistake]:
             yield tree.mistake(
                 (*path, "fault"), "has no meaning here, allowed: kind simulator only"
             )
-        adapter = ADAPTERS.get(kind)
-        needs_url = adapter is not None and kind != "simulator" and not adapter.default_base_url
-        if needs_url and not block.get("base_url"):
-            yield tree.mistake(
-                (*path, "base_url"), f"missing, kind {kind} has no address of its own"
-            )
+        for words in address_problems(kind, block.get("base_url")):
+            yield tree.mistake((*path, "base_url"), words)
+        for index, protocol in _repeated([text(entry) for entry in _items(block.get("protocols"))]):
+            words = f'listed twice ("{protocol}"), allowed: once'
+            yield tree.mistake((*path, "protocols", index), words)
         labels = [
             text(mapping(entry).get("label")) or f"key-{number}"
             for number, entry in enumerate(_items(block.get("api_keys")), start=1)
@@ -212,16 +211,16 @@ def _number_mistakes(tree: Tree) -> Iterator[Mistake]:
             statuses = mapping(tree.root, *map(str, place[:-1])).get(str(place[-1]))
             for index, status in _repeated([str(status) for status in _items(statuses)]):
                 yield tree.mistake((*place, index), f"listed twice ({status}), allowed: once")
-    for path in benches:
+    spans = [(path, "cooldown_s", "max_cooldown_s") for path in benches]
+    spans += [((*path, "backoff"), "base_ms", "max_ms") for path in policies]
+    for path, first, last in spans:
         block = mapping(tree.root, *map(str, path))
-        shortest, longest = block.get("cooldown_s"), block.get("max_cooldown_s")
+        shortest, longest = block.get(first), block.get(last)
         if not isinstance(shortest, int | float) or not isinstance(longest, int | float):
             continue
         if longest < shortest:
-            yield tree.mistake(
-                (*path, "max_cooldown_s"),
-                f"less than cooldown_s ({longest}), allowed: at least {shortest}",
-            )
+            words = f"less than {first} ({longest}), allowed: at least {shortest}"
+            yield tree.mistake((*path, last), words)
 
 
 def _key_mistakes(tree: Tree) -> Iterator[Mistake]:
@@ -235,6 +234,10 @@ def _key_mistakes(tree: Tree) -> Iterator[Mistake]:
             ("keys", index, "key"), "the same key as an earlier entry, allowed: each key once"
         )
     for index, entry in enumerate(entries):
+        for name in ("models", "scopes"):
+            for place, word in _repeated([text(one) for one in _items(entry.get(name))]):
+                words = f'listed twice ("{word}"), allowed: once'
+                yield tree.mistake(("keys", index, name, place), words)
         if is_mistyped(text(entry.get("key")).encode("utf-8", "replace")):
             yield tree.mistake(
                 ("keys", index, "key"),
@@ -263,7 +266,13 @@ def _unknown_name_warnings(
                 f'"{target}" is no pool or alias of this file; it counts only if admin has it'
                 + suggestion(target, known),
             )
-    for primary, targets in mapping(tree.root, "failover", "rules").items():
+    lists: list[tuple[Path, Any]] = [
+        (("failover", "rules", primary), targets)
+        for primary, targets in mapping(tree.root, "failover", "rules").items()
+    ]
+    disabled: Path = ("failover", "disabled_models")
+    lists.append((disabled, mapping(tree.root, "failover").get("disabled_models")))
+    for path, targets in lists:
         for index, entry in enumerate(_items(targets)):
             name = text(entry)
             is_direct = any(
@@ -272,7 +281,7 @@ def _unknown_name_warnings(
             )
             if name and name not in known and name not in inventory and not is_direct:
                 yield tree.mistake(
-                    ("failover", "rules", primary, index),
+                    (*path, index),
                     f'"{name}" is no pool, alias or provider/model of this file; it counts only'
                     " if admin has it" + suggestion(name, known),
                 )

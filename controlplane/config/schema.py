@@ -11,8 +11,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
-from pydantic_core import PydanticKnownError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from controlplane.config.types import (
     AffinityKey,
@@ -20,6 +19,7 @@ from controlplane.config.types import (
     AuthScheme,
     BaseUrl,
     CatalogName,
+    Count,
     Duration,
     Email,
     ExhaustedStatus,
@@ -122,7 +122,7 @@ class FailoverPolicyBlock(FileBlock):
 
 
 class BenchBlock(FileBlock):
-    failures: Whole | None = None
+    failures: Count | None = None
     failure_ratio: Ratio | None = None
     window_s: Seconds | None = None
     cooldown_s: Seconds | None = None
@@ -134,7 +134,7 @@ class BenchBlock(FileBlock):
 class CaptureBlock(FileBlock):
     requests: Flag | None = None
     responses: Flag | None = None
-    keep_days: Whole | None = None
+    keep_days: Count | None = None
 
 
 class WebhookBlock(FileBlock):
@@ -251,17 +251,8 @@ class CandidateBlock(FileBlock):
     timeouts: TimeoutsBlock = TimeoutsBlock()
 
 
-def _not_empty(value: list[CandidateBlock], info: ValidationInfo) -> list[CandidateBlock]:
-    """Admin may keep a pool that is still empty, so what is applied to it may have one, too."""
-    if not value and not (info.context or {}).get("pools_may_be_empty"):
-        raise PydanticKnownError(
-            "too_short", {"field_type": "List", "min_length": 1, "actual_length": 0}
-        )
-    return value
-
-
 class PoolBlock(FileBlock):
-    candidates: Annotated[list[CandidateBlock], AfterValidator(_not_empty)]
+    candidates: list[CandidateBlock]
     aliases: list[Name] = []
     enabled: Flag = True
     strategy: Strategy = ""
@@ -325,7 +316,7 @@ class KeyBlock(FileBlock):
     name: Annotated[Text, Field(min_length=1, max_length=100)]
     key: Secret
     team: Annotated[Text, Field(max_length=100)] = ""
-    models: list[Annotated[Text, Field(min_length=1)]] = []
+    models: list[Target] = []
     user_path: UserPath = ""
     scopes: Annotated[list[Scope], Field(min_length=1)] = ["inference"]
     rpm: Whole | None = None

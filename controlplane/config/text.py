@@ -11,11 +11,15 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from controlplane.config.general import ADMIN_ONLY, SPANS, settled
 from controlplane.config.objects import CONFIG, DASHBOARD, Block, Secret, State
+from controlplane.config.yaml import ADDRESSES
 from controlplane.edits.kinds import KINDS, SETTINGS, ObjectKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from controlplane.config.yaml import Path
 
 HEAD: Final = """\
 # The whole configuration. `${NAME}` stands for a secret: where this is applied and the variable is
@@ -43,14 +47,26 @@ def text_of(state: State) -> str:
     return HEAD + written(tree_of(state))
 
 
+def plain(tree: Any, kept: set[Path], path: Path = ()) -> Any:
+    """`tree` of `tree_of` as a reader would have it; the places of secrets are put into `kept`."""
+    if isinstance(tree, dict):
+        return {name: plain(value, kept, (*path, name)) for name, value in tree.items()}
+    if isinstance(tree, list):
+        return [plain(value, kept, (*path, place)) for place, value in enumerate(tree)]
+    if not isinstance(tree, _Reference):
+        return tree
+    kept.add(path)
+    return "" if path[-1] in ADDRESSES else str(tree)
+
+
 def tree_of(state: State) -> Block:
     """`state` as the file's blocks. The settings are merged, the configuration's over admin's."""
-    settings = {
-        **state.get(ObjectKey(SETTINGS, "", DASHBOARD), {}),
-        **state.get(ObjectKey(SETTINGS, "", CONFIG), {}),
-    }
+    given = state.get(ObjectKey(SETTINGS, "", CONFIG), {})
+    settings = settled({**state.get(ObjectKey(SETTINGS, "", DASHBOARD), {}), **given}, given, SPANS)
     nested: Block = {}
     for dotted, value in sorted(settings.items()):
+        if dotted in ADMIN_ONLY:
+            continue
         _place(nested, tuple(dotted.split(".")), value)
     named = Names()
     for kind in KINDS.values():

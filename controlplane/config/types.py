@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 from controlplane.config.yaml import Expanded
 from controlplane.validation import (
     ADDRESS_LENGTH,
+    EMAIL_LENGTH,
     HOURS_LENGTH,
     WEBHOOK_KINDS,
     email_problems,
@@ -20,12 +21,19 @@ from controlplane.validation import (
     webhook_url_problems,
 )
 from failover.engine.policy import EXHAUSTED_STATUSES, GATES
+from failover.validation import BACKOFF, FAILOVER_NUMBERS, RULE_NAME_LENGTH
 from providers.adapters.auth import AUTHS
 from providers.adapters.registry import KNOWN_KINDS
 from providers.adapters.simulator.faults import parse_fault
-from providers.catalog.metadata import catalog_problems
+from providers.catalog.metadata import PRICE, catalog_problems
 from providers.validation import (
+    BENCH,
+    COUNT,
+    MOST_TIMES,
+    MOST_WHOLE,
+    NAME_LENGTH,
     PROTOCOL_NAMES,
+    SECONDS,
     base_url_problems,
     headers_problems,
     model_name_problems,
@@ -33,23 +41,21 @@ from providers.validation import (
     proxy_problems,
     status_page_problems,
 )
-from routing.validation import MAX_YEAR, MIN_YEAR, moment_problems
+from routing.validation import MAX_YEAR, MIN_YEAR, moment_problems, user_path_problems
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from providers.validation import Number
 
 STRATEGIES = (
     "priority_failover", "fill_first", "weighted_round_robin", "weighted_random", "round_robin",
     "lowest_latency", "lowest_cost", "least_busy",
 )  # fmt: skip
-MAX_INT = 2**31 - 1  # a database integer
-MAX_SECONDS = 10 * 365 * 24 * 3600
-MAX_PRICE = 1_000_000
-NAME_LENGTH = 200
 PROVIDER_NAME_LENGTH = 100
 
 _DURATION = re.compile(
-    r"(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9}(?:\.\d{1,30})?)s)?", flags=re.ASCII
+    r"(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9}(?:\.\d{1,400})?)s)?", flags=re.ASCII
 )
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -90,7 +96,7 @@ def _seconds_of(value: Any) -> Any:
     *whole, seconds = found.groups() if found else [0] * 4
     days, hours, minutes = (int(part or 0) for part in whole)
     total = days * 86400 + hours * 3600 + minutes * 60 + float(seconds or 0)
-    if not 0 < total <= MAX_SECONDS:
+    if not SECONDS.accepts(total):
         raise refused("no duration", "more than 0, with a unit, such as 90s, 30m, 1h or 1d")
     return total
 
@@ -105,6 +111,11 @@ def _moment(value: Any) -> Any:
     if moment_problems(found):
         raise refused("too far away", f"a year from {MIN_YEAR} to {MAX_YEAR}")
     return found.replace(tzinfo=found.tzinfo or UTC)
+
+
+def within(number: Number) -> Any:
+    """A number of the table that the models go by too, as a field of a block."""
+    return Field(gt=number.above, ge=number.least, le=number.most)
 
 
 def one_of(known: Iterable[str]) -> AfterValidator:
@@ -131,11 +142,11 @@ def _by(problems: Callable[[str], list[str]], *, length: int) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _name(value: str) -> str:
+def _name(value: str, longest: int = NAME_LENGTH) -> str:
     if not value or value.isspace():
         raise refused("blank", "a name")
-    if len(value) > NAME_LENGTH or model_name_problems(value):
-        raise refused("no name", f'up to {NAME_LENGTH} characters without "," and spaces')
+    if len(value) > longest or model_name_problems(value):
+        raise refused("no name", f'up to {longest} characters without "," and spaces')
     return value
 
 
@@ -147,7 +158,7 @@ def _provider_name(value: str) -> str:
 
 
 def _target(value: str) -> str:
-    return _name(value.strip())
+    return _name(value.strip(), RULE_NAME_LENGTH)
 
 
 def _secret(value: str) -> str:
@@ -173,29 +184,30 @@ def _fault(value: str) -> str:
 
 
 def _user_path(value: str) -> str:
-    if value and (not value.startswith("/") or _CONTROL.search(value)):
+    if user_path_problems(value):
         raise refused("no user path", "a path such as /team/a")
     return value
 
 
 Text = Annotated[str, BeforeValidator(_plain)]
 Flag = Annotated[bool, BeforeValidator(_typed)]
-Whole = Annotated[int, BeforeValidator(_typed), Field(ge=1, le=MAX_INT)]
-Retries = Annotated[int, BeforeValidator(_typed), Field(ge=0, le=100)]
-Attempts = Annotated[int, BeforeValidator(_typed), Field(ge=1, le=100)]
+Whole = Annotated[int, BeforeValidator(_typed), Field(ge=1, le=MOST_WHOLE)]
+Count = Annotated[int, BeforeValidator(_typed), within(COUNT)]
+Retries = Annotated[int, BeforeValidator(_typed), Field(ge=0, le=MOST_TIMES)]
+Attempts = Annotated[int, BeforeValidator(_typed), Field(ge=1, le=MOST_TIMES)]
 Status = Annotated[int, BeforeValidator(_typed), AfterValidator(_status)]
-Seconds = Annotated[float, BeforeValidator(_typed), Field(gt=0, le=MAX_SECONDS)]
-SecondsOrNone = Annotated[float, BeforeValidator(_typed), Field(ge=0, le=MAX_SECONDS)]
-Milliseconds = Annotated[float, BeforeValidator(_typed), Field(gt=0, le=MAX_SECONDS)]
-Pause = Annotated[float, BeforeValidator(_typed), Field(ge=0, le=MAX_SECONDS)]
-Factor = Annotated[float, BeforeValidator(_typed), Field(ge=1, le=100)]
-Ratio = Annotated[float, BeforeValidator(_typed), Field(gt=0, le=1)]
-Price = Annotated[float, BeforeValidator(_typed), Field(ge=0, le=MAX_PRICE)]
+Seconds = Annotated[float, BeforeValidator(_typed), within(SECONDS)]
+SecondsOrNone = Annotated[float, BeforeValidator(_typed), within(FAILOVER_NUMBERS["hold_s"])]
+Milliseconds = Annotated[float, BeforeValidator(_typed), within(FAILOVER_NUMBERS["hedge_after_ms"])]
+Pause = Annotated[float, BeforeValidator(_typed), within(BACKOFF["base_ms"])]
+Factor = Annotated[float, BeforeValidator(_typed), within(BACKOFF["factor"])]
+Ratio = Annotated[float, BeforeValidator(_typed), within(BENCH["failure_ratio"])]
+Price = Annotated[float, BeforeValidator(_typed), within(PRICE)]
 Duration = Annotated[float, BeforeValidator(_seconds_of)]
 Moment = Annotated[datetime, BeforeValidator(_moment)]
 Name = Annotated[Text, AfterValidator(_name)]
 ProviderName = Annotated[Text, AfterValidator(_provider_name)]
-Target = Annotated[Text, AfterValidator(_target)]
+Target = Annotated[Text, AfterValidator(_target)]  # or a pattern
 Secret = Annotated[Text, AfterValidator(_secret)]
 BaseUrl = Annotated[Text, _by(base_url_problems, length=500)]
 StatusPage = Annotated[Text, _by(status_page_problems, length=500)]
@@ -210,7 +222,7 @@ Fault = Annotated[Text, AfterValidator(_fault), Field(max_length=100)]
 UserPath = Annotated[Text, AfterValidator(_user_path), Field(max_length=200)]
 WebhookUrl = Annotated[Text, _by(webhook_url_problems, length=ADDRESS_LENGTH)]
 WebhookKind = Annotated[Text, one_of(WEBHOOK_KINDS)]
-Email = Annotated[Text, Field(min_length=1), _by(email_problems, length=254)]
+Email = Annotated[Text, Field(min_length=1), _by(email_problems, length=EMAIL_LENGTH)]
 QuietHoursText = Annotated[Text, _by(quiet_hours_problems, length=HOURS_LENGTH)]
 Kind = Annotated[Text, one_of(KNOWN_KINDS)]
 ProtocolName = Annotated[Text, one_of(PROTOCOL_NAMES)]

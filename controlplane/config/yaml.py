@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from ruamel.yaml.nodes import Node
 
 _TAG: Final = "tag:yaml.org,2002:"
+# Where a kept secret leaves nothing: a reference is no address, and their own check would say so.
+ADDRESSES: Final = frozenset({"proxy", "url"})
 MAX_BYTES: Final = 4 * 1024 * 1024
 MAX_VALUES: Final = 400_000  # after anchors are followed: bounds "billion laughs"
 MAX_DEPTH: Final = 24
@@ -155,7 +157,8 @@ class Tree:
         return self._lines.get(path, 1)
 
     def mistake(self, path: Path, text: str) -> Mistake:
-        return Mistake(file=self.filename, line=self.line(path), path=dotted(path), text=text)
+        line = self.line(path) if self._lines else 0
+        return Mistake(file=self.filename, line=line, path=dotted(path), text=text)
 
     def _wrong(self, path: Path, line: int, text: str) -> None:
         self.mistakes.append(Mistake(file=self.filename, line=line, path=dotted(path), text=text))
@@ -275,8 +278,7 @@ class Tree:
         elif kind in {"str", "int", "timestamp"}:  # an absurdly long number; YAML 1.2 has no dates
             if self._is_kept(text, path):
                 self.kept.add(path)
-                # No address: its own check would say so.
-                return "" if path[-1] in {"proxy", "url"} else text
+                return "" if path[-1] in ADDRESSES else text
             text = _PAIR.sub(_joined, text)
             expanded = Expanded(self._expand(text, path, line)) if "${" in text else text
             if not UNSTORABLE.search(expanded):

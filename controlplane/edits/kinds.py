@@ -16,6 +16,7 @@ from django.apps import apps
 from django.db.models import CASCADE
 from django.utils.module_loading import import_string
 
+from controlplane.edits.models import OTHER
 from providers.managed.models import ManagedModel
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 SETTINGS: Final = "settings"
 ANY: Final = "configuration"  # the kind of an edit that may be of any object
-OTHER: Final = "other"  # what no revision holds: facts, teams, switches
 
 
 class ObjectKey(NamedTuple):

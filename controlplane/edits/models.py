@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Final, Self
 
 from django.db import models
+
+OTHER: Final = "other"  # what no revision holds: facts, teams, switches; `name` says it in words
 
 
 def author_text(kind: str, name: str) -> str:
@@ -19,9 +21,14 @@ class Singleton(models.Model):
 
     @classmethod
     def load(cls) -> Self:
-        """The row, made with its defaults if there is none yet."""
-        row, _made = cls._default_manager.get_or_create(pk=1)
-        return row
+        """The row; if there is none yet one of defaults, not saved: looking writes nothing."""
+        return cls._default_manager.filter(pk=1).first() or cls(pk=1)
+
+    @classmethod
+    def locked(cls) -> Self:
+        """The row, made if there is none yet, and nobody else's until the transaction ends."""
+        cls._default_manager.get_or_create(pk=1)
+        return cls._default_manager.select_for_update().get(pk=1)
 
 
 class EditCounter(Singleton):
@@ -57,7 +64,7 @@ class Edit(models.Model):
         ordering = ["pk"]
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.name}".strip()
+        return self.name if self.kind == OTHER else f"{self.kind} {self.name}".strip()
 
     @property
     def line(self) -> str:
@@ -100,7 +107,8 @@ class Revision(models.Model):
     def counts(self) -> str:
         """How many objects changed, as words."""
         numbers = ((name, self.summary.get(name)) for name in ("added", "changed", "removed"))
-        return ", ".join(f"{number} {name}" for name, number in numbers if number) or "no object"
+        said = ", ".join(f"{number} {name}" for name, number in numbers if number)
+        return said or "; ".join(self.summary.get("objects", [])[:3]) or "no object"
 
     @property
     def line(self) -> str:

@@ -15,8 +15,8 @@ from django.db import connections, transaction
 from django.db.models import F
 from simple_history.models import HistoricalRecords
 
-from controlplane.edits.kinds import ANY, OTHER, SETTINGS, owners
-from controlplane.edits.models import Edit, EditCounter
+from controlplane.edits.kinds import ANY, SETTINGS, owners
+from controlplane.edits.models import OTHER, Edit, EditCounter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -164,10 +164,17 @@ class _Noted:
             poke.noted.update((kind, name, self._request) for kind, name in pairs)
 
 
-def note_row(sender: type[Model], instance: Model, using: str, **_signal: Any) -> None:  # noqa: ARG001
+def note_row(sender: type[Model], instance: Model, using: str, **signal: Any) -> None:  # noqa: ARG001
     """The receiver of post_save and post_delete."""
-    if not _unnoticed.get():
-        note([object_of(instance)], using)
+    if _unnoticed.get():
+        return
+    kind, name = object_of(instance)
+    if kind == OTHER:
+        # No revision has its fields, so that the edit says what became of it.
+        action = {True: "added", False: "changed", None: "removed"}[signal.get("created")]
+        words = getattr(instance, "edited_as", None)
+        name = words(action) if words is not None else f"{action} {name}"
+    note([(kind, name)], using)
 
 
 def publish() -> None:

@@ -24,19 +24,15 @@ from controlplane.config.yaml import MAX_BYTES, ConfigErrors
 from controlplane.edits.models import Revision
 from controlplane.edits.noting import as_author, current_author
 from controlplane.edits.patience import APPLY_S, limited
-from controlplane.revisions.history import (
-    NoSuchRevision,
-    changes_of,
-    edits_of,
-    revision_of,
-    roll_back,
-)
+from controlplane.revisions.history import NoSuchRevision, changes_of, edits_of, revision_of
+from controlplane.revisions.returning import roll_back, undo
 from providers.managed.api import OrderSerializer
 from providers.managed.models import ManagedSource
 from providers.managed.parsing import StorableJSONParser
 from providers.managed.rights import rights_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import IO
 
     from rest_framework.request import Request
@@ -94,12 +90,26 @@ class ChangeView(serializers.Serializer[Any]):
     fields = FieldChangeView(many=True)  # type: ignore[assignment]
 
 
+class StayingView(serializers.Serializer[Any]):
+    """`fields` are those of the settings; empty where the whole object is left out."""
+
+    kind = serializers.CharField()
+    name = serializers.CharField(allow_blank=True)
+    fields = serializers.ListField(child=serializers.CharField())  # type: ignore[assignment]
+    reasons = serializers.ListField(child=serializers.CharField())
+
+
 class OutcomeView(serializers.Serializer[Any]):
-    """`applied` is false for a preview. `notes` tell what is left as it is, and why."""
+    """
+    `applied` is false for a preview. `notes` tell what is left as it is, and why.
+
+    `left_out` is what of a revision cannot be had again; the rest is made all the same.
+    """
 
     applied = serializers.BooleanField()
     changes = ChangeView(many=True)
     notes = serializers.ListField(child=serializers.CharField())
+    left_out = StayingView(many=True)
 
 
 class AuthorView(serializers.Serializer[Any]):
@@ -155,6 +165,15 @@ def _shown_outcome(outcome: Changeset, *, is_preview: bool) -> Response:
             "applied": not is_preview,
             "changes": [shown_change(change) for change in outcome.changes],
             "notes": outcome.notes,
+            "left_out": [
+                {
+                    "kind": entry.key.kind,
+                    "name": entry.key.name,
+                    "fields": entry.fields,
+                    "reasons": entry.reasons,
+                }
+                for entry in outcome.left_out
+            ],
         }
     )
 
@@ -287,7 +306,10 @@ class RollbackView(APIView):
         responses={200: OutcomeView, 404: OpenApiResponse(description="There is none.")},
     )
     def post(self, request: Request, number: str) -> Response:
-        """Make admin's objects what they were at a revision; `notes` name what cannot be."""
+        """Make admin's objects what they were at a revision; `left_out` is what cannot be."""
+        return self._answer(request, number, roll_back)
+
+    def _answer(self, request: Request, number: str, way: Callable[..., Changeset]) -> Response:
         order = RollbackOrder(data=request.data)
         order.is_valid(raise_exception=True)
         reason = order.validated_data.get("reason", "") or current_author().reason
@@ -295,7 +317,7 @@ class RollbackView(APIView):
         row = _found(number)
         try:
             with limited(APPLY_S):
-                outcome = roll_back(
+                outcome = way(
                     row.pk, reason=reason, is_preview=is_preview, rights=rights_of(request)
                 )
         except ConfigErrors as error:
@@ -303,6 +325,17 @@ class RollbackView(APIView):
                 {api_settings.NON_FIELD_ERRORS_KEY: list(error.errors)}
             ) from error
         return _shown_outcome(outcome, is_preview=is_preview)
+
+
+class UndoView(RollbackView):
+    @extend_schema(
+        operation_id="revisions_undo",
+        request=RollbackOrder,
+        responses={200: OutcomeView, 404: OpenApiResponse(description="There is none.")},
+    )
+    def post(self, request: Request, number: str) -> Response:
+        """Take back what a revision changed; what came later stays."""
+        return self._answer(request, number, undo)
 
 
 _ONE: Final = r"^revisions/(?P<number>[0-9]{1,18})"
@@ -313,4 +346,5 @@ urlpatterns = [
     re_path(r"^revisions/?$", RevisionsView.as_view()),
     re_path(_ONE + r"/?$", RevisionDetailView.as_view()),
     re_path(_ONE + r"/rollback/?$", RollbackView.as_view()),
+    re_path(_ONE + r"/undo/?$", UndoView.as_view()),
 ]

@@ -1,9 +1,8 @@
 """
-Revisions: what each published configuration changed, by whom and why, and the way back.
+Revisions: what each published configuration changed, by whom and why.
 
 A revision holds the changed objects before and after; the newest state stands in RecordedObject.
-So recording one costs what was edited, and any kept state is the newest with later changes undone.
-Secrets are not kept: going back keeps those that are stored now.
+So recording one costs what was edited, and what was before a revision is told by those after it.
 """
 
 from __future__ import annotations
@@ -15,26 +14,16 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+from django.apps import apps
 from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
 
-from controlplane.config.changes import Change, Changeset, changes_between, dump, load
-from controlplane.config.objects import (
-    CONFIG,
-    DASHBOARD,
-    MANAGED,
-    Block,
-    Secret,
-    State,
-    collect,
-)
-from controlplane.config.text import text_of
-from controlplane.edits.kinds import ANY, OTHER, SETTINGS, ObjectKey
-from controlplane.edits.models import Edit, EditCounter, RecordedObject, Revision
-from controlplane.edits.noting import as_author, current_author
+from controlplane.config.changes import Change, changes_between, dump, load
+from controlplane.config.objects import MANY, Block, State, collect
+from controlplane.edits.kinds import ANY, ObjectKey
+from controlplane.edits.models import OTHER, Edit, EditCounter, RecordedObject, Revision
 from controlplane.models import PublishedSnapshot
-from providers.managed.rights import EVERYTHING, Rights
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -76,9 +65,7 @@ def record(generation: int) -> Revision | None:
     if not _is_due(Revision.objects.defer("packed").first(), generation):
         return None
     with transaction.atomic():
-        EditCounter.load()
-        # Nobody else commits an edit, or records, until this is done.
-        EditCounter.objects.select_for_update().get(pk=1)
+        EditCounter.locked()  # nobody else commits an edit, or records, until this is done
         latest = Revision.objects.defer("packed").first()
         if not _is_due(latest, generation):
             return None
@@ -98,7 +85,7 @@ def record(generation: int) -> Revision | None:
             last_edit=edits[-1].pk if edits else latest.last_edit if latest else 0,
             authors=_authors(edits),
             reason="; ".join(dict.fromkeys(edit.reason for edit in edits if edit.reason))[:1000],
-            summary=_summary(changes),
+            summary=_summary(changes, [edit.name for edit in edits if edit.kind == OTHER]),
             packed=_pack(changes),
         )
         _store(changes)
@@ -133,11 +120,13 @@ def _wanted(edits: Collection[Edit]) -> dict[str, set[str]] | None:
 def _recorded(wanted: Mapping[str, Collection[str]] | None) -> State:
     if wanted is None:
         return {_key(row): _block(row) for row in RecordedObject.objects.all()}
-    return {
-        _key(row): _block(row)
-        for kind, names in wanted.items()
-        for row in RecordedObject.objects.filter(kind=kind, name__in=list(names))
-    }
+    found: State = {}
+    for kind, names in wanted.items():
+        rows = RecordedObject.objects.filter(kind=kind)
+        if len(names) <= MANY:
+            rows = rows.filter(name__in=list(names))
+        found |= {_key(row): _block(row) for row in rows if row.name in names}
+    return found
 
 
 def _key(row: RecordedObject) -> ObjectKey:
@@ -167,11 +156,13 @@ def _authors(edits: Iterable[Edit]) -> list[dict[str, str]]:
     return [{"kind": kind, "name": name} for kind, name in found]
 
 
-def _summary(changes: Collection[Change]) -> dict[str, Any]:
+def _summary(changes: Collection[Change], others: Iterable[str]) -> dict[str, Any]:
+    """`others` are edits of what no revision holds, in words."""
     counts: dict[str, Any] = dict.fromkeys(("added", "changed", "removed"), 0)
     for change in changes:
         counts[change.action] += 1
-    return {**counts, "objects": [str(change) for change in list(changes)[:SHOWN]]}
+    objects = [*map(str, changes), *dict.fromkeys(others)]
+    return {**counts, "objects": objects[:SHOWN]}
 
 
 def _pack(changes: Iterable[Change]) -> bytes:
@@ -204,112 +195,49 @@ def revision_of(number: int) -> Revision:
     return found
 
 
-def state_at(number: int) -> State:
-    """Every object as it was then. Raises NoSuchRevision."""
-    revision_of(number)
-    state = _recorded(None)
-    for revision in Revision.objects.filter(pk__gt=number).order_by("-pk").iterator(50):
+def of_object(kind: str, name: str, limit: int = 50) -> list[tuple[Revision, Change]]:
+    """The newest revisions that changed an object, each with what it changed of it."""
+    wanted = msgspec.json.encode([kind, name])[:-1] + b","
+    found: list[tuple[Revision, Change]] = []
+    for revision in Revision.objects.iterator(200):
+        if wanted not in zlib.decompress(revision.packed):
+            continue  # taking it apart would cost much more
+        found += [
+            (revision, change)
+            for change in changes_of(revision)
+            if (change.key.kind, change.key.name) == (kind, name)
+        ]
+        if len(found) >= limit:
+            break
+    return found[:limit]
+
+
+def edits_of_other(label: str, name: str, limit: int = 50) -> list[Edit]:
+    """The newest edits of what no revision holds, such as a team."""
+    words = f"{apps.get_model(label)._meta.verbose_name} {name}"  # noqa: SLF001 - Django's own API
+    edits = Edit.objects.filter(kind=OTHER, name__endswith=words[:300])
+    return list(edits.order_by("-pk")[:limit])
+
+
+def since(number: int) -> dict[ObjectKey, Block | None]:
+    """
+    What was edited since a revision, as it was then; None: it was not there. Raises NoSuchRevision.
+
+    Of what is not recorded yet the edits say which objects it may be.
+    """
+    latest = revision_of(number)
+    then: dict[ObjectKey, Block | None] = {}
+    for revision in Revision.objects.filter(pk__gt=number).order_by("pk").iterator(50):
+        latest = revision
         for change in changes_of(revision):
-            if change.before is None:
-                state.pop(change.key, None)
-            else:
-                state[change.key] = change.before
-    return state
-
-
-def roll_back(
-    number: int, *, reason: str = "", is_preview: bool = False, rights: Rights = EVERYTHING
-) -> Changeset:
-    """
-    Make admin's objects what they were at a revision; or find out what that would change.
-
-    What the configuration manages is left, and so are secrets: the notes name what differs.
-    Raises NoSuchRevision, ConfigErrors if that state cannot be had any more, and PermissionDenied
-    if the holder of `rights` may not make what it would change.
-    """
-    # What reads a configuration takes 0.14 s to import, which every worker's start would pay.
-    from controlplane.config.apply import apply_text  # noqa: PLC0415
-
-    with transaction.atomic():
-        then, now = state_at(number), collect()
-        wanted, notes = _reachable(then, now)
-        author = current_author()
-        said = ": ".join(part for part in (f"roll back to revision {number}", reason) if part)
-        with as_author(author.kind, author.name, said):
-            outcome = apply_text(
-                text_of(wanted),
-                filename=f"revision {number}",
-                environ={},
-                is_preview=is_preview,
-                rights=rights,
-            )
-            notes += outcome.concerns
-    return Changeset(changes=outcome.changes, notes=notes)
-
-
-def _reachable(then: State, now: State) -> tuple[State, list[str]]:
-    """What of admin's objects `then` can be had again, and what not, in words."""
-    notes = [
-        f"{key} is {MANAGED}: it stays as it is"
-        for key in sorted({*then, *now})
-        if key.source == CONFIG and then.get(key) != now.get(key) and key.kind != SETTINGS
-    ]
-    managed = {(key.kind, key.name) for key in now if key.source == CONFIG}
-    values = now.get(ObjectKey(SETTINGS, "", CONFIG), {})
-    wanted: State = {}
-    for key, block in sorted(then.items(), key=lambda item: item[0]):
-        if key.source != DASHBOARD:
-            continue
-        if key.kind == SETTINGS:
-            wanted[key] = {name: value for name, value in block.items() if name not in values}
-            notes += [f"{name} is {MANAGED}: it stays as it is" for name in block if name in values]
-        elif (key.kind, key.name) not in managed:
-            found = _with_stored_secrets(key, block, now.get(key, {}), notes)
-            if found is not None:
-                wanted[key] = found
-    return wanted, notes
-
-
-def _with_stored_secrets(key: ObjectKey, then: Block, now: Block, notes: list[str]) -> Block | None:
-    """`then` without the secrets that are gone; None if it is nothing without."""
-    gone = "was deleted and cannot come back, because secrets are not kept: make it anew"
-    newer = "has another secret than then; it is kept"
-    if key.kind == "key":
-        if "key" not in now:
-            notes.append(f"{key} {gone}")
-            return None
-        notes += [f"{key} {newer}"] if now["key"] != then["key"] else []
-        return then
-    if key.kind == "webhook":
-        if "url" not in now:
-            notes.append(f"{key} {gone}")
-            return None
-        changed = [name for name in ("url", "secret") if then.get(name) != now.get(name)]
-        notes += [f"{key}: its {name} is another than then; it is kept" for name in changed]
-        return {name: value for name, value in then.items() if name != "secret" or name in now}
-    if key.kind != "provider":
-        return then
-    stored = {entry["label"]: entry["key"] for entry in now.get("api_keys", ())}
-    kept = []
-    for entry in then.get("api_keys", ()):
-        if entry["label"] not in stored:
-            notes.append(f"{key}: its key {entry['label']} {gone}")
-            continue
-        kept.append(entry)
-        if stored[entry["label"]] != entry["key"]:
-            notes.append(f"{key}: its key {entry['label']} {newer}")
-    found = {**then, "api_keys": kept}
-    if isinstance(then.get("proxy"), Secret) and not isinstance(now.get("proxy"), Secret):
-        notes.append(f"{key}: its proxy {gone}")
-        del found["proxy"]
-    headers = dict(then.get("headers", {}))
-    for name, value in then.get("headers", {}).items():
-        if isinstance(value, Secret) and name not in now.get("headers", {}):
-            notes.append(f"{key}: its header {name} {gone}")
-            del headers[name]
-        elif isinstance(value, Secret) and now["headers"][name] != value:
-            notes.append(f"{key}: its header {name} {newer}")
-    return found | {"headers": headers}
+            then.setdefault(change.key, change.before)
+    edits = list(Edit.objects.filter(pk__gt=latest.last_edit))
+    if edits:
+        wanted = _wanted(edits)
+        recorded = _recorded(wanted)
+        for key in {**recorded, **collect(wanted)}:
+            then.setdefault(key, recorded.get(key))
+    return then
 
 
 def _prune() -> None:

@@ -21,7 +21,7 @@ from controlplane.config.text import text_of
 from controlplane.config.yaml import MAX_BYTES, ConfigErrors
 from controlplane.edits.patience import APPLY_S, limited
 from controlplane.models import ConfigSource
-from controlplane.revisions.admin import shown_changes
+from controlplane.revisions.showing import shown_changes
 from providers.managed.rights import rights_of
 
 if TYPE_CHECKING:

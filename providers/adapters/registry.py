@@ -163,3 +163,11 @@ ADAPTERS: Final[Mapping[str, Adapter]] = MappingProxyType(
 
 # Legal in configuration, which outlives versions; without an adapter they are never called.
 KNOWN_KINDS: Final = frozenset(ADAPTERS) | {"azure_openai", "bedrock"}
+
+
+def address_problems(kind: str, base_url: object) -> list[str]:
+    """What is wrong with having no address."""
+    adapter = ADAPTERS.get(kind)
+    if base_url or adapter is None or adapter.is_simulated or adapter.default_base_url:
+        return []
+    return [f"missing, kind {kind} has no address of its own"]

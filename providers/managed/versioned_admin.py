@@ -28,7 +28,8 @@ class VersionedForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        stored = self._stored()
+        # A table's only row has its number before anybody has saved it.
+        stored = self._stored() or (self.instance if self.instance.pk is not None else None)
         if stored is not None:
             self.fields[FIELD].initial = version_of(stored, self._parts())
 

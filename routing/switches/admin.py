@@ -13,7 +13,9 @@ from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
 from django.db import transaction
+from django.http import Http404, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
 from unfold.admin import ModelAdmin
@@ -21,7 +23,7 @@ from unfold.decorators import display
 
 from providers.admin import ProviderAdmin
 from providers.listed import flags
-from providers.managed.admin import HistoryAdmin, ReadOnly
+from providers.managed.admin import ReadOnly
 from providers.models import Provider
 from routing.models import Candidate, CanonicalModel, RoutingState
 from routing.switches.state import end, identity_of, note_author, set_state, warnings_of
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from django.db.models import QuerySet
-    from django.http import HttpRequest
+    from django.http import HttpRequest, HttpResponse
 
 MAY_SWITCH: Final = ("routing.add_routingstate", "routing.change_routingstate")
 SCRIPT: Final = "switchyard/switch.js"
@@ -186,7 +188,7 @@ class SwitchForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 @admin.register(RoutingState)
-class RoutingStateAdmin(HistoryAdmin):
+class RoutingStateAdmin(ModelAdmin):
     """Everything that is switched, and the form of a switch."""
 
     form = SwitchForm
@@ -199,6 +201,18 @@ class RoutingStateAdmin(HistoryAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[Any]:
         del request
         return RoutingState.IDENTITY if obj is not None else ()
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: Any = None
+    ) -> HttpResponse:
+        """Switches are no part of revisions: they have a history of their own."""
+        del extra_context
+        row = self.get_object(request, unquote(object_id))
+        if row is None:
+            raise Http404
+        names = {f"{name}__exact": value for name, value in row.identity.items() if value}
+        page = reverse("admin:routing_historicalroutingstate_changelist")
+        return HttpResponseRedirect(f"{page}?{urlencode(names)}")
 
     def save_model(self, request: HttpRequest, obj: RoutingState, form: Any, change: bool) -> None:
         note_author(obj, request.user.get_username())

@@ -49,9 +49,9 @@ def test_an_old_page_is_told_and_saves_at_the_second_try_and_all_of_it_is_taken_
     page.get_by_role("link", name="Revisions").click()
     expect(page.get_by_text("ticket 7")).to_be_visible()
     page.goto(f"{site.url}/admin/controlplane/revision/{good}/change/")
-    page.get_by_role("link", name="Roll back to this revision").click()
-    expect(page.get_by_text("strategy: fill_first → -")).to_be_visible()
+    page.get_by_role("link", name="Return to this state").click()
+    expect(page.get_by_text("strategy: fill_first → as in the settings")).to_be_visible()
     page.get_by_label("Reason").fill("was better")
-    page.get_by_role("button", name="Roll back").click()
-    expect(page.get_by_text(f"Rolled back to revision {good}: 1 object changed.")).to_be_visible()
+    page.get_by_role("button", name="Return to this state").click()
+    expect(page.get_by_text(f"Returned to revision {good}: 1 object changed.")).to_be_visible()
     assert site.request("/api/pools/shared").json()["strategy"] == ""

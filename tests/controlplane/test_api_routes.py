@@ -170,6 +170,9 @@ TABLE: dict[str, Row] = {
         path="/api/revisions/99/rollback",
         body={},
     ),
+    "POST /api/revisions/{number}/undo": Row(
+        needs=("controlplane.add_revision",), answer=404, path="/api/revisions/99/undo", body={}
+    ),
     "GET /api/suggestions": Row(needs=suggestions("view"), answer=200),
     "POST /api/suggestions/{number}/accept": Row(
         needs=(*suggestions("change"), "routing.change_canonicalmodel"),

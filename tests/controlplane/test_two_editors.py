@@ -167,10 +167,9 @@ def test_an_edit_of_a_candidate_meanwhile_is_told_as_well(admin):
 
 
 def test_the_settings_are_guarded_too(admin):
-    Settings.load()
     url = address("controlplane_settings", "change", 1)
-    version = seen(admin.get(url))
-    Settings.objects.update(max_attempts=7)
+    version = seen(admin.get(url))  # of a row that nobody has saved yet
+    Settings.objects.create(pk=1, max_attempts=7)
     page = admin.post(url, {"seen_version": version, "max_attempts": 2})
     assert "While you were editing" in page.content.decode()
     assert Settings.objects.get().max_attempts == 7

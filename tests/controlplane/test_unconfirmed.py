@@ -26,7 +26,7 @@ from controlplane.config.text import text_of
 from controlplane.health.watched import look_at_all, watched
 from controlplane.models import RecordedObject, Revision
 from controlplane.publishing.publisher import publish
-from controlplane.revisions.history import roll_back
+from controlplane.revisions.returning import roll_back
 from providers.models import Credential, Provider
 from providers.secrets.fields import keyring
 from routing.gateway.deciding.table import compile_table

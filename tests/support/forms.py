@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from django.urls import reverse
 
+from controlplane.models import Settings
+
 
 def address(model: str, page: str, *arguments: object) -> str:
     return reverse(f"admin:{model}_{page}", args=arguments)
@@ -56,3 +58,19 @@ def candidate(provider_name: str, model: str, position: int) -> dict[str, object
         "position": position,
         "timeouts": "",
     }
+
+
+def settings_form(**fields: object) -> dict[str, object]:
+    row = Settings.load()
+    values = {
+        field.name: getattr(row, field.name)
+        for field in Settings._meta.fields
+        if field.name not in {"id", "updated_at"} and getattr(row, field.name) is not None
+    }
+    values |= {
+        "timeouts": "{}",
+        "disabled_models": "",
+        "retry_on_statuses": ", ".join(map(str, row.retry_on_statuses)),
+        "retry_first_statuses": ", ".join(map(str, row.retry_first_statuses)),
+    }
+    return {name: value for name, value in values.items() if value is not False} | fields

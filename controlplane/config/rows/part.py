@@ -23,7 +23,7 @@ from providers.secrets.fields import EncryptedText, keyring
 from routing.models import Alias, CanonicalModel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from controlplane.config.document import Document
 
@@ -44,22 +44,29 @@ class Part:
     The rows that are made equal to `document`: those of `source` that `has(kind, name)` names.
 
     What is wrong is added to `mistakes`; whoever finds some there must roll back.
+    `few` names the same by kind where they are so few that only those need to be read.
     """
 
     document: Document
     source: str
     has: Callable[[str, str], bool] = _everything
+    few: Mapping[str, Collection[str]] | None = None
     mistakes: list[Mistake] = field(default_factory=list)
 
     def rows(self, kind: str, model: type[Owner]) -> list[Owner]:
         """Those of one kind that are there now."""
-        found = model._default_manager.filter(managed_source=self.source)  # noqa: SLF001 - Django documents it
+        found = self._read(kind, model)
         return [row for row in found if self.has(kind, getattr(row, model.identity))]
 
     def ids(self, kind: str, model: type[Provider | CanonicalModel | Alias]) -> dict[str, int]:
-        rows = model._default_manager.filter(managed_source=self.source)  # noqa: SLF001 - Django documents it
-        pairs = rows.values_list("name", "pk")
+        pairs = self._read(kind, model).values_list("name", "pk")
         return {name: pk for name, pk in pairs if self.has(kind, name)}
+
+    def _read(self, kind: str, model: type[Owner]) -> models.QuerySet[Owner]:
+        rows = model._default_manager.filter(managed_source=self.source)  # noqa: SLF001 - Django documents it
+        if self.few is None:
+            return rows
+        return rows.filter(**{f"{model.identity}__in": list(self.few.get(kind, ()))})
 
     def of(self, kind: str, blocks: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         return ((name, block) for name, block in blocks.items() if self.has(kind, name))
@@ -133,6 +140,8 @@ def parts_of(ids: Mapping[str, int], model: type[Row], **source: str) -> list[Ro
     owner = next(iter(source)).removesuffix("__managed_source") + "_id"
     known = set(ids.values())
     rows = model._default_manager.filter(**source)  # noqa: SLF001 - Django documents it
+    if len(known) < BATCH:
+        return list(rows.filter(**{f"{owner}__in": known}))
     return [row for row in rows if getattr(row, owner) in known]
 
 

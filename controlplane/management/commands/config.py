@@ -18,7 +18,7 @@ from providers.secrets.encryption import CannotDecrypt
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from controlplane.config.changes import Changeset
 
@@ -49,7 +49,10 @@ class Command(BaseCommand):
         back = actions.add_parser("rollback", help="make admin's objects what they were")
         back.add_argument("number", type=int, help="of a revision")
         back.add_argument("--preview", action="store_true", help="only tell what would change")
-        for changing in (apply, back):
+        undo = actions.add_parser("undo", help="take back what one revision changed")
+        undo.add_argument("number", type=int, help="of a revision")
+        undo.add_argument("--preview", action="store_true", help="only tell what would change")
+        for changing in (apply, back, undo):
             changing.add_argument("--reason", default="", help="kept with the revision")
 
     def handle(self, *_args: Any, **options: Any) -> None:
@@ -136,16 +139,24 @@ class Command(BaseCommand):
             self.stdout.write(change.text)
 
     def _rollback(self, options: dict[str, Any]) -> None:
+        from controlplane.revisions.returning import roll_back  # noqa: PLC0415 - as above
+
+        self._go_back(options, roll_back)
+
+    def _undo(self, options: dict[str, Any]) -> None:
+        from controlplane.revisions.returning import undo  # noqa: PLC0415 - as above
+
+        self._go_back(options, undo)
+
+    def _go_back(self, options: dict[str, Any], way: Callable[..., Changeset]) -> None:
         from controlplane.edits.noting import as_author  # noqa: PLC0415 - as above
-        from controlplane.revisions import history  # noqa: PLC0415 - as above
+        from controlplane.revisions.history import NoSuchRevision  # noqa: PLC0415 - as above
 
         is_preview = options["preview"]
         try:
             with self._telling(), as_author("command", _who()):
-                outcome = history.roll_back(
-                    options["number"], reason=options["reason"], is_preview=is_preview
-                )
-        except history.NoSuchRevision as error:
+                outcome = way(options["number"], reason=options["reason"], is_preview=is_preview)
+        except NoSuchRevision as error:
             raise CommandError(str(error)) from error
         self._show(outcome, is_preview=is_preview)
 

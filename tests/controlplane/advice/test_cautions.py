@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 from django.contrib.auth.models import User
 
+from controlplane.config.document import parse
 from controlplane.models import Settings
 from providers.managed.models import cautions_of
-from providers.models import ProviderModel
+from providers.models import Provider, ProviderModel
 from tests.support import rows
 from tests.support.api import ADMIN_KEY, Api
-from tests.support.forms import address, provider_form
+from tests.support.forms import address, provider_form, settings_form
 
 pytestmark = pytest.mark.django_db
 
@@ -135,6 +136,33 @@ def test_pools_aliases_and_providers_are_warned_of_too(api):
     assert "plain http" in api("post", "providers", far).json()["warnings"][0]
 
 
+def test_names_and_times_that_trip_people_are_told_by_api_form_and_file(api, client):
+    twin = {"name": "Small", "failover": {"hold_s": 30, "deadline_s": 10}}
+    said = api("post", "pools", twin).json()["warnings"]
+    assert said[0].startswith("Small differs from small by upper and lower case alone")
+    assert said[-1].startswith("Hold_s (30) is longer than deadline_s (10), so it never comes")
+    client.force_login(User.objects.create_superuser("root"))
+    form = settings_form(hold_s=700, disabled_models="big\nnobody")
+    page = client.post("/admin/controlplane/settings/1/change/", form, follow=True).content.decode()
+    assert "Hold_s (700) is longer than deadline_s (600)" in page
+    assert "nobody: it is no model pool, alias" in page
+    assert "big: it is no" not in page
+    text = (
+        "providers: {a: {kind: simulator}, A: {kind: simulator}}\n"
+        "aliases: {small: x, SMALL: y}\n"
+        "routing: {defaults: {failover: {hold_s: 700, deadline_s: 600}}}\n"
+        "failover: {disabled_models: [small, nobody]}\n"
+    )
+    told = parse(text, filename="c.yaml", environ={}).warnings
+    for words in (
+        "c.yaml:1: providers.A: A differs from a by upper",
+        "c.yaml:2: aliases.SMALL: SMALL differs from small by upper",
+        "c.yaml:3: routing.defaults.failover.hold_s: hold_s (700) is longer",
+        'c.yaml:4: failover.disabled_models[1]: "nobody" is no pool',
+    ):
+        assert [warning for warning in told if warning.startswith(words)], words
+
+
 def test_a_key_so_short_that_it_may_be_a_word_is_told_by_its_label(api):
     keys = [{"label": "main", "secret": "null"}, {"label": "spare", "secret": "key-four"}]
     lab = {"name": "lab", "kind": "openai", "credentials": keys}
@@ -173,7 +201,8 @@ def test_admin_says_the_same(api, client):
     ],
 )
 def test_a_pool_that_nobody_can_serve_at_any_endpoint_is_warned_of(db, fields, why):
-    rows.provider("mute", **{"base_url": "", **fields})
+    rows.provider("mute")
+    Provider.objects.update(**fields)  # as an earlier version may have saved it
     pool = rows.pool("lost", "mute/m")
     assert f"Nobody can serve it: provider mute cannot be called: {why}." in cautions_of(pool)
     rows.provider("well", kind="simulator")

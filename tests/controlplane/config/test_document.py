@@ -360,8 +360,8 @@ def test_a_variables_value_cannot_bring_yaml_in() -> None:
 
 
 def test_a_variables_value_is_not_expanded_again() -> None:
-    document = read("failover: {rules_path: ''}\naliases: {a: '${X}'}\n", X="${Y}")
-    assert document.blocks.aliases["a"].target == "${Y}"
+    document = read("providers: {a: {kind: openai, failure_domain: {x: '${X}'}}}", X="${Y}")
+    assert document.blocks.providers["a"].failure_domain == {"x": "${Y}"}
 
 
 def test_a_doubled_dollar_is_a_dollar() -> None:

@@ -286,7 +286,6 @@ def test_aliases_of_file_and_admin_make_no_circle_together() -> None:
     CanonicalModel.objects.create(name="pool")
     Alias.objects.create(name="a", target="pool")
     Alias.objects.create(name="b", target="a")
-    ConfigSource.load()
     before = everything()
     with pytest.raises(ConfigErrors) as refused:
         apply("aliases: {a: b}")

@@ -61,7 +61,7 @@ def test_the_example_without_keys_is_its_pools_over_the_defaults() -> None:
     content = Builder().build()
     assert content.defaults == Content().defaults
     assert content.bench == Content().bench
-    assert content.disabled_models == ("text-embedding-3-small",)
+    assert content.disabled_models == ("openai_main/text-embedding-3-small",)
     assert [spec.name for spec in content.providers] == [
         "anthropic_backup",
         "anthropic_primary",

@@ -17,7 +17,7 @@ from controlplane.config.objects import collect
 from controlplane.models import Revision, Settings
 from controlplane.publishing.publisher import publish
 from providers.models import Provider
-from routing.models import CanonicalModel
+from routing.models import Alias, AliasTarget, CanonicalModel
 from tests.support import rows
 from tests.support.configuration import EXAMPLE_TEXT, a_bit_of_everything, exported
 
@@ -128,16 +128,17 @@ def test_revisions_are_listed_shown_and_rolled_back(api, tmp_path):
     assert api.get("/api/revisions?before=x").status_code == 400
 
 
-def test_a_revision_that_cannot_be_had_again_is_400_and_an_unknown_one_404(api, tmp_path):
+def test_what_cannot_be_had_again_is_told_and_an_unknown_revision_is_404(api, tmp_path):
     mirror(parse("providers: {lab: {kind: openai}}", filename="c.yaml", environ={}))
     rows.pool("small", "lab/a")
     publish(tmp_path)
     number = Revision.objects.first().pk
     CanonicalModel.objects.all().delete()
     mirror(parse("", filename="", environ={}))
-    answer = post(api, f"revisions/{number}/rollback", {})
-    assert answer.status_code == 400
-    assert "lab" in str(answer.json()["non_field_errors"])
+    answer = post(api, f"revisions/{number}/rollback", {}).json()
+    assert answer["changes"] == []
+    assert [entry["name"] for entry in answer["left_out"]] == ["small"]
+    assert "no such provider" in answer["left_out"][0]["reasons"][0]
     assert post(api, "revisions/999/rollback", {}).status_code == 404
 
 
@@ -162,8 +163,9 @@ def test_a_person_sees_revisions_and_rolls_back_after_a_preview_with_a_reason(cl
     assert "added pool small" in page
     assert "max_attempts: 9 → 3" in page
     assert not CanonicalModel.objects.exists()
+    assert "This will change: 1 added, 1 changed" in page
     done = client.post(url, {"change_reason": "ticket 7"}, follow=True)
-    assert f"Rolled back to revision {good}: 2 objects changed." in done.content.decode()
+    assert f"Returned to revision {good}: 2 objects changed." in done.content.decode()
     assert CanonicalModel.objects.exists()
     publish(tmp_path)
     assert Revision.objects.first().line.endswith(f"roll back to revision {good}: ticket 7")
@@ -183,6 +185,28 @@ def test_nobody_adds_changes_or_deletes_a_revision(tmp_path, admin_client):
     for method in ("post", "put", "patch", "delete"):
         assert getattr(api, method)(f"/api/revisions/{number}").status_code == 405
     assert Revision.objects.get().reason == ""
+
+
+def test_what_stands_in_the_way_is_listed_with_links_and_the_rest_is_done(client, tmp_path):
+    client.force_login(User.objects.create_superuser("ada"))
+    rows.provider("lab")
+    publish(tmp_path)
+    used = rows.provider("used")
+    rows.provider("unused")
+    publish(tmp_path)
+    by_file = Alias.objects.create(name="x", managed_source="config")
+    AliasTarget.objects.create(alias=by_file, provider_name="used", model="m")
+    url = reverse("admin:controlplane_revision_rollback", args=[1])
+    page = client.get(url).content.decode()
+    link = reverse("admin:providers_provider_change", args=[used.pk])
+    assert f'href="{link}">provider used</a>' in page
+    assert "The alias x targets it." in page
+    assert "Return to this state, all but these" in page
+    assert page.count('text-red-700 dark:text-red-400">removed provider unused<') == 1
+    said = client.post(url, follow=True).content.decode()
+    assert "Returned to revision 1: 1 object changed." in said
+    assert "provider used is left as it is" in said
+    assert sorted(Provider.objects.values_list("name", flat=True)) == ["lab", "used"]
 
 
 def test_who_may_only_look_cannot_roll_back(client, tmp_path):
@@ -223,8 +247,8 @@ def test_export_diff_and_apply_tell_by_their_exit_codes(tmp_path):
     file.write_text("providers: {sim: {kind: simulator}, lab: {kind: openai}}\n")
     said, code = command("diff", str(file))
     assert code == 2
-    assert "changed provider sim\n  fault: status:503 → -\n" in said.replace(
-        "  enabled: false → -\n", ""
+    assert "changed provider sim\n  fault: status:503 → none\n" in said.replace(
+        "  enabled: false → true\n", ""
     )
     assert Provider.objects.get(name="sim").fault
     assert command("apply", str(file), "--reason", "less")[0] == said
@@ -257,7 +281,7 @@ def test_revisions_are_listed_and_rolled_back_by_command(tmp_path):
     publish(tmp_path)
     number = str(Revision.objects.first().pk)
     Provider.objects.update(kind="groq")
-    publish(tmp_path)
+    publish(tmp_path)  # told by nobody, and found
     newest = Revision.objects.first()
     assert command("revisions")[0].splitlines()[0] == newest.line
     assert "  kind: openai → groq" in command("revisions", str(newest.pk))[0]
