@@ -127,6 +127,8 @@ def _html(file: Path) -> str:
             slug = _slug(tokens[place + 1].content)
             number = seen[slug] = seen.get(slug, -1) + 1
             token.attrSet("id", f"{slug}-{number}" if number else slug)
+        if token.type in {"fence", "table_open"}:
+            token.attrSet("tabindex", "0")  # wide ones are moved by keyboard, too
         for child in token.children or ():
             if child.type == "link_open":
                 child.attrSet("href", _href(str(child.attrGet("href"))))
