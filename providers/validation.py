@@ -17,9 +17,10 @@ from providers.adapters.headers import FRAMING
 from providers.transport.guard import host_refusal
 
 # What callers of a provider put behind its address, and operators take for a part of it.
+_VERSION = "|".join(rf"(?<=/v{version})" for version in ("1", "2", "3", "4", "1beta", "1alpha"))
 _ENDPOINT = re.compile(
-    r"/(?:chat/completions|completions|embeddings|responses|messages(?:/count_tokens)?"
-    r"|models/[^/]+:\w+)/?$"
+    rf"(?:/chat/completions|(?:{_VERSION})/(?:completions|embeddings|responses"
+    r"|messages(?:/count_tokens)?|models/[^/]+:\w+))/?$"
 )
 PROVIDER_NAME = re.compile(r"[A-Za-z0-9._-]+")
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL's text holds neither

@@ -14,12 +14,12 @@ from controlplane.decisions.local_worker import worker_of
 from controlplane.decisions.pools_api import pools_of
 from controlplane.decisions.pools_page import WORDS, state_of
 from controlplane.decisions.standings import standings_of
+from controlplane.health.admin import CheckedCandidateAdmin, CheckedPoolAdmin
 from controlplane.models import ConfigSource, Settings
 from failover.cautions import WEIGHTLESS
-from routing.admin import CanonicalModelAdmin
 from routing.gateway.deciding.strategies import STRATEGIES, in_list_order
 from routing.models import Candidate, CanonicalModel
-from routing.switches.admin import SCRIPT, CandidateAdmin
+from routing.switches.admin import SCRIPT
 
 if TYPE_CHECKING:
     from django.db.models import Field
@@ -46,7 +46,7 @@ def _word(words: str, colour: str, note: str = "") -> str:
 
 
 @admin.register(CanonicalModel)
-class StandingPoolAdmin(CanonicalModelAdmin):
+class StandingPoolAdmin(CheckedPoolAdmin):
     list_display = ["name", "now", "pool", "how", "switch", "source"]
     list_before_template = VIEWS
 
@@ -103,7 +103,7 @@ def _standing(row: Any, found: Standings | None) -> str:
 
 
 @admin.register(Candidate)
-class StandingCandidateAdmin(CandidateAdmin):
+class StandingCandidateAdmin(CheckedCandidateAdmin):
     list_display = [
         "provider_model",
         "canonical_model",
@@ -112,6 +112,7 @@ class StandingCandidateAdmin(CandidateAdmin):
         "weight",
         "flag",
         "switch",
+        "hours",
     ]
     list_before_template = VIEWS
 

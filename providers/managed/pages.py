@@ -31,6 +31,8 @@ class Pages(CursorPagination):
         try:
             cursor = super().decode_cursor(request)
             if cursor is not None:
+                if not (cursor.position or cursor.offset or cursor.reverse):
+                    raise ValueError(cursor)  # noqa: TRY301 - as for one that cannot be read
                 self.check_position(str(cursor.position or ""))
         except (NotFound, ValueError) as error:
             raise ValidationError({self.cursor_query_param: [NO_CURSOR]}) from error

@@ -39,7 +39,7 @@ BODIES = {
 SHAPES = (b"[1]", b"null", b'"x"', b"1", b'{"a": {"b": [null, [[]]]}}')
 QUERIES = ("%00=q", "q=%ff", "q=%ed%a0%80")
 NUMBERS = (HUGE, "-1", "NaN", "%E2%91%A0", "1_000", "")
-CURSORS = ("AAAA", "cD0=", "cD0lMDA=", "cD1cdTAwMDA=", "%F0%9F%98%80", "a" * 5000, "=", "bnVsbA==")
+CURSORS = ("AAAA", "cD0=", "cD0lMDA=", "%F0%9F%98%80", "a" * 5000, "=", "bnVsbA==")
 PLACES = ("x%00y", "%ff", "%ed%a0%80")
 ODD = (HUGE, "-1", "%E2%80%A8", "a" * 3000, "%25%30%30")
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 from django.contrib.auth.models import Permission, User
-from django.db import DatabaseError, connection
+from django.db import OperationalError, connection
 from django.test import Client
 
 from controlplane.config.document import parse
@@ -234,7 +234,7 @@ def test_what_cannot_be_noted_is_not_shown(client: Client, captured: Any) -> Non
 
     def refuse(execute: Any, sql: str, params: Any, many: Any, context: Any) -> Any:
         if sql.startswith('INSERT INTO "controlplane_capturedlook"'):
-            raise DatabaseError("the disk is full")
+            raise OperationalError("the disk is full")
         return execute(sql, params, many, context)
 
     with connection.execute_wrapper(refuse):
