@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # No test fails for the machine being slow. `--hypothesis-profile=thorough` looks longer.
-settings.register_profile("suite", deadline=None, max_examples=40)
+settings.register_profile("suite", deadline=None, max_examples=25)
 settings.register_profile("thorough", deadline=None, max_examples=400)
 # For `make check`, which is waited for.
 settings.register_profile("check", deadline=None, max_examples=10)

@@ -15,13 +15,10 @@ if TYPE_CHECKING:
 FILES = (
     "advice/test_week.py",
     "alerts/test_merging.py",
-    "alerts/test_sending.py",
-    "alerts/test_world.py",
     "benches/test_remembered.py",
     "config/test_apply.py",
     "config/test_mirror.py",
     "jobs/test_running.py",
-    "publishing/test_publishing.py",
     "records/test_captured.py",
     "records/test_ingest.py",
     "records/test_queries.py",

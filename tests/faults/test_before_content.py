@@ -35,9 +35,12 @@ GOOD = dump(says.reply())
 
 
 def bomb(size: int) -> bytes:
+    """What unpacks to so many zeros; nobody who is well gets to its check sum, which is wrong."""
     packer = zlib.compressobj(9, wbits=31)
     blank = bytes(1 << 20)
-    return b"".join([packer.compress(blank) for _ in range(size >> 20)]) + packer.flush()
+    first = packer.compress(blank) + packer.flush(zlib.Z_FULL_FLUSH)
+    again = packer.compress(blank) + packer.flush(zlib.Z_FULL_FLUSH)  # stands by itself
+    return first + again * ((size >> 20) - 1) + packer.flush()
 
 
 def broken(**members: object) -> tuple[bytes]:

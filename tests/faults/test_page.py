@@ -6,24 +6,28 @@ import re
 
 import pytest
 
-from tests.faults.page import PAGE, ROOT, found, is_there, sections, text
+from tests.faults.page import PAGE, ROOT, Row, found, is_there, sections, text
 
 pytestmark = pytest.mark.pure
 LOCKED = re.compile(r"\S+==\S+ .*--hash=sha256:[0-9a-f]{64}")
-ROWS = [row for section in sections() for row in section.rows]
 
 
-def test_every_test_that_is_named_is_there() -> None:
-    gone = [(row.name, test) for row in ROWS for test in row.tests if not is_there(test)]
+@pytest.fixture(scope="module")
+def rows() -> list[Row]:
+    return [row for section in sections() for row in section.rows]
+
+
+def test_every_test_that_is_named_is_there(rows: list[Row]) -> None:
+    gone = [(row.name, test) for row in rows for test in row.tests if not is_there(test)]
 
     assert gone == []
     assert not is_there("faults/test_page: no such test")
 
 
-def test_every_row_has_a_test_or_a_reason_and_every_case_a_row() -> None:
-    numbers = [row.number for row in ROWS if row.number is not None]
+def test_every_row_has_a_test_or_a_reason_and_every_case_a_row(rows: list[Row]) -> None:
+    numbers = [row.number for row in rows if row.number is not None]
 
-    assert [row.name for row in ROWS if not row.tests and not row.reason] == []
+    assert [row.name for row in rows if not row.tests and not row.reason] == []
     assert numbers == list(range(1, len(numbers) + 1))
     assert found().keys() <= set(numbers)
 
