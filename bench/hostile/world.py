@@ -49,7 +49,7 @@ def configuration(steady: int, ports: Sequence[int], address: str = "") -> dict[
 
 def _provider(kind: str, base_url: str, key: str = "sk-of-the-upstream") -> dict[str, Any]:
     # They fail again and again, and have to be asked again and again.
-    patient = {"failures": 10**9, "cooldown_s": 1, "max_cooldown_s": 1, "auth_cooldown_s": 1}
+    patient = {"failures": 10**8, "cooldown_s": 1, "max_cooldown_s": 1, "auth_cooldown_s": 1}
     return {"kind": kind, "base_url": base_url, "api_key": key, "bench": patient}
 
 

@@ -144,7 +144,7 @@ def configuration(ports: Sequence[int], edit: int = 0) -> dict[str, Any]:
     urls = [f"http://127.0.0.1:{port}/v1" for port in ports]
     soon = {"connect_s": 1, "first_token_s": 1, "idle_s": 1, "total_s": 1}
     # It fails again and again, and has to be asked again and again.
-    patient = {"failures": 10**9, "cooldown_s": 1, "max_cooldown_s": 1, "auth_cooldown_s": 1}
+    patient = {"failures": 10**8, "cooldown_s": 1, "max_cooldown_s": 1, "auth_cooldown_s": 1}
     providers: dict[str, Any] = {
         name: {"kind": "openai_compatible", "base_url": url, "api_key": f"sk-{name}-{edit % 3}"}
         for name, url in zip(UPSTREAMS, urls, strict=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from tests.journeys.stage import candidate, generation, starting_config
+from tests.journeys.stage import candidate, starting_config
 from tests.support.processes import wait_for
 
 if TYPE_CHECKING:
@@ -98,10 +98,6 @@ def test_edits_of_three_editors_are_all_in_revisions_and_a_broken_one_is_taken_b
 
     wanted = {f"{field}{number}" for field in FIELDS for number in range(1, EDITS + 1)}
     wait_for(lambda: wanted <= noted(), what="every edit in a revision")
-    wait_for(
-        lambda: generation(gateway) in {row["generation"] for row in all_revisions()},
-        what="a revision of the generation that serves",
-    )
     revisions = all_revisions()
     assert any(author["kind"] == "file" for row in revisions for author in row["authors"])
 

@@ -41,9 +41,9 @@ def problems_of(row) -> dict[str, list[str]]:
         ({"failover": {"enabled": 1}}, "true or false"),
         ({"failover": {"attempts": 1}}, "unknown key"),
         ({"capture": {"requests": "yes"}}, "true or false"),
-        ({"capture": {"keep_days": 0}}, "above 0"),
+        ({"capture": {"keep_days": 0}}, "from 1 to"),
         ({"strategy": "best"}, "not a valid choice"),
-        ({"session_affinity_ttl_s": 0}, "longer than 0"),
+        ({"session_affinity_ttl_s": 0}, "more than 0"),
     ],
 )
 def test_a_pool_that_cannot_work_is_refused(fields, words):
