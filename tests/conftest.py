@@ -6,6 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.db import connection
 from django.test.utils import override_settings
 from hypothesis import settings
 
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # No test fails for the machine being slow. `--hypothesis-profile=thorough` looks longer.
-settings.register_profile("suite", deadline=None, max_examples=25)
+settings.register_profile("suite", deadline=None, max_examples=20)
 settings.register_profile("thorough", deadline=None, max_examples=400)
+LONGEST = ("test_every_page", "test_overview", "test_admin")
 # For `make check`, which is waited for.
 settings.register_profile("check", deadline=None, max_examples=10)
 settings.load_profile("suite")
@@ -31,9 +33,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     Browser tests come last.
 
     Playwright's sync interface leaves an event loop running in its process until the end of the
-    session, and no test with a loop of its own could run after it.
+    session, and no test with a loop of its own could run after it. The longest file is the first.
     """
-    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+    items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> tuple[bool, bool]:
+    is_browser = item.get_closest_marker("browser") is not None
+    return is_browser, is_browser and item.path.stem not in LONGEST
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -46,6 +53,17 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     quick = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     with override_settings(DATA_DIR=folder, PASSWORD_HASHERS=quick, **without_files):
         yield folder
+
+
+@pytest.fixture(autouse=True)
+def numbers_from_one(request: pytest.FixtureRequest) -> None:
+    """Rows of a test that is rolled back are numbered from 1, whatever was committed before it."""
+    marker = request.node.get_closest_marker("django_db")
+    if marker and not marker.args and not marker.kwargs.get("transaction"):
+        request.getfixturevalue("db")
+        if connection.vendor == "sqlite":
+            with connection.cursor() as cursor:
+                cursor.execute("DELETE FROM sqlite_sequence")
 
 
 @pytest.fixture(scope="session")

@@ -155,4 +155,4 @@ def test_pages_follow_the_system_into_the_dark(
 
 def test_the_api_docs_need_no_other_host(page: Page, site: GatewayProcess):
     page.goto(f"{site.url}/api/docs/")
-    expect(page.get_by_text("/api/failover/reset")).to_be_visible()
+    expect(page.get_by_text("/api/failover/reset")).to_be_visible(timeout=15_000)

@@ -26,7 +26,7 @@ from tests.providers.transport.servers import OK, request
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-CALLS = int(os.environ.get("TRANSPORT_LEAK_CALLS", "4000"))
+CALLS = int(os.environ.get("TRANSPORT_LEAK_CALLS", "2000"))
 CALLERS = 32
 BODY = b"{}"
 HEAD = b"HTTP/1.1 200 OK\r\n"

@@ -45,7 +45,7 @@ from tests.support.planning import weighted
 OK = (
     b'{"choices":[{"message":{"content":"hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":9}}'
 )
-DECISIONS, EDITS = int(os.environ.get("REPLAY_DECISIONS", "3000")), 40
+DECISIONS, EDITS = int(os.environ.get("REPLAY_DECISIONS", "2000")), 40
 PROVIDERS = [f"p{number}" for number in range(7)]
 MODELS = ["x", "y"]
 NAMES = ["m0", "m1", "m2", "m3", "m4", "fast", "own", "p0/x", "p3/other", "x", "m0,m1", "nope,own"]
