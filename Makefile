@@ -3,7 +3,7 @@
 PIP := .venv/bin/python -m pip --disable-pip-version-check --no-input -qq install \
 	--root-user-action=ignore
 
-.PHONY: run setup check test test-again setup-dev chromium screenshots lint bench soak hostile fuzz sdk agents lock
+.PHONY: run setup check test setup-dev chromium screenshots lint bench soak hostile fuzz sdk agents lock
 .SILENT:
 
 run: setup
@@ -29,14 +29,11 @@ check: lint
 	.venv/bin/python -m pytest -q -m pure --hypothesis-profile=check \
 	  tests/controlplane tests/failover tests/providers tests/routing tests/wire tests/test_house.py
 
-# By files, since most of them start a gateway that all of their tests share. Asserts are not
-# rewritten, which takes each process of a clean checkout a quarter of a minute: who fails is run
-# alone to see its values. What is done again on PostgreSQL has its own target.
+# By files, since most of them start a gateway that all of their tests share. Those are processes by
+# the hundred: without bytecode on the disk each would compile the whole project.
+test: export PYTHONDONTWRITEBYTECODE =
 test: setup-dev chromium
-	.venv/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --assert=plain -m "not again"
-
-test-again: setup-dev
-	.venv/bin/python -m pytest -n 2 --dist loadfile -m again
+	.venv/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 setup-dev: .venv/bin/pip
 	cat requirements.txt requirements-dev.txt | cmp -s - .venv/installed-dev.txt || { \

@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 # No test fails for the machine being slow. `--hypothesis-profile=thorough` looks longer.
 settings.register_profile("suite", deadline=None, max_examples=20)
 settings.register_profile("thorough", deadline=None, max_examples=400)
-LONGEST = ("test_every_page", "test_overview", "test_admin")
 # For `make check`, which is waited for.
 settings.register_profile("check", deadline=None, max_examples=10)
 settings.load_profile("suite")
+# Of the browser's files: begun first, so that none is left alone at the end.
+LONGEST = ("test_every_page", "test_overview", "test_admin")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -33,7 +34,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     Browser tests come last.
 
     Playwright's sync interface leaves an event loop running in its process until the end of the
-    session, and no test with a loop of its own could run after it. The longest file is the first.
+    session, and no test with a loop of its own could run after it.
     """
     items.sort(key=_place)
 

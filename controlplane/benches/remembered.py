@@ -15,6 +15,7 @@ from django.db.models import Q
 
 from failover.engine.bench_entries import REMEMBERED_S
 from failover.models import BenchRecord
+from routing.gateway.deciding.wording import lasting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -103,7 +104,7 @@ class Past:
 
     @property
     def lasted(self) -> str:
-        return length(self.ended_at - self.row.began_at)
+        return lasting((self.ended_at - self.row.began_at).total_seconds())
 
 
 def past(now: datetime) -> list[Past]:
@@ -131,17 +132,6 @@ def _told(row: BenchRecord) -> Past:
     }[Ending(row.ending)]
     said = f": {row.ended_reason}" if row.ended_reason else ""
     return Past(row=row, ended_at=ended_at, ending=f"{words}{said}")
-
-
-def length(time: timedelta) -> str:
-    """A length in its two largest units."""
-    left = max(round(time.total_seconds()), 0)
-    words: list[str] = []
-    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s")):
-        number, left = divmod(left, size)
-        if number or words:
-            words.append(f"{number} {unit}")
-    return " ".join(words[:2]) or "0 s"
 
 
 def _at(wall: float) -> datetime:

@@ -103,12 +103,8 @@ def _met(row: RequestRecord) -> Iterator[tuple[str, str, str, str]]:
     for attempt in row.told.attempts:
         has_called = True
         if attempt.fault and attempt.fault != Fault.HEDGED:
-            yield (
-                what(attempt.fault, attempt.status),
-                attempt.provider,
-                attempt.model,
-                (attempt.message),
-            )
+            said = what(attempt.fault, attempt.status)
+            yield said, attempt.provider, attempt.model, attempt.message
     if not has_called and row.outcome not in _NO_ERROR:
         yield what(row.code or row.outcome, row.status), OURSELVES, "", ""
 

@@ -158,7 +158,6 @@ def test_a_record_of_the_wide_table_says_the_same_in_the_narrow_one() -> None:
     RequestRecord.objects.all().delete()
 
 
-@pytest.mark.again
 def test_the_same_on_postgresql(tmp_path: Path, postgres_url: str) -> None:
     done = subprocess.run(
         [

@@ -6,8 +6,6 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.support.gateways import ROOT, environment
 
 if TYPE_CHECKING:
@@ -31,7 +29,6 @@ FILES = (
 )
 
 
-@pytest.mark.again
 def test_all_of_this_holds_on_postgresql(postgres_url: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [

@@ -112,7 +112,6 @@ def test_every_route_refuses_what_is_no_text_on_sqlite() -> None:
     assert walk(ask, BODIES.values(), SHAPES) == []
 
 
-@pytest.mark.again
 def test_every_route_refuses_what_is_no_text_on_postgresql(
     gateway_process: Callable[..., GatewayProcess], postgres_url: str, tmp_path: Path
 ) -> None:

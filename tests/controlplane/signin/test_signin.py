@@ -220,11 +220,9 @@ def wait_until_refused_or_not(answer: Any) -> bool:
 def test_every_hasher_of_the_settings_computes_apart() -> None:
     with override_settings(PASSWORD_HASHERS=settings.PASSWORD_HASHERS):
         assert get_hashers()[0].algorithm == "argon2"
-        assert {type(hasher).__module__ for hasher in get_hashers()} == {
-            "controlplane.signin.hashing"
-        }
-        for hasher in get_hashers()[:2]:
+        for hasher in get_hashers():
             encoded = make_password(PASSWORD, hasher=hasher.algorithm)
+            assert type(hasher).__module__ == "controlplane.signin.hashing"
             assert check_password(PASSWORD, encoded)
             assert not check_password("wrong", encoded)
 
