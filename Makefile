@@ -44,11 +44,11 @@ setup-dev: .venv/bin/pip
 
 # The browser tests skip themselves where none can be had.
 chromium:
-	command -v chromium chromium-browser google-chrome >/dev/null || \
+	command -v chromium-headless-shell chromium google-chrome >/dev/null || \
 	[ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || { \
 	  echo "Installing chromium for the browser tests ..."; \
 	  apt-get -qq update && DEBIAN_FRONTEND=noninteractive \
-	    apt-get -qq install -y --no-install-recommends chromium >/dev/null 2>&1; } || \
+	    apt-get -qq install -y --no-install-recommends chromium-headless-shell >/dev/null 2>&1; } || \
 	echo "chromium cannot be installed; the browser tests will be skipped."
 
 # A picture of every page of admin, in both themes, wide and narrow: make screenshots FOLDER=shots

@@ -129,7 +129,7 @@ class SettingsForm(VersionedForm):
 @admin.register(Settings)
 class SettingsAdmin(HistoryAdmin, OneRowAdmin):
     form = SettingsForm
-    _inherits_times = False
+    _inherits = False
     change_form_before_template = "admin/managed_note.html"
     change_form_after_template = "admin/change_reason.html"
     warn_unsaved_form = True

@@ -46,9 +46,8 @@ from failover.engine.policy import (
     DEFAULT_RETRY_STATUSES,
     EXHAUSTED_STATUSES,
     FIRST_CONTENT,
-    WHOLE_ANSWER,
 )
-from failover.validation import RULE_NAME_LENGTH, statuses_problems
+from failover.validation import GATE_WORDS, RULE_NAME_LENGTH, statuses_problems
 from providers.managed.models import ManagedModel
 from providers.models import refuse
 from providers.validation import (
@@ -346,10 +345,7 @@ class Settings(Keeping, AlertSettings, Singleton):
     gate = models.CharField(
         "streams go out",
         max_length=20,
-        choices=[
-            (FIRST_CONTENT, "from their first content on"),
-            (WHOLE_ANSWER, "when the answer is whole"),
-        ],
+        choices=GATE_WORDS,
         default=FIRST_CONTENT,
         help_text="A whole answer is held until all of it is there, so that a break in its middle"
         " fails over unseen; it comes later. Default: from their first content on.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from failover.engine.policy import EXHAUSTED_STATUSES, GATES
+from failover.engine.policy import EXHAUSTED_STATUSES, FIRST_CONTENT, GATES, WHOLE_ANSWER
 from providers.validation import (
     MOST_TIMES,
     SECONDS,
@@ -35,6 +35,10 @@ FAILOVER_WORDS: dict[str, tuple[object, ...]] = {
     "gate": GATES,
     "exhausted_status": EXHAUSTED_STATUSES,
 }
+GATE_WORDS = (  # how a form says it
+    (FIRST_CONTENT, "from their first content on"),
+    (WHOLE_ANSWER, "when the answer is whole"),
+)
 RETRY_FIRST_NUMBERS = {
     "times": Number(least=0, most=MOST_TIMES, is_whole=True),
     "max_wait_s": Number(least=0),

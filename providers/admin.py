@@ -26,9 +26,9 @@ from providers.managed.admin import (
     ManagedAdmin,
     ManagedForm,
     ManagedInline,
-    OneLineJson,
     SecretField,
 )
+from providers.managed.block_field import TEXT, BlockMember, BlockMembers
 from providers.managed.rights import rights_of
 from providers.models import Credential, Provider, ProviderModel
 from providers.secrets.binding import credential_owner
@@ -45,6 +45,23 @@ if TYPE_CHECKING:
     from providers.catalog.effective import Lookup
 
 
+BENCH: Final[BlockMembers] = {
+    key: BlockMember(words, setting=f"bench_{key}")
+    for key, words in (
+        ("failures", "failures at least"),
+        ("failure_ratio", "share of failures (0 to 1)"),
+        ("window_s", "within (seconds)"),
+        ("cooldown_s", "sits out, at first (seconds)"),
+        ("max_outage_s", "sits out while it is away, at most (seconds)"),
+        ("max_cooldown_s", "sits out, at most (seconds)"),
+        ("auth_cooldown_s", "a refused key sits out (seconds)"),
+    )
+}
+HEALTH: Final[BlockMembers] = {
+    "interval_s": BlockMember("checked every (seconds)", usual=60),
+    "paid_probe_model": BlockMember("model to call where only a paid call shows it", TEXT),
+    "status_page": BlockMember("address of its status page", TEXT),
+}
 SHOWN: Final = 50  # of the models that a test has found
 
 
@@ -93,6 +110,16 @@ class CredentialInline(ManagedInline):
             row.confirmed_for or "no address",
             to,
         )
+
+
+class OneLineJson(UnfoldAdminTextInputWidget):
+    """JSON in a table's cell. An empty object shows as nothing."""
+
+    def format_value(self, value: Any) -> Any:
+        return "" if value in ("{}", "[]") else super().format_value(value)
+
+    def value_from_datadict(self, data: Any, files: Any, name: str) -> Any:
+        return super().value_from_datadict(data, files, name) or "{}"
 
 
 class ProviderModelInline(ManagedInline):
@@ -151,6 +178,7 @@ class ProviderForm(ManagedForm):
 @admin.register(Provider)
 class ProviderAdmin(ManagedAdmin):
     form = ProviderForm
+    blocks = {**ManagedAdmin.blocks, "bench": BENCH, "health": HEALTH}
     inlines = [CredentialInline, ProviderModelInline]
     actions = ["confirm_keys"]
     actions_detail = ["test"]

@@ -21,12 +21,12 @@ from providers.managed.admin import (
     KNOWN,
     ManagedAdmin,
     ManagedInline,
-    OneLineJson,
     OrderedFormSet,
     known_attrs,
 )
 from providers.models import Provider
 from routing import rules_admin  # noqa: F401 - it registers its page
+from routing.blocks import CAPTURE, FAILOVER
 from routing.models import Alias, AliasTarget, Candidate, CanonicalModel
 from routing.switches.admin import (
     ENABLED,
@@ -55,7 +55,6 @@ class TargetInline(ManagedInline):
         "rpm": "4.5rem",
         "tpm": "4.5rem",
         "max_parallel": "3.5rem",
-        "timeouts": "5rem",
         "position": "3.5rem",
     }
 
@@ -74,8 +73,6 @@ class TargetInline(ManagedInline):
                 ],
                 widget=UnfoldAdminSelectWidget(attrs={"style": "min-width: 9rem"}),
             )
-        if db_field.name == "timeouts":
-            options["widget"] = OneLineJson
         if db_field.name == "model":
             attrs = {
                 **known_attrs("ids"),
@@ -139,6 +136,7 @@ class CandidateInline(TargetInline):
 @admin.register(CanonicalModel)
 class CanonicalModelAdmin(SwitchColumn, ManagedAdmin):
     inlines = [CandidateInline]
+    blocks = {**ManagedAdmin.blocks, "failover": FAILOVER, "capture": CAPTURE}
     actions = ["switch_off", "switch_on"]
     actions_detail = ["explain", "try_it"]
     list_display = ["name", "pool", "how", "switch", "source"]
@@ -158,7 +156,8 @@ class CanonicalModelAdmin(SwitchColumn, ManagedAdmin):
                 ],
             },
         ),
-        ("Failover and times", {"classes": ["collapse"], "fields": ["failover", "timeouts"]}),
+        ("Failover", {"classes": ["collapse"], "fields": ["failover"]}),
+        ("Times", {"classes": ["collapse"], "fields": ["timeouts"]}),
         ("Requests", {"classes": ["collapse"], "fields": ["params", "native_first"]}),
         ("Capture", {"classes": ["collapse"], "fields": ["capture"]}),
     ]

@@ -23,6 +23,7 @@ from controlplane.keys.use import uses
 from controlplane.models import ApiKey
 from providers.managed.admin import KNOWN, LinesField, ManagedAdmin, ManagedForm
 from providers.managed.rights import Rights, rights_of
+from routing.blocks import CAPTURE
 from routing.gateway.auth import new_key
 from routing.models import CanonicalModel
 
@@ -74,6 +75,7 @@ class ApiKeyForm(ManagedForm):
 @admin.register(ApiKey)
 class ApiKeyAdmin(ManagedAdmin):
     form = ApiKeyForm
+    blocks = {"capture": CAPTURE}
     list_display = [
         "name",
         "team",

@@ -8,6 +8,7 @@ and overview.js draws its charts. Whoever may not see a table sees no part of th
 from __future__ import annotations
 
 import time
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
@@ -19,8 +20,11 @@ from django.views.decorators.http import require_safe
 
 from controlplane.advice.models import Suggestion
 from controlplane.alerts.models import Alert
+from controlplane.decisions.badges import MAY_BE_S_OLD
 from controlplane.decisions.local_worker import worker_of
 from controlplane.decisions.pools_api import pools_of
+from controlplane.decisions.pools_page import WORDS
+from controlplane.decisions.standings import STATUSES, standings_of
 from controlplane.edits.poke import hub_request
 from controlplane.health.models import HealthSnapshot
 from controlplane.hosts.fleet import fleet
@@ -47,14 +51,13 @@ if TYPE_CHECKING:
     from routing.gateway.explain.overview import PoolView
 
 ROWS: Final = 12  # of each list; the rest is a link away
-LOOKED_AT: Final = 300  # pools whose standing is asked for
+BUSIEST: Final = 300  # pools whose order by traffic is looked up
 POOL_COLOURS: Final = {
     "unavailable": "danger",
     "degraded": "warning",
     "disabled": "default",
     "enabled": "success",
 }
-_TROUBLE: Final = list(POOL_COLOURS)
 HEALTH_COLOURS: Final = {"unhealthy": "danger", "degraded": "warning"}
 
 
@@ -127,34 +130,37 @@ def _pools(request: HttpRequest, window: Period) -> dict[str, Any]:
         "switched_off": RoutingState.standing().filter(enabled=False).count(),
     }
     worker = worker_of(request)
-    if worker is None or worker.gateway.table is None:
+    found = None if worker is None else standings_of(worker, may_be_s_old=MAY_BE_S_OLD)
+    if worker is None or found is None:
         return {"pool_counts": counts, "pools": None}
-    known = worker.gateway.table.pools
-    names = [name for name in busiest(window, now, LOOKED_AT) if name in known]
-    if len(names) < LOOKED_AT:
-        names += [name for name in sorted(known) if name not in set(names)][
-            : LOOKED_AT - len(names)
-        ]
-    views = {view.canonical_model: view for view in pools_of(worker, names)}
-    place = {name: number for number, name in enumerate(names)}
-    shown = sorted(views, key=lambda name: (_TROUBLE.index(views[name].status), place[name]))[:ROWS]
+    known = found.picture.table.pools
+    busy = {name: place for place, name in enumerate(busiest(window, now, BUSIEST))}
+    shown = sorted(
+        found.not_well,
+        key=lambda name: (STATUSES.index(found.status(name)), busy.get(name, BUSIEST), name),
+    )[:ROWS]
+    views = dict(found.not_well)
+    if len(shown) < ROWS:
+        others = (name for name in (*busy, *sorted(known)) if name in known and name not in views)
+        well = list(islice(dict.fromkeys(others), ROWS - len(shown)))
+        views |= {view.canonical_model: view for view in pools_of(worker, well)}
+        shown += [name for name in well if name in views]
     sums = pools_traffic(window, now, shown)
-    statuses = [view.status for view in views.values()]
     return {
         "pool_counts": counts,
         "pools": [_pool(views[name], sums.get(name)) for name in shown],
         "pool_statuses": [
-            {"text": f"{statuses.count(status)} {status}", "colour": POOL_COLOURS[status]}
-            for status in _TROUBLE
-            if status in statuses
+            {"text": f"{number:,} {WORDS[status][0]}", "colour": POOL_COLOURS[status]}
+            for status, number in found.counts.items()
+            if number
         ],
-        "pools_not_looked_at": len(known) - len(names),
     }
 
 
 def _pool(view: PoolView, sums: PoolSums | None) -> dict[str, Any]:
     return {
         "view": view,
+        "status": WORDS[view.status][0],
         "colour": POOL_COLOURS[view.status],
         "sums": sums,
         "failovers": share(sums.total.failover_share) if sums else "",

@@ -20,11 +20,10 @@ from unfold.forms import PaginationInlineFormSet
 from unfold.widgets import (
     UnfoldAdminPasswordWidget,
     UnfoldAdminTextareaWidget,
-    UnfoldAdminTextInputWidget,
 )
 
+from providers.managed.block_field import TIMES, BlockField, plain, statuses_in
 from providers.managed.models import ManagedModel, cautions_of, inherited, uses_of
-from providers.managed.times_field import TimesField
 from providers.managed.versioned_admin import VersionedForm
 from providers.validation import secret_problems
 
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from django.db.models import Field, Model, QuerySet
     from django.http import HttpRequest, HttpResponse
 
+    from providers.managed.block_field import BlockMembers
     from providers.secrets.fields import EncryptedText
 
 
@@ -92,13 +92,10 @@ class StatusesField(forms.CharField):
     """HTTP statuses between commas."""
 
     def prepare_value(self, value: Any) -> Any:
-        return ", ".join(map(str, value)) if isinstance(value, list) else value
+        return plain(value) if isinstance(value, list) else value
 
     def to_python(self, value: Any) -> Any:
-        words = (value or "").replace(",", " ").split()
-        if wrong := [word for word in words if not word.isdecimal()]:
-            raise forms.ValidationError(f"{wrong[0]!r} is not an HTTP status")
-        return [int(word) for word in words]
+        return statuses_in(value or "")
 
     def validate(self, value: Any) -> None:
         """No status at all is allowed: then none is gone on after."""
@@ -137,16 +134,6 @@ class SecretField(forms.CharField):
         return kept
 
 
-class OneLineJson(UnfoldAdminTextInputWidget):
-    """JSON in a table's cell. An empty object shows as nothing."""
-
-    def format_value(self, value: Any) -> Any:
-        return "" if value in ("{}", "[]") else super().format_value(value)
-
-    def value_from_datadict(self, data: Any, files: Any, name: str) -> Any:
-        return super().value_from_datadict(data, files, name) or "{}"
-
-
 class PrettyJson(json.JSONEncoder):
     def __init__(self, **options: Any) -> None:
         super().__init__(**{**options, "indent": 2, "sort_keys": False, "ensure_ascii": False})
@@ -175,10 +162,12 @@ class OrderedFormSet(PaginationInlineFormSet):
                 form.instance.position = last
 
 
-class FittingNumbers:
-    """For pages with numbers: counts whose least is 1 say so in forms, and timeouts are fields."""
+class FittingFields:
+    """For pages with numbers and blocks: counts whose least is 1 say so, and a block is fields."""
 
-    _inherits_times = True  # from the settings
+    blocks: ClassVar[Mapping[str, BlockMembers]] = {"timeouts": TIMES}
+    _inherits = True  # from the settings
+    _folds = False  # blocks, into one line
 
     def formfield_for_dbfield(
         self, db_field: Field[Any, Any], request: HttpRequest, **options: Any
@@ -186,23 +175,24 @@ class FittingNumbers:
         if isinstance(db_field, PositiveIntegerField):
             least = [v.limit_value for v in db_field.validators if isinstance(v, MinValueValidator)]
             options.setdefault("min_value", max(least, default=0))
-        if db_field.name == "timeouts" and "widget" not in options:
-            told = inherited_of(request).get("timeouts", {}) if self._inherits_times else {}
-            return TimesField(
-                inherited=told,
-                label=capfirst(db_field.verbose_name),
-                help_text="Seconds. Empty: what stands in the field."
-                if told
-                else db_field.help_text.replace(", as JSON", ""),
+        if members := self.blocks.get(db_field.name):
+            told = inherited_of(request) if self._inherits else {}
+            return BlockField(
+                members,
+                inherited={**told, **told.get("timeouts", {})},
+                is_folded=self._folds,
+                label=capfirst(db_field.verbose_name) + (" (seconds)" if members is TIMES else ""),
+                help_text="Empty: what stands in the field.",
             )
         return super().formfield_for_dbfield(db_field, request, **options)  # type: ignore[misc]
 
 
-class ManagedInline(FittingNumbers, TabularInline):
+class ManagedInline(FittingFields, TabularInline):
     """Rows of a configuration object: as much theirs to edit as the object is."""
 
     formset = OrderedFormSet
     extra = 0
+    _inherits, _folds = False, True
     ordering_field = "position"
     # Widths of the columns' fields; the others take what is left.
     widths: ClassVar[Mapping[str, str]] = {"position": "3.5rem"}
@@ -235,7 +225,7 @@ def inherited_of(request: HttpRequest) -> dict[str, Any]:
     return found
 
 
-class HistoryAdmin(FittingNumbers, ModelAdmin):
+class HistoryAdmin(FittingFields, ModelAdmin):
     """A page whose history is the revisions of its object: there is one way back."""
 
     list_per_page = 50

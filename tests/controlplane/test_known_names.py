@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
 from html import unescape
 from typing import TYPE_CHECKING
 
 import pytest
 from django.urls import reverse
 
-from controlplane.models import Settings
-from providers.models import ProviderModel
+from controlplane.health.rules import INTERVAL_S
+from controlplane.models import ApiKey, Settings
+from failover.engine.plan import Times
+from failover.validation import FAILOVER_KEYS
+from providers import validation
+from providers.admin import BENCH, HEALTH
+from providers.managed.block_field import TIMES
+from providers.models import Provider, ProviderModel
+from routing.blocks import CAPTURE, FAILOVER
+from routing.gateway.records.capture import KEEP_DAYS
 from tests.support import rows
-from tests.support.forms import address, candidate, pool_form
+from tests.support.forms import address, candidate, pool_form, provider_form, typed
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -82,7 +91,7 @@ def test_a_kind_that_cannot_be_called_yet_says_so_in_list_and_form(admin_client:
 
 
 def test_a_count_that_is_too_small_is_told_the_least_that_is_allowed(admin_client: Client) -> None:
-    form = {"name": "k", "scopes": "inference", "enabled": "on", "capture": "{}", "rpm": "-5"}
+    form = {"name": "k", "scopes": "inference", "enabled": "on", "rpm": "-5"}
     shown = admin_client.post(address("controlplane_apikey", "add"), form)
     assert shown.context["adminform"].form.errors == {
         "rpm": ["Ensure this value is greater than or equal to 1."]
@@ -111,9 +120,8 @@ def test_timeouts_are_fields_each_of_its_own(admin_client: Client) -> None:
     stored = pool.candidates.get()
     own = {**candidate("lab", "a", 0), "id": stored.pk}
     form = pool_form(own, name="large", **{"candidates-INITIAL_FORMS": 1})
-    del form["timeouts"]
     wrong = admin_client.post(page, {**form, "timeouts_connect_s": "soon"})
-    assert "'soon' is not a number of seconds" in unescape(wrong.content.decode())
+    assert "To connect: 'soon' is not a number." in unescape(wrong.content.decode())
     refused = admin_client.post(page, {**form, "timeouts_connect_s": "-1"})
     assert "connect_s: -1 is not allowed" in refused.content.decode()
     done = admin_client.post(page, {**form, "timeouts_connect_s": "2", "timeouts_total_s": "0.5"})
@@ -121,3 +129,93 @@ def test_timeouts_are_fields_each_of_its_own(admin_client: Client) -> None:
     assert done.status_code == 302
     pool.refresh_from_db()
     assert pool.timeouts == {"connect_s": 2, "total_s": 0.5}
+
+
+def test_blocks_of_a_pool_are_fields_and_what_they_inherit_is_shown(admin_client: Client) -> None:
+    Settings.objects.update_or_create(
+        pk=1,
+        defaults={"max_attempts": 7, "retry_first_statuses": [503], "failover_in_pools": False},
+    )
+    own = {"gate": "whole_answer", "retry_on_statuses": [429, 500], "backoff": {"factor": 3}}
+    pool = rows.pool("large", "lab/a", failover=own, capture={"requests": True})
+    page = address("routing_canonicalmodel", "change", pool.pk)
+    shown = re.sub(r"\s+", " ", unescape(admin_client.get(page).content.decode()))
+    chosen = r'name="{}"[^>]*>.*?<option value="([^"]*)" selected>([^<]*)'
+    typed_in = r'name="{}"[^>]*value="([^"]*)"'
+    faint = r'name="{}"[^>]*placeholder="([^"]*)"'
+    for name, pattern, told in (
+        ("failover_enabled", chosen, ("", "no, inherited")),
+        ("failover_gate", chosen, ("whole_answer", "when the answer is whole")),
+        ("capture_requests", chosen, ("True", "yes")),
+        ("failover_retry_on_statuses", typed_in, ("429, 500",)),
+        ("failover_backoff.factor", typed_in, ("3",)),
+        ("failover_max_attempts", faint, ("7, inherited",)),
+        ("failover_retry_first.statuses", faint, ("503, inherited",)),
+        ("capture_keep_days", faint, ("7, as is usual",)),
+    ):
+        found = re.search(pattern.format(re.escape(name)), shown)
+        assert found, name
+        assert found.groups() == told
+
+    stored = pool.candidates.get()
+    times = typed("timeouts", {"first_token_s": 20})
+    mine = {**candidate("lab", "a", 0), **times, "id": stored.pk}
+    block = {"enabled": False, "hold_s": "0", "retry_first": {"max_wait_s": 1.5}}
+    form = pool_form(
+        mine,
+        name="large",
+        capture_requests="",
+        **{"candidates-INITIAL_FORMS": 1},
+        **typed("failover", block),
+    )
+    assert admin_client.post(page, form).status_code == 302
+    pool.refresh_from_db()
+    assert pool.failover == {
+        "enabled": False, "hold_s": 0, "retry_first": {"max_wait_s": 1.5, "times": 1}
+    }  # fmt: skip
+    assert pool.capture == {}
+    assert pool.candidates.get().timeouts == {"first_token_s": 20}
+    again = re.sub(r"\s+", " ", admin_client.get(page).content.decode())
+    assert "to the first token 20</summary>" in again
+
+
+def test_what_is_wrong_in_a_block_is_marked_where_it_was_typed(admin_client: Client) -> None:
+    wrong = {
+        "failover_hold_s": "-1",
+        "failover_backoff.base_ms": "9",
+        "failover_backoff.max_ms": "1",
+    }
+    page = address("routing_canonicalmodel", "add")
+    shown = admin_client.post(page, pool_form(**wrong)).content.decode()
+    inputs = re.findall(r"<(?:input|select)[^>]*>", shown)
+    marked = [re.search(r'name="([^"]*)"', one)[1] for one in inputs if "aria-invalid" in one]
+    assert marked == ["failover_hold_s", "failover_backoff.max_ms"]
+    assert "is not an HTTP status" in unescape(
+        admin_client.post(page, pool_form(failover_retry_on_statuses="soon")).content.decode()
+    )
+    odd = admin_client.post(page, pool_form(failover_gate="sometimes")).content.decode()
+    assert "streams go out: 'sometimes' is none of the choices" in unescape(odd)
+
+
+def test_blocks_of_a_provider_and_a_key_are_fields(admin_client: Client) -> None:
+    given = {
+        **typed("bench", {"failures": 5, "cooldown_s": 0.5}),
+        **typed("health", {"interval_s": 30, "paid_probe_model": "m"}),
+    }
+    form = provider_form(name="benched", **given)
+    assert admin_client.post(address("providers_provider", "add"), form).status_code == 302
+    row = Provider.objects.get(name="benched")
+    assert row.bench == {"failures": 5, "cooldown_s": 0.5}
+    assert row.health == {"interval_s": 30, "paid_probe_model": "m"}
+    key = {"name": "k", "scopes": "inference", "enabled": "on"}
+    form = key | typed("capture", {"responses": True, "keep_days": 2})
+    assert admin_client.post(address("controlplane_apikey", "add"), form).status_code == 200
+    assert ApiKey.objects.get(name="k").capture == {"responses": True, "keep_days": 2}
+
+
+def test_the_usual_timeouts_are_those_that_count() -> None:
+    assert {key: member.usual for key, member in TIMES.items()} == asdict(Times())
+    assert CAPTURE["keep_days"].usual == KEEP_DAYS
+    assert HEALTH["interval_s"].usual == INTERVAL_S
+    assert {key.partition(".")[0] for key in FAILOVER} == set(FAILOVER_KEYS)
+    assert set(BENCH) == set(validation.BENCH)

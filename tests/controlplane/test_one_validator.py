@@ -39,6 +39,7 @@ from tests.support.forms import (
     pool_form,
     provider_form,
     settings_form,
+    typed,
 )
 
 if TYPE_CHECKING:
@@ -153,7 +154,23 @@ KEY = one_of_each(
     },
     name=NAMES,
 )
-SETTING = st.tuples(
+WEBHOOK = one_of_each(
+    {
+        "kind": st.sampled_from(["signed", "slack", "x"]),
+        "secret": WORDS,
+        "enabled": st.booleans(),
+    },
+    name=NAMES,
+    url=st.sampled_from(
+        [
+            "https://203.0.113.7/T0/B0?x=${A}",
+            "http://127.0.0.1:9/x",
+            "https://203.0.113.8",
+            "ftp://x",
+        ]
+    ),
+)
+NUMBER_SETTING = st.tuples(
     st.sampled_from(
         ["deadline_s", "hold_s", "max_attempts", "same_candidate_retries", "retry_first_times",
          "backoff_base_ms", "backoff_factor", "backoff_max_ms", "hedge_after_ms", "bench_failures",
@@ -162,6 +179,14 @@ SETTING = st.tuples(
     ),
     NUMBERS,
 )  # fmt: skip
+ADDRESS = st.sampled_from(["a@example.com", "A@example.com", "b@example.com", "a", "x y@z", ""])
+HOURS = st.sampled_from(["22:00-07:00", "22:00-07:00 UTC", "7:00-7:00", "25:00-1:00", ""])
+SETTING = st.one_of(
+    NUMBER_SETTING,
+    NUMBER_SETTING,
+    st.tuples(st.just("alerts_email"), st.lists(ADDRESS, max_size=3)),
+    st.tuples(st.just("alerts_quiet_hours"), HOURS),
+)
 
 
 def held(text: str) -> dict[str, str]:
@@ -219,6 +244,7 @@ OBJECT = st.one_of(
     st.tuples(st.just("failover"), RULE),
     st.tuples(st.just("keys"), KEY),
 )
+ENTRY = st.one_of(OBJECT, OBJECT, OBJECT, st.tuples(st.just("webhooks"), WEBHOOK))
 
 
 @LESS
@@ -236,12 +262,14 @@ def test_what_the_api_accepts_is_good_everywhere(scene, tmp_path, objects):
 @LESS
 @given(
     changed=st.lists(SETTING, min_size=2, max_size=5),
-    objects=st.lists(OBJECT, min_size=3, max_size=8),
+    objects=st.lists(ENTRY, min_size=3, max_size=8),
 )
 def test_what_a_form_accepts_is_good_everywhere(scene, tmp_path, changed, objects):
     with transaction.atomic():
         for name, value in changed:
             given_value = "" if value is None else value
+            if isinstance(value, list):
+                given_value = "\n".join(value)
             page = address("controlplane_settings", "change", 1)
             scene.post(page, settings_form(**{name: given_value}))
         for path, body in objects:
@@ -252,7 +280,7 @@ def test_what_a_form_accepts_is_good_everywhere(scene, tmp_path, changed, object
 
 
 def _provider(body: dict[str, Any]) -> tuple[str, dict[str, object]]:
-    fields = {name: _typed(value) for name, value in body.items() if name not in PARTS}
+    fields = _typed({name: value for name, value in body.items() if name not in PARTS})
     fields["protocols"] = "\n".join(body.get("protocols", ()))
     parts = [
         inline(
@@ -267,10 +295,9 @@ def _provider(body: dict[str, Any]) -> tuple[str, dict[str, object]]:
 
 
 def _pool(body: dict[str, Any]) -> tuple[str, dict[str, object]]:
-    fields = {name: _typed(value) for name, value in body.items() if name not in PARTS}
+    fields = _typed({name: value for name, value in body.items() if name not in PARTS})
     members = [
-        {**candidate(c["provider_name"], c["model"], place),
-         **{name: _typed(value) for name, value in c.items()}}
+        {**candidate(c["provider_name"], c["model"], place), **_typed(c)}
         for place, c in enumerate(body["candidates"])
     ]  # fmt: skip
     return "routing_canonicalmodel", pool_form(*members, **fields)
@@ -292,34 +319,52 @@ def _rule(body: dict[str, Any]) -> tuple[str, dict[str, object]]:
 
 
 def _key(body: dict[str, Any]) -> tuple[str, dict[str, object]]:
-    fields = {name: _typed(v) for name, v in body.items() if name not in {"team", "expires_at"}}
+    fields = _typed({n: value for n, value in body.items() if n not in {"team", "expires_at"}})
     fields["models"] = "\n".join(body.get("models", ()))
     fields["scopes"] = body.get("scopes", ["inference"])
-    return "controlplane_apikey", {"enabled": "on", "capture": "{}", **fields}
+    return "controlplane_apikey", {"enabled": "on", **fields}
 
 
-def _typed(value: Any) -> object:
-    """As a field of a form has it."""
-    if isinstance(value, dict | list):
-        return json.dumps(value)
-    return "" if value is None else value
+def _webhook(body: dict[str, Any]) -> tuple[str, dict[str, object]]:
+    return "controlplane_webhook", {"kind": "signed", **body}
+
+
+def _typed(fields: dict[str, Any]) -> dict[str, object]:
+    """As the fields of a form have it."""
+    found: dict[str, object] = {}
+    for name, value in fields.items():
+        if name in BLOCKS:
+            found |= typed(name, value)
+        elif isinstance(value, dict | list):
+            found[name] = json.dumps(value)
+        else:
+            found[name] = "" if value is None else value
+    return found
 
 
 PARTS = {"credentials", "models", "candidates", "protocols"}
+BLOCKS = {"timeouts", "bench", "health", "failover", "capture"}
 FORMS = {
     "providers": _provider,
     "pools": _pool,
     "aliases": _alias,
     "failover": _rule,
     "keys": _key,
+    "webhooks": _webhook,
 }
+
+
+LISTS = {("keys",), ("alerts", "webhooks")}  # of a file; its other objects stand by their names
 
 
 def _put(root: dict[str, Any], place: tuple[str, ...], value: Any) -> None:
     *blocks, last = place
     for name in blocks:
         root = root.setdefault(name, {})
-    root[last] = value
+    if place in LISTS:
+        root.setdefault(last, []).append(value)
+    else:
+        root[last] = value
 
 
 def _filed(path: str, body: dict[str, Any]) -> tuple[tuple[str, ...], Any]:
@@ -353,11 +398,13 @@ def _filed(path: str, body: dict[str, Any]) -> tuple[tuple[str, ...], Any]:
             return ("aliases", body["name"]), rest
         case "failover":
             return ("failover", "rules", body["primary_model"]), body["fallback_models"]
+        case "webhooks":
+            return ("alerts", "webhooks"), body
     return ("keys",), {**rest, "name": body["name"], "key": f"sk-{body['name']}"}
 
 
 @LESS
-@given(objects=st.lists(OBJECT, min_size=8, max_size=15), general=st.lists(SETTING, max_size=3))
+@given(objects=st.lists(ENTRY, min_size=8, max_size=15), general=st.lists(SETTING, max_size=3))
 def test_what_a_file_accepts_is_good_everywhere(scene, tmp_path, objects, general):
     """One object after another is put into the file, and stays if the file is still accepted."""
     del scene
@@ -367,10 +414,7 @@ def test_what_a_file_accepts_is_good_everywhere(scene, tmp_path, objects, genera
     entries += [(tuple(dotted[name].split(".")), value) for name, value in general]
     for place, value in entries:
         trial = deepcopy(root)
-        if place == ("keys",):
-            trial.setdefault("keys", []).append(value)
-        else:
-            _put(trial, place, value)
+        _put(trial, place, value)
         try:
             parse(json.dumps(trial), filename="c.yaml", environ={})
         except ConfigErrors:

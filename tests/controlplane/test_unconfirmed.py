@@ -145,7 +145,7 @@ def by_form(api: Api, url: str) -> None:
     kept = {"id": row.credentials.get().pk, "label": "main", "enabled": "on", "position": 0}
     form = {
         "name": "lab", "kind": "openai", "enabled": "on", "trust_env_proxy": "on", "base_url": url,
-        **dict.fromkeys(["timeouts", "health", "failure_domain", "bench"], "{}"),
+        "failure_domain": "{}",
         "headers": '{"X-Hush": "•••"}', **inline("models"),
         **inline("credentials", kept | {"secret": ""}, stored=1),
     }  # fmt: skip

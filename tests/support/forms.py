@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.urls import reverse
 
 from controlplane.models import Settings
+from providers.managed.block_field import flat
 
 
 def address(model: str, page: str, *arguments: object) -> str:
     return reverse(f"admin:{model}_{page}", args=arguments)
+
+
+def typed(name: str, block: dict[str, Any]) -> dict[str, object]:
+    """A block as the inputs of its members."""
+    return {
+        f"{name}_{key}": ", ".join(map(str, value)) if isinstance(value, list) else value
+        for key, value in flat(block).items()
+        if value is not None
+    }
 
 
 def inline(prefix: str, *forms: dict[str, object], stored: int = 0) -> dict[str, object]:
@@ -28,7 +40,7 @@ def provider_form(**fields: object) -> dict[str, object]:
         "kind": "openai",
         "enabled": "on",
         "trust_env_proxy": "on",
-        **dict.fromkeys(["headers", "timeouts", "health", "failure_domain", "bench"], "{}"),
+        **dict.fromkeys(["headers", "failure_domain"], "{}"),
         **inline("credentials"),
         **inline("models"),
         **fields,
@@ -42,7 +54,6 @@ def pool_form(*candidates: dict[str, object], **fields: object) -> dict[str, obj
         "session_affinity": "unknown",
         "stay_after_failover": "unknown",
         "native_first": "unknown",
-        **dict.fromkeys(["timeouts", "failover", "capture"], "{}"),
         **inline("candidates", *candidates),
         **fields,
     }
@@ -56,7 +67,6 @@ def candidate(provider_name: str, model: str, position: int) -> dict[str, object
         "weight": 1,
         "enabled": "on",
         "position": position,
-        "timeouts": "",
     }
 
 
@@ -65,10 +75,11 @@ def settings_form(**fields: object) -> dict[str, object]:
     values = {
         field.name: getattr(row, field.name)
         for field in Settings._meta.fields
-        if field.name not in {"id", "updated_at"} and getattr(row, field.name) is not None
+        if field.name not in {"id", "updated_at", "timeouts"}
+        and getattr(row, field.name) is not None
     }
     values |= {
-        "timeouts": "{}",
+        **typed("timeouts", row.timeouts),
         "disabled_models": "",
         "retry_on_statuses": ", ".join(map(str, row.retry_on_statuses)),
         "retry_first_statuses": ", ".join(map(str, row.retry_first_statuses)),

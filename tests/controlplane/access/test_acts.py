@@ -46,13 +46,13 @@ def send(client: Client, method: str, path: str, body: object) -> None:
 
 
 def key_form(**fields: object) -> dict[str, object]:
-    return {"name": "k", "scopes": "inference", "enabled": "on", "capture": "{}", **fields}
+    return {"name": "k", "scopes": "inference", "enabled": "on", **fields}
 
 
 def provider_form(*credentials: dict[str, object], stored: int = 0) -> dict[str, object]:
     return {
         "name": "lab", "kind": "openai", "enabled": "on", "trust_env_proxy": "on",
-        "base_url": OLD, **dict.fromkeys(["timeouts", "health", "failure_domain", "bench"], "{}"),
+        "base_url": OLD, "failure_domain": "{}",
         "headers": "{}", **inline("credentials", *credentials, stored=stored), **inline("models"),
     }  # fmt: skip
 

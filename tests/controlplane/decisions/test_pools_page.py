@@ -14,6 +14,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from controlplane.models import ConfigSource
+from controlplane.records.models import RequestMinute
 from routing.gateway.deciding.snapshot import AliasSpec
 from tests.support import rows
 from tests.support.builders import bench_entry, content, pool, provider, snapshot
@@ -175,3 +176,15 @@ def test_where_all_is_well_the_menu_has_no_numbers():
         client = WorkerClient(worker)
         client.force_login(User.objects.create_superuser("ada"))
         assert badges(client) == []
+
+
+def test_the_first_page_shows_trouble_first_however_quiet_the_pool_is(page: Client):
+    minute = timezone.now().replace(second=0, microsecond=0)
+    for place, name in enumerate((*CALM, "off")):
+        RequestMinute.objects.create(minute=minute, pool=name, key="", requests=1000 - place)
+    context = page.get("/admin/").context
+    told = [entry["view"].canonical_model for entry in context["pools"]]
+    assert told == ["zone", "half", "off", *CALM[:9]]
+    assert [label["text"] for label in context["pool_statuses"]] == [
+        "1 unavailable", "1 degraded", "1 disabled", "61 fine"
+    ]  # fmt: skip

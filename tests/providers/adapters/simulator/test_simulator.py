@@ -5,16 +5,18 @@ from __future__ import annotations
 import base64
 import json
 import struct
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from providers.adapters.simulator.faults import SimulatedFault, parse_fault
 from providers.adapters.simulator.provider import Simulator
+from providers.adapters.simulator.scripts import SCRIPTS, Ask
 from providers.adapters.spec import ProviderSpec
 from providers.adapters.upstream import Upstream
 from providers.errors import ConnectionReset, Failure, Fault, UpstreamTimedOut
-from providers.protocols import Usage
+from providers.protocols import Usage, slices
 from providers.transport import Response, Transport
 from tests.support.wire import check_reply, parse, scanner_of
 
@@ -294,3 +296,25 @@ async def test_a_closed_response_gives_nothing_more() -> None:
     response.close()
     with pytest.raises(ConnectionReset):
         await response.read(1_000)
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+async def test_a_long_body_is_answered_beside_the_event_loop(
+    monkeypatch: pytest.MonkeyPatch, is_stream: bool
+) -> None:
+    script, were_apart = SCRIPTS["openai_chat"], []
+
+    def noting(work: Callable[[Ask], Any]) -> Callable[[Ask], Any]:
+        def noted(ask: Ask) -> Any:
+            were_apart.append(slices.is_apart())
+            return work(ask)
+
+        return noted
+
+    monkeypatch.setattr(script, "reply", noting(script.reply))
+    monkeypatch.setattr(script, "events", noting(script.events))
+    for size, is_apart in ((10, False), (slices.LONG, True)):
+        were_apart.clear()
+        said = [{"role": "user", "content": "x" * size}]
+        assert (await Call().send(messages=said, stream=is_stream)).status == 200
+        assert set(were_apart) == {is_apart}
