@@ -13,7 +13,6 @@ from django.core.management.utils import get_random_secret_key
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 
-from controlplane.menu.rights import may_open
 from providers.files import keep_private, keep_private_database
 from providers.secrets.encryption import read_or_create
 from providers.secrets.redaction import known
@@ -260,26 +259,6 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
 # admin
 
 
-def _link(title: str, icon: str, name: str, badge: str = "") -> dict[str, Any]:
-    """An entry of the menu; `badge` is one of controlplane.decisions.badges."""
-    link: dict[str, Any] = {"title": title, "icon": icon, "name": name, "link": reverse_lazy(name)}
-    link["permission"] = may_open(name)
-    return link | ({"badge": f"controlplane.decisions.badges.{badge}"} if badge else {})
-
-
-def _tabs(*views: tuple[str, str]) -> dict[str, Any]:
-    """Lists that stand side by side, each by its title and its model; the menu has the first."""
-    return {
-        "models": [model for _, model in views],
-        "items": [
-            {"title": title, "link": reverse_lazy(f"admin:{model.replace('.', '_')}_changelist")}
-            for title, model in views
-        ],
-    }
-
-
-SUB = "subdirectory_arrow_right"  # of what stands above it
-
 UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "Switchyard",
     "SITE_HEADER": "Switchyard",
@@ -305,91 +284,10 @@ UNFOLD: dict[str, Any] = {
         lambda _request: static("switchyard/labels.js"),
     ],
     "DASHBOARD_CALLBACK": "controlplane.overview.dashboard.dashboard",
-    "TABS": [
-        _tabs(
-            ("Switches", "routing.routingstate"),
-            ("History", "routing.historicalroutingstate"),
-        ),
-        _tabs(
-            ("Model facts", "providers.providermodel"),
-            ("Imported facts", "providers.catalogentry"),
-        ),
-        _tabs(
-            ("Revisions", "controlplane.revision"),
-            ("Published snapshots", "controlplane.publishedsnapshot"),
-        ),
-    ],
+    "TABS": "controlplane.menu.entries.tabs",
     "SIDEBAR": {
         "show_search": True,
         "command_search": True,
-        "navigation": [
-            {
-                "items": [
-                    _link("Overview", "dashboard", "admin:index"),
-                    _link(
-                        "Requests", "receipt_long", "admin:controlplane_requestrecord_changelist"
-                    ),
-                    _link("Captured", "article", "admin:controlplane_captured_changelist"),
-                    _link(
-                        "Looks at captured",
-                        "visibility",
-                        "admin:controlplane_capturedlook_changelist",
-                    ),
-                    _link("Alerts", "notifications", "admin:controlplane_alert_changelist"),
-                ],
-            },
-            {
-                "title": "Routing",
-                "items": [
-                    _link("Model pools", "hub", "admin:routing_canonicalmodel_changelist"),
-                    _link("Pools now", SUB, "pools-now", "unavailable_pools"),
-                    _link("Candidates", SUB, "admin:routing_candidate_changelist"),
-                    _link("Aliases", "label", "admin:routing_alias_changelist"),
-                    _link("Failover rules", "alt_route", "admin:failover_failoverrule_changelist"),
-                    _link(
-                        "Switches", "power_settings_new", "admin:routing_routingstate_changelist"
-                    ),
-                    _link(
-                        "Bench board",
-                        "event_seat",
-                        "admin:failover_bench_changelist",
-                        "benches",
-                    ),
-                    _link("Suggestions", "lightbulb", "admin:controlplane_suggestion_changelist"),
-                    _link("Explain", "psychology_alt", "explain"),
-                    _link("Try it", "send", "try-it"),
-                    _link("Settings", "tune", "admin:controlplane_settings_changelist"),
-                ],
-            },
-            {
-                "title": "Providers",
-                "items": [
-                    _link("Providers", "cloud", "admin:providers_provider_changelist"),
-                    _link("Health", "ecg_heart", "admin:controlplane_healthsnapshot_changelist"),
-                    _link("Model facts", "fact_check", "admin:providers_providermodel_changelist"),
-                ],
-            },
-            {
-                "title": "Access",
-                "items": [
-                    _link("API keys", "key", "admin:controlplane_apikey_changelist"),
-                    _link("Teams", "groups", "admin:controlplane_team_changelist"),
-                    _link("Users", "person", "admin:auth_user_changelist"),
-                    _link("Groups", "shield_person", "admin:auth_group_changelist"),
-                ],
-            },
-            {
-                "title": "System",
-                "items": [
-                    _link("Processes", "lan", "processes"),
-                    _link("Jobs", "schedule", "jobs"),
-                    _link("Alert addresses", "forward_to_inbox", "alert-addresses"),
-                    _link("Configuration", "code", "configuration", "refused_file"),
-                    _link("Revisions", "undo", "admin:controlplane_revision_changelist"),
-                    _link("Documentation", "menu_book", "docs"),
-                    _link("API documentation", "api", "api-docs"),
-                ],
-            },
-        ],
+        "navigation": "controlplane.menu.entries.navigation",
     },
 }

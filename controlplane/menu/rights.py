@@ -6,8 +6,6 @@ import re
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from django.http import HttpRequest
 
 # Of the pages that are no list of a model's rows; a test compares them with what the pages ask.
@@ -33,6 +31,6 @@ def needs(name: str) -> tuple[str, ...]:
     return PAGES[name]
 
 
-def may_open(name: str) -> Callable[[HttpRequest], bool]:
-    """Whether who asks may open the page; for the menu."""
-    return lambda request: bool(request.user.has_perms(needs(name)))
+def may_open(request: HttpRequest, name: str) -> bool:
+    """Whether who asks may open the page."""
+    return bool(request.user.has_perms(needs(name)))

@@ -65,7 +65,7 @@ def test_a_provider_that_fails_is_benched_unhealthy_told_and_something_is_propos
     page.goto(f"{site.url}/admin/?window=15m")
     expect(page.get_by_text("Nothing needs you.")).to_be_visible(timeout=LONG_MS)
     expect(page.locator("#chart-traffic")).to_be_visible(timeout=LONG_MS)
-    expect(page.get_by_role("row", name="alone")).to_contain_text("enabled")
+    expect(page.get_by_role("row", name="alone")).to_contain_text("fine")
     page.evaluate("window.isTheSamePage = true")
 
     # An operator makes the provider fail, in admin.

@@ -12,8 +12,8 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import NoReverseMatch, reverse
 
 from controlplane.edits.models import Revision
+from controlplane.menu.entries import MENU
 from controlplane.publishing.publisher import publish
-from controlplane.settings import UNFOLD
 from providers.models import Provider
 from tests.support.configuration import a_bit_of_everything
 
@@ -32,8 +32,7 @@ def everything_stored() -> dict[str, list[object]]:
 
 
 def admin_pages() -> set[str]:
-    links = [item["link"] for part in UNFOLD["SIDEBAR"]["navigation"] for item in part["items"]]
-    pages = {"/admin/", *map(str, links)}
+    pages = {"/admin/", *(reverse(item["name"]) for part in MENU for item in part["items"])}
     for model in site._registry:
         name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
         row = model._default_manager.first()
