@@ -4,7 +4,8 @@ How long one body holds the event loop of a worker: `python -m bench.holding [MI
 A gateway in this process, its caller and its provider in another. Each body is sent once, over
 candidates that speak its protocol and over such as do not. Told are the longest time in which
 nothing else could run, as the clock saw it, of that the loop's own CPU time, and the CPU time of
-the longest step beside it, in ms; the time until the answer, and its status.
+the longest step beside it, in ms; by how much the process grew meanwhile, and how much of that it
+kept, in MiB; the time until the answer, and its status.
 """
 
 from __future__ import annotations
@@ -125,6 +126,21 @@ class _Holds:
         return "".join(f"{each * 1000:8.1f}" for each in times)
 
 
+class _Memory:
+    """How much more of it the process has than when it was asked last, at most and now; MiB."""
+
+    def __init__(self) -> None:
+        self._before = 0.0
+        self.told()
+
+    def told(self) -> str:
+        status = dict(line.split(":", 1) for line in Path("/proc/self/status").open())
+        most, now = (int(status[name].split()[0]) / 1024 for name in ("VmHWM", "VmRSS"))
+        Path("/proc/self/clear_refs").write_text("5")  # begins VmHWM anew: proc(5)
+        before, self._before = self._before, now
+        return f"{most - before:7.0f}{now - before:7.0f} MiB"
+
+
 async def _gateway(port: int) -> tuple[Gateway, int]:
     gateway = Gateway(
         decrypt=str,
@@ -155,7 +171,7 @@ async def main(mib: float, protocols: list[str]) -> None:
     spare_the_collector()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "body"
-        holds = _Holds()
+        holds, memory = _Holds(), _Memory()
         for protocol in protocols:
             for name, body in bodies_of(protocol, int(mib * (1 << 20))):
                 for model in (b"m", b"y" if protocol != "anthropic_messages" else b"x"):
@@ -166,10 +182,11 @@ async def main(mib: float, protocols: list[str]) -> None:
                     gc.collect()
                     await asyncio.sleep(0.05)
                     holds.told()
+                    memory.told()
                     child.stdin.write(json.dumps([port, path, str(file)]).encode() + b"\n")
                     status, took_s = json.loads(await child.stdout.readline())
                     kind = "native" if model == b"m" else "told"
-                    print(f"{protocol:24}{name:22}{kind:8}{holds.told()} ms"
+                    print(f"{protocol:24}{name:22}{kind:8}{holds.told()} ms{memory.told()}"
                           f"{took_s:8.2f} s  {status}", flush=True)  # fmt: skip
     child.kill()
     await child.wait()

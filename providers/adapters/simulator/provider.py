@@ -8,10 +8,12 @@ provider shows them one.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import random
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Final
 
 from providers.adapters.simulator.faults import SimulatedFault
 from providers.adapters.simulator.scripts import SCRIPTS, Ask, Script
@@ -25,7 +27,8 @@ _EVENTS: Final = (b"content-type", b"text/event-stream; charset=utf-8")
 
 Sleep = Callable[[float], Awaitable[None]]
 Clock = Callable[[], float]
-T = TypeVar("T")
+# One after the other, so that no more than one long body is there as values.
+_LONG_BODIES: Final = ThreadPoolExecutor(1, thread_name_prefix="simulator")
 
 
 class SimulatedResponse(Response):
@@ -114,33 +117,37 @@ class Simulator:
         `path` is the request's own, where its protocol says something by it.
         """
         fault = self.fault.rolled(self._rng) if self.fault is not None else None
-        script = SCRIPTS[protocol]
+        script, kind = SCRIPTS[protocol], fault.kind if fault is not None else ""
+        if kind == "stall":
+            await self.wait(float("inf"), deadline)
+        if fault is not None and kind == "status":
+            return self._refusal(script, fault)
+        work = partial(self._answered, script, body, path, fault)
         try:
-            told = await _apart(body, partial(_read, body))
-            ask = Ask(self.name, told, path)
-            kind = fault.kind if fault else ""
-            if kind == "stall":
-                await self.wait(float("inf"), deadline)
-            if fault is not None and kind == "status":
-                return self._refusal(script, fault)
-            if script.is_stream(ask):
-                return await _apart(body, partial(self._stream, script, ask, fault))
-            reply = await _apart(body, lambda: bodies.encode_whole(script.reply(ask)))
+            if len(body) <= slices.LONG:
+                answered = work()
+            else:
+                loop = asyncio.get_running_loop()
+                answered = await loop.run_in_executor(_LONG_BODIES, slices.apart, work)
         except (ValueError, RecursionError, ProtocolError) as error:
             # A number beyond all ranges, say: ingress reads what routing needs, and no more.
             refusal = script.error(400, f"the body cannot be read: {error}")
             return SimulatedResponse(self, 400, [_JSON], [refusal])
-        if kind == "empty":
-            reply = b""
-        elif kind == "error_event":
-            reply = script.error(500, "simulated error in a reply")
-        elif kind == "clean_cut":
-            reply = reply[: len(reply) // 2]
-        elif fault is not None and kind == "slow":
-            await self.wait(fault.ttft_ms / 1000, deadline)
-        return SimulatedResponse(
-            self, 200, [_JSON], [reply] if reply else [], ending="cut" if kind == "cut" else "clean"
-        )
+        if fault is not None and kind == "slow" and _JSON in answered.headers:
+            await self.wait(fault.ttft_ms / 1000, deadline)  # a stream's reader waits
+        return answered
+
+    def _answered(
+        self, script: Script, body: bytes, path: str, fault: SimulatedFault | None
+    ) -> Response:
+        """What is said to a body, which is read for it and let go."""
+        told = slices.decode(body) if slices.is_apart() else bodies.decode(body)
+        call = hashlib.sha256(f"{self.name}\n{path}\n".encode())
+        call.update(body)
+        ask = Ask(self.name, told, path, call.hexdigest()[:24])
+        if script.is_stream(ask):
+            return self._stream(script, ask, fault)
+        return self._whole(script, ask, fault)
 
     def _refusal(self, script: Script, fault: SimulatedFault) -> Response:
         headers = [_JSON]
@@ -149,6 +156,23 @@ class Simulator:
         words = f"simulated status {fault.status} of {self.name}"
         body = script.error(fault.status, words, fault.retry_after_s)
         return SimulatedResponse(self, fault.status, headers, [body])
+
+    def _whole(self, script: Script, ask: Ask, fault: SimulatedFault | None) -> Response:
+        reply = bodies.encode_whole(script.reply(ask))
+        kind = fault.kind if fault else ""
+        if kind == "empty":
+            reply = b""
+        elif kind == "error_event":
+            reply = script.error(500, "simulated error in a reply")
+        elif kind == "clean_cut":
+            reply = reply[: len(reply) // 2]
+        return SimulatedResponse(
+            self,
+            200,
+            [_JSON],
+            [reply] if reply else [],
+            ending="cut" if kind == "cut" else "clean",
+        )
 
     def _stream(self, script: Script, ask: Ask, fault: SimulatedFault | None) -> Response:
         opening, contents, closing = script.events(ask)
@@ -174,14 +198,3 @@ class Simulator:
             ttft_s=fault.ttft_ms / 1000 if fault else 0,
             gap_s=fault.gap_ms / 1000 if fault else 0,
         )
-
-
-def _read(body: bytes) -> Any:
-    return slices.decode(body) if slices.is_apart() else bodies.decode(body)
-
-
-async def _apart(body: bytes, work: Callable[[], T]) -> T:
-    """What `work` makes of `body`: beside the event loop if that is long."""
-    if len(body) <= slices.LONG:
-        return work()
-    return await asyncio.to_thread(slices.apart, work)

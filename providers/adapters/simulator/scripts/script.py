@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from providers.protocols import bodies
+from providers.protocols import bodies, slices
 
 SHOWN: Final = 200
+MANY: Final = 1000
 PIECE: Final = 16  # characters of a call's arguments in one event
 _WORD: Final = re.compile(r"\s*\S+\s*")
 _ORDER: Final = re.compile(r"call the tool ([A-Za-z0-9_.:-]{1,128}) with (?=\{)")
@@ -18,20 +18,22 @@ _VALUE: Final = json.JSONDecoder()
 
 
 class Ask(NamedTuple):
-    """One call of the provider `name`; `path` is the one below its base address, if it has any."""
+    """
+    One call of the provider `name`; `path` is the one below its base address, if it has any, and
+    `mark` the same for the same call.
+    """
 
     name: str
     request: dict[str, Any]
     path: str = ""
+    mark: str = ""
 
     @property
     def model(self) -> str:
         return str(self.request.get("model"))
 
     def id(self, prefix: str = "") -> str:
-        """The same for the same call."""
-        seed = bodies.encode_whole([self.name, self.path, self.request])
-        return f"{prefix}sim-{hashlib.sha256(seed).hexdigest()[:24]}"
+        return f"{prefix}sim-{self.mark}"
 
 
 class Called(NamedTuple):
@@ -117,8 +119,20 @@ def words(text: str) -> list[str]:
 
 
 def tokens(value: Any) -> int:
-    """A count for whatever was sent, four bytes to one."""
-    return max(1, len(bodies.encode_whole(value)) // 4)
+    """A count for whatever was sent, four bytes to one; of what is long its texts alone count."""
+    size = _length(value) if slices.is_apart() else len(bodies.encode(value))
+    return max(1, size // 4)
+
+
+def _length(value: Any) -> int:
+    """How long its texts are: they are not written down for it, which would take their size."""
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list):
+        return len(str(value))
+    if len(value) > MANY:
+        slices.breathe()
+    return sum(map(_length, value))
 
 
 def told(ask: Ask, model: str, texts: Sequence[str]) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import struct
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -318,3 +320,26 @@ async def test_a_long_body_is_answered_beside_the_event_loop(
         said = [{"role": "user", "content": "x" * size}]
         assert (await Call().send(messages=said, stream=is_stream)).status == 200
         assert set(were_apart) == {is_apart}
+
+
+async def test_long_bodies_are_values_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    script, real, inside, most = SCRIPTS["openai_chat"], SCRIPTS["openai_chat"].reply, [], []
+
+    def slowly(ask: Ask) -> Any:
+        inside.append(ask)
+        most.append(len(inside))
+        time.sleep(0.02)
+        inside.remove(ask)
+        return real(ask)
+
+    monkeypatch.setattr(script, "reply", slowly)
+    said = [{"role": "user", "content": "x" * slices.LONG}]
+    await asyncio.gather(*(Call().send(messages=said, user=str(n)) for n in range(3)))
+    assert most == [1, 1, 1]
+
+
+async def test_the_prompt_of_a_long_body_is_counted_by_its_texts() -> None:
+    said = [{"role": "user", "content": [{"type": "text", "text": "x" * slices.LONG}] * 2}]
+    usage = await Call().whole(messages=said)
+    assert isinstance(usage, Usage)
+    assert usage.input_tokens == pytest.approx(2 * slices.LONG // 4, rel=0.01)
