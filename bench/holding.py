@@ -134,7 +134,8 @@ class _Memory:
         self.told()
 
     def told(self) -> str:
-        status = dict(line.split(":", 1) for line in Path("/proc/self/status").open())
+        lines = Path("/proc/self/status").read_text().splitlines()
+        status = dict(line.split(":", 1) for line in lines)
         most, now = (int(status[name].split()[0]) / 1024 for name in ("VmHWM", "VmRSS"))
         Path("/proc/self/clear_refs").write_text("5")  # begins VmHWM anew: proc(5)
         before, self._before = self._before, now
