@@ -226,8 +226,15 @@ class BenchAdmin(ModelAdmin):  # type: ignore[misc] # unfold carries no types
             return False, " ".join(problems.values())
         now = time.time()
         begins_at = now
-        if wanted["act"] == "extend":
-            begins_at = max([now, *(e.until for e in self._standing(wanted["model"], credential))])
+        if not is_new:
+            key = (wanted["model"], credential)
+            board = hub_request(Board(), BoardTold)
+            if board is None:
+                return False, NO_ANSWER
+            ends = [e.until for e in (row.entry for row in board.rows) if e.key == key]
+            if not ends:
+                return False, f"{who} was not benched any more."
+            begins_at = max(now, *ends)
         until = min(begins_at + int(wanted["for_s"]), now + LONGEST.total_seconds())
         entry = BenchEntry(
             subject=wanted["model"],
@@ -241,11 +248,6 @@ class BenchAdmin(ModelAdmin):  # type: ignore[misc] # unfold carries no types
         if hub_request(BenchByHand(entry=entry), Benched) is None:
             return False, NO_ANSWER
         return True, f"{who} is benched until {_utc(until)}."
-
-    def _standing(self, subject: str, credential: str | None) -> list[BenchEntry]:
-        answer = hub_request(Board(), BoardTold)
-        entries = [] if answer is None else [row.entry for row in answer.rows]
-        return [e for e in entries if e.key == (subject, credential)]
 
     def _rows(self, request: HttpRequest) -> list[dict[str, Any]] | None:
         """Everybody who sits out; None if the control child does not answer."""

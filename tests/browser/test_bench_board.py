@@ -112,6 +112,18 @@ def test_by_keyboard_alone_a_bench_is_extended(board: Page, site: GatewayProcess
     expect(row).to_contain_text("short; by ada")
 
 
+def test_nobody_is_benched_by_extending_a_bench_that_is_over(board: Page, site: GatewayProcess):
+    tokens = [c["value"] for c in board.context.cookies() if c["name"] == "csrftoken"]
+    form = {"act": "extend", "model": "nosuch/m", "for_s": "600", "reason": "why"}
+    answer = board.request.post(
+        f"{site.url}/admin/failover/bench/",
+        form={**form, "csrfmiddlewaretoken": tokens[0]},
+        headers={"accept": "application/json"},
+    ).json()
+    assert (answer["is_good"], answer["said"]) == (False, "nosuch/m was not benched any more.")
+    assert site.request("/api/benches").json() == []
+
+
 def test_a_word_that_is_missing_is_asked_for(board: Page):
     bench(board, "from_file", "why not")
     expect(board.get_by_role("alert")).to_contain_text("is not allowed: write")
