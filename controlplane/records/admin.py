@@ -23,7 +23,7 @@ from controlplane.records.choosing import CHOICES, BoundedPaginator, bar
 from controlplane.records.grouped import errors_of, shown
 from controlplane.records.models import Captured, RequestRecord
 from controlplane.records.table import as_csv
-from controlplane.records.trails import duration, trail_of
+from controlplane.records.trails import duration, left_out, trail_of
 from providers.managed.admin import ReadOnly, lines
 from providers.models import Provider
 from routing.gateway.explain.reasons import read_of
@@ -363,11 +363,8 @@ class RequestRecordAdmin(ReadOnly, ModelAdmin):
 
     @display(description="left out, and why")
     def rejected(self, row: RequestRecord) -> str:
-        left_out = (*row.told.decision.rejected, *row.told.skipped)
-        return (
-            format_html_join("", "<div>{}: {}</div>", ((e.candidate, e.reason) for e in left_out))
-            or "nobody"
-        )
+        told = left_out((*row.told.decision.rejected, *row.told.skipped))
+        return format_html_join("", "<div>{}: {}</div>", told) or "nobody"
 
     @display(description="the decision went by")
     def inputs(self, row: RequestRecord) -> str:

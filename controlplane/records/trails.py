@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from providers.errors import Fault
+from routing.gateway.deciding.wording import words_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from controlplane.records.models import RequestRecord
-    from routing.gateway.records.record import AttemptRecord
+    from routing.gateway.records.record import AttemptRecord, RejectedRecord
 
 
 def duration(ms: float | None) -> str:
@@ -46,8 +49,11 @@ class ShownAttempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestTrail:
+    """`left_out` are those whom the plan passed over, and why, in words."""
+
     calls: tuple[ShownAttempt, ...]
     ticks: tuple[tuple[str, str], ...]
+    left_out: tuple[tuple[str, str], ...]
 
 
 def trail_of(row: RequestRecord) -> RequestTrail:
@@ -57,7 +63,12 @@ def trail_of(row: RequestRecord) -> RequestTrail:
     return RequestTrail(
         calls=tuple(_call(number, a, row, total) for number, a in enumerate(attempts, 1)),
         ticks=tuple((f"{part}%", duration(total * part / 100)) for part in (0, 25, 50, 75, 100)),
+        left_out=left_out(row.told.decision.rejected),
     )
+
+
+def left_out(entries: Iterable[RejectedRecord]) -> tuple[tuple[str, str], ...]:
+    return tuple((entry.candidate, words_of(entry.reason)) for entry in entries)
 
 
 def _call(number: int, attempt: AttemptRecord, row: RequestRecord, total: float) -> ShownAttempt:

@@ -347,7 +347,8 @@ def test_the_page_of_a_record_tells_its_attempts_in_words(page: Client) -> None:
     assert "<strong" in shown
     assert "broken/m</strong>: status 503" in shown
     assert "&lt;b&gt;busy&lt;/b&gt;" in shown
-    assert "off/m (provider_disabled)" in shown
+    assert "off/m (the provider is disabled)" in shown
+    assert "off/m: the provider is disabled" in shown
 
 
 def test_bars_lie_on_the_time_axis_of_the_request() -> None:
