@@ -13,7 +13,6 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
@@ -33,7 +32,6 @@ from routing.gateway.limits import GatewayLimits
 from routing.gateway.records.record import OWN_PREFIX
 from routing.gateway.records.trail import Trail
 from routing.gateway.routes import Route
-from routing.gateway.serving.allocator import give_back
 from routing.gateway.telemetry.metrics import Meter
 from routing.gateway.telemetry.promtext import KEY_LIMITED
 
@@ -130,9 +128,6 @@ class Intake:
             self._by_key[key.spec.digest] = left
         else:
             self._by_key.pop(key.spec.digest, None)
-        if size > QUICK:
-            with suppress(RuntimeError):  # the threads have ended: so will the worker
-                self._slow.submit(give_back)
 
     async def parse_long(self, route: Route, body: bytes, target: str) -> Request:
         """The request in a long body, with all that is asked of it later. Raises ProtocolError."""

@@ -24,12 +24,3 @@ def keep_read_buffers() -> None:
     libc = ctypes.CDLL(None)
     libc.mallopt(M_MMAP_THRESHOLD, MAPPED_FROM)
     libc.mallopt(M_TRIM_THRESHOLD, KEPT_FREE)
-
-
-def give_back() -> None:
-    """
-    Give free memory back to the system: glibc does so by itself for what ends its heap alone, and
-    threads that read long bodies leave much that does not.
-    """
-    if platform.libc_ver()[0] == "glibc":
-        ctypes.CDLL(None).malloc_trim(0)
