@@ -140,7 +140,7 @@ class BlockWidget(forms.Widget):
         if not self.is_folded:
             return grid
         return format_html(
-            '<details{}><summary class="cursor-pointer">{}</summary>{}</details>',
+            '<details{}><summary class="cursor-pointer decision-link">{}</summary>{}</details>',
             " open" if "aria-invalid" in invalid else "",
             self._summary(given),
             grid,

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime
 from html import unescape
 
 import pytest
@@ -11,6 +12,7 @@ from django.urls import reverse
 
 from controlplane.admin import OneRowAdmin
 from controlplane.advice.admin import SuggestionAdmin
+from controlplane.alerts.models import Alert
 from controlplane.benches.admin import BenchAdmin
 from controlplane.models import ApiKey, ConfigSource, Settings, Team, digest_of
 from controlplane.publishing.publisher import publish
@@ -447,3 +449,11 @@ def test_sections_are_no_tabs_since_the_keyboard_cannot_reach_those():
     for page in site._registry.values():
         for title, options in page.fieldsets or []:
             assert "tab" not in options.get("classes", []), (page, title)
+
+
+def test_times_are_as_iso_has_them_with_seconds(admin):
+    at = datetime(2026, 11, 28, 12, 15, 13, tzinfo=UTC)
+    row = Alert.objects.create(kind="job_missed", subject="health", text="late", since=at)
+    shown = admin.get(address("controlplane_alert", "change", row.pk)).content.decode()
+    assert "2026-11-28 12:15:13" in shown
+    assert "p.m." not in shown

@@ -1,0 +1,1 @@
+"""As ISO 8601 has them, in UTC."""
