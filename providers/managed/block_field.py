@@ -17,6 +17,7 @@ FLAG: Final = "flag"
 STATUSES: Final = "statuses"
 TEXT: Final = "text"
 CHOICE: Final = "choice"
+NONE: Final = "none"  # an empty list, which is not the same as nothing typed
 YES_OR_NO: Final = ((True, "yes"), (False, "no"))
 
 
@@ -239,20 +240,22 @@ def nested(members: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def statuses_in(text: str) -> list[int]:
-    """HTTP statuses between commas or blanks. Raises ValidationError."""
+    """HTTP statuses between commas or blanks; "none" is an empty list. Raises ValidationError."""
     words = text.replace(",", " ").split()
+    if words == [NONE]:
+        return []
     if wrong := [word for word in words if not word.isdecimal()]:
         raise forms.ValidationError(f"{wrong[0]!r} is not an HTTP status")
     return [int(word) for word in words]
 
 
 def plain(value: Any) -> str:
-    """A value as a person writes it."""
+    """A value as a person writes it, and all of it: what is typed again is the same."""
     if value is None:
         return ""
     if isinstance(value, list | tuple):
-        return ", ".join(map(plain, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
+        return ", ".join(map(plain, value)) or NONE
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
 def _number(words: str, typed: str) -> float | int:

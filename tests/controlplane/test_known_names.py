@@ -179,6 +179,19 @@ def test_blocks_of_a_pool_are_fields_and_what_they_inherit_is_shown(admin_client
     assert "to the first token 20</summary>" in again
 
 
+def test_a_form_that_is_saved_as_it_came_changes_nothing(admin_client: Client) -> None:
+    own = {"retry_on_statuses": [], "deadline_s": 1234567.25, "backoff": {"factor": 1.0000001}}
+    pool = rows.pool("large", "lab/a", failover=own)
+    page = address("routing_canonicalmodel", "change", pool.pk)
+    shown = admin_client.get(page).context["adminform"].form["failover"].as_widget()
+    inputs = re.findall(r'name="(failover_[^"]*)"[^>]*value="([^"]*)"', shown)
+    mine = {**candidate("lab", "a", 0), "id": pool.candidates.get().pk}
+    form = pool_form(mine, name="large", **{"candidates-INITIAL_FORMS": 1}, **dict(inputs))
+    assert admin_client.post(page, form).status_code == 302
+    pool.refresh_from_db()
+    assert pool.failover == own
+
+
 def test_what_is_wrong_in_a_block_is_marked_where_it_was_typed(admin_client: Client) -> None:
     wrong = {
         "failover_hold_s": "-1",
