@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from providers.errors import Fault
 from providers.protocols import bodies, openai
@@ -28,19 +28,20 @@ _CONTENT: Final = (
 )
 
 
-# The view of a chunk once content has come. msgspec skips what it does not name but parses it all
+# A chunk that says nothing but more content. msgspec skips what it does not name but parses it all
 # the same, so this is the JSON check too: 0.3 µs an event, against 0.65 µs for decoding it whole.
 class _Choice(Struct, gc=False):
-    finish_reason: str | None = None
+    finish_reason: Literal[""] | None = None
 
 
-class _Chunk(Struct, gc=False):
-    choices: list[_Choice] | None = None
-    usage: dict[str, Any] | None = None
-    error: Any = None
+class _Delta(Struct, gc=False):
+    choices: Annotated[list[_Choice], Meta(min_length=1)]
+    usage: None = None
+    error: None = None
 
 
-_decode_chunk: Final = msgspec.json.Decoder(_Chunk).decode
+_decode_delta: Final = msgspec.json.Decoder(_Delta).decode
+_decode_deltas: Final = msgspec.json.Decoder(list[_Delta]).decode
 
 
 class StreamScanner(EventScanner):
@@ -96,16 +97,13 @@ class StreamScanner(EventScanner):
             # msgspec does not look into the bytes of strings that it skips.
             if not payload.isascii():
                 payload.decode()
-            chunk = _decode_chunk(payload)
+            _decode_delta(payload)
         except (ValueError, RecursionError):
             return False  # whoever asked looks closer
-        choices = chunk.choices
-        if not choices or chunk.usage is not None or chunk.error is not None:
-            return False
-        for choice in choices:  # noqa: SIM110  # any() makes a generator: 0.2 µs
-            if choice.finish_reason:
-                return False
         return True
+
+    def _are_deltas(self, payloads: bytes, count: int) -> bool:
+        return not self._several and len(_decode_deltas(payloads)) == count
 
     def _passes(self, name: bytes, payload: bytes) -> bool:
         if name == b"ping":

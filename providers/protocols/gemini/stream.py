@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from providers.errors import Failure, Fault
 from providers.protocols import bodies
@@ -20,19 +20,20 @@ _DONE: Final = b"[DONE]"
 _TOLD: Final = frozenset({"candidates", "promptFeedback", "usageMetadata"})
 
 
-# The view of a chunk once content has come; it is the JSON check too.
+# A chunk that says nothing but more content; this is the JSON check too.
 class _Candidate(Struct, gc=False):
-    finishReason: str | None = None  # noqa: N815
+    finishReason: Literal[""] | None = None  # noqa: N815
 
 
-class _Chunk(Struct, gc=False):
-    candidates: list[_Candidate]
+class _Delta(Struct, gc=False):
+    candidates: Annotated[list[_Candidate], Meta(min_length=1, max_length=1)]
     usageMetadata: UsageMetadata | None = None  # noqa: N815
-    promptFeedback: Any = None  # noqa: N815
-    error: Any = None
+    promptFeedback: None = None  # noqa: N815
+    error: None = None
 
 
-_decode: Final = msgspec.json.Decoder(_Chunk).decode
+_decode_delta: Final = msgspec.json.Decoder(_Delta).decode
+_decode_deltas: Final = msgspec.json.Decoder(list[_Delta]).decode
 
 
 class StreamScanner(EventScanner):
@@ -93,16 +94,20 @@ class StreamScanner(EventScanner):
             # msgspec does not look into the bytes of strings that it skips.
             if not payload.isascii():
                 payload.decode()
-            chunk = _decode(payload)
+            delta = _decode_delta(payload)
         except (ValueError, RecursionError):
             return False  # whoever asked looks closer
-        candidates = chunk.candidates
-        if len(candidates) != 1 or candidates[0].finishReason:
+        if delta.usageMetadata is not None:
+            self.usage = delta.usageMetadata.usage()
+        return True
+
+    def _are_deltas(self, payloads: bytes, count: int) -> bool:
+        deltas = _decode_deltas(payloads)
+        if self._several or len(deltas) != count:
             return False
-        if chunk.error is not None or chunk.promptFeedback is not None:
-            return False
-        if chunk.usageMetadata is not None:
-            self.usage = chunk.usageMetadata.usage()
+        stated = [d.usageMetadata for d in deltas if d.usageMetadata is not None]
+        if stated:
+            self.usage = stated[-1].usage()
         return True
 
     def _passes(self, name: bytes, payload: bytes) -> bool:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from providers.errors import Fault
 from providers.protocols import bodies
@@ -20,25 +20,25 @@ _HEAD: Final = b"event: content_block_delta\ndata: "
 _HEAD_SIZE: Final = len(_HEAD)
 _STOP: Final = b'{"type":"message_stop"}'
 STOP_EVENT: Final = b"event: message_stop\ndata: " + _STOP + b"\n\n"
-_DELTA: Final = "content_block_delta"
 # A block of one of these says nothing by its start alone; any other is content at once.
 _FILLED_LATER: Final = {"text": "text", "thinking": "thinking"}
 
 
-# The view of an event once content has come. msgspec skips what it does not name but parses it all
+# An event that says nothing but more content. msgspec skips what it does not name but parses it all
 # the same, so this is the JSON check too.
 class _Delta(Struct, gc=False):
     type: str
 
 
 class _Event(Struct, gc=False):
-    type: str
-    index: int
+    type: Literal["content_block_delta"]
+    index: Annotated[int, Meta(ge=0)]
     delta: _Delta
-    error: Any = None
+    error: None = None
 
 
 _decode_event: Final = msgspec.json.Decoder(_Event).decode
+_decode_events: Final = msgspec.json.Decoder(list[_Event]).decode
 
 
 class MessagesScanner(EventScanner):
@@ -50,6 +50,7 @@ class MessagesScanner(EventScanner):
     """
 
     terminator = STOP_EVENT
+    _head = _HEAD
 
     __slots__ = ("_blocks", "_counts", "_has_begun", "_kind", "_stop_reason")
 
@@ -98,14 +99,13 @@ class MessagesScanner(EventScanner):
             # msgspec does not look into the bytes of strings that it skips.
             if not payload.isascii():
                 payload.decode()
-            event = _decode_event(payload)
+            return _decode_event(payload).index < self._blocks
         except (ValueError, RecursionError):
             return False  # whoever asked looks closer
-        return (
-            event.type == _DELTA
-            and -1 < event.index < self._blocks
-            and event.error is None
-        )  # fmt: skip
+
+    def _are_deltas(self, payloads: bytes, count: int) -> bool:
+        events = _decode_events(payloads)
+        return len(events) == count and max([event.index for event in events]) < self._blocks
 
     def _passes(self, name: bytes, payload: bytes) -> bool:
         if self.has_content and self._is_delta(payload):

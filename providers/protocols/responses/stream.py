@@ -45,6 +45,7 @@ class _Delta(Struct, gc=False):
 
 
 _decode_delta: Final = msgspec.json.Decoder(_Delta).decode
+_decode_deltas: Final = msgspec.json.Decoder(list[_Delta]).decode
 
 
 class StreamScanner(EventScanner):
@@ -126,6 +127,17 @@ class StreamScanner(EventScanner):
         self._name = name
         number = delta.sequence_number
         self._number = number + 1 if number >= 0 else self._number + 1
+        return True
+
+    def _are_deltas(self, payloads: bytes, count: int) -> bool:
+        deltas, number = _decode_deltas(payloads), self._number
+        if len(deltas) != count:
+            return False
+        for delta in deltas:
+            if DELTAS.get(delta.type) != self._kind:
+                return False
+            number = (delta.sequence_number if delta.sequence_number >= 0 else number) + 1
+        self._number = number
         return True
 
     def _passes(self, name: bytes, payload: bytes) -> bool:
