@@ -115,7 +115,7 @@ class Connection(IncomingReply, asyncio.Protocol):
         # A 413 or 401 before the whole body is the answer: the rest would only break the pipe.
         # The head of a 200 is not, its sender may still be reading.
         refused = self._has_head and self._status >= 400
-        return refused or self._complete or self._fault is not None
+        return refused or self.is_complete or self._fault is not None
 
     def take(self) -> bytes:
         """Return all unread body bytes at once, and read on from the socket if that was paused."""
@@ -134,7 +134,7 @@ class Connection(IncomingReply, asyncio.Protocol):
         At the deadline UpstreamTimedOut; the reply stays as it is and may be waited for again.
         """
         while not self._body:
-            if self._complete:
+            if self.is_complete:
                 return False
             if self._fault is not None:
                 raise self._fault
@@ -143,20 +143,20 @@ class Connection(IncomingReply, asyncio.Protocol):
             except asyncio.CancelledError:
                 self.abort()
                 raise
-            if timed_out and not self._body and not self._complete and self._fault is None:
+            if timed_out and not self._body and not self.is_complete and self._fault is None:
                 raise UpstreamTimedOut("no more of the reply before the deadline")
         return True
 
     @property
     def is_received(self) -> bool:
         """The whole reply has come, and nothing of it is unread."""
-        return self._complete and not self._body
+        return self.is_complete and not self._body
 
     def release(self) -> None:
         """End the exchange: back to the pool if the socket is clean, else abort it."""
         transport = self._transport
         if (
-            not self._complete
+            not self.is_complete
             or not self._reusable
             or self.is_lost
             or transport is None
@@ -237,25 +237,27 @@ class Connection(IncomingReply, asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        if not self._busy or self._complete:
+        if not self._busy or self.is_complete:
             # Bytes that nobody asked for: whatever they are, they would be taken for the next
             # reply. A complete reply that is still unread stays readable.
             self._reusable = False
             self.abort()
             return
         self._heard = True
-        unread = self._unread
-        had_head = self._has_head
+        body = self._body
+        pieces, had_head = len(body), self._has_head
         try:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade) as error:
             self._reusable = False
-            if not self._complete:
+            if not self.is_complete:
                 cause = error.__context__
                 broken = BadFraming("the reply is not sound HTTP/1.1")
                 self._fail(cause if isinstance(cause, BadFraming) else broken)
                 return
-        if self._complete or self._unread != unread:
+        if len(body) > pieces:
+            self._unread += sum(map(len, body[pieces:]))
+        if self.is_complete or len(body) > pieces:
             if not had_head and self._is_head_too_large(len(data)):
                 self._fail_head()
                 return
@@ -274,9 +276,9 @@ class Connection(IncomingReply, asyncio.Protocol):
 
     def eof_received(self) -> bool:
         self._reusable = False
-        if self._busy and not self._complete and self._fault is None:
+        if self._busy and not self.is_complete and self._fault is None:
             if self._has_head and self._until_close and self._is_end_authentic():
-                self._complete = True
+                self.is_complete = True
                 self._wake()
             else:
                 self._fail(ConnectionReset("the connection closed before the reply's end"))
@@ -300,10 +302,10 @@ class Connection(IncomingReply, asyncio.Protocol):
             return False  # it would wait for more
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._busy and not self._complete and self._fault is None:
+        if self._busy and not self.is_complete and self._fault is None:
             if exc is not None:
                 self._salvage()
-            if not self._complete and self._fault is None:
+            if not self.is_complete and self._fault is None:
                 self._fault = ConnectionReset("the connection was reset before the reply's end")
         self.is_lost = True
         if self._timer is not None:
@@ -326,7 +328,7 @@ class Connection(IncomingReply, asyncio.Protocol):
             return
         try:
             fd = transport.get_extra_info("socket").fileno()
-            while not self._complete and self._unread <= self._limits.unread_bytes:
+            while not self.is_complete and self._unread <= self._limits.unread_bytes:
                 data = os.read(fd, WRITE_SLICE)
                 if not data:
                     self.eof_received()

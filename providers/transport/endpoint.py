@@ -18,6 +18,14 @@ class Endpoint:
     host: str
     port: int
     proxy: str = field(default="", repr=False)
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        parts = (self.scheme, self.host, self.port, self.proxy)
+        object.__setattr__(self, "_hash", hash(parts))
+
+    def __hash__(self) -> int:
+        return self._hash  # asked for at every call
 
     @property
     def authority(self) -> str:

@@ -24,20 +24,23 @@ class IncomingReply:
     """
 
     __slots__ = (
-        "_body", "_complete", "_fault", "_fields", "_has_head", "_headers", "_heard",
+        "_body", "_fault", "_fields", "_has_head", "_headers", "_heard",
         "_informational", "_limits", "_overhead", "_parser", "_reusable", "_status", "_unread",
-        "_until_close",
+        "_until_close", "is_complete", "on_body",
     )  # fmt: skip
 
     def __init__(self, limits: TransportLimits) -> None:
         self._limits = limits
+        self._body: list[bytes] = []
+        # Called for every chunk: of a stream that comes at once, without a frame for each.
+        self.on_body = self._body.append
         self._parser = HttpResponseParser(self)
         self._begin()
 
     def _begin(self) -> None:
         self._heard = False  # any byte of the reply has come
         self._has_head = False
-        self._complete = False
+        self.is_complete = False
         self._until_close = False
         self._reusable = True
         self._fault: ProviderError | None = None
@@ -46,7 +49,7 @@ class IncomingReply:
         self._overhead = 0  # bytes since the last body bytes: head, 1xx, chunk sizes, trailers
         self._headers: list[tuple[bytes, bytes]] = []
         self._fields: dict[bytes, bytes] = {}
-        self._body: list[bytes] = []
+        self._body.clear()
         self._unread = 0
 
     def _is_head_too_large(self, last_read: int) -> bool:
@@ -57,7 +60,7 @@ class IncomingReply:
         )
 
     def on_message_begin(self) -> None:
-        if self._complete:
+        if self.is_complete:
             raise BadFraming("bytes after the end of the reply")
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -99,10 +102,6 @@ class IncomingReply:
             raise BadFraming("the reply has informational responses that were not asked for")
         self._headers = []
 
-    def on_body(self, piece: bytes) -> None:
-        self._body.append(piece)
-        self._unread += len(piece)
-
     def on_message_complete(self) -> None:
         if self._has_head:
-            self._complete = True
+            self.is_complete = True

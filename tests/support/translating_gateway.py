@@ -31,7 +31,7 @@ async def main(world: dict[str, Any], url: str) -> None:
     clock = asyncio.get_running_loop().time
     gateway = Gateway(decrypt=str, environ={}, master=digest_of(KEY.encode()), clock=clock)
     records: list[Any] = []
-    gateway.recorder.observers.append(records.append)
+    gateway.recorder.observers.append(records.extend)
     providers = tuple(
         provider(
             name,

@@ -52,8 +52,8 @@ class Recorder:
 
     `room` is what prompts and answers may take until they are written, where any are kept.
     `underway` knows of the requests that have no record yet. `observers` are called in the event
-    loop with each record, those without a key included. `clock` is that of the trails and of their
-    attempts, in seconds; `wall` is Unix time.
+    loop with records, those without a key included, a few at a time. `clock` is that of the trails
+    and of their attempts, in seconds; `wall` is Unix time.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Recorder:
         underway: Underway | None = None,
     ) -> None:
         self.underway = underway or Underway(None, worker=worker)
-        self.observers: list[Callable[[RequestRecord], None]] = []
+        self.observers: list[Callable[[Sequence[RequestRecord]], None]] = []
         self.counters = RecorderCounts()
         self.error = ""
         self.room = Room()
@@ -171,11 +171,10 @@ class Recorder:
 
     def _make(self, trails: list[Trail], kept: list[RequestRecord]) -> None:
         """Show the records of `trails` to the observers, and add those that are kept to `kept`."""
+        made: list[RequestRecord] = []
         for trail in trails:
             try:
                 record = self._maker.record(trail)
-                for observer in self.observers:
-                    observer(record)
             except Exception:
                 # Whatever it is, the other records are not to suffer from it.
                 log.exception("the record of request %s was lost", trail.request_id.decode())
@@ -183,12 +182,19 @@ class Recorder:
                 if trail.capture is not None:
                     trail.capture.release()
                 continue
+            made.append(record)
             if record.key:
                 kept.append(record)
             if trail.capture is not None:
                 self._captures.append((record, trail.capture))
                 if self._saving is None or self._saving.done():
                     self._saving = asyncio.create_task(self._save(), name="captures")
+        for observer in self.observers:
+            try:
+                observer(made)
+            except Exception:
+                # Whoever cannot take them: they are stored, and the other observers told.
+                log.exception("%d requests were not counted", len(made))
 
     async def _save(self) -> None:
         """Write what was captured, in a thread of its own: records do not wait for it."""

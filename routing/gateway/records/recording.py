@@ -64,6 +64,7 @@ class RecordMaker:
         # The engine's clock stands still during a turn of the loop, so it may lag behind ours.
         since = min(started_at, calls[0].started_at) if calls else started_at
         attempts = tuple([_attempt(attempt, since) for attempt in calls])
+        duration_s = trail.ended_at - started_at
         moved = served is not None and plan is not None and plan.preferred is not served
         request_id = trail.request_id.decode()
         # In the order of the fields: by keyword it would take 1.2 µs more.
@@ -84,7 +85,7 @@ class RecordMaker:
             moved,  # failover
             trail.stream,
             len(attempts),  # calls
-            _ms(trail.ended_at - started_at),  # duration_ms
+            int(duration_s * 1e6) / 1e3,  # duration_ms; round() takes five times as long
             attempts[0].content_ms if len(attempts) == 1 else _first_content_ms(attempts),
             usage.input_tokens if usage else None,
             usage.output_tokens if usage else None,
@@ -214,22 +215,23 @@ def _skipped(trail: Trail) -> tuple[RejectedRecord, ...]:
 
 
 def _attempt(attempt: Attempt, since: float) -> AttemptRecord:
-    candidate, failure = attempt.candidate, attempt.failure
+    candidate, failure, dropped = attempt.candidate, attempt.failure, attempt.dropped
     headers_at, content_at, ended_at = attempt.headers_at, attempt.content_at, attempt.ended_at
+    # Milliseconds with three decimals; a function for it would be called four times a request.
     return AttemptRecord(
         candidate.provider,
         candidate.model[:NAME_LIMIT],
         attempt.credential,
-        _ms(attempt.started_at - since),
-        None if headers_at is None else _ms(headers_at - since),
-        None if content_at is None else _ms(content_at - since),
-        None if ended_at is None else _ms(ended_at - since),
+        int((attempt.started_at - since) * 1e6) / 1e3,
+        None if headers_at is None else int((headers_at - since) * 1e6) / 1e3,
+        None if content_at is None else int((content_at - since) * 1e6) / 1e3,
+        None if ended_at is None else int((ended_at - since) * 1e6) / 1e3,
         attempt.status,
         "" if failure is None else failure.fault.value,
         "" if failure is None else failure.message[:MESSAGE_LIMIT],
         "" if attempt.simulated is None else attempt.simulated.text,
         attempt.is_hedge,
-        tuple(name[:NAME_LIMIT] for name in attempt.dropped),
+        tuple([name[:NAME_LIMIT] for name in dropped]) if dropped else (),
     )
 
 
@@ -239,8 +241,3 @@ def _first_content_ms(attempts: Sequence[AttemptRecord]) -> float | None:
         if attempt.fault != Fault.HEDGED:
             return attempt.content_ms
     return None
-
-
-def _ms(seconds: float) -> float:
-    """Milliseconds with three decimals; round() takes five times as long."""
-    return int(seconds * 1e6) / 1e3

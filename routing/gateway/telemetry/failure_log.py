@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from failover.engine.benches import BenchEntry
@@ -32,9 +32,12 @@ class FailureLog:
         self._lines = 0
         self._left_out = 0
 
-    def observe(self, record: RequestRecord) -> None:
-        if record.outcome == Outcome.ANSWERED:
-            return
+    def observe(self, records: Iterable[RequestRecord]) -> None:
+        for record in records:
+            if record.outcome != Outcome.ANSWERED:
+                self._tell(record)
+
+    def _tell(self, record: RequestRecord) -> None:
         second = int(self._clock())
         if second != self._second:
             if self._left_out:

@@ -46,7 +46,7 @@ async def test_a_429_has_the_canonical_model_that_it_was_for() -> None:
     loop = asyncio.get_running_loop()
     gateway = Gateway(decrypt=str, environ={}, clock=loop.time)
     records: list[RequestRecord] = []
-    gateway.recorder.observers.append(records.append)
+    gateway.recorder.observers.append(records.extend)
     gateway.load(snapshot(CONTENT))
     await gateway.startup()
     statuses = [await asked(gateway, "m", "x")]

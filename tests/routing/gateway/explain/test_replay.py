@@ -166,10 +166,11 @@ class Traffic:
         self.leases = []
         self.gateway.recorder.observers = [self._note]
 
-    def _note(self, record):
-        if record.detail.decision.resolved_by:
-            detail = row_of(record)[-1]
-            self.rows.append((record.generation, record.requested_model, record.key, detail))
+    def _note(self, records):
+        for record in records:
+            if record.detail.decision.resolved_by:
+                detail = row_of(record)[-1]
+                self.rows.append((record.generation, record.requested_model, record.key, detail))
 
     def edit(self):
         generation = len(self.snapshots) + 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from uuid import UUID
 
@@ -93,7 +93,7 @@ async def test_a_request_that_nobody_was_let_in_with_is_shown_and_not_kept(
     recorder: Recorder, tmp_path: Path
 ) -> None:
     shown: list[RequestRecord] = []
-    recorder.observers.append(shown.append)
+    recorder.observers.append(shown.extend)
     recorder.add(trail(1, key=None))
     recorder.add(trail(2))
 
@@ -147,22 +147,23 @@ async def test_a_spool_that_cannot_be_written_costs_records_and_nothing_else(
     }
 
 
-async def test_an_observer_that_fails_costs_its_record_and_no_other(
+async def test_an_observer_that_fails_costs_no_record_and_no_other_observer_its_own(
     recorder: Recorder, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def refuse(record: RequestRecord) -> None:
-        if record.request_id == "req_1":
-            raise RuntimeError("cannot count this")
+    def refuse(_records: Sequence[RequestRecord]) -> None:
+        raise RuntimeError("cannot count this")
 
-    recorder.observers.append(refuse)
+    shown: list[RequestRecord] = []
+    recorder.observers += [refuse, shown.extend]
     for number in range(3):
         recorder.add(trail(number))
 
     await recorder.aclose()
 
-    assert [r.request_id for r in stored(tmp_path)] == ["req_0", "req_2"]
-    assert recorder.counters.dropped == 1
-    assert "req_1" in caplog.text
+    assert [r.request_id for r in stored(tmp_path)] == ["req_0", "req_1", "req_2"]
+    assert len(shown) == 3
+    assert recorder.counters.dropped == 0
+    assert "cannot count this" in caplog.text
 
 
 async def test_a_providers_words_are_not_held_beyond_the_request(recorder: Recorder) -> None:

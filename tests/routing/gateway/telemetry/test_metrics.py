@@ -23,9 +23,9 @@ def meter() -> Meter:
 
 
 def test_a_request_is_counted_by_protocol_model_and_outcome(meter: Meter) -> None:
-    meter.observe(record("chat", attempt("a/x")))
-    meter.observe(record("chat", attempt("a/x")))
-    meter.observe(record("chat", attempt("a/x", fault="status"), outcome="failed"))
+    meter.observe([record("chat", attempt("a/x"))])
+    meter.observe([record("chat", attempt("a/x"))])
+    meter.observe([record("chat", attempt("a/x", fault="status"), outcome="failed")])
 
     found = counted(meter)
 
@@ -38,8 +38,8 @@ def test_a_request_is_counted_by_protocol_model_and_outcome(meter: Meter) -> Non
 
 def test_a_failover_is_counted_with_what_made_it_necessary(meter: Meter) -> None:
     steps = attempt("a/x", fault="timeout"), attempt("b/y", start=100)
-    meter.observe(record("chat", *steps, failover=True))
-    meter.observe(record("chat", attempt("b/y"), failover=True))
+    meter.observe([record("chat", *steps, failover=True)])
+    meter.observe([record("chat", attempt("b/y"), failover=True)])
 
     found = counted(meter)
 
@@ -56,8 +56,8 @@ def test_a_hedge_has_won_if_its_candidate_served(
     meter: Meter, faults: tuple[str, str], outcome: str
 ) -> None:
     first = attempt("a/x", fault=faults[0])
-    meter.observe(record("chat", first, attempt("b/y", fault=faults[1], is_hedge=True)))
-    meter.observe(record("made-up", first, attempt("b/y", fault=faults[1], is_hedge=True)))
+    meter.observe([record("chat", first, attempt("b/y", fault=faults[1], is_hedge=True))])
+    meter.observe([record("made-up", first, attempt("b/y", fault=faults[1], is_hedge=True))])
 
     found = counted(meter)
 
@@ -70,8 +70,8 @@ def test_a_hedge_has_won_if_its_candidate_served(
 def test_what_was_simulated_is_a_request_but_no_call_of_the_provider(meter: Meter) -> None:
     slow = attempt("a/x", simulated="slow:ttft_ms=5")
     failed = attempt("a/x", fault="status", simulated="status:503")
-    meter.observe(record("chat", slow))
-    meter.observe(record("chat", failed, attempt("b/y"), failover=True))
+    meter.observe([record("chat", slow)])
+    meter.observe([record("chat", failed, attempt("b/y"), failover=True)])
 
     found = counted(meter)
 
@@ -84,7 +84,7 @@ def test_what_was_simulated_is_a_request_but_no_call_of_the_provider(meter: Mete
 
 def test_times_go_into_buckets_in_seconds(meter: Meter) -> None:
     for duration_ms in (4, 5, 6, 700_000):
-        meter.observe(record("chat", attempt("a/x"), duration_ms=duration_ms, stream=True))
+        meter.observe([record("chat", attempt("a/x"), duration_ms=duration_ms, stream=True)])
 
     found = counted(meter)
 
@@ -105,7 +105,7 @@ def test_times_go_into_buckets_in_seconds(meter: Meter) -> None:
 def test_the_short_way_and_the_long_way_count_the_same(meter: Meter, fault: str) -> None:
     tokens = {"input_tokens": 7, "output_tokens": 3, "cached_tokens": 2}
     failed = (attempt("a/x", fault=fault),) if fault else ()
-    meter.observe(record("chat", *failed, attempt("b/y"), stream=True, **tokens))
+    meter.observe([record("chat", *failed, attempt("b/y"), stream=True, **tokens)])
 
     found = counted(meter)
 
@@ -120,10 +120,10 @@ def test_the_short_way_and_the_long_way_count_the_same(meter: Meter, fault: str)
 def test_a_name_is_a_label_for_as_long_as_the_routing_table_knows_it() -> None:
     tables = [table(pool("chat", "a/x")), table(pool("talk", "a/x"))]
     meter = Meter(lambda: tables[0])
-    meter.observe(record("chat", attempt("a/x")))
+    meter.observe([record("chat", attempt("a/x"))])
     tables.pop(0)
-    meter.observe(record("chat", attempt("a/x")))
-    meter.observe(record("talk", attempt("a/x")))
+    meter.observe([record("chat", attempt("a/x"))])
+    meter.observe([record("talk", attempt("a/x"))])
 
     found = counted(meter)
 
@@ -132,10 +132,10 @@ def test_a_name_is_a_label_for_as_long_as_the_routing_table_knows_it() -> None:
 
 
 def test_only_what_has_moved_is_news(meter: Meter) -> None:
-    meter.observe(record("chat", attempt("a/x")))
+    meter.observe([record("chat", attempt("a/x"))])
     first = {name for name, _, _ in meter.news()}
     nothing = meter.news()
-    meter.observe(record("chat", outcome="refused", duration_ms=1.0))
+    meter.observe([record("chat", outcome="refused", duration_ms=1.0)])
 
     assert REQUESTS.name in first
     assert nothing == ()

@@ -13,8 +13,8 @@ def test_names_that_callers_make_up_add_no_series() -> None:
     def flood(start: int) -> int:
         for number in range(start, start + 50_000):
             name = f"made-up-{number}"
-            meter.observe(record(name, attempt(f"a/{name}")))
-            meter.observe(record(name, outcome="refused"))
+            meter.observe([record(name, attempt(f"a/{name}"))])
+            meter.observe([record(name, outcome="refused")])
         return len(meter.samples())
 
     assert flood(0) == flood(50_000)
