@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
 from providers.adapters.adapter import Adapter
@@ -289,7 +289,7 @@ class Upstream:
             last,
         )
 
-    async def send(
+    def send(
         self,
         transport: Transport,
         *,
@@ -301,19 +301,17 @@ class Upstream:
         connect_s: float,
         deadline: float,
         path: str = "",
-    ) -> Response:
+    ) -> Coroutine[Any, Any, Response]:
         """
         Make one call. `headers` are the caller's that may go upstream, with lower-case names;
         `deadline` (the loop's time) is for the response head. Raises ProviderError.
         """
         if self._simulator is not None:
-            return await self._simulator.answer(protocol, body, deadline, path)
+            return self._simulator.answer(protocol, body, deadline, path)
         if self.endpoint is None:
             raise RuntimeError(f"provider {self.name} has no address; ask speaks() first")
         head = self.head(protocol, credential, headers, body=body, stream=stream, path=path)
-        return await transport.send(
-            self.endpoint, head, body, connect_s=connect_s, deadline=deadline
-        )
+        return transport.send(self.endpoint, head, body, connect_s=connect_s, deadline=deadline)
 
     async def look(
         self,

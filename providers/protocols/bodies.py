@@ -34,6 +34,7 @@ _MEDIA_TOKENS = 1000
 _MOST_MEDIA: Final = 2000  # nobody sends more: the rest counts as text
 _QUOTE: Final = re.compile(b'"')
 _WORD: Final = 64 << 10
+_PLAIN_NAME: Final = re.compile(rb'"([ !#-\[\]-~]{1,512})"')  # what it looks like: no escapes
 # The beginning of a list that is not empty; after so much space nobody looks further.
 FILLED: Final = rb"\[(?:[ \t\n\r]{0,4096}+[^ \t\n\r\]]|[ \t\n\r]{4096})"
 
@@ -178,11 +179,10 @@ def _past_space(text: str, position: int) -> int:
 def model_of(fields: dict[str, Raw]) -> str:
     """The model that is asked for. Raises ProtocolError."""
     raw = fields.get("model")
-    text = b"" if raw is None else bytes(raw)
-    if len(text) > _WORD:
+    if raw is not None and (plain := _PLAIN_NAME.fullmatch(raw)):
+        return plain[1].decode()
+    if raw is not None and memoryview(raw).nbytes > _WORD:
         raise refusal("model", raw, f"a string of at most {_WORD} bytes")
-    if text[:1] == b'"' and len(text) > 2 and b"\\" not in text and text.isascii():
-        return text[1:-1].decode()  # nearly every name is what it looks like
     model = string(raw)
     if not model or not is_text(model):
         raise refusal("model", raw, "a non-empty string")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -43,6 +43,7 @@ from routing.gateway.families import GEMINI
 from routing.gateway.ingress import (
     PARAMS,
     SIMULATE,
+    USUAL_BODY,
     Exchange,
     Hangup,
     Receive,
@@ -227,12 +228,11 @@ class Gateway:
             in_query=in_query,
         )
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         route = ROUTES.find(scope["path"]) if scope["method"] == "POST" else None
         if route is not None:
-            await self._infer(route, scope, receive, send)
-        else:
-            await answer(self, scope, send)
+            return self._infer(route, scope, receive, send)
+        return answer(self, scope, send)
 
     async def _infer(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
         """The way of one request: let in, read, decided, called, answered; and one way out."""
@@ -260,7 +260,8 @@ class Gateway:
             else:
                 await admission.queue()
             is_admitted = True
-            visit = Visit(receive, send, self.clock(), asyncio.current_task())
+            task = exchange.task if exchange is not None else asyncio.current_task()
+            visit = Visit(receive, send, self.clock(), task)
             self.visits.begin(visit)
             if len(body) > LONG:
                 request = await intake.parse_long(route, body, route.asked(query))
@@ -278,7 +279,8 @@ class Gateway:
                 call = self._decided(request, table, headers, trail, visit)
             call.headers, call.faults = protocol.forwarded(scope["headers"]), faults
             call.apart, call.caller = intake.apart(body), key.spec.name
-            call.is_unusual = is_unusual(call.headers, body)
+            if call.headers or len(body) > USUAL_BODY:
+                call.is_unusual = is_unusual(call.headers, body)
             if hops:
                 call.headers, call.hops = [*call.headers, *hops], hops
             if table.captures:
@@ -306,7 +308,9 @@ class Gateway:
         self, trail: Trail, headers: Mapping[bytes, bytes], in_query: bytes
     ) -> tuple[Table, Key]:
         """The table that the request keeps, and its key. Raises GatewayError."""
-        table = self.table_in_use()
+        table = self.table
+        if table is None:
+            raise not_ready()
         trail.generation = table.generation
         trail.key = key = self.authenticate(table, headers, in_query)
         return table, key

@@ -6,6 +6,7 @@ Only what routing needs is checked; every other field is the provider's to judge
 
 from __future__ import annotations
 
+import asyncio
 import io
 import math
 import re
@@ -52,6 +53,8 @@ class Exchange(Protocol):
     Without coroutines and messages a plain request takes 6 µs less (measured 2026-11-21).
     """
 
+    task: asyncio.Task[None] | None
+
     @property
     def fields(self) -> dict[bytes, bytes]: ...
 
@@ -62,8 +65,8 @@ class Exchange(Protocol):
 
 def exchange_of(scope: Scope) -> Exchange | None:
     """What our own server has put into the scope; None under another."""
-    offered = scope.get("extensions", {}).get(EXCHANGE)
-    return offered["cycle"] if offered is not None else None
+    extensions = scope.get("extensions")
+    return extensions.get(EXCHANGE) if extensions is not None else None
 
 
 class Hangup(Exception):  # not an error: the caller went away
@@ -110,9 +113,9 @@ def is_unusual(forwarded: Sequence[tuple[bytes, bytes]], body: bytes) -> bool:
     Whether providers may fail at a request by its size alone, so that this says nothing of them.
 
     Raises Refused (431) for more headers than may go upstream. With a client of OpenAI's, which
-    sends nine, this takes 0.5 µs; without any nothing.
+    sends nine, this takes 0.5 µs.
     """
-    size = len(b"".join([value for _name, value in forwarded])) if forwarded else 0
+    size = len(b"".join([value for _name, value in forwarded]))
     if size > FORWARDED_BYTES or len(forwarded) > FORWARDED_FIELDS:
         names = b", ".join(dict.fromkeys(name for name, _value in forwarded)).decode("latin-1")
         raise bad_request(

@@ -21,11 +21,12 @@ from providers.protocols.chat.reply import plain_usage
 from providers.protocols.chat.shape import Shape
 from providers.protocols.chat.stream import StreamScanner
 from providers.protocols.names import Decided, alternatives_of
-from providers.protocols.protocol import Judge, Protocol, Reply, Request
+from providers.protocols.protocol import NO_NEEDS, Judge, Protocol, Reply, Request
 
 _TRUE: Final = Raw(b"true")
 _JSON: Final = b"application/json"
 INJECTED: Final = "stream_options"
+_STREAMING: Final = frozenset({"streaming"})
 
 # A content part's type. In a text the quotes would be escaped, so a prompt cannot pretend one.
 _PART: Final = re.compile(rb'"type"\s*:\s*"(image_url|input_audio|file)"')
@@ -52,20 +53,36 @@ class CompletionRequest(Request):
     """
 
     __slots__ = (
-        "_cap", "_estimate", "_needs", "_shape", "_stream_options", "fields",
+        "_shape", "_stream_options", "estimated_input_tokens", "fields", "max_output_tokens",
+        "needs",
     )  # fmt: skip
 
+    # What every request is asked, so that it is found at once: a property would be four calls.
+    needs: frozenset[str]
+    estimated_input_tokens: int
+    max_output_tokens: int | None
+
     def __init__(
-        self, protocol: Protocol, shape: Shape, fields: dict[str, Raw], model: str, *, stream: bool
+        self,
+        protocol: Protocol,
+        shape: Shape,
+        fields: dict[str, Raw],
+        model: str,
+        *,
+        stream: bool,
+        is_long: bool,
     ) -> None:
-        self.protocol, self.model, self.stream, self.is_long = protocol, model, stream, False
+        self.protocol, self.model, self.stream, self.is_long = protocol, model, stream, is_long
         self._shape = shape
         self.fields = fields
-        self._cap = _cap_of(fields)
-        self._needs: frozenset[str] | None = None
-        self._estimate: int | None = None
         # None: absent, null, or not an object (then the provider may judge it).
         self._stream_options = bodies.object_of(fields.get(INJECTED)) if stream else None
+        self.max_output_tokens = _cap_of(fields)
+        self.needs = self._find_needs()
+        tokens = bodies.estimate(fields[shape.input])
+        if not _COUNTED.isdisjoint(fields):
+            tokens += sum([bodies.estimate(fields[name]) for name in _COUNTED if name in fields])
+        self.estimated_input_tokens = tokens
 
     @property
     def wants_usage(self) -> bool:
@@ -112,21 +129,15 @@ class CompletionRequest(Request):
         effort = self.fields.get("reasoning_effort")
         return effort is not None and bytes(effort) not in (b"null", b'"none"', b'""')
 
-    @property
-    def needs(self) -> frozenset[str]:
-        if self._needs is None:
-            self._needs = frozenset(self._find_needs())
-        return self._needs
-
-    def _find_needs(self) -> set[str]:
-        needs = set()
+    def _find_needs(self) -> frozenset[str]:
         fields, is_chat = self.fields, self._shape.is_chat
-        if self.stream:
-            needs.add("streaming")
+        usual = _STREAMING if self.stream else NO_NEEDS
         is_telling = self.is_long or not _TELLING.isdisjoint(fields)
-        if is_telling or (is_chat and _PART.search(fields["messages"])):
-            self._add_needs(needs, fields, is_chat=is_chat)
-        return needs
+        if not is_telling and not (is_chat and _PART.search(fields["messages"])):
+            return usual
+        needs = set(usual)
+        self._add_needs(needs, fields, is_chat=is_chat)
+        return frozenset(needs)
 
     def _add_needs(self, needs: set[str], fields: dict[str, Raw], *, is_chat: bool) -> None:
         if self.reasons:
@@ -163,22 +174,6 @@ class CompletionRequest(Request):
     def alternatives(self) -> tuple[tuple[str, str], ...]:
         return alternatives_of(self.fields)
 
-    @property
-    def estimated_input_tokens(self) -> int:
-        tokens = self._estimate
-        if tokens is None:
-            fields = self.fields
-            tokens = bodies.estimate(fields[self._shape.input])
-            if not _COUNTED.isdisjoint(fields):
-                counted = (fields[name] for name in _COUNTED if name in fields)
-                tokens += sum(bodies.estimate(raw) for raw in counted)
-            self._estimate = tokens
-        return tokens
-
-    @property
-    def max_output_tokens(self) -> int | None:
-        return self._cap
-
 
 def parse(protocol: Protocol, shape: Shape, body: bytes) -> CompletionRequest:
     fields = bodies.members_of(body)
@@ -187,7 +182,8 @@ def parse(protocol: Protocol, shape: Shape, body: bytes) -> CompletionRequest:
     raw = fields.get(shape.input)
     if raw is None or not shape.beginning.match(raw):
         raise bodies.refusal(shape.input, raw, shape.allowed)
-    return CompletionRequest(protocol, shape, fields, model, stream=bodies.stream_of(fields))
+    stream, is_long = bodies.stream_of(fields), len(body) > bodies.LONG
+    return CompletionRequest(protocol, shape, fields, model, stream=stream, is_long=is_long)
 
 
 def _cap_of(fields: dict[str, Raw]) -> int | None:

@@ -146,12 +146,12 @@ class CallerConnection(PacedConnection):
             keep_alive=version == "1.1" and self.parser.should_keep_alive(),
             on_response=self.on_response_complete,
         )
-        scope["extensions"] = {EXCHANGE: {"cycle": cycle}}
+        scope["extensions"] = {EXCHANGE: cycle}  # type: ignore[dict-item]  # no message for it
         if before is None or before.response_complete:
-            self._start_asgi_task(self.cycle, self.app)
+            self._start_asgi_task(cycle, self.app)
         else:  # pipelined: its turn comes when the one before is answered
             self.flow.pause_reading()
-            self.pipeline.appendleft((self.cycle, self.app))
+            self.pipeline.appendleft((cycle, self.app))
 
     def _check_single(self) -> None:
         if twice := said_twice(self.headers):
@@ -204,10 +204,10 @@ class CallerConnection(PacedConnection):
     def on_message_complete(self) -> None:
         if self._is_upgrading:
             return
-        # Also of a request that has been answered before its body was here.
-        self.cycle.more_body = False
-        if not self.cycle.response_complete:
-            self.cycle.notify()
+        cycle = self.cycle
+        cycle.more_body = False  # also of a request that has been answered before its body was here
+        if not cycle.response_complete:
+            cycle.notify()
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
@@ -238,7 +238,7 @@ class CallerConnection(PacedConnection):
         self.running = cycle
         if self.server_state.is_leaving:
             cycle.keep_alive = False
-        task = self.loop.create_task(cycle.run(app))
+        cycle.task = task = self.loop.create_task(cycle.run(app))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 

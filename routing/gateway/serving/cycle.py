@@ -50,6 +50,7 @@ class Cycle:
     unread = 0
     _is_news = False
     _news: asyncio.Event | None = None
+    task: asyncio.Task[None] | None = None  # that answers it
     _status = 200
     _fields: list[Header] | None = None
     _ends_by_closing = False
@@ -103,7 +104,9 @@ class Cycle:
         """A piece of the body has come."""
         self._pieces.append(piece)
         self.unread += len(piece)
-        self.notify()
+        self._is_news = True
+        if self._news is not None:
+            self._news.set()
 
     def notify(self) -> None:
         """Something has come that `receive` tells of."""
@@ -116,14 +119,9 @@ class Cycle:
         if self.more_body or self.disconnected:
             return None
         self._is_news = False
-        return self._take()
-
-    def _take(self) -> bytes:
-        pieces = self._pieces
-        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        pieces.clear()
         self.unread = 0
-        return body
+        pieces, self._pieces = self._pieces, []
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def receive(self) -> ASGIReceiveEvent:
         if self.waiting_for_100_continue and not self.transport.is_closing():
@@ -139,7 +137,10 @@ class Cycle:
             self._is_news = False
         if self.disconnected or self.response_complete:
             return {"type": "http.disconnect"}
-        return {"type": "http.request", "body": self._take(), "more_body": self.more_body}
+        body = b"".join(self._pieces)
+        self._pieces.clear()
+        self.unread = 0
+        return {"type": "http.request", "body": body, "more_body": self.more_body}
 
     # The answer
 
