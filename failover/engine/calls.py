@@ -219,7 +219,7 @@ class Calls:
         assert upstream is not None  # noqa: S101  # the planner rejects candidates without one
         warnings: tuple[str, ...] = ()
         apart = call.apart if request.is_long else None
-        if not upstream.speaks(request.protocol.name):
+        if request.protocol.name not in candidate.spoken:
             request, headers = call.fitting.told(candidate), call.hops
             written = request.written() if apart is None else await apart(request.written)
             attempt.dropped, warnings = written.dropped, written.warnings
@@ -326,10 +326,14 @@ class Calls:
 
     def observe_success(self, attempt: Attempt, keys: tuple[Key, ...]) -> None:
         if keys:
-            candidate, began = attempt.candidate, attempt.started_at
-            span_s = candidate.bench_policy.window_s
-            caller = attempt.caller
-            self._benches.succeeded(keys, span_s, self.clock(), began=began, caller=caller)
+            candidate = attempt.candidate
+            self._benches.succeeded(
+                keys,
+                candidate.bench_policy.window_s,
+                self.clock(),
+                began=attempt.started_at,
+                caller=attempt.caller,
+            )
             self._retries.succeeded(candidate.provider)
 
     def observe_failure(self, attempt: Attempt, failure: Failure, request_id: str) -> None:

@@ -54,8 +54,9 @@ class Candidate:
     """
     A provider model in one pool, compiled from the snapshot.
 
-    `is_measured`: somebody goes by its load, so that its calls have to be noted. `subjects` are
-    what a bench of it, or of its endpoint, is called. `is_switched_off`: an operator's switch, not
+    `is_measured`: somebody goes by its load, so that its calls have to be noted. `spoken` are the
+    protocols that it understands as they are. `subjects` are what a bench of it, or of its
+    endpoint, is called. `is_switched_off`: an operator's switch, not
     the configuration, keeps it out. `is_known` is False for an ad-hoc
     provider/model that no pool, alias, rule or inventory names: it leaves no state behind.
     `upstream` is None when the provider is unknown or its kind has no adapter.
@@ -81,6 +82,7 @@ class Candidate:
     subjects: frozenset[str] = field(init=False)
     hash: int = field(init=False)
     target: Target = field(init=False)
+    spoken: frozenset[str] = field(init=False)
     _keys: dict[str, tuple[Key, Key, Key, Key]] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
@@ -89,6 +91,8 @@ class Candidate:
         object.__setattr__(self, "subjects", frozenset((f"{self.provider}/*", self.name)))
         object.__setattr__(self, "hash", hash_of(self.name))
         object.__setattr__(self, "target", self._target())
+        spoken = self.upstream.protocols if self.upstream is not None else frozenset()
+        object.__setattr__(self, "spoken", spoken)
 
     def __repr__(self) -> str:
         return f"<Candidate {self.name}>"
@@ -170,8 +174,7 @@ class Fitting(Struct, eq=False):
         """
         The member for which `candidate` has to be left out; "" if it need not be. Raises Untold.
         """
-        upstream = candidate.upstream
-        if upstream is None or upstream.speaks(self.request.protocol.name):
+        if self.request.protocol.name in candidate.spoken or candidate.upstream is None:
             return ""
         name = candidate.name
         if not (name in self.told_by_name or name in self.misfits):
@@ -201,8 +204,7 @@ class Fitting(Struct, eq=False):
 
     def dropped(self, candidate: Candidate) -> tuple[str, ...]:
         """The members that `candidate`, which is no misfit, would not get."""
-        upstream = candidate.upstream
-        if upstream is None or upstream.speaks(self.request.protocol.name):
+        if self.request.protocol.name in candidate.spoken or candidate.upstream is None:
             return ()
         return self.told(candidate).written().dropped
 

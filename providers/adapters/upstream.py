@@ -79,9 +79,10 @@ class Upstream:
     """
     One provider, ready to be called.
 
-    `credentials` is never empty where none is needed: a single one without a secret then stands
-    for the calls. `endpoint` is None for a simulator, and where there is no address to call.
-    `secrets` are what has to stay out of messages, `judge` is asked what its answers mean.
+    `protocols` are those that it understands as they are. `credentials` is never empty where none
+    is needed: a single one without a secret then stands for the calls. `endpoint` is None for a
+    simulator, and where there is no address to call. `secrets` are what has to stay out of
+    messages, `judge` is asked what its answers mean.
     """
 
     __slots__ = (
@@ -237,10 +238,6 @@ class Upstream:
         """Whether it can be called at all: it has an address, and a credential if it needs one."""
         return bool(self.protocols) and bool(self.credentials or not self.needs_credential)
 
-    def speaks(self, protocol: str) -> bool:
-        """Whether it understands requests of `protocol` as they are."""
-        return protocol in self.protocols
-
     def spoken(self, protocol: str) -> str:
         """The protocol that a request of `protocol` is sent in; "" if there is none."""
         if protocol in self.protocols:
@@ -309,7 +306,7 @@ class Upstream:
         if self._simulator is not None:
             return self._simulator.answer(protocol, body, deadline, path)
         if self.endpoint is None:
-            raise RuntimeError(f"provider {self.name} has no address; ask speaks() first")
+            raise RuntimeError(f"provider {self.name} has no address; see `protocols`")
         head = self.head(protocol, credential, headers, body=body, stream=stream, path=path)
         return transport.send(self.endpoint, head, body, connect_s=connect_s, deadline=deadline)
 

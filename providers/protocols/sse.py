@@ -19,7 +19,7 @@ from providers.secrets.redaction import safe_text
 EVENT_LIMIT: Final = 8 << 20
 _BOM: Final = b"\xef\xbb\xbf"
 _SHORT: Final = 64
-_RUN: Final = 8
+_TAIL: Final = 3  # events at the end of a stream that say more than content
 
 
 class EventScanner:
@@ -139,7 +139,7 @@ class EventScanner:
         at, tried = 0, 0
         while at < len(events):
             if self.has_content and at >= tried and len(events) - at > 1:
-                tried = at + _RUN
+                tried = max(len(events) - _TAIL, at + _TAIL)
                 if run := self._run_of(events[at:tried]):
                     passed.append(run)
                     at = tried

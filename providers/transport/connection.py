@@ -120,7 +120,7 @@ class Connection(IncomingReply, asyncio.Protocol):
     def take(self) -> bytes:
         """Return all unread body bytes at once, and read on from the socket if that was paused."""
         pieces = self._body
-        piece = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        piece = b"".join(pieces)  # of one it is that one
         pieces.clear()
         self._unread = 0
         if self._read_paused:

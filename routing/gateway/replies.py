@@ -56,16 +56,14 @@ def plain_lines(served: Served, trail: Trail) -> bytes:
     """What `served_headers` has for a whole answer, without its length, as lines: 4 µs less."""
     _, standing = _standing_of(served, trail)
     family = family_of(trail.protocol)
-    ids = (
-        _lines(_ids(trail))
-        if len(family.request_ids) > 1
-        else b"x-request-id: %b\r\n" % trail.request_id
-    )
-    return b"%b%b%b%b" % (
-        ids,
+    beside = _beside(served, trail, family)
+    if len(family.request_ids) > 1:
+        beside += [(name, trail.request_id) for name in family.request_ids[1:]]
+    return b"x-request-id: %b\r\n%b%b%b" % (
+        trail.request_id,
         standing,
         _kind_line(served.content_type),
-        _lines(_beside(served, trail, family)),
+        _lines(beside) if beside else b"",
     )
 
 
@@ -137,7 +135,10 @@ def _warned(plan: Plan | None, more: tuple[str, ...] = ()) -> list[Header]:
 
 def _beside(served: Served, trail: Trail, family: Family) -> list[Header]:
     """Warnings, and the limits of the key, if it has any; else those of the provider."""
-    beside = _warned(trail.plan, served.warnings)
+    plan = trail.plan
+    beside: list[Header] = []
+    if served.warnings or (plan is not None and plan.warnings):
+        beside = _warned(plan, served.warnings)
     if served.dropped:
         beside.append((b"x-switchyard-dropped", visible(",".join(served.dropped))))
     if trail.allowance is None:
@@ -149,8 +150,9 @@ def _reflected(headers: Sequence[Header], prefixes: tuple[bytes, ...]) -> list[H
     """What of a provider's headers its callers get to see."""
     reflected: dict[bytes, bytes] = {}
     for name, value in headers:
-        if name.startswith(prefixes) and _is_modest(value):
-            reflected.setdefault(name, value)
+        if name.startswith(prefixes):
+            if _is_modest(value):
+                reflected.setdefault(name, value)
         elif name in _UPSTREAM_IDS and _is_modest(value):
             reflected[b"x-switchyard-upstream-request-id"] = value
     return list(reflected.items())[:REFLECTED_MAX] if reflected else []

@@ -16,6 +16,7 @@ from providers.adapters.judging import Judging
 from providers.adapters.spec import CredentialSpec, ProviderSpec
 from providers.adapters.upstream import Credential
 from providers.errors import Failure, Fault
+from providers.protocols import PROTOCOLS
 from routing.gateway.deciding.snapshot import CandidateSpec, Content, PoolSpec, Snapshot, checksum
 from routing.gateway.deciding.table import Table, compile_table
 from routing.gateway.records.record import (
@@ -107,8 +108,7 @@ class FakeUpstream:
 
     adapter = NO_ADAPTER
 
-    def speaks(self, protocol: str) -> bool:
-        return True
+    protocols = frozenset(PROTOCOLS)
 
     def spoken(self, protocol: str) -> str:
         return protocol

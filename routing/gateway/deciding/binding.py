@@ -61,11 +61,7 @@ def bound(made: Plan | Nobody, holder: str, protocol: str) -> Plan | Nobody:
     if isinstance(made, Nobody):
         return made
     provider = holder.partition("/")[0]
-    keepers = [
-        c
-        for c in made.steps
-        if c.provider == provider and c.upstream is not None and c.upstream.speaks(protocol)
-    ]
+    keepers = [c for c in made.steps if c.provider == provider and protocol in c.spoken]
     others = [c for c in made.steps if c not in keepers[:1]]
     rejected = (
         *made.rejected,
@@ -97,6 +93,6 @@ def _holders(resolution: Resolution, protocol: str) -> set[str]:
         holder_of(candidate, credential.label)
         for group in resolution.groups
         for candidate in group.pool.candidates
-        if candidate.upstream is not None and candidate.upstream.speaks(protocol)
+        if protocol in candidate.spoken
         for credential in candidate.credentials
     }

@@ -266,7 +266,7 @@ def measured_names(
 
 def translates(candidate: Candidate, protocol: str) -> bool:
     """Whether `candidate` has to be told in another protocol than `protocol`."""
-    return candidate.upstream is not None and not candidate.upstream.speaks(protocol)
+    return candidate.upstream is not None and protocol not in candidate.spoken
 
 
 def _unsupported(candidate: Candidate, protocol: str, needs: frozenset[str]) -> str | None:

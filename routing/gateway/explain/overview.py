@@ -179,9 +179,7 @@ def _usual_protocol(pool: Pool) -> str:
     """The protocol that most candidates speak; of equals the first."""
     return max(
         PROTOCOLS,
-        key=lambda protocol: sum(
-            c.upstream is not None and c.upstream.speaks(protocol) for c in pool.candidates
-        ),
+        key=lambda protocol: sum(protocol in c.spoken for c in pool.candidates),
     )
 
 

@@ -12,7 +12,7 @@ from failover.engine.outcome import Attempt
 from failover.engine.plan import Plan, Rejected
 from providers.adapters.cost import cost_usd
 from providers.errors import MESSAGE_LIMIT, Fault
-from providers.protocols import PROTOCOLS
+from providers.protocols import PROTOCOLS, Usage
 from routing.gateway.deciding.resolution import Resolution
 from routing.gateway.deciding.snapshot import KeySpec
 from routing.gateway.records.record import (
@@ -58,7 +58,7 @@ class RecordMaker:
         elif trail.resolution is not None:
             planned = _unplanned(trail.resolution, trail)
         key = trail.key.spec if trail.key is not None else _NOBODY
-        served, usage = trail.served, trail.usage
+        served, usage = trail.served, trail.usage or _NO_USAGE
         started_at = trail.started_at
         calls = trail.calls or ()
         # The engine's clock stands still during a turn of the loop, so it may lag behind ours.
@@ -87,11 +87,11 @@ class RecordMaker:
             len(attempts),  # calls
             int(duration_s * 1e6) / 1e3,  # duration_ms; round() takes five times as long
             attempts[0].content_ms if len(attempts) == 1 else _first_content_ms(attempts),
-            usage.input_tokens if usage else None,
-            usage.output_tokens if usage else None,
-            usage.cached_tokens if usage else None,
-            usage.reasoning_tokens if usage else None,
-            _cost(trail) if served is not None and usage is not None else None,
+            usage.input_tokens,
+            usage.output_tokens,
+            usage.cached_tokens,
+            usage.reasoning_tokens,
+            _cost(trail) if served is not None and trail.usage is not None else None,
             trail.generation,
             Detail(
                 self._worker,
@@ -124,6 +124,7 @@ class _Planned(Struct, frozen=True, kw_only=True):
 
 
 _UNPLANNED: Final = _Planned()
+_NO_USAGE: Final = Usage()
 _NOBODY: Final = KeySpec(name="", digest=b"")
 
 

@@ -86,28 +86,28 @@ class CallerConnection(PacedConnection):
 
     def parse(self, data: bytes) -> None:
         rest: bytes | None = data
-        while rest is not None:
-            rest = self._parsed(rest)
+        while rest is not None:  # once, but for what has to be parsed by a parser of its own
+            data, rest = rest, None
+            size = self._chunk_size = len(data)
+            self._arrived += size
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                rest = self._without_upgrade(data[upgrade.args[0] :])
+            except httptools.HttpParserError as error:
+                self.refuse(_refusal_of(error))
+            else:
+                if self._is_reading_head or self._framing_since:
+                    self._bound_head(size)
 
-    def _parsed(self, data: bytes) -> bytes | None:
-        """Parse `data`; what has to be parsed by a parser of its own comes back."""
-        self._chunk_size = len(data)
-        self._arrived += self._chunk_size
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            return self._without_upgrade(data[upgrade.args[0] :])
-        except httptools.HttpParserError as error:
-            self.refuse(_refusal_of(error))
-        else:
-            if self._is_reading_head:
-                self._head_size += self._chunk_size
-                if self._head_size > HEAD_LIMIT:
-                    self.refuse(bad_request(f"The head is over {HEAD_LIMIT} bytes.", status=431))
-            elif self._framing_since and self._arrived - self._framing_since > HEAD_LIMIT:
-                words = f"The fields behind the body are over {HEAD_LIMIT} bytes."
-                self.refuse(bad_request(words, status=431))
-        return None
+    def _bound_head(self, size: int) -> None:
+        if self._is_reading_head:
+            self._head_size += size
+            if self._head_size > HEAD_LIMIT:
+                self.refuse(bad_request(f"The head is over {HEAD_LIMIT} bytes.", status=431))
+        elif self._arrived - self._framing_since > HEAD_LIMIT:
+            words = f"The fields behind the body are over {HEAD_LIMIT} bytes."
+            self.refuse(bad_request(words, status=431))
 
     def on_message_begin(self) -> None:
         self.url = b""
@@ -130,6 +130,7 @@ class CallerConnection(PacedConnection):
             self._is_upgrading = True
             return
         fields = dict(self.headers)
+        expected = fields.get(b"expect")
         if len(fields) != len(self.headers):
             self._check_single()
         self.scope = scope = self._describe(version)
@@ -140,9 +141,9 @@ class CallerConnection(PacedConnection):
             transport=self.transport,
             flow=self.flow,
             date=self.server_state.date,
-            expects_continue=b"expect" in fields
+            expects_continue=expected is not None
             and version == "1.1"
-            and fields[b"expect"].lower() == b"100-continue",
+            and expected.lower() == b"100-continue",
             keep_alive=version == "1.1" and self.parser.should_keep_alive(),
             on_response=self.on_response_complete,
         )

@@ -120,8 +120,9 @@ class Cycle:
             return None
         self._is_news = False
         self.unread = 0
-        pieces, self._pieces = self._pieces, []
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        body = b"".join(self._pieces)  # of one piece it is that one
+        self._pieces.clear()
+        return body
 
     async def receive(self) -> ASGIReceiveEvent:
         if self.waiting_for_100_continue and not self.transport.is_closing():
