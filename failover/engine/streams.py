@@ -7,7 +7,7 @@ else is broken: it ends with an error event, never silently.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from failover.engine.benches import Key
@@ -45,10 +45,12 @@ class Stream:
         "_ends_at",
         "_idle_s",
         "_keys",
+        "_last",
         "_observer",
         "_request_id",
         "_response",
         "_scanner",
+        "_write",
         "ended",
         "failure",
     )
@@ -73,6 +75,8 @@ class Stream:
         self._scanner = request.scanner(upstream.judge)
         self._idle_s = times.idle_s
         self._ends_at = attempt.started_at + times.stream_total_s
+        self._write: Callable[[bytes], bool] | None = None
+        self._last: tuple[bytes, Failure | None] | None = None  # where `_arrive` has stopped
         self.ended = False
         self.failure: Failure | None = None
 
@@ -133,19 +137,40 @@ class Stream:
                 self._note_end()
                 return held
 
-    async def next(self) -> bytes:
-        """The next bytes for the caller; once `ended` is set, they are the last."""
-        deadline = min(self._observer.clock() + self._idle_s, self._ends_at)
+    async def next(self, write: Callable[[bytes], bool] | None = None) -> bytes:
+        """
+        The next bytes for the caller; once `ended` is set, they are the last.
+
+        With `write` what comes goes there at once, without a turn of the loop, as long as that
+        returns True; what is returned then is the rest, which may have to wait.
+        """
         try:
-            raw = await self._response.read(deadline)
+            if write is not None and self._response.flows:
+                self._write, self._last = write, None
+                await self._response.flow(self._arrive, self._idle_s, self._ends_at)
+                passed, failure = self._last or self._take(b"")
+            else:
+                deadline = min(self._observer.clock() + self._idle_s, self._ends_at)
+                passed, failure = self._take(await self._response.read(deadline))
         except ProviderError as error:
             return self._broke(self._observer.classify_error(error, float("inf")))
-        passed, failure = self._take(raw)
         if failure is not None:
             return passed + self._broke(failure)
         if self._scanner.is_over:
             self._note_end()
         return passed
+
+    def _arrive(self, raw: bytes) -> bool:
+        """Pass on a piece that has just come. False where it is not for here what comes next."""
+        scanner = self._scanner
+        passed = scanner.feed(raw)
+        if scanner.is_over or scanner.failure is not None:
+            self._last = passed, scanner.failure
+            return False
+        if passed and self._write is not None and not self._write(passed):
+            self._last = b"", None  # the caller has to be waited for
+            return False
+        return True
 
     async def close(self) -> None:
         """

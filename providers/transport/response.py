@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from providers.errors import BadFraming, ConnectionReset
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class ReplySource(Protocol):
@@ -22,6 +25,8 @@ class ReplySource(Protocol):
 
     async def more(self, deadline: float) -> bool: ...
 
+    async def flow(self, to: Callable[[bytes], bool], idle_s: float, ends_at: float) -> None: ...
+
     def release(self) -> None: ...
 
 
@@ -33,6 +38,7 @@ class Response:
     """
 
     __slots__ = ("_connection", "_fields", "_is_whole", "headers", "status")
+    flows = True  # there is `flow`; those around another reply can only be read
 
     def __init__(
         self,
@@ -70,6 +76,21 @@ class Response:
         if connection.is_received:
             self._finish(connection)
         return piece
+
+    async def flow(self, to: Callable[[bytes], bool], idle_s: float, ends_at: float) -> None:
+        """
+        Give `to` the rest of the body as it comes, until it returns False or that is all.
+
+        Raises as `read` does, UpstreamTimedOut after `idle_s` without any, or at `ends_at`. What
+        `to` raises comes through.
+        """
+        connection = self._connection
+        if connection is not None:
+            await connection.flow(to, idle_s, ends_at)
+            if connection.is_received:
+                self._finish(connection)
+        elif not self._is_whole:
+            raise ConnectionReset("the reply was closed before its end")
 
     async def read_all(self, deadline: float) -> bytes:
         """Return the whole body; BadFraming above `limits.body_bytes`."""

@@ -35,6 +35,7 @@ class _Unpacked(Response):
     """A reply around another one; reading, bounds and closing are the other's but for size."""
 
     __slots__ = ("_bound", "_coding", "_packed", "_packed_size", "_response", "_size", "_unpacker")
+    flows = False
 
     def __init__(self, response: Response, coding: bytes, bound: int) -> None:
         self.status = response.status

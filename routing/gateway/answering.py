@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from failover.engine.attempts import Served
 from failover.engine.availability import soonest_return_s
@@ -55,7 +56,10 @@ class Answering:
         self._benches = benches
         self._clock = clock
 
-    async def serve(self, served: Served, trail: Trail, visit: Visit) -> None:
+    async def serve(
+        self, served: Served, trail: Trail, visit: Visit, exchange: Exchange | None = None
+    ) -> None:
+        """Answer with what was `served`; a stream by the `exchange`, where there is one."""
         stream = served.stream
         send = visit.send
         trail.served, trail.usage, trail.status = served.candidate, served.usage, 200
@@ -71,8 +75,9 @@ class Answering:
                 self.settle(trail, stream)
             await send_body(send, served.first, last=stream.ended)
             visit.is_stream = not stream.ended and self._admission.begin_stream()
+            write = partial(_write, visit, exchange) if exchange is not None else None
             while not stream.ended:
-                chunk = await stream.next()
+                chunk = await stream.next(write)
                 visit.is_moving = True
                 if stream.ended:
                     self.settle(trail, stream)
@@ -180,6 +185,11 @@ class Answering:
             trail.usage = ended.usage
         if trail.allowance is not None:
             self._key_limits.settle(trail.allowance, trail.spent_tokens())
+
+
+def _write(visit: Visit, exchange: Exchange, chunk: bytes) -> bool:
+    visit.is_moving = True
+    return exchange.write(chunk)
 
 
 def answer_to(error: Exception, trail: Trail) -> GatewayError:

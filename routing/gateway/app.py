@@ -289,7 +289,7 @@ class Gateway:
             if not isinstance(result, Served):
                 await self._answering.fail(result, trail, visit)
             elif not self._passed_on(result, trail, visit, exchange, is_real=faults is None):
-                await self._answering.serve(result, trail, visit)
+                await self._answering.serve(result, trail, visit, exchange)
         except Hangup:
             pass  # nobody is there to be told
         except asyncio.CancelledError:

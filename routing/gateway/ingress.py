@@ -48,7 +48,8 @@ _SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 
 class Exchange(Protocol):
     """
-    What our own server offers beyond ASGI: a request and an answer that are whole, at once.
+    What our own server offers beyond ASGI: a request and an answer that are whole, at once, and
+    pieces of an answer that has begun.
 
     Without coroutines and messages a plain request takes 6 µs less (measured 2026-11-21).
     """
@@ -61,6 +62,8 @@ class Exchange(Protocol):
     def whole_body(self) -> bytes | None: ...
 
     def answer(self, lines: bytes, body: bytes) -> bool: ...
+
+    def write(self, body: bytes) -> bool: ...
 
 
 def exchange_of(scope: Scope) -> Exchange | None:

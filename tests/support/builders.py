@@ -54,6 +54,8 @@ class FakeClock:
 class FakeResponse:
     """What a scripted upstream answers: pieces of a body, or an exception among them."""
 
+    flows = False
+
     def __init__(
         self,
         status: int = 200,

@@ -86,6 +86,7 @@ class FaultyResponse(Response):
         "_events", "_fault", "_is_over", "_passed", "_pause_s", "_real", "_rest", "_scanner",
         "_script", "_sent", "_simulator",
     )  # fmt: skip
+    flows = False
 
     def __init__(
         self,

@@ -35,6 +35,7 @@ class SimulatedResponse(Response):
     """A reply that comes from a script instead of a socket."""
 
     __slots__ = ("_closed", "_ending", "_gap_s", "_pieces", "_simulator", "_wait_s")
+    flows = False
 
     def __init__(
         self,

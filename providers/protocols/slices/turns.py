@@ -16,6 +16,8 @@ SLICE: Final = 64 << 10
 WORK_S: Final = 6.0  # of CPU for one body; the worst that was found takes 3
 
 Result = TypeVar("Result")
+
+
 class _Work(threading.local):
     """Of a thread. A default is found at once; to miss one takes 0.5 µs."""
 

@@ -36,8 +36,9 @@ class Cycle:
     is held, and `keep_alive` may still be taken away. `fields` are the request's header fields by
     name, in lower case.
 
-    `whole_body` and `answer` are for an application that finds the cycle in its scope's
-    extensions: a request in one read and an answer in one write, without a coroutine or a message.
+    `whole_body`, `answer` and `write` are for an application that finds the cycle in its scope's
+    extensions: a request in one read and an answer, or a piece of it, in one write, without a
+    coroutine or a message.
     """
 
     # What every request begins with: set in `__init__`, it would take 1 µs.
@@ -163,6 +164,14 @@ class Cycle:
         )
         self._finish()
         return True
+
+    def write(self, body: bytes) -> bool:
+        """A piece of an answer of no stated length, at once; False if the next one has to wait."""
+        if not self.disconnected:
+            if self.chunked_encoding:
+                body = b"%x\r\n%b\r\n" % (len(body), body)
+            self.transport.write(body)
+        return not self.flow.write_paused
 
     async def send(self, message: ASGISendEvent) -> None:
         if self.flow.write_paused and not self.disconnected:
