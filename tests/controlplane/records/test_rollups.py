@@ -230,6 +230,17 @@ def test_records_mark_their_minutes_and_the_rollup_takes_the_marks_away() -> Non
     assert roll_up(Told()) == ""
 
 
+@pytest.mark.parametrize("side", [-1, 1])
+@pytest.mark.parametrize("minute", range(6))
+def test_no_minute_is_marked_that_no_record_is_of(minute: int, side: int) -> None:
+    # Sums of a minute whose records have gone would be lost by it, however near it is.
+    for milliseconds in (1, 700, 2000, 4000):
+        keep(record(minutes=minute, seconds=side * milliseconds / 1000))
+
+    marked = DirtyMinute.objects.values_list("minute", flat=True)
+    assert list(marked) == [NOON + (minute - (side < 0)) * MINUTE]
+
+
 def test_a_minute_is_summed_anew_as_a_whole_when_more_of_it_comes() -> None:
     rolled_up(record(key="a"), record(key="b"))
     rolled_up(record(key="a"))
