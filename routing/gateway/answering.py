@@ -31,7 +31,14 @@ from routing.gateway.keylimits.allowances import KeyLimits
 from routing.gateway.records.capture import Room, begin, merged
 from routing.gateway.records.record import Outcome
 from routing.gateway.records.trail import Trail
-from routing.gateway.replies import JSON, send_body, send_start, served_headers, trail_headers
+from routing.gateway.replies import (
+    JSON,
+    send_body,
+    send_start,
+    served_headers,
+    served_lines,
+    trail_headers,
+)
 from routing.gateway.telemetry.logs import about
 from routing.gateway.visits import Visit
 
@@ -64,16 +71,22 @@ class Answering:
         send = visit.send
         trail.served, trail.usage, trail.status = served.candidate, served.usage, 200
         try:
-            if not visit.opened:
-                visit.opened = True
-                await send_start(send, 200, served_headers(served, trail))
+            was_opened, visit.opened = visit.opened, True
+            is_whole = stream is None or stream.ended
+            if stream is not None and stream.ended:
+                self.settle(trail, stream)
+            if (
+                is_whole
+                or was_opened
+                or exchange is None
+                or not exchange.open(served_lines(served, trail), served.first)
+            ):
+                if not was_opened:
+                    await send_start(send, 200, served_headers(served, trail))
+                await send_body(send, served.first, last=is_whole)
             if stream is None:
-                await send_body(send, served.first, last=True)
                 trail.outcome = Outcome.ANSWERED
                 return
-            if stream.ended:
-                self.settle(trail, stream)
-            await send_body(send, served.first, last=stream.ended)
             visit.is_stream = not stream.ended and self._admission.begin_stream()
             write = partial(_write, visit, exchange) if exchange is not None else None
             while not stream.ended:

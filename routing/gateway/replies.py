@@ -52,11 +52,13 @@ def served_headers(served: Served, trail: Trail) -> list[Header]:
     return headers
 
 
-def plain_lines(served: Served, trail: Trail) -> bytes:
-    """What `served_headers` has for a whole answer, without its length, as lines: 4 µs less."""
+def served_lines(served: Served, trail: Trail) -> bytes:
+    """What `served_headers` has, without a length, as lines: 4 µs less."""
     _, standing = _standing_of(served, trail)
     family = family_of(trail.protocol)
     beside = _beside(served, trail, family)
+    if served.stream is not None:
+        beside += _UNHELD
     if len(family.request_ids) > 1:
         beside += [(name, trail.request_id) for name in family.request_ids[1:]]
     return b"x-request-id: %b\r\n%b%b%b" % (
@@ -69,7 +71,7 @@ def plain_lines(served: Served, trail: Trail) -> bytes:
 
 def pass_on(served: Served, trail: Trail, exchange: Exchange) -> bool:
     """Send a whole answer without a wait. False if there is none, or it may not go out yet."""
-    if served.stream is not None or not exchange.answer(plain_lines(served, trail), served.first):
+    if served.stream is not None or not exchange.answer(served_lines(served, trail), served.first):
         return False
     trail.served, trail.usage, trail.status = served.candidate, served.usage, 200
     trail.outcome = Outcome.ANSWERED

@@ -36,9 +36,9 @@ class Cycle:
     is held, and `keep_alive` may still be taken away. `fields` are the request's header fields by
     name, in lower case.
 
-    `whole_body`, `answer` and `write` are for an application that finds the cycle in its scope's
-    extensions: a request in one read and an answer, or a piece of it, in one write, without a
-    coroutine or a message.
+    `whole_body`, `answer`, `open` and `write` are for an application that finds the cycle in its
+    scope's extensions: a request in one read and an answer, or a piece of it, in one write, without
+    a coroutine or a message.
     """
 
     # What every request begins with: set in `__init__`, it would take 1 µs.
@@ -165,12 +165,26 @@ class Cycle:
         self._finish()
         return True
 
+    def open(self, lines: bytes, body: bytes) -> bool:
+        """
+        Begin a 200 of no stated length with `body`; False if it has to wait, or to end otherwise
+        than in chunks.
+        """
+        if self.disconnected:
+            return True
+        if self.flow.write_paused or self.response_started or self.http_version != "1.1":
+            return False
+        self.response_started = self.chunked_encoding = True
+        self.waiting_for_100_continue = False
+        last = b"" if self.keep_alive else CLOSE
+        head = (OK, self._date, lines, CHUNKED, last, _chunk(body))
+        self.transport.write(b"%b%b%b%b%b\r\n%b" % head)
+        return True
+
     def write(self, body: bytes) -> bool:
-        """A piece of an answer of no stated length, at once; False if the next one has to wait."""
+        """A piece of an answer that has begun, at once; False if the next one has to wait."""
         if not self.disconnected:
-            if self.chunked_encoding:
-                body = b"%x\r\n%b\r\n" % (len(body), body)
-            self.transport.write(body)
+            self.transport.write(_chunk(body) if self.chunked_encoding else body)
         return not self.flow.write_paused
 
     async def send(self, message: ASGISendEvent) -> None:
@@ -259,6 +273,11 @@ class Cycle:
             self.transport.abort()
             raise RuntimeError("a response header holds a line break")
         return [head, b"\r\n"]
+
+
+def _chunk(body: bytes) -> bytes:
+    """An empty one would end the answer."""
+    return b"%x\r\n%b\r\n" % (len(body), body) if body else b""
 
 
 def _ignore() -> None:

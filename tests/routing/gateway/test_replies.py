@@ -3,7 +3,7 @@
 import pytest
 
 from failover.engine.attempts import Served
-from routing.gateway.replies import Trail, _standing, early_headers, plain_lines, served_headers
+from routing.gateway.replies import Trail, _standing, early_headers, served_headers, served_lines
 from tests.support.builders import pool
 from tests.support.planning import World
 
@@ -22,10 +22,15 @@ def trail_of(name):
     return Trail(b"req_1", generation=7, canonical_model="m", plan=made, calls=[])
 
 
-def test_an_answer_in_one_write_has_the_headers_of_one_in_two():
+@pytest.mark.parametrize("stream", [None, object()])
+@pytest.mark.parametrize("protocol", ["openai_chat", "anthropic_messages"])
+def test_an_answer_in_one_write_has_the_headers_of_one_in_two(stream, protocol):
     trail = trail_of("m,nobody")
-    headers = [h for h in served_headers(served(trail), trail) if h[0] != b"content-length"]
-    lines = plain_lines(served(trail), trail).split(b"\r\n")[:-1]
+    trail.protocol = protocol
+    answer = served(trail)
+    answer.stream = stream
+    headers = [h for h in served_headers(answer, trail) if h[0] != b"content-length"]
+    lines = served_lines(answer, trail).split(b"\r\n")[:-1]
     assert sorted(lines) == sorted(b"%b: %b" % header for header in headers)
     assert (b"x-switchyard-warning", b"unknown model in the chain: nobody") in headers
 
@@ -47,7 +52,7 @@ def test_names_that_callers_make_up_in_chains_fill_no_cache():
     _standing.cache_clear()
     for number in range(20):
         trail = trail_of(f"m,nobody-{number}")
-        plain_lines(served(trail), trail)
+        served_lines(served(trail), trail)
     assert _standing.cache_info().currsize == 1
 
 

@@ -12,7 +12,7 @@ from failover.engine.attempts import Served
 from routing.gateway.deciding.snapshot import KeySpec
 from routing.gateway.keylimits.allowances import KeyLimits, duration
 from routing.gateway.keylimits.counters import KeyCounters
-from routing.gateway.replies import Trail, plain_lines, served_headers
+from routing.gateway.replies import Trail, served_headers, served_lines
 from tests.support.builders import FakeClock, candidate
 
 pytestmark = pytest.mark.pure
@@ -102,7 +102,7 @@ async def test_the_limits_of_a_key_hide_those_of_its_provider() -> None:
     trail.allowance = await limits.admit(key(rpm=9), 0)
 
     headers = served_headers(served, trail)
-    lines = plain_lines(served, trail)
+    lines = served_lines(served, trail)
 
     names = [name for name, _value in headers if name.startswith((b"x-ratelimit", b"openai"))]
     assert names == [

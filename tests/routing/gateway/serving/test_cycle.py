@@ -241,6 +241,55 @@ async def test_a_whole_answer_is_not_written_for_a_caller_who_has_gone():
     assert wire.writes == []
 
 
+async def test_a_stream_begins_with_one_write_and_takes_one_for_each_piece():
+    wire = Wire()
+    c = cycle(wire, method="POST", keep_alive=False)
+    assert c.open(b"a: 1\r\n", b"one")
+    assert c.write(b"fourteen bytes")
+    assert c.write(b"")  # which would be the end of the answer
+    await c.send(body(b"", more=False))
+    assert wire.writes == [
+        b"HTTP/1.1 200 OK\r\ndate: now\r\na: 1\r\ntransfer-encoding: chunked\r\n"
+        b"connection: close\r\n\r\n3\r\none\r\n",
+        b"e\r\nfourteen bytes\r\n",
+        b"",
+        b"0\r\n\r\n",
+    ]
+    assert c.response_complete
+    assert wire.end == "closed"
+
+
+async def test_a_stream_that_cannot_be_chunked_begins_as_a_message():
+    wire = Wire()
+    c = cycle(wire, method="POST", version="1.0", keep_alive=False)
+    assert not c.open(b"", b"one")
+    await c.send(start())
+    await c.send(body(b"one", more=True))
+    assert c.write(b"two")
+    assert wire.writes[-1] == b"two"
+
+
+async def test_a_stream_waits_for_a_caller_who_does_not_read():
+    wire = Wire()
+    c = cycle(wire, method="POST")
+    c.flow.write_paused = True
+    assert not c.open(b"", b"one")
+    c.flow.write_paused = False
+    assert c.open(b"", b"one")
+    c.flow.write_paused = True
+    assert not c.write(b"two")  # it is out, and the next one has to wait
+    assert wire.writes[-1] == b"3\r\ntwo\r\n"
+
+
+async def test_a_stream_is_not_written_for_a_caller_who_has_gone():
+    wire = Wire()
+    c = cycle(wire, method="POST")
+    c.disconnected = True
+    assert c.open(b"", b"one")
+    assert c.write(b"two")
+    assert wire.writes == []
+
+
 async def test_a_body_that_is_whole_is_taken_at_once_and_not_received_again():
     c = cycle(Wire(), method="POST")
     c.feed(b"one")
