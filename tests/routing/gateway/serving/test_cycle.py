@@ -248,9 +248,9 @@ async def test_a_stream_begins_with_one_write_and_takes_one_for_each_piece():
     assert c.write(b"fourteen bytes")
     assert c.write(b"")  # which would be the end of the answer
     await c.send(body(b"", more=False))
+    lines = b"date: now\r\na: 1\r\ntransfer-encoding: chunked\r\nconnection: close\r\n"
     assert wire.writes == [
-        b"HTTP/1.1 200 OK\r\ndate: now\r\na: 1\r\ntransfer-encoding: chunked\r\n"
-        b"connection: close\r\n\r\n3\r\none\r\n",
+        b"HTTP/1.1 200 OK\r\n" + lines + b"\r\n3\r\none\r\n",
         b"e\r\nfourteen bytes\r\n",
         b"",
         b"0\r\n\r\n",
