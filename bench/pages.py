@@ -1,10 +1,10 @@
 """
 What pages and lists cost an operator who has much.
 
-`python -m bench.pages [RECORDS]` opens each page of PAGES over 2,000 pools, 500 keys, 1,000 rules
-and RECORDS records (default: 200,000) of a day, on SQLite and on PostgreSQL as the tests start it.
-It says milliseconds: the quickest of five, after one that warms up, because a shared machine makes
-the others longer.
+`python -m bench.pages [RECORDS]` opens each page of PAGES over 2,000 pools and aliases, 500 keys,
+1,000 rules and RECORDS records (default: 200,000) of a day, on SQLite and on PostgreSQL as the
+tests start it. It says milliseconds: the quickest of five, after one that warms up, because a
+shared machine makes the others longer.
 """
 
 from __future__ import annotations
@@ -68,6 +68,7 @@ PAGES: Final = (
     "/api/providers",
     "/api/pools",
     "/api/pools?limit=50",
+    "/api/aliases",
     "/api/routing/model-pools",
     "/api/keys",
     "/api/failover",
@@ -89,7 +90,7 @@ def fill() -> None:
     from controlplane.models import ApiKey, Settings, Team  # noqa: PLC0415 - Django has to be set up
     from failover.models import FailoverRule  # noqa: PLC0415 - as above
     from providers.models import Credential, Provider, ProviderModel  # noqa: PLC0415 - as above
-    from routing.models import Candidate, CanonicalModel  # noqa: PLC0415 - as above
+    from routing.models import Alias, Candidate, CanonicalModel  # noqa: PLC0415 - as above
 
     Settings.load()
     for number in range(PROVIDERS):
@@ -117,6 +118,7 @@ def fill() -> None:
         ],
         batch_size=AT_ONCE,
     )
+    Alias.objects.bulk_create(Alias(name=f"alias-{n}", target=f"pool-{n}") for n in range(POOLS))
     FailoverRule.objects.bulk_create(
         FailoverRule(primary_model=f"pool-{n}", fallback_models=[f"pool-{n + 1}", f"pool-{n + 2}"])
         for n in range(RULES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError as ModelError
@@ -17,6 +18,7 @@ from providers.managed.api import (
     as_api_error,
     refuse_twice,
 )
+from providers.managed.values import parts_of
 from routing.models import Alias, AliasTarget, Candidate, CanonicalModel
 from routing.switches import api as state_api
 
@@ -51,22 +53,28 @@ class CandidateSerializer(CleanSerializer):
         validators: list[Any] = []
 
     def get_flag(self, row: Candidate) -> str:
-        return self._flags(row).get((row.provider_name, row.model), "")
-
-    def _flags(self, row: Candidate) -> Mapping[Pair, str]:
-        """Of all candidates that this answer shows, read once."""
-        view = self.context.get("view")
-        is_list = getattr(view, "action", "") == "list"
-        key = "flags" if is_list else f"flags of {row.canonical_model_id}"
-        context: Any = self.context
-        known: Mapping[Pair, str] | None = context.get(key)
+        known = self._flags_of_list
         if known is None:
-            if is_list:
-                pools: Any = self.root.instance
-                shown = [c for pool in pools for c in pool.candidates.all()]
-            else:
-                shown = list(Candidate.objects.filter(canonical_model=row.canonical_model_id))
-            known = context[key] = flags({(c.provider_name, c.model) for c in shown})
+            known = self._flags_of_pool(row.canonical_model_id)
+        return known.get((row.provider_name, row.model), "")
+
+    @cached_property
+    def _flags_of_list(self) -> Mapping[Pair, str] | None:
+        """Of all candidates that a list shows, read once; None where one pool is shown."""
+        if getattr(self.context.get("view"), "action", "") != "list":
+            return None
+        pools: Any = self.root.instance
+        return flags(
+            {(c.provider_name, c.model) for pool in pools for c in parts_of(pool, "candidates")}
+        )
+
+    def _flags_of_pool(self, pool: int) -> Mapping[Pair, str]:
+        context: Any = self.context
+        key = f"flags of {pool}"
+        if key not in context:
+            shown = Candidate.objects.filter(canonical_model=pool)
+            context[key] = flags(set(shown.values_list("provider_name", "model")))
+        known: Mapping[Pair, str] = context[key]
         return known
 
 
@@ -106,6 +114,7 @@ class PoolViewSet(ManagedViewSet):
     serializer_class = PoolSerializer
     lookup_value_regex = ".+?"  # a name may hold a slash
     prefetched = ("candidates",)
+    is_listed_by_values = True
     queryset = CanonicalModel.objects.none()
 
 
@@ -149,6 +158,7 @@ class AliasViewSet(ManagedViewSet):
     serializer_class = AliasSerializer
     lookup_value_regex = ".+?"
     prefetched = ("targets",)
+    is_listed_by_values = True
     queryset = Alias.objects.none()
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.core.exceptions import NON_FIELD_ERRORS
@@ -13,17 +15,20 @@ from django.http import Http404
 from rest_framework import serializers, viewsets
 from rest_framework.exceptions import ValidationError
 from rest_framework.permissions import SAFE_METHODS
+from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 from rest_framework.settings import api_settings
 
 from providers.managed.models import IS_CONFIG, ManagedModel, ManagedSource, cautions_of
 from providers.managed.pages import PagesIfAsked
+from providers.managed.values import values_of
 from providers.managed.versioned_api import VersionedViews
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from django.db.models import Model, QuerySet
+    from rest_framework.request import Request
 
 MOST_ENTRIES = 1_000  # of a list: candidates of a pool, models of a key
 MANAGED_FIELDS = ("managed_source", "is_shadowed", "created_at", "updated_at", "warnings")
@@ -89,6 +94,15 @@ class NumberField(serializers.FloatField):
         return super().to_internal_value(data)
 
 
+class MomentField(serializers.DateTimeField):
+    """A time. What is in UTC, as databases tell it, needs no way through the time zones."""
+
+    def to_representation(self, value: Any) -> Any:
+        if isinstance(value, datetime) and value.tzinfo is UTC:
+            return f"{value.replace(tzinfo=None).isoformat()}Z"
+        return super().to_representation(value)
+
+
 class CleanSerializer(serializers.ModelSerializer[Any]):
     """
     Saves nothing that the model's full_clean() refuses.
@@ -104,10 +118,40 @@ class CleanSerializer(serializers.ModelSerializer[Any]):
     serializer_field_mapping: ClassVar = {
         **serializers.ModelSerializer.serializer_field_mapping,
         models.FloatField: NumberField,
+        models.DateTimeField: MomentField,
     }
 
     class Meta:
         abstract = True
+
+    def to_representation(self, instance: Any) -> dict[str, Any]:
+        """The same as the base class has, without its long way to each value of each row."""
+        told: dict[str, Any] = {}
+        for name, source, field in self._told:
+            try:
+                value = getattr(instance, source) if source else field.get_attribute(instance)
+            except serializers.SkipField:
+                continue
+            told[name] = None if value is None else field.to_representation(value)
+        return told
+
+    @cached_property
+    def _told(self) -> list[tuple[str, str, Any]]:
+        """
+        The fields of an answer, each with the attribute that is its value.
+
+        There is none where the field has a way of its own: to what is not of the model's class, or
+        is called.
+        """
+        told: list[tuple[str, str, Any]] = []
+        for name, field in self.fields.items():
+            if field.write_only:
+                continue
+            source = str(field.source)
+            is_own = type(field).get_attribute is not serializers.Field.get_attribute
+            found = getattr(self.Meta.model, source, None)
+            told.append((name, "" if is_own or found is None or callable(found) else source, field))
+        return told
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, Mapping):
@@ -257,6 +301,17 @@ class ManagedViewSet(VersionedViews, viewsets.ModelViewSet[Any]):
     permission_names: tuple[str, ...] = ()
     open_to_config: tuple[str, ...] = ()  # actions that change nothing
     prefetched: tuple[str, ...] = ()
+    is_listed_by_values = False  # where its answer has nothing but what is stored
+
+    def list(self, request: Request) -> Response:
+        del request
+        rows = self.filter_queryset(self.get_queryset())
+        page: Any = self.paginate_queryset(rows)
+        if page is not None:
+            return self.get_paginated_response(self.get_serializer(page, many=True).data)
+        kind: Any = self.get_serializer_class()
+        whole = values_of(rows, kind.parts) if self.is_listed_by_values else rows
+        return Response(self.get_serializer(whole, many=True).data)
 
     def get_queryset(self) -> QuerySet[Any]:
         model = self.permission_model
