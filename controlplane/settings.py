@@ -115,7 +115,7 @@ TEMPLATES = [
                     ],
                 ),
             ],
-            "builtins": ["controlplane.nonces"],
+            "builtins": ["controlplane.nonces", "providers.managed.ages"],
             "libraries": {
                 "decision_words": "controlplane.decisions.words",
                 "docs": "controlplane.overview.docs",
@@ -281,6 +281,7 @@ UNFOLD: dict[str, Any] = {
     "SCRIPTS": [
         lambda _request: static("switchyard/palette.js"),
         lambda _request: static("switchyard/labels.js"),
+        lambda _request: static("switchyard/ages.js"),
     ],
     "DASHBOARD_CALLBACK": "controlplane.overview.dashboard.dashboard",
     "TABS": "controlplane.menu.entries.tabs",

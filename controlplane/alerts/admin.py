@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 from django import forms
 from django.contrib import admin
 from django.db.models import F
-from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.timesince import timesince
 from unfold.admin import ModelAdmin
@@ -19,6 +18,7 @@ from controlplane.alerts.kinds import KINDS
 from controlplane.validation import webhook_host_problems, webhook_url_problems
 from providers.destinations import origin_of
 from providers.managed.admin import ManagedAdmin, ManagedForm, ReadOnly, SecretField
+from providers.managed.ages import aged
 from providers.secrets.binding import owner_of
 from providers.secrets.fields import EncryptedText
 from providers.transport.guard import refusal_of
@@ -93,15 +93,10 @@ class AlertAdmin(ReadOnly, ModelAdmin):
 
     @display(description="since")
     def lasts(self, row: Alert) -> str:
-        until = row.ended_at or timezone.now()
-        words = "lasted" if row.ended_at else "for"
-        return format_html(
-            '<time datetime="{}">{}</time><div class="text-subtle">{} {}</div>',
-            row.since.isoformat(),
-            f"{row.since:%Y-%m-%d %H:%M:%S}",
-            words,
-            timesince(row.since, until),
-        )
+        if row.ended_at is None:
+            return aged(row.since)
+        lasted = timesince(row.since, row.ended_at)
+        return format_html('{}<div class="text-subtle">lasted {}</div>', aged(row.since), lasted)
 
     @display(description="messages")
     def sent(self, row: Alert) -> str:

@@ -8,7 +8,6 @@ from django.contrib import admin, messages
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
-from django.utils.timesince import timesince
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
@@ -25,6 +24,7 @@ from controlplane.health.strips import (
 )
 from providers.listed import recent
 from providers.managed.admin import ReadOnly
+from providers.managed.ages import age, aged, aged_column
 from providers.models import Provider
 from routing.admin import CanonicalModelAdmin
 from routing.models import Candidate, CanonicalModel
@@ -43,6 +43,8 @@ STYLE: Final = "switchyard/health.css"
 CHECKS: Final = 20  # the newest, on a provider's page
 HEALTH_FIELDS: Final = ("health_now", "hours", "status_page", "own_list")  # of a provider's page
 CHECK: Final = "providers.change_provider"
+SUCCESS: Final = aged_column("last_success_at", "last success at")
+ERROR: Final = aged_column("last_error_at", "last error at")
 
 
 def word_of(row: HealthSnapshot | None, now: datetime) -> str:
@@ -61,7 +63,7 @@ def word_of(row: HealthSnapshot | None, now: datetime) -> str:
             '<span class="health-word health-stale">stale</span>'
             '<span class="health-note">{} {}; nothing has looked since</span>',
             row.status,
-            _ago(row.checked_at, now),
+            age(row.checked_at, now),
         )
     latency = "" if row.latency_ms is None else f", {row.latency_ms:.0f} ms"
     why = "" if row.status == "healthy" else f". {row.reason}"
@@ -69,17 +71,10 @@ def word_of(row: HealthSnapshot | None, now: datetime) -> str:
         '<span class="health-word health-{}">{}</span><span class="health-note">{}{}{}</span>',
         row.status,
         row.status,
-        _ago(row.checked_at, now),
+        age(row.checked_at, now),
         latency,
         why,
     )
-
-
-def _ago(at: datetime, now: datetime) -> str:
-    seconds = (now - at).total_seconds()
-    if seconds < 60:
-        return f"{max(seconds, 0):.0f} s ago"
-    return f"{timesince(at, now, depth=1)} ago"
 
 
 def page_of(row: HealthSnapshot | None) -> str:
@@ -135,7 +130,7 @@ class CheckAction:
 
 
 class HealthAdmin(CheckAction, ReadOnly, ModelAdmin):  # type: ignore[misc] # unfold carries no types
-    list_display = ["provider", "health", "listed", "hours", "last_success_at", "last_error_at"]
+    list_display = ["provider", "health", "listed", "hours", SUCCESS, ERROR]
     list_filter = ["status", "registered", "using_cached_list"]
     search_fields = ["provider", "reason", "last_error"]
     list_per_page = 50
@@ -148,8 +143,8 @@ class HealthAdmin(CheckAction, ReadOnly, ModelAdmin):  # type: ignore[misc] # un
         "status_page",
         "listed",
         "own_list",
-        "last_success_at",
-        "last_error_at",
+        SUCCESS,
+        ERROR,
         "last_error",
         "due_at",
         "updated_at",
@@ -163,6 +158,8 @@ class HealthAdmin(CheckAction, ReadOnly, ModelAdmin):  # type: ignore[misc] # un
         "listed",
         "own_list",
         "checks",
+        SUCCESS,
+        ERROR,
     ]
 
     class Media:
@@ -221,7 +218,7 @@ def checks_of(provider: str) -> str:
             '<tr><td class="health-when">{}</td><td>{}</td><td>{}</td><td>{}</td></tr>',
             (
                 (
-                    f"{row.at:%Y-%m-%d %H:%M:%S}",
+                    aged(row.at),
                     row.status,
                     "" if row.latency_ms is None else f"{row.latency_ms:.0f} ms",
                     row.error,

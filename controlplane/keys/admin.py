@@ -12,8 +12,7 @@ from django.http import Http404
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html
-from django.utils.timesince import timesince
+from django.utils.html import format_html, format_html_join
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminSelectWidget
 
@@ -22,6 +21,7 @@ from controlplane.keys.rotating import USUAL, rotate
 from controlplane.keys.use import uses
 from controlplane.models import ApiKey
 from providers.managed.admin import KNOWN, LinesField, ManagedAdmin, ManagedForm
+from providers.managed.ages import aged
 from providers.managed.rights import Rights, rights_of
 from routing.blocks import CAPTURE
 from routing.gateway.auth import new_key
@@ -190,7 +190,9 @@ class ApiKeyAdmin(ManagedAdmin):
         ends = {"ends": row.expires_at, "former text until": row.former_until}
         if not row.former_is_valid:
             del ends["former text until"]
-        told = "; ".join(f"{what} {_utc(at)}" for what, at in ends.items() if at is not None)
+        told = format_html_join(
+            "; ", "{} {}", ((what, aged(at, "UTC")) for what, at in ends.items() if at is not None)
+        )
         return format_html('{}<div class="text-subtle">{}</div>', row.hint, told)
 
     @display(description="models")
@@ -206,8 +208,7 @@ class ApiKeyAdmin(ManagedAdmin):
         at = _use_of(row).last_at
         if at is None:
             return "none that is kept"
-        ago = timesince(at, timezone.now(), depth=1)
-        return format_html('{} <span class="text-subtle">{} ago</span>', _utc(at), ago)
+        return aged(at)
 
     @display(description="today (UTC)")
     def today(self, row: Any) -> str:
@@ -244,10 +245,6 @@ def _use_of(row: Any) -> Any:
     if not hasattr(row, "used"):
         row.used = uses([row.name], timezone.now())[row.name]
     return row.used
-
-
-def _utc(at: Any) -> str:
-    return f"{at:%Y-%m-%d %H:%M:%S}"
 
 
 def _a_model_of(row: ApiKey) -> str:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from unfold.admin import ModelAdmin
 
 from providers.managed.admin import ReadOnly
+from providers.managed.ages import aged_column
+
+CREATED: Final = aged_column("created_at", "created at")
 
 
 class PublishedSnapshotAdmin(ReadOnly, ModelAdmin):
-    list_display = ["generation", "created_at", "checksum"]
-    fields = ["generation", "created_at", "checksum"]
+    list_display = ["generation", CREATED, "checksum"]
+    fields = ["generation", CREATED, "checksum"]
+    readonly_fields = fields
     list_per_page = 50

@@ -25,6 +25,7 @@ from controlplane.records.models import Captured, RequestRecord
 from controlplane.records.table import as_csv
 from controlplane.records.trails import duration, left_out, trail_of
 from providers.managed.admin import ReadOnly, lines
+from providers.managed.ages import aged
 from providers.models import Provider
 from routing.gateway.explain.reasons import read_of
 from routing.gateway.records.record import Outcome
@@ -260,7 +261,7 @@ class RequestRecordAdmin(ReadOnly, ModelAdmin):
 
     @display(description="time (UTC)")
     def began(self, row: RequestRecord) -> str:
-        return f"{row.started_at:%Y-%m-%d %H:%M:%S}"
+        return aged(row.started_at)
 
     @display(description="request")
     def short_id(self, row: RequestRecord) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from django.urls import reverse
 from django.utils.html import format_html
@@ -13,6 +13,7 @@ from controlplane.records.choosing import BoundedPaginator
 from controlplane.records.looking import look
 from controlplane.records.models import Captured, CapturedLook, RequestRecord
 from providers.managed.admin import ReadOnly
+from providers.managed.ages import aged, aged_column
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -21,10 +22,14 @@ if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
 
 
+EXPIRES: Final = aged_column("expires_at", "expires at", is_sorted=False)
+LOOKED: Final = aged_column("at", "looked at", is_sorted=False)
+
+
 class CapturedAdmin(ReadOnly, ModelAdmin):
     """The list shows no content; a row's page does, and notes who opened it."""
 
-    list_display = ["shown_id", "began", "key", "pool", "expires_at"]
+    list_display = ["shown_id", "began", "key", "pool", EXPIRES]
     list_display_links = ["shown_id"]
     list_filter_submit = False
     list_per_page = 50
@@ -34,11 +39,11 @@ class CapturedAdmin(ReadOnly, ModelAdmin):
     paginator = BoundedPaginator
     show_full_result_count = False
     fieldsets = [
-        (None, {"fields": [("of_request", "began"), ("key", "pool"), ("expires_at", "looks")]}),
+        (None, {"fields": [("of_request", "began"), ("key", "pool"), (EXPIRES, "looks")]}),
         ("Request", {"fields": ["request_text"]}),
         ("Answer", {"fields": ["response_text", "is_cut"]}),
     ]
-    readonly_fields = ["of_request", "began", "looks", "request_text", "response_text"]
+    readonly_fields = ["of_request", "began", EXPIRES, "looks", "request_text", "response_text"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Captured]:
         rows: QuerySet[Captured] = super().get_queryset(request)
@@ -95,7 +100,7 @@ class CapturedAdmin(ReadOnly, ModelAdmin):
 
 
 class CapturedLookAdmin(ReadOnly, ModelAdmin):
-    list_display = ["at", "who", "place", "shown_id"]
+    list_display = [LOOKED, "who", "place", "shown_id"]
     list_display_links = None
     list_filter_submit = False
     list_per_page = 50
@@ -115,7 +120,7 @@ class CapturedLookAdmin(ReadOnly, ModelAdmin):
 
 def began(record: UUID) -> str:
     """When the record's request came in."""
-    return f"{RequestRecord(pk=record).started_at:%Y-%m-%d %H:%M:%S}"
+    return aged(RequestRecord(pk=record).started_at)
 
 
 def _body(text: str) -> str:

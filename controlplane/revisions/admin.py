@@ -27,6 +27,7 @@ from controlplane.revisions.history import (
 )
 from controlplane.revisions.showing import SHOWN, shown_changes, shown_left_out, totals
 from providers.managed.admin import ReadOnly, lines
+from providers.managed.ages import aged_column
 from providers.managed.rights import rights_of
 
 if TYPE_CHECKING:
@@ -36,15 +37,16 @@ if TYPE_CHECKING:
     from controlplane.edits.models import Revision
 
 MAY_ROLL_BACK: Final = "controlplane.add_revision"
+PUBLISHED: Final = aged_column("created_at", "published")
 
 
 class RevisionAdmin(ReadOnly, ModelAdmin):
-    list_display = ["number", "created_at", "by", "what", "reason", "generation"]
+    list_display = ["number", PUBLISHED, "by", "what", "reason", "generation"]
     list_filter = ["created_at"]
     search_fields = ["reason", "authors", "summary", "=generation"]
     list_per_page = 50
     change_form_before_template = "admin/revision_ways.html"
-    fields = ["created_at", "by", "reason", "generation", "total", "difference", "edits"]
+    fields = [PUBLISHED, "by", "reason", "generation", "total", "difference", "edits"]
     readonly_fields = fields
 
     def get_queryset(self, request: HttpRequest) -> Any:

@@ -24,6 +24,7 @@ from unfold.decorators import display
 from providers.admin import ProviderAdmin
 from providers.listed import flags
 from providers.managed.admin import ReadOnly
+from providers.managed.ages import aged_column
 from providers.models import Provider
 from routing.models import Candidate, CanonicalModel, RoutingState
 from routing.switches.state import end, identity_of, note_author, set_state, warnings_of
@@ -41,6 +42,9 @@ ENABLED: Final = (
     " turn its switch in the lists."
 )
 LISTED: Final = 5
+TURNED: Final = aged_column("history_date", "turned at")
+UNTIL: Final = aged_column("until", "until")
+SINCE: Final = aged_column("updated_at", "since")
 
 Switched = Provider | CanonicalModel | Candidate
 
@@ -193,7 +197,7 @@ class RoutingStateAdmin(ModelAdmin):
 
     form = SwitchForm
     fields = ["kind", "provider_name", "canonical_model", "model", "enabled", "reason", "until"]
-    list_display = ["what", "state", "reason", "until", "set_by", "updated_at"]
+    list_display = ["what", "state", "reason", UNTIL, "set_by", SINCE]
     list_filter = ["kind", "enabled"]
     search_fields = ["provider_name", "canonical_model", "model", "reason", "set_by"]
     list_per_page = 50
@@ -240,7 +244,7 @@ class RoutingStateAdmin(ModelAdmin):
 class SwitchHistoryAdmin(ReadOnly, ModelAdmin):
     """Who switched what, when and why: what has ended, too."""
 
-    list_display = ["history_date", "what", "did", "reason", "until", "set_by"]
+    list_display = [TURNED, "what", "did", "reason", UNTIL, "set_by"]
     list_filter = ["kind"]
     search_fields = ["provider_name", "canonical_model", "model", "reason", "set_by"]
     ordering = ["-history_date", "-history_id"]

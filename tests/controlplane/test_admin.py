@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from html import unescape
 
 import pytest
 from django.contrib.admin import site
 from django.contrib.auth.models import Permission, User
+from django.db.models import DateTimeField
 from django.urls import reverse
+from django.utils import timezone
 
 from controlplane.admin import OneRowAdmin
 from controlplane.advice.admin import SuggestionAdmin
@@ -18,7 +20,7 @@ from controlplane.models import ApiKey, ConfigSource, Settings, Team, digest_of
 from controlplane.publishing.publisher import publish
 from failover.models import FailoverRule
 from providers.models import Credential, Provider
-from routing.models import Alias, Candidate, CanonicalModel
+from routing.models import Alias, Candidate, CanonicalModel, RoutingState
 from tests.support import rows
 from tests.support.forms import (
     address,
@@ -457,3 +459,23 @@ def test_times_are_as_iso_has_them_with_seconds(admin):
     shown = admin.get(address("controlplane_alert", "change", row.pk)).content.decode()
     assert "2026-11-28 12:15:13" in shown
     assert "p.m." not in shown
+
+
+def test_every_list_has_ages_beside_its_times(admin):
+    for model, page in site._registry.items():
+        times = {f.name for f in model._meta.get_fields() if isinstance(f, DateTimeField)}
+        bare = times & {column for column in page.list_display if isinstance(column, str)}
+        assert not bare, (page, bare)
+
+    at = timezone.now() - timedelta(hours=3)
+    Alert.objects.create(kind="job_missed", subject="health", text="late", since=at)
+    rows.provider("lab")
+    switch = {"kind": "provider", "provider_name": "lab", "until": at + timedelta(hours=5.5)}
+    RoutingState.objects.create(**switch)
+    for label, age in (
+        ("controlplane_alert", "3 h ago"),
+        ("routing_routingstate", "in 2 h"),
+        ("routing_historicalroutingstate", "0 s ago"),
+    ):
+        shown = admin.get(address(label, "changelist")).content.decode()
+        assert re.search(rf'data-age="[^"]+">{age}</span>', shown), label

@@ -8,15 +8,18 @@
     const everyMs = 1000 * Number(part.dataset.every || 2);
     let shown = "";
 
+    // Without the ages of times, which go on by themselves.
+    const ageless = (text) => text.replace(/(data-age="[^"]*">)[^<]*/g, "$1");
+
     function show(text) {
-        shown = text;
+        shown = ageless(text);
         const fresh = document.createElement("template");
         fresh.innerHTML = text; // rendered and escaped by the server
         const pieces = fresh.content.querySelectorAll("[data-piece]");
         if (!pieces.length) part.replaceChildren(fresh.content);
         for (const piece of pieces) {
             const old = document.getElementById(piece.id);
-            if (old.innerHTML !== piece.innerHTML) old.replaceWith(piece);
+            if (ageless(old.innerHTML) !== ageless(piece.innerHTML)) old.replaceWith(piece);
         }
     }
 
@@ -27,7 +30,7 @@
             if (!answer.ok) throw new Error(`The server answered ${answer.status}.`);
             const text = await answer.text();
             // What has not changed is not read out again, and keeps a selection.
-            if (text !== shown) {
+            if (ageless(text) !== shown) {
                 const focused = part.contains(document.activeElement) ? document.activeElement.id : "";
                 show(text);
                 if (focused) document.getElementById(focused)?.focus();

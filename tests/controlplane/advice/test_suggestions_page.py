@@ -99,7 +99,7 @@ def test_an_empty_page_says_when_somebody_looked(admin_client, url):
     now = timezone.now()
     JobRun.objects.create(job=job, started_at=now, ended_at=now, outcome="done", told="0 new")
     said = words(admin_client.get(url))
-    assert f"Last looked at {now:%Y-%m-%d %H:%M:%S} UTC: 0 new." in said
+    assert f"Last looked at {now:%Y-%m-%d %H:%M:%S} UTC , 0 s ago : 0 new." in said
 
 
 def test_what_the_configuration_manages_is_told_and_has_no_button(admin_client, url):

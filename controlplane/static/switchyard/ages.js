@@ -1,0 +1,17 @@
+// Ages of times go on while a page stays open, in the words of providers/managed/ages.py.
+(() => {
+    const UNITS = [[172800, 86400, "d"], [3600, 3600, "h"], [60, 60, "min"], [0, 1, "s"]];
+    const said = (at) => {
+        const seconds = Math.trunc((Date.now() - at) / 1000);
+        const most = Math.abs(seconds);
+        const [, unit, word] = UNITS.find(([least]) => most >= least);
+        const words = `${Math.floor(most / unit)} ${word}`;
+        return seconds < 0 ? `in ${words}` : `${words} ago`;
+    };
+    setInterval(() => {
+        for (const age of document.querySelectorAll("[data-age]")) {
+            const words = said(Date.parse(age.dataset.age));
+            if (age.textContent !== words) age.textContent = words;
+        }
+    }, 10000);
+})();
