@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from django.urls import re_path
@@ -25,6 +26,7 @@ from providers.managed.rights import rights_of
 from routing.gateway.auth import new_key
 
 if TYPE_CHECKING:
+    from django.http import HttpRequest
     from rest_framework.request import Request
     from rest_framework.response import Response
 
@@ -137,12 +139,21 @@ class ApiKeyViewSet(ManagedViewSet):
         return self._tagged(self.get_serializer(row))
 
 
+_rotate = ApiKeyViewSet.as_view({"post": "rotate"}, permission_verbs=("change",))
+_one = ApiKeyViewSet.as_view(
+    {"get": "retrieve", "put": "update", "patch": "partial_update", "delete": "destroy"},
+    detail=True,
+)
+
+
+@wraps(_rotate)  # which is what the schema is told of
+def _rotate_or_one(request: HttpRequest, name: str) -> Any:
+    """A name may end in `/rotate`, too: what is not posted there is for the key of that name."""
+    if request.method in {"POST", "OPTIONS"}:
+        return _rotate(request, name=name)
+    return _one(request, name=f"{name}/rotate")
+
+
 router = SlashOrNoneRouter()
 router.register("keys", ApiKeyViewSet, basename="api-key")
-urlpatterns = [
-    re_path(
-        r"^keys/(?P<name>.+)/rotate/?$",
-        ApiKeyViewSet.as_view({"post": "rotate"}, permission_verbs=("change",)),
-    ),
-    *router.urls,
-]
+urlpatterns = [re_path(r"^keys/(?P<name>.+)/rotate/?$", _rotate_or_one), *router.urls]

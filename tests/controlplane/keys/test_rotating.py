@@ -130,3 +130,26 @@ def test_a_key_of_the_configuration_is_not_rotated(admin_client: Client) -> None
     assert page.status_code == 403
     assert Api()("post", "keys/filed/rotate", {}).status_code == 400
     assert ApiKey.objects.get(name="filed").digest == digest_of("sy_filed")
+
+
+def test_a_key_whose_name_ends_like_an_act_is_read_edited_rotated_and_deleted() -> None:
+    api = Api()
+    for name in ("caller/rotate", "caller/rotate/rotate"):
+        made = api("post", "keys", {"name": name})
+        assert made.status_code == 201, made.content
+        assert api("get", f"keys/{name}").json()["name"] == name
+        assert api("get", f"keys/{name}/").json()["name"] == name
+        assert api("patch", f"keys/{name}", {"rpm": 7}).json()["rpm"] == 7
+    assert named_by(api("post", "keys/caller/rotate", {}).json()["key"]) == "caller 5"
+    again = api("post", "keys/caller/rotate/rotate", {}).json()["key"]
+    assert named_by(again) == "caller/rotate 7"
+    assert api("delete", "keys/caller/rotate").status_code == 204
+    assert api("get", "keys/caller").json()["name"] == "caller"
+    assert api("get", "keys/caller/rotate").status_code == 404
+
+
+def test_a_pool_or_alias_may_have_any_such_name_too() -> None:
+    rows.pool("small/test")
+    rows.alias("small/rotate", "small/test")
+    assert Api()("get", "pools/small/test").json()["name"] == "small/test"
+    assert Api()("get", "aliases/small/rotate").json()["name"] == "small/rotate"
