@@ -115,7 +115,11 @@ TEMPLATES = [
                     ],
                 ),
             ],
-            "builtins": ["controlplane.nonces", "providers.managed.ages"],
+            "builtins": [
+                "controlplane.nonces",
+                "providers.managed.ages",
+                "providers.managed.rows_called",
+            ],
             "libraries": {
                 "decision_words": "controlplane.decisions.words",
                 "docs": "controlplane.overview.docs",

@@ -20,6 +20,7 @@ from providers.adapters.own_address import is_own
 from providers.adapters.registry import ADAPTERS
 from providers.adapters.spec import ModelFacts, split_name
 from providers.secrets.redaction import LONG_ENOUGH
+from providers.words import counted
 
 WEIGHTLESS: Final = frozenset({"priority_failover", "fill_first", "round_robin"})
 TOGETHER: Final = "together"  # of a failure domain: who has the same fails together
@@ -187,8 +188,8 @@ def retry_first_cautions(
         return
     if max_attempts <= 2:
         yield Caution(
-            text=f"retry_first has no effect: the last of {max_attempts} calls goes to a candidate"
-            " that was not tried yet"
+            text=f"retry_first has no effect: the last of {counted(max_attempts, 'call')} goes to"
+            " a candidate that was not tried yet"
         )
     elif len({member.model for member in members}) == 1:
         yield Caution(

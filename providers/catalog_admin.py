@@ -117,6 +117,7 @@ def _tier(tier: PriceTier) -> str:
 class ProviderModelAdmin(ReadOnly, ModelAdmin):
     """A provider's models with their facts. They are edited on the provider's page."""
 
+    rows_called = ("provider model", "provider models")
     list_display = ["model_id", "provider", "known"]
     list_display_links = ["model_id"]
     list_select_related = ["provider"]
@@ -161,6 +162,7 @@ class ProviderModelAdmin(ReadOnly, ModelAdmin):
 class CatalogEntryAdmin(ModelAdmin):
     """What `manage.py catalog import` took from files. Deleting brings back what is shipped."""
 
+    rows_called = ("imported entry", "imported entries")
     list_display = ["model_id", "vendor", "source", "as_of"]
     list_filter = ["vendor", "source"]
     search_fields = ["model_id"]

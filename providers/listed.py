@@ -17,6 +17,7 @@ from django.db import transaction
 from providers.catalog.shipped import undated
 from providers.catalog.vendors import vendor_of
 from providers.models import ListedModel
+from providers.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -51,7 +52,7 @@ class ListChange:
     def words(self) -> str:
         """In a few words."""
         if self.is_first:
-            return f"{len(self.new)} models, listed for the first time"
+            return f"{counted(len(self.new), 'model')}, listed for the first time"
         before, now = ({pair[side] for pair in self.renamed} for side in (0, 1))
         parts = [
             _some("new", [name for name in self.new if name not in now]),

@@ -24,6 +24,7 @@ from providers.protocols.protocol import Target
 from providers.protocols.translating import Translated
 from providers.secrets.redaction import known
 from providers.transport import unpacked
+from providers.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -123,7 +124,7 @@ async def look(
         page = following
     return Look(
         finding=Finding.ANSWERS,
-        message=f"It answers, and lists {entries} model{'' if entries == 1 else 's'}.",
+        message=f"It answers, and lists {counted(entries, 'model')}.",
         status=reply.status,
         latency_ms=latency_ms,
         models=tuple(found),

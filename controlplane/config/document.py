@@ -31,6 +31,7 @@ from controlplane.config.types import suggestion
 from controlplane.config.yaml import MAX_BYTES, Absent, ConfigErrors, Mistake, Tree
 from controlplane.edits.patience import OutOfPatience
 from providers.secrets.redaction import known
+from providers.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -352,7 +353,4 @@ def counts_of(document: Document) -> str:
         "key": sum(1 for key in blocks.keys if key.key),
     }
     plurals = {"alias": "aliases"}
-    return ", ".join(
-        f"{count} {noun if count == 1 else plurals.get(noun, noun + 's')}"
-        for noun, count in counts.items()
-    )
+    return ", ".join(counted(count, noun, plurals.get(noun, "")) for noun, count in counts.items())

@@ -130,6 +130,7 @@ class CheckAction:
 
 
 class HealthAdmin(CheckAction, ReadOnly, ModelAdmin):  # type: ignore[misc] # unfold carries no types
+    rows_called = ("provider", "providers")
     list_display = ["provider", "health", "listed", "hours", SUCCESS, ERROR]
     list_filter = ["status", "registered", "using_cached_list"]
     search_fields = ["provider", "reason", "last_error"]

@@ -12,6 +12,7 @@ from controlplane.edits.noting import note
 from controlplane.health.watched import look_at_all, watched
 from providers import listed
 from providers.catalog_rows import lookup
+from providers.words import counted
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -44,7 +45,7 @@ def discover(run: Run) -> str:
         run.progress(number, len(asked))
     more = f"; and {len(changes) - SAID} more" if len(changes) > SAID else ""
     news = "; ".join(changes[:SAID]) + more if changes else "nothing new"
-    return f"{read} of {len(asked)} lists read; {news}"
+    return f"{read} of {counted(len(asked), 'list')} read; {news}"
 
 
 def take_list(one: Watched, seen: Look, *, at: datetime, catalogs: Lookup) -> ListChange | None:

@@ -11,6 +11,7 @@ from controlplane.health.models import HealthCheck, HealthStatus
 from controlplane.health.rules import ERROR_SHARE
 from controlplane.records.models import CallMinute
 from controlplane.records.reading import series, steps
+from providers.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -101,7 +102,7 @@ def _of_calls(began_at: datetime, sums: CallSums) -> StripField:
         status = HealthStatus.DEGRADED
     if sums.failed >= MOSTLY * sums.calls:
         status = HealthStatus.UNHEALTHY
-    note = f"{sums.failed:,} of {sums.calls:,} calls failed"
+    note = f"{sums.failed:,} of {counted(sums.calls, 'call')} failed"
     return StripField(began_at=began_at, status=status.value, note=note)
 
 

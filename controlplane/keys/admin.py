@@ -23,6 +23,7 @@ from controlplane.models import ApiKey
 from providers.managed.admin import KNOWN, LinesField, ManagedAdmin, ManagedForm
 from providers.managed.ages import aged
 from providers.managed.rights import Rights, rights_of
+from providers.words import counted
 from routing.blocks import CAPTURE
 from routing.gateway.auth import new_key
 from routing.models import CanonicalModel
@@ -215,7 +216,8 @@ class ApiKeyAdmin(ManagedAdmin):
         use = _use_of(row)
         if not use.requests:
             return "nothing"
-        return f"{use.requests:,} requests, {use.tokens:,} tokens, ${use.cost_usd:,.2f}"
+        told = counted(use.requests, "request"), counted(use.tokens, "token")
+        return f"{', '.join(told)}, ${use.cost_usd:,.2f}"
 
     @display(
         description="status",
@@ -234,11 +236,11 @@ class ApiKeyAdmin(ManagedAdmin):
 def limits_of(row: ApiKey) -> str:
     """In words; empty where there is none."""
     words = (
-        (row.rpm, "requests a minute"),
-        (row.tpm, "tokens a minute"),
-        (row.max_parallel, "at once"),
+        (row.rpm, "request a minute", "requests a minute"),
+        (row.tpm, "token a minute", "tokens a minute"),
+        (row.max_parallel, "at once", "at once"),
     )
-    return ", ".join(f"{most:,} {what}" for most, what in words if most is not None)
+    return ", ".join(counted(most, one, many) for most, one, many in words if most is not None)
 
 
 def _use_of(row: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from controlplane.records.models import RequestHour, RequestMinute
 from controlplane.records.reading import RequestSums, added, percentile, series, steps, totals
+from providers.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -106,7 +107,7 @@ def figures_of(total: RequestSums) -> tuple[Figure, ...]:
         Figure(
             title="Requests",
             value=f"{total.requests:,}",
-            note=f"{total.streams:,} streamed, {total.calls:,} calls",
+            note=f"{total.streams:,} streamed, {counted(total.calls, 'call')}",
         ),
         Figure(
             title="Errors",
@@ -287,5 +288,10 @@ def _cell(begin: datetime, one: RequestSums) -> Cell:
     at = begin.strftime("%m-%d %H:%M")
     if not one.requests:
         return Cell(state="default", words=f"{at}: no requests")
-    words = f"{at}: {one.requests:,} requests, {one.errors:,} errors, {one.failovers:,} failovers"
+    told = (
+        counted(one.requests, "request"),
+        counted(one.errors, "error"),
+        counted(one.failovers, "failover"),
+    )
+    words = f"{at}: {', '.join(told)}"
     return Cell(state=_alarm(one.error_share, 0.01, 0.05) or "success", words=words)

@@ -100,6 +100,7 @@ class CapturedAdmin(ReadOnly, ModelAdmin):
 
 
 class CapturedLookAdmin(ReadOnly, ModelAdmin):
+    rows_called = ("look", "looks")
     list_display = [LOOKED, "who", "place", "shown_id"]
     list_display_links = None
     list_filter_submit = False

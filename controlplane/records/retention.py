@@ -32,6 +32,7 @@ from controlplane.records.models import (
     RequestRecord,
 )
 from controlplane.records.rollups import sum_marked
+from providers.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,11 +76,13 @@ def prune(run: Run) -> str:
             run.progress(done + deleted, max(total, done + deleted))
         done += deleted
         if deleted:
-            told.append(f"{deleted} {kept.model._meta.verbose_name_plural}")  # noqa: SLF001 - Django's own API
-    for name, rows in _few(now, settings):
+            named = kept.model._meta  # noqa: SLF001 - Django's own API
+            one, many = str(named.verbose_name), str(named.verbose_name_plural)
+            told.append(counted(deleted, one, many))
+    for one, rows in _few(now, settings):
         deleted, _by_model = rows.delete()
         if deleted:
-            told.append(f"{deleted} {name}")
+            told.append(counted(deleted, one))
     return "deleted: " + ", ".join(told) if told else ""
 
 
@@ -124,11 +127,11 @@ def _tables(now: datetime, settings: Settings) -> Iterator[Expiring]:
 def _few(now: datetime, settings: Settings) -> Iterator[tuple[str, QuerySet[Any]]]:
     """Tables that stay small."""
     alerts = _before(now, settings.keep_alerts_days)
-    yield "alerts", _rows(_others("Alert")).filter(ended_at__lt=alerts)
+    yield "alert", _rows(_others("Alert")).filter(ended_at__lt=alerts)
     suggestions = _before(now, settings.keep_suggestions_days)
     over = _rows(_others("Suggestion")).exclude(state="open")
     yield (
-        "suggestions",
+        "suggestion",
         over.filter(decided_at__lt=suggestions)
         | over.filter(decided_at=None, expires_at__lt=suggestions),
     )

@@ -32,6 +32,7 @@ from controlplane.records.sums import (
     REQUEST_COLUMNS,
     MinuteSums,
 )
+from providers.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -86,8 +87,9 @@ def sum_marked(run: Run, before: datetime | None = None) -> str:
             group = {}
             run.progress(number, len(marks))
         if is_late and number < len(marks):
-            return f"{number} minutes summed, {len(marks) - number} are left for the next run"
-    return f"{len(marks)} minutes summed" if marks else ""
+            left = counted(len(marks) - number, "is", "are")
+            return f"{counted(number, 'minute')} summed, {left} left for the next run"
+    return f"{counted(len(marks), 'minute')} summed" if marks else ""
 
 
 _SELECT: Final = (

@@ -29,6 +29,7 @@ from controlplane.revisions.showing import SHOWN, shown_changes, shown_left_out,
 from providers.managed.admin import ReadOnly, lines
 from providers.managed.ages import aged_column
 from providers.managed.rights import rights_of
+from providers.words import counted
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
@@ -132,8 +133,7 @@ class RevisionAdmin(ReadOnly, ModelAdmin):
             return self._page(request, status=403, is_refused=True, errors=[str(error)], **page)
         if asked["is_preview"]:
             return self._previewed(request, outcome, page)
-        count = len(outcome.changes)
-        objects = "1 object" if count == 1 else f"{count} objects"
+        objects = counted(len(outcome.changes), "object")
         done = f"Undid revision {number}" if is_undo else f"Returned to revision {number}"
         messages.success(request, f"{done}: {objects} changed.")
         for told in outcome.notes:

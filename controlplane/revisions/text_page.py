@@ -23,6 +23,7 @@ from controlplane.edits.patience import APPLY_S, limited
 from controlplane.models import ConfigSource
 from controlplane.revisions.showing import shown_changes
 from providers.managed.rights import rights_of
+from providers.words import counted
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -111,8 +112,7 @@ def _compared(request: HttpRequest, text: str) -> dict[str, Any]:
 
 def _applied(request: HttpRequest, text: str) -> HttpResponse:
     outcome = apply_text(text, filename=NAME, environ={}, rights=rights_of(request))
-    count = len(outcome.changes)
-    objects = "1 object" if count == 1 else f"{count} objects"
+    objects = counted(len(outcome.changes), "object")
     messages.success(request, f"Applied: {objects} changed.")
     for told in outcome.notes:
         messages.warning(request, told)

@@ -21,6 +21,7 @@ from msgspec import Raw
 from failover.engine.policy import GATES, PARAM_MODES, STRICT, WHOLE_ANSWER
 from providers.adapters.simulator.faults import SimulatedFault, parse_fault
 from providers.protocols import bodies
+from providers.words import counted
 from routing.gateway.auth import check_scope
 from routing.gateway.deciding.keys import Key
 from routing.gateway.errors import bad_request
@@ -124,7 +125,7 @@ def is_unusual(forwarded: Sequence[tuple[bytes, bytes]], body: bytes) -> bool:
     if size > FORWARDED_BYTES or len(forwarded) > FORWARDED_FIELDS:
         names = b", ".join(dict.fromkeys(name for name, _value in forwarded)).decode("latin-1")
         raise bad_request(
-            f"{len(forwarded)} headers of {size} bytes would go to the provider "
+            f"{counted(len(forwarded), 'header')} of {size} bytes would go to the provider "
             f"({names[:200]}); allowed are {FORWARDED_FIELDS} of {FORWARDED_BYTES} bytes in all",
             status=431,
         )

@@ -244,6 +244,7 @@ class RoutingStateAdmin(ModelAdmin):
 class SwitchHistoryAdmin(ReadOnly, ModelAdmin):
     """Who switched what, when and why: what has ended, too."""
 
+    rows_called = ("turn of a switch", "turns of switches")
     list_display = [TURNED, "what", "did", "reason", UNTIL, "set_by"]
     list_filter = ["kind"]
     search_fields = ["provider_name", "canonical_model", "model", "reason", "set_by"]

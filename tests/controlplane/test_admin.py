@@ -19,7 +19,7 @@ from controlplane.benches.admin import BenchAdmin
 from controlplane.models import ApiKey, ConfigSource, Settings, Team, digest_of
 from controlplane.publishing.publisher import publish
 from failover.models import FailoverRule
-from providers.models import Credential, Provider
+from providers.models import Credential, Provider, ProviderModel
 from routing.models import Alias, Candidate, CanonicalModel, RoutingState
 from tests.support import rows
 from tests.support.forms import (
@@ -479,3 +479,19 @@ def test_every_list_has_ages_beside_its_times(admin):
     ):
         shown = admin.get(address(label, "changelist")).content.decode()
         assert re.search(rf'data-age="[^"]+">{age}</span>', shown), label
+
+
+@pytest.mark.parametrize(
+    ("label", "said"),
+    [
+        ("controlplane_healthsnapshot", "0 providers"),
+        ("controlplane_capturedlook", "0 looks"),
+        ("providers_providermodel", "1 provider model"),
+        ("providers_provider", "1 provider"),
+        ("routing_alias", "0 aliases"),
+    ],
+)
+def test_the_foot_of_a_list_agrees_with_its_number(admin, label, said):
+    ProviderModel.objects.create(provider=rows.provider("lab"), model_id="m")
+    shown = admin.get(address(label, "changelist")).content.decode()
+    assert re.search(rf">\s*{said}\s*</div>", shown)

@@ -234,7 +234,7 @@ def test_what_a_vendor_plans_is_told_where_the_model_is_named():
     ("rule", "attempts", "words"),
     [
         ({}, 2, "no effect: the last of 2 calls"),
-        ({"times": 3}, 1, "no effect: the last of 1 calls"),
+        ({"times": 3}, 1, "no effect: the last of 1 call"),
         ({"statuses": [429]}, 3, "is the same model"),
     ],
 )

@@ -11,6 +11,7 @@ from typing import Final
 
 from controlplane.advice.finding.values import Ground, Proposal, Span, Step
 from failover.cautions import TOGETHER
+from providers.words import counted
 
 EPISODES: Final = 3
 APART: Final = timedelta(minutes=30)  # one episode from the next
@@ -118,8 +119,9 @@ def _ground(
 ) -> Ground:
     hours = {minute.replace(minute=0, second=0) for minute in both}
     return Ground(
-        text=f"{a} and {b} failed in the same {len(both)} minutes, in {len(hours)} different"
-        f" hours; {a} in {len(bad[a])} in all, {b} in {len(bad[b])}.",
+        text=f"{a} and {b} failed in the same {counted(len(both), 'minute')}, in"
+        f" {counted(len(hours), 'different hour')};"
+        f" {a} in {len(bad[a])} in all, {b} in {len(bad[b])}.",
         figures={
             "providers": [a, b],
             "bad_minutes_of_first": len(bad[a]),

@@ -7,6 +7,7 @@ from typing import Final
 
 from controlplane.advice.finding.values import Ground, Span, Tally, money, share
 from controlplane.records.models import BOUNDS_MS
+from providers.words import counted
 
 # Far above what chance does, because an operator is asked to act.
 ERROR_RATE: Final = 0.10
@@ -108,8 +109,8 @@ def ground_of(name: str, tally: Tally, window: Span) -> Ground:
         "usd_per_mtok": money(tally.usd_per_mtok),
     }
     text = (
-        f"{name}: {tally.calls:,} calls, {tally.errors:,} failed ({share(tally.error_rate)}),"
-        f" {tally.limited:,} rate limited"
+        f"{name}: {counted(tally.calls, 'call')}, {tally.errors:,} failed"
+        f" ({share(tally.error_rate)}), {tally.limited:,} rate limited"
     )
     if (begun := tally.content_ms(0.5)) is not None:
         text += f"; half had begun by {begun} ms, 95 % by {tally.content_ms(0.95)} ms"

@@ -19,6 +19,7 @@ from controlplane.advice.finding.values import (
     confidence_of,
     share,
 )
+from providers.words import counted
 
 ALWAYS: Final = 0.8  # of the minutes in which it was called
 MINUTES: Final = 30
@@ -92,7 +93,7 @@ def _limit(
         grounds=(
             Ground(
                 text=f"{seat.name} was rate limited in {tally.limited_minutes:,} of the"
-                f" {tally.minutes:,} minutes in which it was called"
+                f" {counted(tally.minutes, 'minute')} in which it was called"
                 f" ({share(tally.limited_minutes / tally.minutes)}); in those minutes"
                 f" {value:,} {WORDS[name]} passed (median).",
                 figures={

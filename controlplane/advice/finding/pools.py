@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Final
 
 from controlplane.advice.finding.values import Ground, Line, Proposal, Seat, Span, Step, money
+from providers.words import counted
 
 KIND: Final = "pool_candidate"
 LISTED: Final = 0.6  # confidence: it is listed, and nobody has called it yet
@@ -114,8 +115,9 @@ def _dead(line: Line, seat: Seat, window: Span) -> Proposal:
         ),
         grounds=(
             Ground(
-                text=f"{seat.name} was called {tally.calls:,} times within a day and served"
-                f" nobody: {tally.errors:,} calls failed, {tally.limited:,} were rate limited.",
+                text=f"{seat.name} was called {counted(tally.calls, 'time')} within a day and"
+                f" served nobody: {counted(tally.errors, 'call')} failed,"
+                f" {counted(tally.limited, 'was', 'were')} rate limited.",
                 figures={
                     "candidate": seat.name,
                     "calls": tally.calls,

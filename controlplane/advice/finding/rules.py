@@ -8,6 +8,7 @@ from typing import Final
 
 from controlplane.advice.finding.values import Ground, Proposal, Span, Step, money, share
 from failover.suggestions import Evidence, Market, Offer, Wants
+from providers.words import counted
 
 KIND: Final = "failover_rule"
 LOST: Final = 20  # requests that failed although there was a rule
@@ -105,7 +106,7 @@ def _grounds(model: Model, window: Span) -> Iterator[Ground]:
             text=f"Nobody of whom its rule names can be called: {', '.join(rule.fallbacks)}."
         )
     needs = sorted(model.wants.needs)
-    text = f"{asked.requests:,} requests, {asked.lost:,} without an answer"
+    text = f"{counted(asked.requests, 'request')}, {asked.lost:,} without an answer"
     if asked.requests:
         text += f" ({share(asked.lost / asked.requests)})"
     text += f"; asked of it: {', '.join(needs)}" if needs else "; nothing in particular asked of it"

@@ -18,6 +18,7 @@ from controlplane.control.supervisor import (
     listen,
     origin,
 )
+from providers.words import counted
 from routing.gateway.limits import NAMES, limits_of
 from routing.gateway.telemetry import logs
 
@@ -112,9 +113,9 @@ class Command(BaseCommand):
             limits=tuple(options["limit"]),
             workers=workers,
         )
-        noun = "worker" if workers == 1 else "workers"
         self.stdout.write(
-            f"Switchyard listens on {origin(listener)} (plane {plane}, {workers} {noun})."
+            f"Switchyard listens on {origin(listener)}"
+            f" (plane {plane}, {counted(workers, 'worker')})."
         )
         self.stdout.flush()
         Supervisor(control_child(), worker, cwd=settings.BASE_DIR).run()

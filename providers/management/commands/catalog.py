@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from providers.catalog.imports import FORMATS
+from providers.words import counted
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -79,9 +80,8 @@ class Command(BaseCommand):
         )
         self.stdout.write(f"{path.name}: {counts}")
         if report.refused:
-            count = len(report.refused)
-            what = "model was" if count == 1 else "models were"
-            raise CommandError(f"{count} {what} refused; the others are in", returncode=1)
+            what = counted(len(report.refused), "model was", "models were")
+            raise CommandError(f"{what} refused; the others are in", returncode=1)
 
     def _tell(self, title: str, names: list[str]) -> None:
         for name in names[:SHOWN]:
@@ -107,7 +107,8 @@ class Command(BaseCommand):
             content = refresh(today)
         except ImportError as error:
             raise CommandError(f"install the package {PACKAGE} first: {error}") from error
-        self.stdout.write(f"{len(content.models)} models from {next(iter(content.sources))}")
+        models = counted(len(content.models), "model")
+        self.stdout.write(f"{models} from {next(iter(content.sources))}")
 
 
 def _of(reads: Iterable[Read], vendors: list[str]) -> Iterator[Read]:

@@ -71,16 +71,16 @@ def current() -> list[str]:
 def test_what_is_new_gone_and_back_is_told_and_kept(serve):
     server = serve("a", "b", "c")
     lab(server)
-    assert run() == "1 of 1 lists read; lab: 3 models, listed for the first time"
-    assert run(600) == "1 of 1 lists read; nothing new"
+    assert run() == "1 of 1 list read; lab: 3 models, listed for the first time"
+    assert run(600) == "1 of 1 list read; nothing new"
     server.models = ["b", "d"]
-    assert run(1200) == "1 of 1 lists read; lab: new: d; gone: a, c"
+    assert run(1200) == "1 of 1 list read; lab: new: d; gone: a, c"
     assert current() == ["b", "d"]
     gone = ListedModel.objects.get(model_id="a")
     assert (gone.first_seen_at, gone.last_seen_at) == (BEGIN, BEGIN + timedelta(seconds=600))
     assert gone.vanished_at == BEGIN + timedelta(seconds=1200)
     server.models = ["a", "b", "d"]
-    assert run(1800) == "1 of 1 lists read; lab: new: a"
+    assert run(1800) == "1 of 1 list read; lab: new: a"
     assert ListedModel.objects.get(model_id="a").first_seen_at == BEGIN
 
 
@@ -97,7 +97,7 @@ def test_an_id_that_differs_by_its_date_alone_is_renamed(serve, before, now):
     lab(server)
     run()
     server.models = ["x", now]
-    assert run(600) == f"1 of 1 lists read; lab: renamed: {before} → {now}"
+    assert run(600) == f"1 of 1 list read; lab: renamed: {before} → {now}"
     assert recent("lab", BEGIN + timedelta(days=1)) == [
         f"2026-11-28 12:10 UTC: renamed: {before} → {now}"
     ]
@@ -120,11 +120,11 @@ def test_a_list_that_could_not_be_read_to_its_end_takes_nobody_out(serve, how):
     server.asked.clear()
     if how == "fails":
         server.status = 500
-        assert run(600) == "0 of 1 lists read; nothing new"
+        assert run(600) == "0 of 1 list read; nothing new"
     else:
         server.models = ["a", "new", "b", "c"]
         server.breaks_after = 1
-        assert run(600) == "1 of 1 lists read; lab: new: new"
+        assert run(600) == "1 of 1 list read; lab: new: new"
     assert {"a", "b", "c"} <= set(current())
 
 

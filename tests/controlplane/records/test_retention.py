@@ -150,7 +150,7 @@ def test_alerts_that_last_and_open_suggestions_stay_however_old() -> None:
 
     assert set(Alert.objects.values_list("kind", flat=True)) == {"open", "just over"}
     assert set(Suggestion.objects.values_list("state", flat=True)) == {"open", "accepted"}
-    assert "1 alerts, 2 suggestions" in told
+    assert "1 alert, 2 suggestions" in told
 
 
 def test_history_goes_of_every_kind_of_object() -> None:

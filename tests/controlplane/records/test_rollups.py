@@ -305,7 +305,7 @@ def test_a_minute_whose_records_are_deleted_keeps_its_sums() -> None:
 
     assert only(RequestMinute, "requests", minute=NOON) == {"requests": 2}
     assert not DirtyMinute.objects.exists()
-    assert told == "1 minutes summed"
+    assert told == "1 minute summed"
 
 
 def test_deleting_that_begins_while_a_minute_is_summed_leaves_its_sums() -> None:

@@ -1,0 +1,8 @@
+"""How a number of things is said."""
+
+from __future__ import annotations
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """`number` of them: "1 model", "2,000 models". `many` is what is not `one` with an s."""
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
