@@ -117,8 +117,8 @@ TEMPLATES = [
             ],
             "builtins": [
                 "controlplane.nonces",
-                "providers.managed.ages",
-                "providers.managed.rows_called",
+                "providers.saying.ages",
+                "providers.saying.rows_called",
             ],
             "libraries": {
                 "decision_words": "controlplane.decisions.words",

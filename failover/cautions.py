@@ -19,8 +19,8 @@ from providers.adapters.headers import is_authorized
 from providers.adapters.own_address import is_own
 from providers.adapters.registry import ADAPTERS
 from providers.adapters.spec import ModelFacts, split_name
+from providers.saying.counting import counted
 from providers.secrets.redaction import LONG_ENOUGH
-from providers.words import counted
 
 WEIGHTLESS: Final = frozenset({"priority_failover", "fill_first", "round_robin"})
 TOGETHER: Final = "together"  # of a failure domain: who has the same fails together

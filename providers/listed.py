@@ -17,7 +17,7 @@ from django.db import transaction
 from providers.catalog.shipped import undated
 from providers.catalog.vendors import vendor_of
 from providers.models import ListedModel
-from providers.words import counted
+from providers.saying.counting import counted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping

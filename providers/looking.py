@@ -22,9 +22,9 @@ from providers.protocols import PROTOCOLS
 from providers.protocols.canonical import Unfit
 from providers.protocols.protocol import Target
 from providers.protocols.translating import Translated
+from providers.saying.counting import counted
 from providers.secrets.redaction import known
 from providers.transport import unpacked
-from providers.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

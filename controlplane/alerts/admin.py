@@ -18,7 +18,7 @@ from controlplane.alerts.kinds import KINDS
 from controlplane.validation import webhook_host_problems, webhook_url_problems
 from providers.destinations import origin_of
 from providers.managed.admin import ManagedAdmin, ManagedForm, ReadOnly, SecretField
-from providers.managed.ages import aged
+from providers.saying.ages import aged
 from providers.secrets.binding import owner_of
 from providers.secrets.fields import EncryptedText
 from providers.transport.guard import refusal_of

@@ -30,8 +30,8 @@ from controlplane.config.schema import ConfigurationBlock
 from controlplane.config.types import suggestion
 from controlplane.config.yaml import MAX_BYTES, Absent, ConfigErrors, Mistake, Tree
 from controlplane.edits.patience import OutOfPatience
+from providers.saying.counting import counted
 from providers.secrets.redaction import known
-from providers.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from django.urls import re_path
@@ -77,6 +77,9 @@ class ExplainQuestion(OrderSerializer):
         return attrs
 
 
+FLAG: Final = "What is odd about it now, such as that its provider does not list it; mostly empty."
+
+
 class StepView(serializers.Serializer[Any]):
     """`stage` is request, chain or rule; `name` the name that brought the candidate in."""
 
@@ -90,6 +93,7 @@ class StepView(serializers.Serializer[Any]):
         child=serializers.CharField(),
         help_text="Members of `body` that it would not get, as it speaks another protocol.",
     )
+    flag = serializers.CharField(allow_blank=True, help_text=FLAG)
 
 
 class LeftOutView(serializers.Serializer[Any]):
@@ -99,6 +103,7 @@ class LeftOutView(serializers.Serializer[Any]):
     words = serializers.CharField(help_text="What it means.")
     returns_in_s = serializers.FloatField(allow_null=True)
     cause = serializers.CharField(allow_blank=True, help_text="What made a bench, if it is known.")
+    flag = serializers.CharField(allow_blank=True, help_text=FLAG)
 
 
 class RuleView(serializers.Serializer[Any]):

@@ -6,16 +6,20 @@ The answers are those of the worker that serves the page: its table, its benches
 
 from __future__ import annotations
 
+import dataclasses
 import hmac
 import json
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from controlplane.decisions.trying import GUEST_PREFIX
 from controlplane.publishing.snapshots import NotKept, snapshot_of
 from failover.engine.plan import Fitting
 from providers.errors import ProtocolError
+from providers.listed import flags
 from routing.gateway.auth import digest_of
 from routing.gateway.deciding.affinity import SESSION_HEADER
 from routing.gateway.deciding.features import features_of
@@ -94,7 +98,7 @@ class Then:
 
 def decide(worker: LocalWorker, question: Question) -> Decision:
     """What the next request of that kind would meet at `worker`. Raises Unanswerable."""
-    return worker.read(lambda: _decide(worker, question))
+    return _flagged(worker.read(lambda: _decide(worker, question)))
 
 
 def decide_now(worker: LocalWorker, record: RequestRecord) -> Decision:
@@ -110,7 +114,25 @@ def decide_now(worker: LocalWorker, record: RequestRecord) -> Decision:
         features = features_then(record.told, key)
         return _explained(worker, table, resolution, features)
 
-    return worker.read(look)
+    return _flagged(worker.read(look))
+
+
+def _flagged(decision: Decision) -> Decision:
+    """With what is odd about each candidate, as far as the providers' own lists say."""
+    told = decision.explanation
+    both = (told.candidates, told.rejected)
+    odd = flags({(one.provider_name, one.model) for group in both for one in group})
+    if not odd:
+        return decision
+    candidates, rejected = (
+        tuple(
+            msgspec.structs.replace(one, flag=odd.get((one.provider_name, one.model), ""))
+            for one in group
+        )
+        for group in both
+    )
+    marked = msgspec.structs.replace(told, candidates=candidates, rejected=rejected)
+    return dataclasses.replace(decision, explanation=marked)
 
 
 def decide_again(record: RequestRecord) -> Then:

@@ -24,8 +24,8 @@ from controlplane.health.strips import (
 )
 from providers.listed import recent
 from providers.managed.admin import ReadOnly
-from providers.managed.ages import age, aged, aged_column
 from providers.models import Provider
+from providers.saying.ages import age, aged, aged_column
 from routing.admin import CanonicalModelAdmin
 from routing.models import Candidate, CanonicalModel
 from routing.switches.admin import SCRIPT, CandidateAdmin, SwitchedProviderAdmin

@@ -12,7 +12,7 @@ from controlplane.edits.noting import note
 from controlplane.health.watched import look_at_all, watched
 from providers import listed
 from providers.catalog_rows import lookup
-from providers.words import counted
+from providers.saying.counting import counted
 
 if TYPE_CHECKING:
     from datetime import datetime

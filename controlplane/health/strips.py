@@ -11,7 +11,7 @@ from controlplane.health.models import HealthCheck, HealthStatus
 from controlplane.health.rules import ERROR_SHARE
 from controlplane.records.models import CallMinute
 from controlplane.records.reading import series, steps
-from providers.words import counted
+from providers.saying.counting import counted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping

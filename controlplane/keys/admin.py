@@ -21,9 +21,9 @@ from controlplane.keys.rotating import USUAL, rotate
 from controlplane.keys.use import uses
 from controlplane.models import ApiKey
 from providers.managed.admin import KNOWN, LinesField, ManagedAdmin, ManagedForm
-from providers.managed.ages import aged
 from providers.managed.rights import Rights, rights_of
-from providers.words import counted
+from providers.saying.ages import aged
+from providers.saying.counting import counted
 from routing.blocks import CAPTURE
 from routing.gateway.auth import new_key
 from routing.models import CanonicalModel

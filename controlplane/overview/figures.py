@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from controlplane.records.models import RequestHour, RequestMinute
 from controlplane.records.reading import RequestSums, added, percentile, series, steps, totals
-from providers.words import counted
+from providers.saying.counting import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

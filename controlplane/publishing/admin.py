@@ -7,7 +7,7 @@ from typing import Final
 from unfold.admin import ModelAdmin
 
 from providers.managed.admin import ReadOnly
-from providers.managed.ages import aged_column
+from providers.saying.ages import aged_column
 
 CREATED: Final = aged_column("created_at", "created at")
 

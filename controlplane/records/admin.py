@@ -25,8 +25,8 @@ from controlplane.records.models import Captured, RequestRecord
 from controlplane.records.table import as_csv
 from controlplane.records.trails import duration, left_out, trail_of
 from providers.managed.admin import ReadOnly, lines
-from providers.managed.ages import aged
 from providers.models import Provider
+from providers.saying.ages import aged
 from routing.gateway.explain.reasons import read_of
 from routing.gateway.records.record import Outcome
 from routing.models import CanonicalModel

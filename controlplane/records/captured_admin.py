@@ -13,7 +13,7 @@ from controlplane.records.choosing import BoundedPaginator
 from controlplane.records.looking import look
 from controlplane.records.models import Captured, CapturedLook, RequestRecord
 from providers.managed.admin import ReadOnly
-from providers.managed.ages import aged, aged_column
+from providers.saying.ages import aged, aged_column
 
 if TYPE_CHECKING:
     from uuid import UUID

@@ -32,7 +32,7 @@ from controlplane.records.models import (
     RequestRecord,
 )
 from controlplane.records.rollups import sum_marked
-from providers.words import counted
+from providers.saying.counting import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

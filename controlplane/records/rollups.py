@@ -32,7 +32,7 @@ from controlplane.records.sums import (
     REQUEST_COLUMNS,
     MinuteSums,
 )
-from providers.words import counted
+from providers.saying.counting import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

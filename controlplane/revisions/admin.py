@@ -27,9 +27,9 @@ from controlplane.revisions.history import (
 )
 from controlplane.revisions.showing import SHOWN, shown_changes, shown_left_out, totals
 from providers.managed.admin import ReadOnly, lines
-from providers.managed.ages import aged_column
 from providers.managed.rights import rights_of
-from providers.words import counted
+from providers.saying.ages import aged_column
+from providers.saying.counting import counted
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse

@@ -23,7 +23,7 @@ from controlplane.edits.patience import APPLY_S, limited
 from controlplane.models import ConfigSource
 from controlplane.revisions.showing import shown_changes
 from providers.managed.rights import rights_of
-from providers.words import counted
+from providers.saying.counting import counted
 
 if TYPE_CHECKING:
     from django.http import HttpRequest

@@ -21,7 +21,7 @@ from msgspec import Raw
 from failover.engine.policy import GATES, PARAM_MODES, STRICT, WHOLE_ANSWER
 from providers.adapters.simulator.faults import SimulatedFault, parse_fault
 from providers.protocols import bodies
-from providers.words import counted
+from providers.saying.counting import counted
 from routing.gateway.auth import check_scope
 from routing.gateway.deciding.keys import Key
 from routing.gateway.errors import bad_request

@@ -24,8 +24,8 @@ from unfold.decorators import display
 from providers.admin import ProviderAdmin
 from providers.listed import flags
 from providers.managed.admin import ReadOnly
-from providers.managed.ages import aged_column
 from providers.models import Provider
+from providers.saying.ages import aged_column
 from routing.models import Candidate, CanonicalModel, RoutingState
 from routing.switches.state import end, identity_of, note_author, set_state, warnings_of
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from providers.managed.ages import age, aged
+from providers.saying.ages import age, aged
 
 NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
 

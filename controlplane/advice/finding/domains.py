@@ -11,7 +11,7 @@ from typing import Final
 
 from controlplane.advice.finding.values import Ground, Proposal, Span, Step
 from failover.cautions import TOGETHER
-from providers.words import counted
+from providers.saying.counting import counted
 
 EPISODES: Final = 3
 APART: Final = timedelta(minutes=30)  # one episode from the next

@@ -7,7 +7,7 @@ from typing import Final
 
 from controlplane.advice.finding.values import Ground, Span, Tally, money, share
 from controlplane.records.models import BOUNDS_MS
-from providers.words import counted
+from providers.saying.counting import counted
 
 # Far above what chance does, because an operator is asked to act.
 ERROR_RATE: Final = 0.10

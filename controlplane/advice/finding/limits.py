@@ -19,7 +19,7 @@ from controlplane.advice.finding.values import (
     confidence_of,
     share,
 )
-from providers.words import counted
+from providers.saying.counting import counted
 
 ALWAYS: Final = 0.8  # of the minutes in which it was called
 MINUTES: Final = 30

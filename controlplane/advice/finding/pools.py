@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Final
 
 from controlplane.advice.finding.values import Ground, Line, Proposal, Seat, Span, Step, money
-from providers.words import counted
+from providers.saying.counting import counted
 
 KIND: Final = "pool_candidate"
 LISTED: Final = 0.6  # confidence: it is listed, and nobody has called it yet

@@ -8,7 +8,7 @@ from typing import Final
 
 from controlplane.advice.finding.values import Ground, Proposal, Span, Step, money, share
 from failover.suggestions import Evidence, Market, Offer, Wants
-from providers.words import counted
+from providers.saying.counting import counted
 
 KIND: Final = "failover_rule"
 LOST: Final = 20  # requests that failed although there was a rule

@@ -18,7 +18,7 @@ from controlplane.control.supervisor import (
     listen,
     origin,
 )
-from providers.words import counted
+from providers.saying.counting import counted
 from routing.gateway.limits import NAMES, limits_of
 from routing.gateway.telemetry import logs
 

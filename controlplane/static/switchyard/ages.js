@@ -1,4 +1,4 @@
-// Ages of times go on while a page stays open, in the words of providers/managed/ages.py.
+// Ages of times go on while a page stays open, in the words of providers/saying/ages.py.
 (() => {
     const UNITS = [[172800, 86400, "d"], [3600, 3600, "h"], [60, 60, "min"], [0, 1, "s"]];
     const said = (at) => {

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from providers.catalog.imports import FORMATS
-from providers.words import counted
+from providers.saying.counting import counted
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser

@@ -39,7 +39,7 @@ BENCHED: Final = frozenset({"benched", "benched_manually"})
 class ExplainedRejection(Struct, frozen=True, kw_only=True):
     """
     `reason` is the planner's word, `words` what it means; `cause` what made a bench, "" where
-    that is not known.
+    that is not known. `flag` is as in a step.
     """
 
     provider_name: str
@@ -48,6 +48,7 @@ class ExplainedRejection(Struct, frozen=True, kw_only=True):
     words: str
     returns_in_s: float | None
     cause: str = ""
+    flag: str = ""
 
 
 class ExplainedRule(Struct, frozen=True, kw_only=True):

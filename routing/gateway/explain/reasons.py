@@ -25,6 +25,7 @@ class ExplainedStep(Struct, frozen=True, kw_only=True):
 
     `stage` is "request", "chain" or "rule", and `name` the name that brought it in. `inputs` is
     what the strategy knew of it. `dropped` are the members of the request that it would not get.
+    `flag` is what is odd about it, where whoever asks knows of such.
     """
 
     provider_name: str
@@ -34,6 +35,7 @@ class ExplainedStep(Struct, frozen=True, kw_only=True):
     reason: str
     inputs: dict[str, Any]
     dropped: tuple[str, ...] = ()
+    flag: str = ""
 
 
 class Teller:

@@ -311,6 +311,26 @@ def test_pools_now_flags_candidates_and_shows_what_became_of_their_calls(client:
     assert 'aria-label="the last 6 hours: unhealthy 2 %, not called 97 %"' in page
 
 
+def test_explain_says_who_is_not_in_its_providers_list_tried_or_left_out(client: Client):
+    now = timezone.now()
+    seen = {"first_seen_at": now, "last_seen_at": now}
+    ListedModel.objects.create(provider="a", model_id="other", **seen)
+    ListedModel.objects.create(provider="b", model_id="x", **seen)
+    answer = explained(client, model="m")
+    flags = [(c["provider_name"], c["flag"]) for c in answer["candidates"]]
+    assert flags == [("a", "not in the provider's list"), ("b", "")]
+
+    off = CandidateSpec(provider="a", model="x", enabled=False)
+    on = CandidateSpec(provider="b", model="x")
+    with local_worker(snapshot(content(pool("m", off, on), providers=CONTENT.providers))) as other:
+        left_out = explained(WorkerClient(other), model="m")["rejected"]
+    assert [(c["provider_name"], c["flag"]) for c in left_out] == flags[:1]
+
+    client.force_login(staff("routing.view_canonicalmodel"))
+    page = client.get(reverse("explain"), {"model": "m"}).content.decode()
+    assert page.count("not in the provider&#x27;s list</strong>") == 1
+
+
 def test_a_page_without_a_gateway_is_404():
     client = Client()
     client.force_login(staff("routing.view_canonicalmodel"))

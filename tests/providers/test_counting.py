@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from providers.words import counted
+from providers.saying.counting import counted
 
 pytestmark = pytest.mark.pure
 ROOT = Path(__file__).parents[2]
