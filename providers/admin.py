@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from django import forms
 from django.contrib import admin, messages
@@ -18,6 +18,9 @@ from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from providers.adapters.registry import ADAPTERS, KNOWN_KINDS
+from providers.adapters.spec import CAPABILITIES
+from providers.catalog.entry import PRICES
+from providers.catalog.metadata import metadata_problems
 from providers.catalog_admin import known_of, summary
 from providers.catalog_rows import lookup
 from providers.destinations import confirm, unconfirmed
@@ -28,7 +31,7 @@ from providers.managed.admin import (
     ManagedInline,
     SecretField,
 )
-from providers.managed.block_field import TEXT, BlockMember, BlockMembers
+from providers.managed.block_field import FLAG, JSON, TEXT, BlockMember, BlockMembers
 from providers.managed.rights import rights_of
 from providers.models import Credential, Provider, ProviderModel
 from providers.secrets.binding import credential_owner
@@ -61,6 +64,22 @@ HEALTH: Final[BlockMembers] = {
     "interval_s": BlockMember("checked every (seconds)", usual=60),
     "paid_probe_model": BlockMember("model to call where only a paid call shows it", TEXT),
     "status_page": BlockMember("address of its status page", TEXT),
+}
+METADATA: Final[BlockMembers] = {
+    "catalog": BlockMember('in the catalogue as (vendor/model, or "none")', TEXT),
+    "family": BlockMember("family", TEXT),
+    "context_window": BlockMember("context window (tokens)"),
+    "max_output_tokens": BlockMember("longest answer (tokens)"),
+    "reasons": BlockMember("reasons by itself, unasked", FLAG),
+    **{
+        f"capabilities.{name}": BlockMember(f"takes {name.replace('_', ' ')}", FLAG)
+        for name in CAPABILITIES
+    },
+    **{
+        f"pricing.{name}_per_mtok": BlockMember(f"{name.replace('_', ' ')} ($ a million tokens)")
+        for name in PRICES
+    },
+    "pricing.tiers": BlockMember("other prices above so many tokens, as JSON", JSON),
 }
 SHOWN: Final = 50  # of the models that a test has found
 
@@ -112,28 +131,13 @@ class CredentialInline(ManagedInline):
         )
 
 
-class OneLineJson(UnfoldAdminTextInputWidget):
-    """JSON in a table's cell. An empty object shows as nothing."""
-
-    def format_value(self, value: Any) -> Any:
-        return "" if value in ("{}", "[]") else super().format_value(value)
-
-    def value_from_datadict(self, data: Any, files: Any, name: str) -> Any:
-        return super().value_from_datadict(data, files, name) or "{}"
-
-
 class ProviderModelInline(ManagedInline):
     model = ProviderModel
+    blocks: ClassVar = {"metadata": METADATA}
+    _unsaid = "from the catalogue"
     fields = ["model_id", "metadata", "known", "position"]
     readonly_fields = ["known"]
     verbose_name_plural = "models: the configured inventory"
-
-    def formfield_for_dbfield(
-        self, db_field: Field[Any, Any], request: HttpRequest, **options: Any
-    ) -> Any:
-        if db_field.name == "metadata":
-            options["widget"] = OneLineJson
-        return super().formfield_for_dbfield(db_field, request, **options)
 
     @cached_property
     def catalogs(self) -> Lookup:
@@ -142,7 +146,7 @@ class ProviderModelInline(ManagedInline):
     @display(description="known")
     def known(self, row: ProviderModel) -> str:
         """The facts that count in short; the row's own page has them all, with their sources."""
-        if row.pk is None:
+        if row.pk is None or metadata_problems(row.metadata):
             return ""
         page = reverse("admin:providers_providermodel_change", args=[row.pk])
         told = summary(known_of(row, self.catalogs).values)

@@ -22,7 +22,7 @@ from unfold.widgets import (
     UnfoldAdminTextareaWidget,
 )
 
-from providers.managed.block_field import TIMES, BlockField, plain, statuses_in
+from providers.managed.block_field import INHERITED, TIMES, BlockField, plain, statuses_in
 from providers.managed.models import ManagedModel, cautions_of, inherited, uses_of
 from providers.managed.versioned_admin import VersionedForm
 from providers.validation import secret_problems
@@ -168,6 +168,7 @@ class FittingFields:
     blocks: ClassVar[Mapping[str, BlockMembers]] = {"timeouts": TIMES}
     _inherits = True  # from the settings
     _folds = False  # blocks, into one line
+    _unsaid = INHERITED  # what a folded block says of a member that it does not have
 
     def formfield_for_dbfield(
         self, db_field: Field[Any, Any], request: HttpRequest, **options: Any
@@ -181,6 +182,7 @@ class FittingFields:
                 members,
                 inherited={**told, **told.get("timeouts", {})},
                 is_folded=self._folds,
+                unsaid=self._unsaid,
                 label=capfirst(db_field.verbose_name) + (" (seconds)" if members is TIMES else ""),
                 help_text="Empty: what stands in the field.",
             )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
@@ -17,6 +19,9 @@ FLAG: Final = "flag"
 STATUSES: Final = "statuses"
 TEXT: Final = "text"
 CHOICE: Final = "choice"
+JSON: Final = "json"  # what is no single value
+INHERITED: Final = "inherited"
+BESIDES: Final = "besides"
 NONE: Final = "none"  # an empty list, which is not the same as nothing typed
 YES_OR_NO: Final = ((True, "yes"), (False, "no"))
 
@@ -42,6 +47,8 @@ class BlockMember:
             return typed
         if self.kind == STATUSES:
             return statuses_in(typed)
+        if self.kind == JSON:
+            return _json(self.words, typed)
         if self.kind == NUMBER:
             return _number(self.words, typed)
         known = {str(value): value for value, _words in self.offered}
@@ -56,7 +63,12 @@ class BlockMember:
     def told(self, value: Any) -> str:
         """`value` as a person says it."""
         words = {repr(one): said for one, said in self.offered}.get(repr(value))
-        return words or plain(value)
+        return words or self.written(value)
+
+    def written(self, value: Any) -> str:
+        """`value` as it is typed; a text that could not be read is that itself."""
+        is_json = self.kind == JSON and value is not None and not isinstance(value, str)
+        return json.dumps(value, ensure_ascii=False) if is_json else plain(value)
 
 
 BlockMembers: TypeAlias = Mapping[
@@ -79,14 +91,22 @@ class BlockWidget(forms.Widget):
     """
     An input for each member; `inherited` are the values that count where one is empty.
 
-    Where it `is_folded`, as in a table's cell, one line says what is given, and opens the inputs.
+    Where it `is_folded`, as in a table's cell, one line says what is given, and opens the inputs;
+    `unsaid` stands for what is not given. What the block has besides comes along unseen, so that
+    saving a form loses nothing.
     """
 
     def __init__(
-        self, members: BlockMembers, inherited: Mapping[str, Any], *, is_folded: bool = False
+        self,
+        members: BlockMembers,
+        inherited: Mapping[str, Any],
+        *,
+        is_folded: bool = False,
+        unsaid: str = INHERITED,
     ) -> None:
         super().__init__()
-        self.members, self.inherited, self.is_folded = members, inherited, is_folded
+        self.members, self.inherited = members, inherited
+        self.is_folded, self.unsaid = is_folded, unsaid
 
     def id_for_label(self, id_: str) -> str:
         return f"{id_}_{next(iter(self.members))}" if id_ else id_
@@ -99,7 +119,8 @@ class BlockWidget(forms.Widget):
         """What was typed, by key."""
         del files
         typed = {key: data.get(f"{name}_{key}", "").strip() for key in self.members}
-        return nested({key: text for key, text in typed.items() if text})
+        besides = _besides(data.get(f"{name}_{BESIDES}", ""), self.members)
+        return nested(besides | {key: text for key, text in typed.items() if text})
 
     def value_omitted_from_data(self, data: Any, files: Any, name: str) -> bool:
         del files
@@ -129,11 +150,17 @@ class BlockWidget(forms.Widget):
                     self._input(name, key, given.get(key), own, renderer),
                 )
             )
+        besides = {key: one for key, one in given.items() if key not in self.members}
         columns = "repeat(auto-fill, minmax(11rem, 1fr))"
         grid = format_html(
-            '<div id="{}" style="display: grid; gap: .5rem; grid-template-columns: {}">{}</div>',
+            '<div id="{}" style="display: grid; gap: .5rem; grid-template-columns: {}">{}{}</div>',
             base,
             columns,
+            format_html(
+                '<input type="hidden" name="{}_{}" value="{}">', name, BESIDES, json.dumps(besides)
+            )
+            if besides
+            else "",
             format_html_join(
                 "", '<div><label for="{}" class="text-subtle text-xs">{}</label>{}</div>', rows
             ),
@@ -154,7 +181,8 @@ class BlockWidget(forms.Widget):
             attrs["placeholder"] = usual
             if member.kind == NUMBER:
                 attrs["inputmode"] = "decimal"
-            typed: str = UnfoldAdminTextInputWidget().render(name, plain(value), attrs, renderer)
+            text = member.written(value)
+            typed: str = UnfoldAdminTextInputWidget().render(name, text, attrs, renderer)
             return typed
         choices = [("", usual or "as is usual"), *((str(v), words) for v, words in member.offered)]
         chosen = "" if value is None else str(value)
@@ -163,7 +191,7 @@ class BlockWidget(forms.Widget):
 
     def _usual(self, key: str) -> str:
         if self.is_folded:
-            return "inherited"
+            return self.unsaid
         member = self.members[key]
         value = self.inherited.get(member.setting or key)
         if value is not None:
@@ -176,15 +204,18 @@ class BlockWidget(forms.Widget):
             for key, member in self.members.items()
             if key in given
         ]
-        return ", ".join(said) or "inherited"
+        return ", ".join(said) or self.unsaid
 
 
 class _BoundBlock(BoundField):
-    """Tells its widget which members the problems are of: each begins with its member's key."""
+    """Tells its widget which members the problems are of: each begins with its key or its words."""
 
     def build_widget_attrs(self, attrs: Any, widget: Any = None) -> dict[str, Any]:
         found = super().build_widget_attrs(attrs, widget)
-        wrong = [str(problem).partition(":")[0] for problem in self.errors]
+        field: Any = self.field
+        keys = {capfirst(one.words): key for key, one in field.members.items()}
+        heads = [re.split(r"[:\[]", str(problem), maxsplit=1)[0] for problem in self.errors]
+        wrong = [keys.get(head, head) for head in heads]
         return {**found, "wrong": wrong} if wrong else found
 
 
@@ -199,15 +230,21 @@ class BlockField(forms.Field):
         *,
         inherited: Mapping[str, Any],
         is_folded: bool = False,
+        unsaid: str = INHERITED,
         **options: Any,
     ) -> None:
         self.members = members
-        widget = BlockWidget(members, inherited, is_folded=is_folded)
+        widget = BlockWidget(members, inherited, is_folded=is_folded, unsaid=unsaid)
         super().__init__(**{**options, "widget": widget, "required": False})
 
     def to_python(self, value: Any) -> Any:
         typed = flat(value or {})
-        return nested({key: self.members[key].read(text) for key, text in typed.items()})
+        return nested(
+            {
+                key: self.members[key].read(text) if key in self.members else text
+                for key, text in typed.items()
+            }
+        )
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         try:
@@ -220,7 +257,7 @@ def flat(block: Mapping[str, Any]) -> dict[str, Any]:
     """A block's members, those of inner blocks with both names between a dot."""
     found: dict[str, Any] = {}
     for key, value in block.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and value:
             found |= {f"{key}.{inner}": one for inner, one in value.items()}
         else:
             found[key] = value
@@ -233,7 +270,7 @@ def nested(members: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in members.items():
         outer, _dot, inner = key.partition(".")
         if inner:
-            block.setdefault(outer, {})[inner] = value
+            block[outer] = {**block.get(outer, {}), inner: value}
         else:
             block[outer] = value
     return block
@@ -256,6 +293,24 @@ def plain(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(plain, value)) or NONE
     return str(int(value) if isinstance(value, float) and value.is_integer() else value)
+
+
+def _besides(text: str, members: BlockMembers) -> dict[str, Any]:
+    """What a block has for which there is no input."""
+    try:
+        found = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    return {key: one for key, one in found.items() if key not in members}
+
+
+def _json(words: str, typed: str) -> Any:
+    try:
+        return json.loads(typed)
+    except ValueError as error:
+        raise forms.ValidationError(f"{capfirst(words)}: {typed!r} is not JSON.") from error
 
 
 def _number(words: str, typed: str) -> float | int:
