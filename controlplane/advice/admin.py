@@ -31,6 +31,7 @@ from controlplane.advice.models import Suggestion, SuggestionKind, SuggestionSta
 from controlplane.edits.kinds import KINDS
 from controlplane.jobs.models import JobRun, RunOutcome
 from providers.managed.models import ManagedSource, cautions_of
+from providers.saying.counting import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -227,7 +228,7 @@ def _ground(ground: dict[str, Any]) -> dict[str, Any]:
     figures = dict(ground["figures"])
     until = str(figures.pop("until", "")).replace("T", " ").replace("Z", " UTC")
     seconds = ground["window_s"]
-    length = f"{seconds // 86400} days" if seconds > 86400 else "24 hours"
+    length = counted(seconds // 86400, "day") if seconds > 86400 else "24 hours"
     return {
         "text": ground["text"],
         "figures": [

@@ -15,6 +15,7 @@ from controlplane.advice.finding.values import Ground
 from controlplane.advice.keeping import keep
 from controlplane.advice.outcomes import fill_outcomes
 from controlplane.health.status_pages import words_by_provider
+from providers.saying.counting import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -29,7 +30,7 @@ def suggest(run: Run) -> str:
     found = (with_pages(proposal, pages) for proposal in found_in(Picture(run.began_at)))
     kept = keep(found, run.began_at)
     judged = fill_outcomes(run.began_at)
-    return f"{kept}; {judged} outcomes" if judged else str(kept)
+    return f"{kept}; {counted(judged, 'outcome')}" if judged else str(kept)
 
 
 def with_pages(proposal: Proposal, pages: Mapping[str, str]) -> Proposal:

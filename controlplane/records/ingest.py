@@ -31,6 +31,7 @@ from django.db import (
 )
 
 from controlplane.records.models import CENTURY, EPOCH, Captured, DirtyMinute, RequestRecord
+from providers.saying.counting import counted
 from routing.gateway.records.aside import is_its_fault, set_aside
 from routing.gateway.records.record import COLUMNS, row_of
 from routing.gateway.records.spool import CAPTURED, SPOOL_DIR, SUFFIX, spool_files, take
@@ -174,7 +175,9 @@ class Ingester:
     def _is_torn(self, taken: TakenFile, lost: int) -> bool:
         """Whether a part of a file could not be read; what could be is in the database then."""
         if lost:
-            self._put_aside(taken.path, f"{lost} bytes were torn and cannot be read")
+            self._put_aside(
+                taken.path, f"{counted(lost, 'byte was', 'bytes were')} torn and cannot be read"
+            )
         return lost > 0
 
     def _ingest(self, taken: TakenFile) -> int:

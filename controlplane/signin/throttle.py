@@ -19,6 +19,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from controlplane.signin.models import SignInTries
+from providers.saying.counting import counted
 
 FREE: Final = 5
 FREE_ELSEWHERE: Final = 2  # from an address, for an account that is closed
@@ -142,5 +143,5 @@ def _digest(text: str) -> str:
 
 def _in_words(seconds: int) -> str:
     if seconds <= 60:
-        return "a minute" if seconds > 30 else f"{seconds} seconds"
-    return f"{-(-seconds // 60)} minutes"
+        return "a minute" if seconds > 30 else counted(seconds, "second")
+    return counted(-(-seconds // 60), "minute")

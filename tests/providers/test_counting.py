@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from providers.saying.counting import counted
+from providers.saying.counting import counted, noun
 
 pytestmark = pytest.mark.pure
 ROOT = Path(__file__).parents[2]
@@ -26,6 +26,7 @@ def test_a_number_and_its_noun_agree():
     assert counted(1, "model") == "1 model"
     assert counted(2000, "alias", "aliases") == "2,000 aliases"
     assert counted(1, "was", "were") == "1 was"
+    assert (noun(1, "request"), noun(2, "request")) == ("request", "requests")
 
 
 def test_no_text_counts_without_it():

@@ -27,9 +27,9 @@ STEADY: Final = 0.15  # the deviation of what is limited, as a part of its mean
 STEADIER: Final = 0.5  # what is limited instead of the calls is so much steadier than they are
 FIELDS: Final = ("rpm", "tpm", "max_parallel")
 WORDS: Final = {
-    "rpm": "calls a minute",
-    "tpm": "tokens a minute",
-    "max_parallel": "calls at once",
+    "rpm": ("call a minute", "calls a minute"),
+    "tpm": ("token a minute", "tokens a minute"),
+    "max_parallel": ("call at once", "calls at once"),
 }
 
 
@@ -83,7 +83,7 @@ def _limit(
         kind="limit",
         target=line.pool,
         about=f"{line.pool}\n{seat.name}",
-        text=f"Send {seat.name} in pool {line.pool} at most {value:,} {WORDS[name]}"
+        text=f"Send {seat.name} in pool {line.pool} at most {counted(value, *WORDS[name])}"
         f" ({name} {value}).",
         steps=(
             Step(
@@ -95,7 +95,7 @@ def _limit(
                 text=f"{seat.name} was rate limited in {tally.limited_minutes:,} of the"
                 f" {counted(tally.minutes, 'minute')} in which it was called"
                 f" ({share(tally.limited_minutes / tally.minutes)}); in those minutes"
-                f" {value:,} {WORDS[name]} passed (median).",
+                f" {counted(value, *WORDS[name])} passed (median).",
                 figures={
                     "candidate": seat.name,
                     "calls": tally.calls,

@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from providers.models import Credential, Provider
 from providers.rebinding import bind_stored
+from providers.saying.counting import counted
 from providers.secrets.encryption import KEYS_VARIABLE
 from providers.secrets.renewing import renew
 
@@ -19,7 +20,8 @@ class Command(BaseCommand):
         bind_stored(Provider, Credential)
         told = renew()
         self.stdout.write(
-            f"{told.renewed} secrets were encrypted anew; {told.current} had the newest key already"
+            f"{counted(told.renewed, 'secret was', 'secrets were')} encrypted anew;"
+            f" {told.current} had the newest key already"
         )
         if told.lost:
             places = ", ".join(told.lost)

@@ -9,6 +9,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from failover.engine.plan import FULL_RAMP, Candidate, Fitting, Inputs, Plan, Standing
+from providers.saying.counting import counted
 from routing.gateway.deciding.affinity import WHOLE_POOL
 from routing.gateway.deciding.features import Features
 from routing.gateway.deciding.pools import translates
@@ -134,7 +135,11 @@ class Teller:
         """Why it is the first of its tier."""
         weight, total = candidate.weight, _weights(candidate, group)
         ramp = self._standing(candidate).ramp
-        slowly = f", {ramp} sixteenths of it so soon after a bench" if ramp < FULL_RAMP else ""
+        slowly = (
+            f", {counted(ramp, 'sixteenth')} of it so soon after a bench"
+            if ramp < FULL_RAMP
+            else ""
+        )
         match group.pool.strategy:
             case "weighted_round_robin":
                 return f"its turn by weight, {weight} of {total}{slowly}"
@@ -267,7 +272,7 @@ def _stood(standing: Standing) -> str:
     if standing.half_open:
         said.append("on its way back from a bench")
     if standing.ramp < FULL_RAMP:
-        said.append(f"{standing.ramp} sixteenths of its weight")
+        said.append(f"{counted(standing.ramp, 'sixteenth')} of its weight")
     if standing.in_flight:
         said.append(f"{standing.in_flight} in flight")
     if standing.latency_s:

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from providers.saying.counting import noun
 from routing.gateway.deciding.snapshot import KeySpec
 from routing.gateway.errors import PARALLEL_RETRY_S, GatewayError, Refused, retry_after
 from routing.gateway.keylimits.counters import REQUESTS, TOKENS, Full, KeyCounters, Quota, Taken
@@ -295,12 +296,15 @@ def _refusal(allowance: Allowance) -> GatewayError:
     key, taken = allowance.key, allowance.taken
     returns_in_s = taken.wait_s
     if taken.stopped == REQUESTS:
-        words = f"{key.rpm} requests per minute (rpm)"
+        words = f"{key.rpm} {noun(key.rpm or 0, 'request')} per minute (rpm)"
     elif taken.stopped == TOKENS:
-        words = f"{key.tpm} tokens per minute (tpm), of which {taken.tokens} are used"
+        words = f"{key.tpm} {noun(key.tpm or 0, 'token')} per minute (tpm),"
+        words += f" of which {taken.tokens} are used"
         words += f"; this request counts {allowance.wanted}"
     else:
-        words = f"{key.max_parallel} requests at once (max_parallel)"
+        words = (
+            f"{key.max_parallel} {noun(key.max_parallel or 0, 'request')} at once (max_parallel)"
+        )
         returns_in_s = PARALLEL_RETRY_S
     if returns_in_s is None:
         hint = "That is more than it may ever have: send less, or ask for fewer output tokens."
