@@ -3,7 +3,7 @@
 PIP := .venv/bin/python -m pip --disable-pip-version-check --no-input -qq install \
 	--root-user-action=ignore
 
-.PHONY: run setup check test setup-dev chromium screenshots lint bench soak hostile fuzz sdk agents lock
+.PHONY: run setup check test setup-dev chromium screenshots stories lint bench soak hostile fuzz sdk agents lock
 .SILENT:
 
 run: setup
@@ -55,6 +55,10 @@ chromium:
 screenshots: setup-dev chromium
 	mkdir -p $(or $(FOLDER),screenshots)
 	SCREENSHOTS=$(abspath $(or $(FOLDER),screenshots)) .venv/bin/python -m pytest -q tests/browser/test_every_page.py
+
+# What operators do, and every page, in all four looks: the suite has light and wide, dark and narrow.
+stories: setup-dev chromium
+	EVERY_LOOK=1 .venv/bin/python -m pytest -q tests/browser/test_operator.py tests/browser/test_every_page.py
 
 lint: setup-dev
 	.venv/bin/python -m ruff check .
