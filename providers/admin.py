@@ -71,10 +71,7 @@ METADATA: Final[BlockMembers] = {
     "context_window": BlockMember("context window (tokens)"),
     "max_output_tokens": BlockMember("longest answer (tokens)"),
     "reasons": BlockMember("reasons by itself, unasked", FLAG),
-    **{
-        f"capabilities.{name}": BlockMember(f"takes {name.replace('_', ' ')}", FLAG)
-        for name in CAPABILITIES
-    },
+    **{f"capabilities.{name}": BlockMember(name.replace("_", " "), FLAG) for name in CAPABILITIES},
     **{
         f"pricing.{name}_per_mtok": BlockMember(f"{name.replace('_', ' ')} ($ a million tokens)")
         for name in PRICES

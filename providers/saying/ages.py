@@ -21,11 +21,11 @@ UNITS: Final = ((172_800, 86_400, "d"), (3600, 3600, "h"), (60, 60, "min"), (0, 
 
 
 def age(at: datetime, now: datetime) -> str:
-    """Seconds, minutes, hours (up to two days) or days: "3 min ago", "in 2 h"."""
+    """Seconds, minutes, hours (up to two days) or days: whole ones "ago", the nearest "in"."""
     seconds = int((now - at).total_seconds())
-    most = abs(seconds)
-    said = next(f"{most // unit} {word}" for least, unit, word in UNITS if most >= least)
-    return f"in {said}" if seconds < 0 else f"{said} ago"
+    most, is_ahead = abs(seconds), seconds < 0
+    unit, word = next((unit, word) for least, unit, word in UNITS if most >= least)
+    return f"in {(most + unit // 2) // unit} {word}" if is_ahead else f"{most // unit} {word} ago"
 
 
 @register.filter
@@ -39,7 +39,7 @@ def aged(at: datetime | None, zone: str = "") -> str:
         '<time class="whitespace-nowrap" datetime="{0}">{1} {2}</time>,'
         ' <span class="whitespace-nowrap" data-age="{0}">{3}</span>'
         if zone
-        else '<span class="inline-block whitespace-nowrap"><time datetime="{0}">{1}</time>'
+        else '<span class="aged inline-block whitespace-nowrap"><time datetime="{0}">{1}</time>'
         '<span class="block text-subtle" data-age="{0}">{3}</span></span>'
     )
     return format_html(shown, moment, said, zone, age(at, timezone.now()))

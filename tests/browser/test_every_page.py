@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -146,3 +147,12 @@ def grave(page: Page, link: str, theme: str) -> list[str]:
         if rule["impact"] in GRAVE
         for node in rule["nodes"]
     ]
+
+
+def test_an_age_goes_on_while_the_page_stays_open(page: Page, filled: GatewayProcess):
+    page.clock.install()
+    page.goto(f"{filled.url}/admin/controlplane/revision/")
+    age = page.locator("[data-age]").first
+    expect(age).to_have_text(re.compile(r"^(\d+ s|1 min) ago$"))
+    page.clock.fast_forward("20:00")
+    expect(age).to_have_text(re.compile(r"^2[0-5] min ago$"))

@@ -470,11 +470,11 @@ def test_every_list_has_ages_beside_its_times(admin):
     at = timezone.now() - timedelta(hours=3)
     Alert.objects.create(kind="job_missed", subject="health", text="late", since=at)
     rows.provider("lab")
-    switch = {"kind": "provider", "provider_name": "lab", "until": at + timedelta(hours=5.5)}
+    switch = {"kind": "provider", "provider_name": "lab", "until": at + timedelta(hours=5.9)}
     RoutingState.objects.create(**switch)
     for label, age in (
         ("controlplane_alert", "3 h ago"),
-        ("routing_routingstate", "in 2 h"),
+        ("routing_routingstate", "in 3 h"),
         ("routing_historicalroutingstate", "0 s ago"),
     ):
         shown = admin.get(address(label, "changelist")).content.decode()

@@ -24,8 +24,10 @@ NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
         (47 * 3600, "47 h ago"),
         (48 * 3600, "2 d ago"),
         (400 * 86_400, "400 d ago"),
-        (-90, "in 1 min"),
-        (-7200, "in 2 h"),
+        (-20, "in 20 s"),
+        (-89, "in 1 min"),
+        (-91, "in 2 min"),
+        (-17_999, "in 5 h"),
     ],
 )
 def test_an_age_is_said_in_the_largest_unit_that_tells_enough(seconds, words):

@@ -5,8 +5,7 @@
         const seconds = Math.trunc((Date.now() - at) / 1000);
         const most = Math.abs(seconds);
         const [, unit, word] = UNITS.find(([least]) => most >= least);
-        const words = `${Math.floor(most / unit)} ${word}`;
-        return seconds < 0 ? `in ${words}` : `${words} ago`;
+        return seconds < 0 ? `in ${Math.floor((most + Math.floor(unit / 2)) / unit)} ${word}` : `${Math.floor(most / unit)} ${word} ago`;
     };
     setInterval(() => {
         for (const age of document.querySelectorAll("[data-age]")) {
