@@ -230,9 +230,7 @@ class Gateway:
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         route = ROUTES.find(scope["path"]) if scope["method"] == "POST" else None
-        if route is not None:
-            return self._infer(route, scope, receive, send)
-        return answer(self, scope, send)
+        return self._infer(route, scope, receive, send) if route else answer(self, scope, send)
 
     async def _infer(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
         """The way of one request: let in, read, decided, called, answered; and one way out."""
@@ -308,9 +306,7 @@ class Gateway:
         self, trail: Trail, headers: Mapping[bytes, bytes], in_query: bytes
     ) -> tuple[Table, Key]:
         """The table that the request keeps, and its key. Raises GatewayError."""
-        table = self.table
-        if table is None:
-            raise not_ready()
+        table = self.table_in_use()
         trail.generation = table.generation
         trail.key = key = self.authenticate(table, headers, in_query)
         return table, key
