@@ -33,7 +33,7 @@ from controlplane.control.health import HealthWatch
 from controlplane.control.hub import Hub, LastRound
 from controlplane.control.metering import Metering
 from controlplane.control.reporting import Reporter
-from controlplane.control.sharing import DatabaseShare, DiskShare
+from controlplane.control.sharing import DatabaseShare, DiskShare, KeptShare
 from controlplane.control.standing_in import standing_in
 from controlplane.edits.models import EditCounter
 from controlplane.publishing.lock import hold_lock
@@ -222,7 +222,7 @@ async def control(data_dir: Path, environ: Mapping[str, str]) -> None:
 @contextlib.asynccontextmanager
 async def _sharing(hub: Hub, data_dir: Path, environ: Mapping[str, str]) -> AsyncIterator[None]:
     """The ways by which `hub` knows what others do, and others what it does."""
-    disk = DiskShare(hub, data_dir)
+    disk, kept = DiskShare(hub, data_dir), KeptShare(hub, data_dir)
     hub.host = f"{socket.gethostname()} {secrets.token_hex(4)}"
     database = DatabaseShare(hub, BenchStore(hub.host))
     bus = None
@@ -240,6 +240,7 @@ async def _sharing(hub: Hub, data_dir: Path, environ: Mapping[str, str]) -> Asyn
             await bus.aclose()
         await database.aclose()
         disk.close()
+        kept.close()
 
 
 @contextlib.contextmanager

@@ -1,5 +1,5 @@
 """
-Benches between this host's hub and the database, and onto this host's disk.
+Benches between this host's hub and the database; they, and what providers keep, onto its disk.
 
 The database is asked four times a second and written to at once. While it is away the hub goes on
 with what it has, and what happened meanwhile is put in as soon as it is back.
@@ -18,20 +18,26 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from django.db import connections
 
 from controlplane.benches.store import BenchStore
+from controlplane.control.board import PINS_KEPT
 from controlplane.control.bus import Bus
 from controlplane.control.hub import Told
+from routing.gateway.deciding.affinity import STATE
 from routing.gateway.link import channel
+from routing.gateway.link.kept import append_kept, read_kept, write_kept
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from controlplane.control.hub import Hub
     from failover.engine.bench_entries import BenchEntry, Place
+    from routing.gateway.deciding.affinity import PinEntry
 
 POLL_S: Final = 0.25
 WRITE_EVERY_S: Final = 0.02  # what comes together is written together
 SAVE_EVERY_S: Final = 0.1
 SAVE_SHARE: Final = 20  # times what it takes; a large board is written less often
+KEPT_EVERY_S: Final = 0.1
+KEPT_LINES: Final = 2 * PINS_KEPT  # half of them past, it is time to write the file anew
 AWAY_POLL_S: Final = 0.5
 FIRST_READ_S: Final = 2.0
 LAST_WRITE_S: Final = 2.0
@@ -160,3 +166,48 @@ class DiskShare:
         else:
             self._error = ""
         self._took_s = time.monotonic() - began
+
+
+class KeptShare:
+    """What providers keep for callers, as `hub` knows it, on the disk for the next start."""
+
+    def __init__(self, hub: Hub, data_dir: Path) -> None:
+        self._hub = hub
+        self._data_dir = data_dir
+        self._timer: asyncio.TimerHandle | None = None
+        self._error = ""
+        self._news: list[PinEntry] = []
+        kept = read_kept(data_dir)
+        self._lines = KEPT_LINES if kept else 0  # written anew first: its end may be torn
+        hub.take_pins(kept, by=self)
+        hub.told.append(Told(benches=lambda _news, _by: None, pins=self._hear))
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._save()
+
+    def _hear(self, news: Sequence[PinEntry], by: object) -> None:
+        del by
+        self._news += [entry for entry in news if entry.pool == STATE]
+        if self._news and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(KEPT_EVERY_S, self._save)
+
+    def _save(self) -> None:
+        self._timer = None
+        news, self._news = self._news, []
+        try:
+            if self._lines + len(news) > KEPT_LINES:
+                whole = [e for e in self._hub.pins.everything(time.time()) if e.pool == STATE]
+                write_kept(self._data_dir, whole)
+                self._lines = len(whole)
+            else:
+                append_kept(self._data_dir, news)
+                self._lines += len(news)
+        except OSError as error:
+            if not self._error:
+                logger.error("ids that providers keep cannot be written to disk: %s", error)  # noqa: TRY400
+            self._error = str(error)
+            self._lines = KEPT_LINES  # what was missed is written with the whole
+        else:
+            self._error = ""

@@ -299,7 +299,7 @@ class Why(Enum):
     NOBODY = auto()
     ONLY_THE_KEY = auto()  # the key's rights forbid everybody
     ALL_LIMITED = auto()  # everybody is inside a rate limit
-    UNKNOWN_STATE = auto()  # what the request refers to, some provider keeps: nobody knows which
+    UNKNOWN_STATE = auto()  # what the request refers to is not known to be kept for its caller
     UNFIT = auto()  # nobody who may be tried can take the request
 
 

@@ -10,7 +10,7 @@ from failover.engine.attempts import Served
 from failover.engine.availability import soonest_return_s
 from failover.engine.benches import Benches
 from failover.engine.outcome import Ending, Failed
-from failover.engine.plan import Plan, Rejected
+from failover.engine.plan import Fitting, Nobody, Plan, Rejected, Why
 from failover.engine.streams import INTERRUPTED_CODE, Stream
 from providers.errors import ProtocolError
 from providers.protocols import Protocol
@@ -22,6 +22,7 @@ from routing.gateway.errors import (
     bad_request,
     contradicted,
     internal_error,
+    nobody_may,
     providers_failed,
     render,
 )
@@ -224,6 +225,13 @@ def _left_out(planned: Plan, misfits: Mapping[str, str]) -> tuple[Rejected, ...]
         if candidate.name in misfits
     )
     return (*planned.rejected, *unfit)
+
+
+def nobody_fits(nobody: Nobody, fitting: Fitting) -> Exception:
+    """What a caller is told whose request nobody may be tried with."""
+    if nobody.why is Why.UNFIT and fitting.contradiction is not None:
+        return fitting.contradiction
+    return nobody_may(nobody)
 
 
 def _note_rejected(error: GatewayError, trail: Trail) -> None:

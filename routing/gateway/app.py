@@ -19,7 +19,7 @@ from failover.engine.attempts import Call, Engine, Served
 from failover.engine.availability import mended
 from failover.engine.benches import Benches
 from failover.engine.loads import Loads
-from failover.engine.plan import Fitting, Nobody, Why
+from failover.engine.plan import Fitting, Nobody
 from providers.adapters.headers import VIA
 from providers.protocols import Request
 from providers.protocols.slices import LONG
@@ -27,10 +27,10 @@ from providers.secrets.encryption import load_keyring
 from providers.secrets.redaction import known
 from providers.transport import Transport
 from routing.gateway.admission import Admission
-from routing.gateway.answering import Answering, answer_to
+from routing.gateway.answering import Answering, answer_to, nobody_fits
 from routing.gateway.answers import Scrape, answer
 from routing.gateway.auth import authenticate, digest_of
-from routing.gateway.deciding.binding import bind, holder_of, label_of, remember
+from routing.gateway.deciding.binding import bind, holder_of, label_of, owner_of, remember
 from routing.gateway.deciding.features import features_of
 from routing.gateway.deciding.keys import Key
 from routing.gateway.deciding.planner import plan
@@ -38,7 +38,7 @@ from routing.gateway.deciding.resolution import Unknown
 from routing.gateway.deciding.snapshot import Snapshot, Steps, finish
 from routing.gateway.deciding.state import LiveState
 from routing.gateway.deciding.table import Table, compiling
-from routing.gateway.errors import GatewayError, nobody_may, not_ready, unknown_model
+from routing.gateway.errors import GatewayError, NoCandidate, not_ready, unknown_model
 from routing.gateway.families import GEMINI
 from routing.gateway.ingress import (
     PARAMS,
@@ -58,7 +58,7 @@ from routing.gateway.ingress import (
     patience_s,
     wants_strict,
 )
-from routing.gateway.intake import SLOW_TO_TELL, SMALL, Intake, begin
+from routing.gateway.intake import SLOW_TO_TELL, SMALL, Intake, begin, once_heard
 from routing.gateway.keylimits.allowances import KeyLimits
 from routing.gateway.limits import GatewayLimits
 from routing.gateway.link.hops import hop_of, hops_of
@@ -107,13 +107,11 @@ class Gateway:
         self.status: dict[str, Any] = {}
         self.draining = False
         self.table: Table | None = None
-        self._decrypt = decrypt
-        self._environ = environ
+        self._decrypt, self._environ = decrypt, environ
         self.master = master
         self.guests: dict[bytes, Key] = {}
         self._rng = rng or Random()
-        self.clock = clock
-        self._wall = wall
+        self.clock, self._wall = clock, wall
         self._transport = transport or Transport()
         self.benches = Benches(rng=self._rng, wall=wall)
         self.live = LiveState(benches=self.benches, loads=Loads(workers))
@@ -269,12 +267,16 @@ class Gateway:
             trail.note(request)
             if key.is_limited:
                 await intake.count_against(key, trail, trail.wanted_tokens(), table)
-            if len(body) > SLOW_TO_TELL:
-                fitting = Fitting(request, is_slow=True)
+            fitting = Fitting(request, is_slow=True) if len(body) > SLOW_TO_TELL else None
+            try:
+                if fitting is not None:
+                    decide = partial(self._decided, request, table, headers, trail, visit, fitting)
+                    call = await intake.decided(decide, fitting, body)
+                else:
+                    call = self._decided(request, table, headers, trail, visit)
+            except NoCandidate as error:
                 decide = partial(self._decided, request, table, headers, trail, visit, fitting)
-                call = await intake.decided(decide, fitting, body)
-            else:
-                call = self._decided(request, table, headers, trail, visit)
+                call = await once_heard(error, decide)
             call.headers, call.faults = protocol.forwarded(scope["headers"]), faults
             call.apart, call.caller = intake.apart(body), key.spec.name
             if call.headers or len(body) > USUAL_BODY:
@@ -337,11 +339,9 @@ class Gateway:
         now = self.clock()
         planned = plan(table, resolution, features, self.live, now, self._rng, fitting)
         if request.state_id:
-            planned = bind(planned, resolution, request, self.live, now)
+            planned = bind(planned, resolution, request, owner_of(key, table), self.live, now)
         if isinstance(planned, Nobody):
-            if planned.why is Why.UNFIT and fitting.contradiction is not None:
-                raise fitting.contradiction
-            raise nobody_may(planned)
+            raise nobody_fits(planned, fitting)
         trail.plan, policy = planned, planned.policy
         self.recorder.underway.note(trail, key, resolution)
         if request.stream:
@@ -372,10 +372,10 @@ class Gateway:
         """Note who served, and send a whole answer without a wait where that can be."""
         if is_real and trail.plan is not None and trail.plan.affinity is not None:
             self.live.served(trail.plan, served.candidate, self.clock())
-        if served.state_id and is_real and trail.resolution is not None:
+        if served.state_id and is_real and trail.key is not None and visit.request is not None:
+            owner, now = owner_of(trail.key, self.table_in_use()), self.clock()
             holder = holder_of(served.candidate, served.credential)
-            kept, now = served.state_id, self.clock()
-            remember(self.live.pins, trail.resolution, trail.protocol, kept, holder, now)
+            remember(self.live.pins, owner, holder, now, served.state_id, visit.request.state_id)
         if trail.allowance is not None and served.stream is None:
             trail.served = served.candidate
             self._answering.settle(trail, served)

@@ -154,9 +154,8 @@ def _nobody_may(nobody: Nobody) -> NoCandidate:
     if nobody.why is Why.UNKNOWN_STATE:
         error = NoCandidate(
             404,
-            "What the request refers to (an earlier answer, a conversation, a file) is not known "
-            "here, or no longer. Only the provider that keeps it can go on with it, and several "
-            "could.",
+            "What the request refers to (an earlier answer, a conversation) is not known here, or "
+            "no longer. Keys can go on with what was begun here with them or by their team.",
             type="invalid_request_error",
             code="not_found",
             extra=extra,

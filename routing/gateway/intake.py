@@ -13,11 +13,12 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
 from failover.engine.calls import Apart, Call
-from failover.engine.plan import Fitting, Untold
+from failover.engine.plan import Fitting, Untold, Why
 from providers.protocols import Request
 from providers.protocols.slices import apart
 from routing.gateway.admission import Admission, overloaded
@@ -25,7 +26,7 @@ from routing.gateway.deciding.keys import Key
 from routing.gateway.deciding.resolution import Unknown
 from routing.gateway.deciding.resolver import resolve
 from routing.gateway.deciding.table import Table
-from routing.gateway.errors import GatewayError, Refused
+from routing.gateway.errors import GatewayError, NoCandidate, Refused
 from routing.gateway.ingress import Headers, Receive, body_of, given_id, new_id, read_body
 from routing.gateway.keylimits.allowances import KeyLimits
 from routing.gateway.limits import GatewayLimits
@@ -39,6 +40,7 @@ SMALL: Final = 64 << 10  # whole and up to here, a body is not held against anyt
 LEAST: Final = 16 << 10  # what an unfinished body counts, however short it is said to be
 QUICK: Final = 2 << 20  # what is longer waits for its like, not before the others
 SLOW_TO_TELL: Final = 64 << 10  # from here on another protocol's words are found apart
+NEWS_S: Final = (0.03, 0.07, 0.15)  # until word has come from other workers, then from other hosts
 BODIES: Final = "bodies"  # the limit's name in metrics
 
 
@@ -165,6 +167,23 @@ class Intake:
         """`size` bytes are here: more than was said at first, where nobody said how many."""
         if size > trail.held_bytes:
             self.hold(key, trail, max(size - trail.held_bytes, SMALL))
+
+
+async def once_heard(error: NoCandidate, decide: Callable[[], Call]) -> Call:
+    """
+    What `decide` says a moment later, where it did not know by whom an id is kept.
+
+    Callers that go on at once, by another worker or host, may be there before the word of it.
+    Raises `error` for whatever else.
+    """
+    if error.nobody is None or error.nobody.why is not Why.UNKNOWN_STATE:
+        raise error
+    for wait_s in NEWS_S[:-1]:
+        await asyncio.sleep(wait_s)
+        with suppress(NoCandidate):
+            return decide()
+    await asyncio.sleep(NEWS_S[-1])
+    return decide()
 
 
 def begin(route: Route, headers: Headers) -> Trail:

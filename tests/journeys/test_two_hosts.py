@@ -15,14 +15,14 @@ import pytest
 from tests.journeys.stage import HELLO, candidate
 from tests.support.background import Background
 from tests.support.databases import Postgres, Valkey, postgres_server, valkey_server
-from tests.support.gateways import GatewayProcess, environment, manage
+from tests.support.gateways import GatewayProcess, Reply, environment, manage
 from tests.support.processes import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-CONFIG = {
+CONFIG: dict[str, Any] = {
     "providers": {
         "main": {"kind": "simulator"},
         "spare": {"kind": "simulator"},
@@ -50,6 +50,10 @@ CONFIG = {
         }
     },
 }
+CONFIG["keys"] = [
+    {"name": name, "key": f"sy_key-of-{name}", "team": team}
+    for name, team in [("red-1", "red"), ("red-2", "red"), ("blue", "blue")]
+]
 WITHIN_S = 3.0  # far above what is promised: the machine of a test run has other things to do
 
 
@@ -234,6 +238,26 @@ def test_sessions_that_moved_stay_moved_on_the_other_host_too(world: World) -> N
         what="the pins to be there",
     )
     assert {served(world.two, f"new-{n}") for n in range(12)} == {"main", "spare"}
+
+
+def test_a_team_goes_on_at_the_other_host_with_what_it_began_and_nobody_else_does(
+    world: World,
+) -> None:
+    def ask(host: GatewayProcess, name: str, after: str = "") -> Reply:
+        body = {"model": "steady", "input": "hi"} | (
+            {"previous_response_id": after} if after else {}
+        )
+        headers = {"authorization": f"Bearer sy_key-of-{name}"}
+        return host.request("/v1/responses", body, headers=headers)
+
+    world.wait_for_push()
+    for here, there in [(world.one, world.two), (world.two, world.one)] * 5:
+        began = ask(here, "red-1").json()["id"]
+        # At once: whoever asks is waited for until Valkey's word is there.
+        assert ask(there, "red-2", began).status == 200
+        told, unheard = ask(there, "blue", began), ask(there, "blue", "resp_never")
+        assert (told.status, told.body) == (404, unheard.body)
+    assert b"red" not in world.valkey.ask("HGETALL", "switchyard:{shared}:pins")
 
 
 def test_while_valkey_is_away_the_database_tells_the_other_host(world: World) -> None:

@@ -24,6 +24,7 @@ from providers.protocols.sealing import MARK, is_sealed
 
 _BEGINNING: Final = re.compile(rb'["\[]')
 _ALLOWED: Final = "a string or a list"
+_CONVERSATION: Final = "an id, or an object with its 'id' alone"
 # The input may be kept at the provider: with one of these the new one may be missing.
 _STANDS_FOR_INPUT: Final = frozenset({"prompt", "previous_response_id", "conversation"})
 # A content part's type. In a text the quotes would be escaped, so a prompt cannot pretend one.
@@ -52,13 +53,16 @@ _IDENTIFIED: Final = msgspec.json.Decoder(_Identified).decode
 class ResponsesRequest(Request):
     """A parsed request; `fields` are its members in the caller's order."""
 
-    __slots__ = ("_estimate", "_needs", "fields")
+    __slots__ = ("_estimate", "_needs", "_state_id", "fields")
 
     def __init__(
         self, protocol: Protocol, fields: dict[str, Raw], model: str, *, stream: bool
     ) -> None:
         super().__init__(protocol, model, stream=stream)
         self.fields = fields
+        self._state_id = ""
+        if "previous_response_id" in fields or "conversation" in fields:
+            self._state_id = _named(fields)
         self._needs: frozenset[str] | None = None
         self._estimate: int | None = None
 
@@ -82,12 +86,7 @@ class ResponsesRequest(Request):
 
     @property
     def state_id(self) -> str:
-        earlier = bodies.string(self.fields.get("previous_response_id"))
-        if earlier:
-            return earlier
-        conversation = self.fields.get("conversation")
-        named = bodies.small_object_of(conversation) or {}
-        return bodies.string(conversation) or bodies.string(named.get("id")) or ""
+        return self._state_id
 
     @property
     def _is_stored(self) -> bool:
@@ -159,6 +158,37 @@ def parse(protocol: Protocol, body: bytes) -> ResponsesRequest:
     elif not _BEGINNING.match(raw):
         raise bodies.refusal("input", raw, _ALLOWED)
     return ResponsesRequest(protocol, fields, model, stream=bodies.stream_of(fields))
+
+
+def _named(fields: dict[str, Raw]) -> str:
+    """
+    What kept things the request goes on with, "" for none. Raises ProtocolError.
+
+    It decides whose they are, so whatever a provider could read otherwise is refused, and of a
+    conversation its id alone goes on: a second one in it would not be seen here.
+    """
+    earlier = _id_in("previous_response_id", fields.get("previous_response_id"), "a string")
+    raw = fields.get("conversation")
+    if raw is None or bodies.first(raw) != b"{":
+        conversation = _id_in("conversation", raw, _CONVERSATION)
+    else:
+        members = bodies.small_object_of(raw) or {}
+        if members.keys() != {"id"}:
+            raise bodies.refusal("conversation", raw, _CONVERSATION)
+        conversation = _id_in("conversation", members["id"], _CONVERSATION)
+        fields["conversation"] = Raw(msgspec.json.encode({"id": conversation}))
+    if earlier and conversation:
+        raise bodies.refusal("conversation", raw, "left out beside 'previous_response_id'")
+    return earlier or conversation
+
+
+def _id_in(name: str, raw: Raw | None, allowed: str) -> str:
+    if raw is None or bodies.first(raw) == b"n":
+        return ""
+    text = bodies.string(raw)
+    if text is None or not bodies.is_text(text):
+        raise bodies.refusal(name, raw, allowed)
+    return text
 
 
 def _id_of(body: bytes) -> str:

@@ -1,12 +1,15 @@
 """
 Requests that name what one provider keeps for the caller: they go there, or nowhere.
 
-An earlier answer, a conversation or a file lives at the account that made it. Who that is answers
-say in passing; it is remembered beside the sessions that moved (affinity.Pins), and so known to
-other workers and hosts.
+An earlier answer or a conversation lives at the account that made it, and belongs to the owner of
+the key that it was made with. Who that is answers say in passing; it is remembered beside the
+sessions that moved (affinity.Pins), and so known to other workers and hosts. The owner is part of
+what is hashed: for any other the same id is as unknown as one that never was.
 """
 
 from __future__ import annotations
+
+from typing import Final
 
 import msgspec
 
@@ -14,36 +17,51 @@ from failover.engine.plan import Candidate, Inputs, Nobody, Plan, Rejected, Why
 from failover.engine.rendezvous import hash_of
 from providers.protocols import Request
 from routing.gateway.deciding.affinity import STATE, Pins
+from routing.gateway.deciding.keys import Key
 from routing.gateway.deciding.resolution import Resolution
 from routing.gateway.deciding.state import State
+from routing.gateway.deciding.table import Table
 
-KEPT_ELSEWHERE = "kept_elsewhere"
-_TTL_S = 30 * 24 * 3600.0  # so long OpenAI keeps a response
+KEPT_ELSEWHERE: Final = "kept_elsewhere"
+KEPT_S: Final = 30 * 24 * 3600.0  # so long OpenAI keeps a response
+
+
+def owner_of(key: Key, table: Table) -> str:
+    """Whose what is kept for `key` is. "" for all, where operators have callers share ids."""
+    return "" if table.shares_ids else key.owner
 
 
 def bind(
-    made: Plan | Nobody, resolution: Resolution, request: Request, state: State, now: float
+    made: Plan | Nobody,
+    resolution: Resolution,
+    request: Request,
+    owner: str,
+    state: State,
+    now: float,
 ) -> Plan | Nobody:
-    """`made` for who keeps what `request` refers to: for nobody, if that is not known."""
+    """`made` for who keeps for `owner` what `request` refers to: for nobody, if that is unknown."""
     if isinstance(made, Nobody):
         return made
     protocol = request.protocol.name
-    holder = state.pinned(STATE, hash_of(request.state_id), now)
+    holder = state.pinned(STATE, _place(owner, request.state_id), now)
     if not holder:
-        holders = _holders(resolution, protocol)
+        holders = _holders(resolution, protocol) if not owner else ()
         if len(holders) != 1:
             left_out = (Rejected(candidate=c, reason=KEPT_ELSEWHERE) for c in made.steps)
             return Nobody(why=Why.UNKNOWN_STATE, rejected=(*made.rejected, *left_out))
-        holder = holders.pop()
+        (holder,) = holders
     return bound(made, holder, protocol)
 
 
-def remember(
-    pins: Pins, resolution: Resolution, protocol: str, state_id: str, holder: str, now: float
-) -> None:
-    """`holder` keeps `state_id`. Where only one could there is nothing to remember."""
-    if len(_holders(resolution, protocol)) > 1:
-        pins.keep(hash_of(state_id), holder, _TTL_S, now)
+def remember(pins: Pins, owner: str, holder: str, now: float, *ids: str) -> None:
+    """`holder` keeps for `owner` what has these ids, "" for none."""
+    for state_id in ids:
+        if state_id:
+            pins.keep(_place(owner, state_id), holder, KEPT_S, now)
+
+
+def _place(owner: str, state_id: str) -> int:
+    return hash_of(f"{owner}\0{state_id}")
 
 
 def holder_of(candidate: Candidate, label: str) -> str:

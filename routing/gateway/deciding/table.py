@@ -8,6 +8,7 @@ compiled when they are first asked for, so that a table of 10,000 costs no more 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Final
 
 from providers.adapters.registry import ADAPTERS
 from providers.adapters.spec import split_name
@@ -18,6 +19,8 @@ from routing.gateway.deciding.resolution import Resolution
 from routing.gateway.deciding.snapshot import STEP, Content, Snapshot, Steps, finish
 from routing.gateway.deciding.switches import Switches
 
+SHARED_IDS: Final = "SHARED_IDS"  # a variable: callers may name what others' keys have made
+_YES: Final = frozenset({"1", "on", "true", "yes"})
 ALIAS_DEPTH = 16  # a cycle cannot be saved; this bounds one that came by another way
 
 
@@ -29,7 +32,8 @@ class Table:
     SHA-256 digest. `known` are the provider/model names that a pool, alias, rule or inventory
     mentions, `measured` those whose load somebody goes by. The specs are as operators' switches
     leave them. `able` are the enabled providers that can be called at any endpoint at all. Unless
-    `captures`, nobody asks for prompts or answers to be kept.
+    `captures`, nobody asks for prompts or answers to be kept. `shares_ids`: what providers keep
+    may be named by every caller.
     `resolutions` is the resolver's memory.
     """
 
@@ -43,6 +47,7 @@ class Table:
         names: Iterable[str],
         measured: frozenset[str],
         captures: bool,
+        shares_ids: bool,
     ) -> None:
         """`content` is the snapshot's under `switches`; `names` are those that its pools have."""
         self.switches = switches
@@ -65,6 +70,7 @@ class Table:
                 self.keys.setdefault(spec.former_digest, Key.compile(spec.formerly()))
         self.capture = content.capture
         self.captures = captures or (content.capture is not None and content.capture.asks)
+        self.shares_ids = shares_ids
         self.disabled_models = frozenset(content.disabled_models)
         self.failover_enabled = content.failover_enabled
         self.inventory_is_allowlist = content.inventory_mode == "allowlist"
@@ -183,4 +189,5 @@ def compiling(
         names=names,
         measured=frozenset(measured),
         captures=captures,
+        shares_ids=environ.get(SHARED_IDS, "").strip().lower() in _YES,
     )

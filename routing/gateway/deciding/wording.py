@@ -15,7 +15,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "benched": "benched after failures",
         "key_not_allowed": "the key may not use it",
         "context_too_small": "the request is larger than its context window",
-        "kept_elsewhere": "the request refers to what another provider keeps",
+        "kept_elsewhere": "it does not keep what the request refers to, or not for this caller",
         "saturated": "it has reached its own limit",
         "no_credential": "the provider has no key, or none that is confirmed for its address",
         "failover_disabled": "failover is off, so only the first is called",

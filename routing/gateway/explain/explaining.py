@@ -17,7 +17,7 @@ from failover.engine.benches import BenchEntry
 from failover.engine.benches import Key as BenchKey
 from failover.engine.plan import Candidate, Fitting, Nobody, Plan, Rejected, Why
 from routing.gateway.deciding.affinity import WHOLE_POOL
-from routing.gateway.deciding.binding import bind
+from routing.gateway.deciding.binding import bind, owner_of
 from routing.gateway.deciding.features import Features
 from routing.gateway.deciding.planner import plan
 from routing.gateway.deciding.resolution import Resolution
@@ -121,7 +121,8 @@ def explain(
     """
     made = plan(table, resolution, features, state, now, rng, fitting)
     if fitting is not None and fitting.request.state_id:
-        made = bind(made, resolution, fitting.request, state, now)
+        owner = owner_of(features.key, table)
+        made = bind(made, resolution, fitting.request, owner, state, now)
     return described(table.generation, resolution, features, made, board, fitting)
 
 

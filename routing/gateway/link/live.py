@@ -19,6 +19,7 @@ from routing.gateway.deciding.snapshot import Snapshot, Steps, decoding
 from routing.gateway.deciding.switches import without_overdue
 from routing.gateway.link import channel
 from routing.gateway.link.children import errors_of, read_children
+from routing.gateway.link.kept import read_kept
 from routing.gateway.link.version import VERSION
 from routing.gateway.telemetry.failure_log import note_bench
 
@@ -123,6 +124,7 @@ class LiveFeed:
             await self._take_kept()
         benches = channel.read_benches(self._data_dir)
         self._gateway.benches.merge(benches, self._gateway.clock())
+        self._gateway.live.pins.merge(read_kept(self._data_dir), self._gateway.clock())
 
     def start(self) -> None:
         """Begin watching; needs a running loop."""

@@ -343,16 +343,14 @@ def test_what_one_provider_keeps_is_asked_for_there_with_the_same_key(url: str) 
     assert told[2]["headers"]["x-switchyard-failover"] == "false"
 
 
-def test_what_nobody_knows_is_not_found_where_several_could_have_it(url: str) -> None:
+def test_what_nobody_knows_is_not_found_even_where_one_alone_could_have_it(url: str) -> None:
     several, one = asked(url, kept("keepers", "id-of-old"), kept("one", "id-of-old"))
 
-    assert (several["status"], several["record"]["code"]) == (404, "not_found")
-    assert "not known here" in several["body"]["oops"]
-    assert several["explained"]["refusal"]["status"] == 404
-    assert explained(one)[0] == {"k2/x": []}
-    assert (one["status"], who(one)) == (200, "k2/x")
-    assert one["headers"]["x-switchyard-attempts"] == "1"
-    assert len(Provider.asked) == 1
+    for told in (several, one):
+        assert (told["status"], told["record"]["code"]) == (404, "not_found")
+        assert "not known here" in told["body"]["oops"]
+        assert told["explained"]["refusal"]["status"] == 404
+    assert Provider.asked == []
 
 
 # Headers

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from providers.protocols import Reply
+from providers.errors import ProtocolError
+from providers.protocols import PROTOCOLS, Reply
 from tests.support.wire import JUDGE, asked
 
 pytestmark = pytest.mark.pure
@@ -28,12 +29,43 @@ ANSWER = {
         ({"previous_response_id": None}, ""),
         ({"conversation": "conv_1"}, "conv_1"),
         ({"conversation": {"id": "conv_1"}}, "conv_1"),
-        ({"conversation": {"id": 1}}, ""),
-        ({"conversation": [1]}, ""),
+        ({"previous_response_id": None, "conversation": {"id": "conv_1"}}, "conv_1"),
+        ({"previous_response_id": "resp_1", "conversation": None}, "resp_1"),
+        ({"previous_response_id": "", "conversation": ""}, ""),
     ],
 )
 def test_a_request_names_what_its_provider_keeps(members: dict[str, Any], named: str) -> None:
     assert asked("openai_responses", input="x", **members).state_id == named
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"previous_response_id": 1},
+        {"previous_response_id": ["resp_1"]},
+        {"previous_response_id": "x" * 100_000},
+        {"previous_response_id": "\ud800"},
+        {"conversation": [1]},
+        {"conversation": {}},
+        {"conversation": {"id": 1}},
+        {"conversation": {"ID": "conv_1"}},
+        {"conversation": {"id": "conv_1", "ID": "conv_2"}},
+        {"conversation": {"id": "conv_1", "x": "y" * 100_000}},
+        {"conversation": "conv_1", "previous_response_id": "resp_1"},
+    ],
+)
+def test_what_could_be_read_in_two_ways_is_refused(members: dict[str, Any]) -> None:
+    with pytest.raises(ProtocolError):
+        asked("openai_responses", input="x", **members)
+
+
+def test_of_a_conversation_nothing_goes_on_but_the_id_that_was_looked_at() -> None:
+    body = b'{"model":"m","input":"x","conversation":{"id":"conv_1","\\u0069d":"conv_2"}}'
+    request = PROTOCOLS["openai_responses"].parse(body)
+
+    assert request.state_id == "conv_2"
+    assert json.loads(request.encode("m"))["conversation"] == {"id": "conv_2"}
+    assert b"conv_1" not in request.encode("m")
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,15 @@ import pytest
 
 from failover.engine.plan import Nobody, Plan, Why
 from providers.adapters.spec import CredentialSpec
-from providers.protocols import Request
 from providers.protocols.chat import CHAT
-from routing.gateway.deciding.binding import bind, label_of, remember
+from routing.gateway.deciding.binding import bind, label_of, owner_of, remember
 from routing.gateway.deciding.features import Features
+from routing.gateway.deciding.keys import MASTER, Key
 from routing.gateway.deciding.resolver import resolve
+from routing.gateway.deciding.snapshot import KeySpec
+from routing.gateway.deciding.table import compile_table
 from routing.gateway.explain.replay import decide_again
-from tests.support.builders import pool, provider
+from tests.support.builders import content, pool, provider, snapshot
 from tests.support.made_up import PlainRequest
 from tests.support.planning import World, key
 
@@ -27,6 +29,7 @@ class Referring(PlainRequest):
         return "resp_1"
 
 
+OURS, ANYBODY = "team\0us", ""
 REQUEST = Referring(CHAT, {"model": b'"m"', "say": b'"x"'})
 
 
@@ -40,12 +43,11 @@ class Kept:
         self.remember()
 
     def remember(self) -> None:
-        live, now = self.world.live, self.world.clock.now
-        remember(live.pins, self.resolution, "openai_chat", "resp_1", "b/two", now)
+        remember(self.world.live.pins, OURS, "b/two", self.world.clock.now, "resp_1", "")
 
-    def bound(self, request: Request = REQUEST) -> Plan | Nobody:
-        made = self.world.plan()
-        return bind(made, self.resolution, request, self.world.live, self.world.clock.now)
+    def bound(self, owner: str = OURS) -> Plan | Nobody:
+        made, live = self.world.plan(), self.world.live
+        return bind(made, self.resolution, REQUEST, owner, live, self.world.clock.now)
 
 
 def test_it_goes_to_its_keeper_by_the_same_key_and_to_nobody_else() -> None:
@@ -84,17 +86,55 @@ def test_what_nobody_has_heard_of_is_for_nobody() -> None:
     assert made.why is Why.UNKNOWN_STATE
 
 
-def test_where_only_one_account_can_keep_it_there_is_nothing_to_remember() -> None:
+def test_for_another_owner_it_is_what_nobody_has_heard_of() -> None:
+    kept, never = Kept(), Kept()
+    never.world.clock.now += 31 * 24 * 3600
+
+    theirs, unheard = kept.bound(owner="team\0them"), never.bound()
+
+    assert isinstance(theirs, Nobody)
+    assert isinstance(unheard, Nobody)
+    assert (theirs.why, theirs.inputs) == (Why.UNKNOWN_STATE, None)
+    assert [(e.candidate.name, e.reason, e.returns_in_s) for e in theirs.rejected] == [
+        (e.candidate.name, e.reason, e.returns_in_s) for e in unheard.rejected
+    ]
+
+
+@pytest.mark.parametrize(("owner", "is_served"), [(OURS, False), (ANYBODY, True)])
+def test_unheard_of_it_goes_to_the_only_account_where_callers_share_ids(
+    owner: str, is_served: bool
+) -> None:
     world = World(pool("m", "a/x", "a/y"))
     resolution = resolve(world.table, "m")
-    now = world.clock.now
 
-    remember(world.live.pins, resolution, "openai_chat", "resp_1", "a/main", now)
-    made = bind(world.plan(), resolution, REQUEST, world.live, now)
+    made = bind(world.plan(), resolution, REQUEST, owner, world.live, world.clock.now)
 
-    assert len(world.live.pins) == 0
-    assert isinstance(made, Plan)
-    assert [c.name for c in made.steps] == ["a/x"]
+    assert isinstance(made, Plan) is is_served
+    if isinstance(made, Plan):
+        assert [c.name for c in made.steps] == ["a/x"]
+
+
+def test_the_owner_is_the_team_else_the_key_itself() -> None:
+    def owned(name: str, team: str = "", **more: float) -> str:
+        spec = KeySpec(name=name, digest=name.encode(), team=team, **more)
+        return Key.compile(spec).owner
+
+    assert owned("a", "red") == owned("b", "red")
+    assert len({owned("a", "red"), owned("a"), owned("b"), owned("red"), owned("b", "a")}) == 5
+    rotated = KeySpec(name="a", digest=b"new", former_digest=b"old", former_until=2e9)
+    assert Key.compile(rotated.formerly()).owner == owned("a")
+    # The master key, and those that admin's pages make for one request.
+    apart = [MASTER.owner, Key(KeySpec(name="master", digest=b"x"), None).owner]
+    assert not {*apart} & {owned("master"), owned("master", "master"), owned("apart", "master")}
+
+
+@pytest.mark.parametrize(("said", "shares"), [("", False), ("0", False), ("true", True)])
+def test_callers_share_ids_where_operators_say_so(said: str, shares: bool) -> None:
+    environ = {"SHARED_IDS": said}
+    table = compile_table(snapshot(content(pool("m", "a/x"))), decrypt=str, environ=environ)
+
+    assert table.shares_ids is shares
+    assert (owner_of(MASTER, table) == ANYBODY) is shares
 
 
 def test_an_edit_of_pools_forgets_nothing_of_it() -> None:
