@@ -23,7 +23,7 @@ from routing.gateway.errors import GatewayError, bad_request, render
 from routing.gateway.ingress import EXCHANGE
 from routing.gateway.limits import GatewayLimits
 from routing.gateway.routes import ROUTES, family_at
-from routing.gateway.serving.cycle import Cycle
+from routing.gateway.serving.cycle import Cycle, end_writing
 from routing.gateway.serving.pacing import PacedConnection, Turns
 from routing.gateway.serving.single import said_twice
 
@@ -214,6 +214,8 @@ class CallerConnection(PacedConnection):
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
+        if self.running is not None and not self.running.keep_alive:
+            self.is_deaf = True
         self.flow.resume_reading()
         if self.pipeline:
             cycle, app = self.pipeline.pop()
@@ -363,10 +365,7 @@ class CallerConnection(PacedConnection):
         self.transport.write(
             b"".join([STATUS_LINE[status], self.server_state.date, *lines, b"\r\n", body])
         )
-        if self.transport.can_write_eof():
-            # To close at once would reset the connection while the caller still sends, and the
-            # reset would take the answer away from it.
-            self.transport.write_eof()
+        end_writing(self.transport)
         self.flow.resume_reading()
 
     def make_last(self) -> None:

@@ -238,7 +238,10 @@ class Cycle:
         self.response_complete = True
         self.notify()
         if not self.keep_alive:
-            self.transport.close()
+            if self.more_body:
+                end_writing(self.transport)
+            else:
+                self.transport.close()
         self.on_response()
 
     def _head(self, fields: list[Header]) -> list[bytes]:
@@ -282,3 +285,14 @@ def _chunk(body: bytes) -> bytes:
 
 def _ignore() -> None:
     """The answer is out, or never will be."""
+
+
+def end_writing(transport: asyncio.Transport) -> None:
+    """
+    Say that nothing more comes, and go on reading.
+
+    To close at once would reset the connection while the caller still sends, and the reset would
+    take the answer away from it.
+    """
+    if transport.can_write_eof():
+        transport.write_eof()

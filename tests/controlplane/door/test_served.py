@@ -79,6 +79,25 @@ def test_two_gigabytes_are_refused_before_they_are_sent(served, path, more, stat
     assert b"connection: close" in answer
 
 
+@pytest.mark.parametrize(("key", "status"), [("sy_master-key-of-the-tests", 413), ("sy_no", 401)])
+def test_who_sends_all_of_a_body_before_it_reads_is_told_why_it_is_refused(served, key, status):
+    parts = urlsplit(served.url)
+    body = b" " * (6 << 20)
+    lines = f"POST /api/keys HTTP/1.1\nhost: localhost\nauthorization: Bearer {key}\n"
+    text = f"{lines}content-type: application/json\ncontent-length: {len(body)}\n\n"
+    with socket.create_connection((parts.hostname, parts.port), timeout=20) as connection:
+        # Neither is reset, and what would be a second request is none.
+        connection.sendall(text.replace("\n", "\r\n").encode() + body)
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        connection.shutdown(socket.SHUT_WR)
+        answer = b""
+        while piece := connection.recv(65536):
+            answer += piece
+
+    assert answer.startswith(b"HTTP/1.1 %d " % status), answer
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
 def test_a_body_without_a_length_is_taken_no_further_than_one_with_it(served):
     pieces = b"4001\r\n" + b"a" * 0x4001 + b"\r\n"
     text = "POST /admin/login/ HTTP/1.1\nhost: localhost\ntransfer-encoding: chunked"

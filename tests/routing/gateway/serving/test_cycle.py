@@ -25,6 +25,12 @@ class Wire:
     def abort(self):
         self.end = "aborted"
 
+    def can_write_eof(self):
+        return True
+
+    def write_eof(self):
+        self.end = "only writing ended"
+
 
 class Flow:
     write_paused = False
@@ -33,8 +39,10 @@ class Flow:
         """Nothing is paused here."""
 
 
-def cycle(wire, *, method="GET", keep_alive=True, version="1.1", expects_continue=False):
-    return Cycle(
+def cycle(
+    wire, *, method="GET", keep_alive=True, version="1.1", expects_continue=False, more_body=True
+):
+    made = Cycle(
         scope={"method": method, "http_version": version},
         fields={},
         transport=wire,
@@ -44,6 +52,8 @@ def cycle(wire, *, method="GET", keep_alive=True, version="1.1", expects_continu
         keep_alive=keep_alive,
         on_response=lambda: None,
     )
+    made.more_body = more_body
+    return made
 
 
 def start(*headers, status=200):
@@ -83,7 +93,7 @@ async def test_a_body_of_unknown_length_is_chunked_and_its_head_goes_with_the_fi
 
 async def test_who_speaks_http_1_0_gets_a_body_of_unknown_length_until_the_close():
     wire = Wire()
-    c = cycle(wire, version="1.0", keep_alive=False)
+    c = cycle(wire, version="1.0", keep_alive=False, more_body=False)
     await c.send(start())
     await c.send(body(b"one", more=True))
     await c.send(body(b"two", more=True))
@@ -100,7 +110,17 @@ async def test_who_is_answered_instead_of_told_to_continue_is_on_his_last_reques
     await c.send(start((b"content-length", b"0"), status=401))
     await c.send(body())
     assert b"connection: close\r\n" in wire.writes[0]
-    assert wire.end == "closed"
+    assert wire.end == "only writing ended"
+
+
+async def test_who_still_sends_a_body_is_not_cut_off_by_the_answer_to_it():
+    wire = Wire()
+    c = cycle(wire, keep_alive=False)
+    c.feed(b"hi")
+    await c.send(start((b"content-length", b"0"), status=413))
+    await c.send(body())
+    assert b"connection: close\r\n" in wire.writes[0]
+    assert wire.end == "only writing ended"
 
 
 async def test_who_sent_the_body_without_waiting_to_be_told_may_go_on():
@@ -115,7 +135,7 @@ async def test_who_sent_the_body_without_waiting_to_be_told_may_go_on():
 
 async def test_the_last_answer_of_a_connection_says_so_and_closes_it():
     wire = Wire()
-    c = cycle(wire)
+    c = cycle(wire, more_body=False)
     await c.send(start((b"content-length", b"0")))
     c.keep_alive = False
     await c.send(body())
@@ -125,7 +145,7 @@ async def test_the_last_answer_of_a_connection_says_so_and_closes_it():
 
 async def test_an_application_may_end_the_connection_itself():
     wire = Wire()
-    c = cycle(wire)
+    c = cycle(wire, more_body=False)
     await c.send(start((b"Connection", b"close"), (b"Content-Length", b"0")))
     await c.send(body())
     assert wire.writes[0].count(b"connection: close") == 1
@@ -217,7 +237,7 @@ async def test_a_whole_answer_is_one_write_and_ends_the_cycle():
 
 async def test_a_whole_answer_that_is_the_last_says_so_and_closes():
     wire = Wire()
-    assert cycle(wire, keep_alive=False).answer(b"", b"hi")
+    assert cycle(wire, keep_alive=False, more_body=False).answer(b"", b"hi")
     assert b"\r\nconnection: close\r\n\r\nhi" in wire.writes[0]
     assert wire.end == "closed"
 
@@ -326,7 +346,7 @@ async def test_what_an_application_leaves_undone_ends_the_connection(fault):
             await send(body(b"hi", more=True))
 
     wire = Wire()
-    await cycle(wire).run(application)
+    await cycle(wire, more_body=False).run(application)
     assert wire.end == "closed"
     assert wire.writes[0].startswith(
         b"HTTP/1.1 200 " if fault == "stops halfway" else b"HTTP/1.1 500 "
