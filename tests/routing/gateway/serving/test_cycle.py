@@ -264,6 +264,7 @@ async def test_a_whole_answer_is_not_written_for_a_caller_who_has_gone():
 async def test_a_stream_begins_with_one_write_and_takes_one_for_each_piece():
     wire = Wire()
     c = cycle(wire, method="POST", keep_alive=False)
+    c.more_body = False
     assert c.open(b"a: 1\r\n", b"one")
     assert c.write(b"fourteen bytes")
     assert c.write(b"")  # which would be the end of the answer
