@@ -234,8 +234,7 @@ class Gateway:
         """The way of one request: let in, read, decided, called, answered; and one way out."""
         exchange = exchange_of(scope)
         headers = dict(scope["headers"]) if exchange is None else exchange.fields
-        protocol = route.protocol
-        trail = begin(route, headers)
+        protocol, trail = route.protocol, begin(route, headers)
         visit: Visit | None = None
         admission, intake = self.admission, self.intake
         is_admitted = False
@@ -370,6 +369,8 @@ class Gateway:
         is_real: bool,
     ) -> bool:
         """Note who served, and send a whole answer without a wait where that can be."""
+        if trail.turn is not None:
+            self.intake.let_next(trail)
         if is_real and trail.plan is not None and trail.plan.affinity is not None:
             self.live.served(trail.plan, served.candidate, self.clock())
         if served.state_id and is_real and trail.key is not None and visit.request is not None:
@@ -393,8 +394,7 @@ class Gateway:
         if trail.held_bytes:
             self.intake.release(trail)
         self.recorder.add(trail)
-        if is_admitted:
-            if visit is not None and visit.is_stream:
-                self.admission.end_stream()
-            else:
-                self.admission.leave()
+        if is_admitted and visit is not None and visit.is_stream:
+            self.admission.end_stream()
+        elif is_admitted:
+            self.admission.leave()

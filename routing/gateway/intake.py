@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 from failover.engine.calls import Apart, Call
 from failover.engine.plan import Fitting, Untold, Why
@@ -38,6 +39,8 @@ from routing.gateway.telemetry.promtext import KEY_LIMITED
 
 SMALL: Final = 64 << 10  # whole and up to here, a body is not held against anything
 LEAST: Final = 16 << 10  # what an unfinished body counts, however short it is said to be
+HUGE: Final = 16 << 20  # of bodies that are longer, a key has one at providers at a time
+TURN_S: Final = 30.0
 QUICK: Final = 2 << 20  # what is longer waits for its like, not before the others
 SLOW_TO_TELL: Final = 64 << 10  # from here on another protocol's words are found apart
 NEWS_S: Final = (0.03, 0.07, 0.15)  # until word has come from other workers, then from other hosts
@@ -64,6 +67,7 @@ class Intake:
         self._key_limits = key_limits
         self._meter = meter
         self._by_key: dict[bytes, int] = {}
+        self._turns: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
         # One thread each: more would only wait for each other.
         self._quick = ThreadPoolExecutor(1, thread_name_prefix="bodies")
         self._slow = ThreadPoolExecutor(1, thread_name_prefix="long-bodies")
@@ -80,9 +84,34 @@ class Intake:
             await self.count_against(key, trail, 0)
         self.reading += 1
         try:
-            return await read_body(receive, partial(self._grow, key, trail))
+            body = await read_body(receive, partial(self._grow, key, trail))
         finally:
             self.reading -= 1
+        if len(body) > HUGE:
+            await self._take_turn(key, trail)
+        return body
+
+    async def _take_turn(self, key: Key, trail: Trail) -> None:
+        """
+        Wait until no other body of this length is on its way for the key: what is read and written
+        of one takes three times its size. Raises Refused (429) after TURN_S.
+        """
+        turn = self._turns.get(key.spec.digest)
+        if turn is None:
+            turn = self._turns[key.spec.digest] = asyncio.Lock()
+        try:
+            async with asyncio.timeout(TURN_S):
+                await turn.acquire()
+        except TimeoutError:
+            self._meter.add(KEY_LIMITED, BODIES)
+            raise _too_much(key, self._most_a_key) from None
+        trail.turn = turn
+
+    def let_next(self, trail: Trail) -> None:
+        """Its provider has answered, or it has ended: its key's next one may go."""
+        turn, trail.turn = trail.turn, None
+        if turn is not None:
+            turn.release()
 
     async def count_against(
         self, key: Key, trail: Trail, wanted: int, table: Table | None = None
@@ -120,6 +149,7 @@ class Intake:
 
     def release(self, trail: Trail) -> None:
         """The request has ended: its body is let go."""
+        self.let_next(trail)
         key, size = trail.key, trail.held_bytes
         if key is None or not size:
             return

@@ -24,6 +24,7 @@ LIMITS = (
     "wait_s=0.2", "--limit", "bodies_mib=4", "--limit", "key_bodies_mib=2",
 )  # fmt: skip
 UNFINISHED = 600
+VERY_LONG = 17 << 20
 
 
 def config(server: Upstream) -> dict[str, Any]:
@@ -110,7 +111,7 @@ async def a_key_may_have_as_many_unfinished_bodies_as_requests(gateway: GatewayP
 
         assert {status for status, _head, _body in held.answers} == {429}
         assert all("\r\nretry-after: 1\r\n" in head for _status, head, _body in held.answers)
-        assert b"requests at once (max_parallel)" in held.answers[0][2]
+        assert b"1 request at once (max_parallel)" in held.answers[0][2]
         assert (await whole(gateway, OTHER))[0] == 200
     await soon(lambda: whole_now(gateway, ONE), "the place to be free again")
 
@@ -176,6 +177,28 @@ async def a_late_body_counts_its_tokens_once_it_is_here(gateway: GatewayProcess)
     status, head, _body = await whole(gateway, TOKENS)
     assert status == 200
     assert "\r\nx-ratelimit-remaining-requests: 47\r\n" in head
+
+
+async def test_of_very_long_bodies_a_key_has_one_at_its_providers_at_a_time(
+    gateway_process: StartGateway, upstream: StartUpstream
+) -> None:
+    server = upstream("up")
+    gateway = gateway_process(config(server), "--plane", "inference")
+    await asyncio.to_thread(gateway.wait_until_ready)
+    server.set("stall", times=1)
+    async with Held(gateway, OTHER, 1, VERY_LONG) as held:
+        held.connections[0][1].write(held.body[10:])
+        await soon(lambda: len(server.requests) == 1, "the first one to be at the provider")
+        second = asyncio.create_task(whole(gateway, OTHER, VERY_LONG))
+        await soon(
+            lambda: metric(gateway, "request_body_bytes") > 2 * VERY_LONG, "the second one's bytes"
+        )
+
+        assert (await whole(gateway, gateway.key, VERY_LONG))[0] == 200  # another key's
+        assert (await whole(gateway, OTHER, 1 << 20))[0] == 200  # a shorter one
+        assert not second.done()
+        assert len(server.requests) == 3
+    assert (await second)[0] == 200  # since the first caller has gone
 
 
 def whole_now(gateway: GatewayProcess, key: str) -> bool:
