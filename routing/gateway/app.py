@@ -369,7 +369,7 @@ class Gateway:
         is_real: bool,
     ) -> bool:
         """Note who served, and send a whole answer without a wait where that can be."""
-        if trail.turn is not None:
+        if trail.turn:
             self.intake.let_next(trail)
         if is_real and trail.plan is not None and trail.plan.affinity is not None:
             self.live.served(trail.plan, served.candidate, self.clock())

@@ -16,7 +16,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final
-from weakref import WeakValueDictionary
 
 from failover.engine.calls import Apart, Call
 from failover.engine.plan import Fitting, Untold, Why
@@ -30,6 +29,7 @@ from routing.gateway.deciding.table import Table
 from routing.gateway.errors import GatewayError, NoCandidate, Refused
 from routing.gateway.ingress import Headers, Receive, body_of, given_id, new_id, read_body
 from routing.gateway.keylimits.allowances import KeyLimits
+from routing.gateway.keylimits.turns import Turns
 from routing.gateway.limits import GatewayLimits
 from routing.gateway.records.record import OWN_PREFIX
 from routing.gateway.records.trail import Trail
@@ -39,7 +39,7 @@ from routing.gateway.telemetry.promtext import KEY_LIMITED
 
 SMALL: Final = 64 << 10  # whole and up to here, a body is not held against anything
 LEAST: Final = 16 << 10  # what an unfinished body counts, however short it is said to be
-HUGE: Final = 16 << 20  # of bodies that are longer, a key has one at providers at a time
+AT_ONCE: Final = 32 << 20  # of a key's long bodies: so much is on its way to providers
 TURN_S: Final = 30.0
 QUICK: Final = 2 << 20  # what is longer waits for its like, not before the others
 SLOW_TO_TELL: Final = 64 << 10  # from here on another protocol's words are found apart
@@ -67,7 +67,7 @@ class Intake:
         self._key_limits = key_limits
         self._meter = meter
         self._by_key: dict[bytes, int] = {}
-        self._turns: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
+        self._turns = Turns(AT_ONCE)
         # One thread each: more would only wait for each other.
         self._quick = ThreadPoolExecutor(1, thread_name_prefix="bodies")
         self._slow = ThreadPoolExecutor(1, thread_name_prefix="long-bodies")
@@ -87,31 +87,27 @@ class Intake:
             body = await read_body(receive, partial(self._grow, key, trail))
         finally:
             self.reading -= 1
-        if len(body) > HUGE:
-            await self._take_turn(key, trail)
+        if len(body) > QUICK:
+            await self._take_turn(key, trail, len(body))
         return body
 
-    async def _take_turn(self, key: Key, trail: Trail) -> None:
+    async def _take_turn(self, key: Key, trail: Trail, size: int) -> None:
         """
-        Wait until no other body of this length is on its way for the key: what is read and written
-        of one takes three times its size. Raises Refused (429) after TURN_S.
+        Wait until few enough bytes of the key are on their way: what is read and written of a body
+        takes three times its size. Raises Refused (429) after TURN_S.
         """
-        turn = self._turns.get(key.spec.digest)
-        if turn is None:
-            turn = self._turns[key.spec.digest] = asyncio.Lock()
         try:
-            async with asyncio.timeout(TURN_S):
-                await turn.acquire()
+            await self._turns.take(key.spec.digest, size, wait_s=TURN_S)
         except TimeoutError:
             self._meter.add(KEY_LIMITED, BODIES)
             raise _too_much(key, self._most_a_key) from None
-        trail.turn = turn
+        trail.turn = size
 
     def let_next(self, trail: Trail) -> None:
         """Its provider has answered, or it has ended: its key's next one may go."""
-        turn, trail.turn = trail.turn, None
-        if turn is not None:
-            turn.release()
+        size, trail.turn = trail.turn, 0
+        if size and trail.key is not None:
+            self._turns.give_back(trail.key.spec.digest, size)
 
     async def count_against(
         self, key: Key, trail: Trail, wanted: int, table: Table | None = None

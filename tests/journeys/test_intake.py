@@ -179,7 +179,7 @@ async def a_late_body_counts_its_tokens_once_it_is_here(gateway: GatewayProcess)
     assert "\r\nx-ratelimit-remaining-requests: 47\r\n" in head
 
 
-async def test_of_very_long_bodies_a_key_has_one_at_its_providers_at_a_time(
+async def test_of_long_bodies_so_much_of_a_key_is_at_its_providers_at_a_time(
     gateway_process: StartGateway, upstream: StartUpstream
 ) -> None:
     server = upstream("up")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
@@ -31,8 +30,8 @@ class Trail(Struct):
     Times are time.monotonic's, of which the event loop's own are the coarser reading. `calls` is
     None until the engine is asked. `is_named` if the request id is the caller's; `is_estimated` if
     the gateway answered by itself. `misfits` fills as candidates are found who cannot take the
-    request. `held_bytes` of bodies count as held for it, and `turn` is its key's for a very long
-    one. `record_id` is the record's where the request's own is the caller's; `slot` is where it is
+    request. `held_bytes` of bodies count as held for it, and `turn` of them have their key's
+    turn. `record_id` is the record's where the request's own is the caller's; `slot` is where it is
     noted as long as it has no record (underway.py). Neither the request's body nor the answer's is
     kept, unless `capture` does.
     """
@@ -69,7 +68,7 @@ class Trail(Struct):
     held_bytes: int = 0
     record_id: str = ""
     slot: int = -1
-    turn: asyncio.Lock | None = None
+    turn: int = 0
 
     def note(self, request: Request) -> None:
         """Keep what the record says of the request."""
