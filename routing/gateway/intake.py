@@ -39,7 +39,6 @@ from routing.gateway.telemetry.promtext import KEY_LIMITED
 
 SMALL: Final = 64 << 10  # whole and up to here, a body is not held against anything
 LEAST: Final = 16 << 10  # what an unfinished body counts, however short it is said to be
-AT_ONCE: Final = 32 << 20  # of a key's long bodies: so much is on its way to providers
 TURN_S: Final = 30.0
 QUICK: Final = 2 << 20  # what is longer waits for its like, not before the others
 SLOW_TO_TELL: Final = 64 << 10  # from here on another protocol's words are found apart
@@ -67,7 +66,7 @@ class Intake:
         self._key_limits = key_limits
         self._meter = meter
         self._by_key: dict[bytes, int] = {}
-        self._turns = Turns(AT_ONCE)
+        self._turns = Turns(self._most_a_key // 2)
         # One thread each: more would only wait for each other.
         self._quick = ThreadPoolExecutor(1, thread_name_prefix="bodies")
         self._slow = ThreadPoolExecutor(1, thread_name_prefix="long-bodies")
