@@ -28,7 +28,7 @@ class GatewayLimits:
     wait_s: float = 0.5
     streams: int = 5000
     bodies_mib: int = 128
-    key_bodies_mib: int = 64
+    key_bodies_mib: int = 48
     head_s: float = 10.0
     body_s: float = 30.0
     upload_s: float = 600.0

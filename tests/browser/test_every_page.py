@@ -153,6 +153,6 @@ def test_an_age_goes_on_while_the_page_stays_open(page: Page, filled: GatewayPro
     page.clock.install()
     page.goto(f"{filled.url}/admin/controlplane/revision/")
     age = page.locator("[data-age]").first
-    expect(age).to_have_text(re.compile(r"^(\d+ s|1 min) ago$"))
+    expect(age).to_have_text(re.compile(r"^(\d+ s|1?\d min) ago$"))
     page.clock.fast_forward("20:00")
-    expect(age).to_have_text(re.compile(r"^2[0-5] min ago$"))
+    expect(age).to_have_text(re.compile(r"^[23]\d min ago$"))
