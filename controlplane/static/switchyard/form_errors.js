@@ -44,4 +44,8 @@ document.addEventListener("DOMContentLoaded", () => {
     note.setAttribute("role", "alert");
     note.append(list);
     lookAt(wrong[0]);
+    // What other scripts have yet to show cannot have the focus before.
+    window.addEventListener("load", () => {
+        if (document.activeElement === document.body) lookAt(wrong[0]);
+    });
 });
