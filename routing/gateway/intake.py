@@ -29,7 +29,7 @@ from routing.gateway.deciding.table import Table
 from routing.gateway.errors import GatewayError, NoCandidate, Refused
 from routing.gateway.ingress import Headers, Receive, body_of, given_id, new_id, read_body
 from routing.gateway.keylimits.allowances import KeyLimits
-from routing.gateway.keylimits.turns import Turns
+from routing.gateway.keylimits.turns import BodyTurns
 from routing.gateway.limits import GatewayLimits
 from routing.gateway.records.record import OWN_PREFIX
 from routing.gateway.records.trail import Trail
@@ -66,7 +66,7 @@ class Intake:
         self._key_limits = key_limits
         self._meter = meter
         self._by_key: dict[bytes, int] = {}
-        self._turns = Turns(self._most_a_key // 2)
+        self._turns = BodyTurns(self._most_a_key // 2)
         # One thread each: more would only wait for each other.
         self._quick = ThreadPoolExecutor(1, thread_name_prefix="bodies")
         self._slow = ThreadPoolExecutor(1, thread_name_prefix="long-bodies")

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 
 
-class Turns:
+class BodyTurns:
     """`most` bytes of each key have a turn at once; one body has, whatever its size."""
 
     def __init__(self, most: int) -> None:

@@ -6,13 +6,13 @@ import asyncio
 
 import pytest
 
-from routing.gateway.keylimits.turns import Turns
+from routing.gateway.keylimits.turns import BodyTurns
 
 pytestmark = pytest.mark.pure
 ONE, OTHER = b"one", b"other"
 
 
-async def waiting(turns: Turns, *sizes: int, wait_s: float = 60) -> list[asyncio.Task[None]]:
+async def waiting(turns: BodyTurns, *sizes: int, wait_s: float = 60) -> list[asyncio.Task[None]]:
     """Tasks that want turns of these sizes, in this order."""
     tasks = []
     for size in sizes:
@@ -28,7 +28,7 @@ async def done(tasks: list[asyncio.Task[None]]) -> list[bool]:
 
 
 async def test_so_many_bytes_of_a_key_have_a_turn_and_others_keys_their_own() -> None:
-    turns = Turns(10)
+    turns = BodyTurns(10)
     tasks = await waiting(turns, 6, 4, 1)
     assert await done(tasks) == [True, True, False]
     await asyncio.wait_for(turns.take(OTHER, 10, wait_s=1), 1)
@@ -37,7 +37,7 @@ async def test_so_many_bytes_of_a_key_have_a_turn_and_others_keys_their_own() ->
 
 
 async def test_a_body_that_is_larger_than_all_turns_has_one_alone() -> None:
-    turns = Turns(10)
+    turns = BodyTurns(10)
     tasks = await waiting(turns, 30, 30)
     assert await done(tasks) == [True, False]
     turns.give_back(ONE, 30)
@@ -45,7 +45,7 @@ async def test_a_body_that_is_larger_than_all_turns_has_one_alone() -> None:
 
 
 async def test_nobody_passes_one_who_came_before() -> None:
-    turns = Turns(10)
+    turns = BodyTurns(10)
     tasks = await waiting(turns, 9, 9, 1)
     assert await done(tasks) == [True, False, False]
     turns.give_back(ONE, 9)
@@ -53,7 +53,7 @@ async def test_nobody_passes_one_who_came_before() -> None:
 
 
 async def test_who_has_waited_too_long_or_gone_stands_in_nobodys_way() -> None:
-    turns = Turns(10)
+    turns = BodyTurns(10)
     first, late = await waiting(turns, 9, 9, wait_s=0.01)
     gone, last = await waiting(turns, 9, 1)
     assert await done([first, late, gone, last]) == [True, False, False, False]
@@ -68,7 +68,7 @@ async def test_who_has_waited_too_long_or_gone_stands_in_nobodys_way() -> None:
 
 
 async def test_a_turn_that_comes_as_its_caller_goes_is_given_on() -> None:
-    turns = Turns(10)
+    turns = BodyTurns(10)
     tasks = await waiting(turns, 9, 9, 9)
     turns.give_back(ONE, 9)  # the second one's now
     tasks[1].cancel()
