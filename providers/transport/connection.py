@@ -174,6 +174,7 @@ class Connection(IncomingReply, asyncio.Protocol):
                 self._to = None
             if self._is_stopped:
                 return
+            # What came in the same moment as the time was up is in `_body`, and counts.
             if timed_out and not self._body and not self.is_complete and self._fault is None:
                 raise UpstreamTimedOut("no more of the reply before the deadline")
 
@@ -314,7 +315,7 @@ class Connection(IncomingReply, asyncio.Protocol):
                 return
             if not self._has_head:
                 return
-        if self._to is not None and body:
+        if self._to is not None and self._waiter is not None and body:
             self._pass_on(self._to)
             return
         if self._unread > self._limits.unread_bytes and not self._read_paused:
